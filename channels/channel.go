@@ -1,0 +1,74 @@
+// Package channels is how a message leaves Carillon. A channel gets a chunk of recipients and says for each
+// of them what became of it; it knows nothing of pages, attempts, rates or campaigns' states.
+package channels
+
+import (
+	"context"
+	"time"
+
+	"carillon/models"
+)
+
+// Recipient is one addressee of a chunk: a user or, for a group message that is stored once, a group.
+type Recipient struct {
+	UserID      string // empty for a group
+	GroupID     string // empty for a user
+	ClientMsgID string // deterministic per (campaign, recipient): the idempotency key towards the provider
+}
+
+// Batch is one chunk to send: the same message to each of Recipients.
+type Batch struct {
+	CampaignID  string // the campaign's public ID, a ULID
+	OperationID string
+	Message     *models.Message
+	Recipients  []Recipient
+}
+
+// Result is what became of one recipient.
+type Result int
+
+const (
+	// Sent: the provider accepted it.
+	Sent Result = iota
+	// Failed: it will never be accepted; not tried again.
+	Failed
+	// Skipped: rightly not sent, e.g. the user is offline and the message is for those online only.
+	Skipped
+	// Retry: it was certainly not accepted and may be tried again after a backoff.
+	Retry
+	// Ambiguous: the request was written and its answer never came: it may or may not have been accepted.
+	Ambiguous
+)
+
+// Outcome is the Result for one recipient with what there is to say about it.
+type Outcome struct {
+	Result      Result
+	ErrCode     models.Code   // 0 when Sent
+	ErrMsg      string        // shown to operators; at most 255 characters are kept
+	ServerMsgID string        // the provider's own ID of the message, where it gave one
+	RetryAfter  time.Duration // > 0: the provider asked for the whole channel to be left alone so long
+}
+
+// Channel sends one chunk. Send returns one Outcome per recipient, in order, and never an error: a fault of
+// the transport is an Outcome too. When ctx ends, Send gives up and reports what is then true (Retry if
+// nothing was written, else Ambiguous). Implementations are safe for concurrent use.
+type Channel interface {
+	// Name is the channel's name in campaigns and settings: "inbox", "webhook".
+	Name() string
+	// MaxBatch is the largest number of recipients one request of this channel carries; a chunk may hold
+	// several requests.
+	MaxBatch() int
+	// KnowsUsers is true when only users of the directory can be reached, so that an unknown one is failed
+	// with 1004 before sending.
+	KnowsUsers() bool
+	Send(ctx context.Context, b Batch) []Outcome
+}
+
+// Same fills a slice with one outcome for n recipients.
+func Same(n int, o Outcome) []Outcome {
+	out := make([]Outcome, n)
+	for i := range out {
+		out[i] = o
+	}
+	return out
+}
