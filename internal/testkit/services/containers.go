@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,6 +15,12 @@ import (
 // RunEnv names the test run; containers carry it as a label, so that the run can remove what a killed test
 // process left behind.
 const RunEnv = "CARILLON_TEST_RUN"
+
+// Where the programs are not installed, the servers are these.
+const (
+	mariadbImage = "mariadb:lts"
+	redisImage   = "redis:7"
+)
 
 const label = "carillon-test-run"
 
@@ -28,6 +35,7 @@ func (p *process) command(args ...string) (command, error) {
 	path, err := find(p.name)
 	if err == nil {
 		cmd := exec.Command(path, args...)
+		cmd.Args[0] = p.name // Redis goes by the name it is called with
 		return command{cmd, func(sig syscall.Signal) error { return cmd.Process.Signal(sig) }}, nil
 	}
 	if dockerErr := DockerAnswers(); dockerErr != nil {
@@ -57,18 +65,40 @@ func (p *process) bindAddress() string {
 
 // Available is nil when private servers can be started here, in whichever way.
 func Available() error {
-	for _, program := range []string{"mariadbd", "mariadb-install-db", "redis-server"} {
-		if _, err := find(program); err != nil {
-			if dockerErr := DockerAnswers(); dockerErr != nil {
-				return errors.Join(err, dockerErr)
-			}
-		}
+	err := Installed()
+	if err == nil {
+		return nil
+	}
+	if dockerErr := DockerAnswers(); dockerErr != nil {
+		return errors.Join(err, dockerErr)
 	}
 	return nil
 }
 
+// Installed is nil when all the servers' programs are on this machine.
+func Installed() error {
+	var errs []error
+	for _, program := range []string{"mariadbd", "mariadb-install-db", "my_print_defaults", "redis-server"} {
+		_, err := find(program)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // DockerAnswers is nil when there is a docker engine to use.
 func DockerAnswers() error { return docker("version", "--format", "{{.Server.Version}}") }
+
+// PullImages fetches the servers' images beforehand: it may take minutes, and a server's start has one.
+func PullImages(ctx context.Context, progress io.Writer) error {
+	for _, image := range []string{mariadbImage, redisImage} {
+		cmd := exec.CommandContext(ctx, "docker", "pull", image)
+		cmd.Stdout, cmd.Stderr = progress, progress
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("docker pull %s: %w", image, err)
+		}
+	}
+	return nil
+}
 
 // RemoveContainers removes what is left of the test run with that name.
 func RemoveContainers(run string) error {

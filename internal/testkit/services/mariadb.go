@@ -41,7 +41,7 @@ func StartMariaDB(dir string, flags ...string) (*MariaDB, error) {
 	}
 	data := filepath.Join(dir, "data")
 	m.process = process{
-		name: "mariadbd", image: "mariadb:lts", dir: dir, ping: m.ping,
+		name: "mariadbd", image: mariadbImage, dir: dir, ping: m.ping,
 		args: func() []string {
 			return append(m.flags(data), flags...)
 		},
@@ -91,7 +91,7 @@ func asRoot() []string {
 }
 
 func install(dir, data string) error {
-	p := process{name: "mariadb-install-db", image: "mariadb:lts", dir: dir}
+	p := process{name: "mariadb-install-db", image: mariadbImage, dir: dir}
 	c, err := p.command(append([]string{
 		"--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
 		"--datadir=" + data, "--tmpdir=" + tmpDir(dir),

@@ -239,12 +239,16 @@ func addr(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p
 
 // find looks a program up; servers live in sbin folders, which are not in the PATH of a normal Debian user.
 func find(name string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
+	names := []string{name}
+	if name == "redis-server" {
+		// One program under two names, of which Debian ships this one without a system service (redis-tools).
+		names = append(names, "redis-check-rdb")
 	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path, nil
+	for _, n := range names {
+		for _, dir := range []string{"", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"} {
+			if path, err := exec.LookPath(filepath.Join(dir, n)); err == nil {
+				return path, nil
+			}
 		}
 	}
 	return "", fmt.Errorf("%s is not installed", name)

@@ -29,7 +29,7 @@ func StartRedis(dir string, settings ...string) (*Redis, error) {
 	r := &Redis{password: rand.Text()}
 	conf := filepath.Join(dir, "redis.conf")
 	r.process = process{
-		name: "redis-server", image: "redis:7", dir: dir, ping: r.ping,
+		name: "redis-server", image: redisImage, dir: dir, ping: r.ping,
 		// A file keeps the password out of the process list; the port is drawn after it is written.
 		args: func() []string { return []string{conf, "--port", strconv.Itoa(r.port)} },
 	}

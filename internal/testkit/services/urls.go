@@ -69,3 +69,22 @@ func ownDir(dir string) (string, error) {
 	}
 	return abs, os.MkdirAll(abs, 0o700)
 }
+
+// Versions asks both servers what they are, for the report of a test run.
+func Versions(mysqlURL, redisURL string) (string, error) {
+	db, err := OpenMySQL(mysqlURL)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	var sqlVersion string
+	if err := db.QueryRow("SELECT VERSION()").Scan(&sqlVersion); err != nil {
+		return "", err
+	}
+	// EVAL answers in one line, INFO does not.
+	redisVersion, err := RedisDo(redisURL, "EVAL", `return {ok=string.match(redis.call('INFO','server'),'redis_version:([^\r\n]+)')}`, "0")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s + Redis %s", sqlVersion, redisVersion), nil
+}

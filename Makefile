@@ -1,0 +1,38 @@
+# Every command of the project; `make` alone lists them. Extra arguments go in ARGS.
+.DEFAULT_GOAL := help
+.PHONY: help demo run build test lint fuzz clean
+
+ARGS ?=
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 30s
+
+# The program needs no C; only the race detector of `make test` does, and turns it on for itself.
+export CGO_ENABLED := 0
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a whole campaign in one process, with nothing installed
+	go run ./cmd/carillon demo $(ARGS)
+
+run: ## serve API, console, workers and scheduler on http://127.0.0.1:8080
+	go run ./cmd/carillon serve $(ARGS)
+
+build: ## the binary ./carillon, static
+	go build -trimpath -ldflags '-s -w' -o carillon ./cmd/carillon
+
+test: ## all tests, with the race detector, on SQLite and on MariaDB + Redis (installs them); ARGS='-run X ./models'
+	@go run ./internal/testkit/runtests $(ARGS)
+
+lint: ## golangci-lint; its first build takes minutes
+	go run $(GOLANGCI_LINT) run $(ARGS)
+
+fuzz: ## every fuzz test for FUZZTIME=30s each
+	@for pkg in $$(go list ./...); do \
+		for fuzz in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			go test -run '^$$' -fuzz "^$$fuzz$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+clean: ## remove what build, test and lint left here; never the data directory
+	rm -f carillon *.test *.out

@@ -1,0 +1,169 @@
+// Command runtests is what `make test` runs: it sees to it that a C compiler (for -race), MariaDB and Redis are
+// there, starts private servers, runs all the tests against them and tells what became of every test. A skipped
+// test is a failure here. The last line is always "N passed, N failed, N skipped".
+//
+//	go run ./internal/testkit/runtests [go test flags] [packages, default ./...]
+//
+// CARILLON_TEST_MYSQL_URL or CARILLON_TEST_REDIS_URL in the environment names a server to use instead, for
+// example MySQL 8.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"carillon/internal/testkit/services"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	began := time.Now()
+	r := newReport(stdout)
+	if err := test(ctx, args, r, stdout, stderr); err != nil {
+		r.fault(err)
+	}
+	fmt.Fprintf(stdout, "\nfinished after %s\n", time.Since(began).Round(100*time.Millisecond))
+	if r.summary() {
+		return 0
+	}
+	return 1
+}
+
+func test(ctx context.Context, args []string, r *report, stdout, stderr io.Writer) (err error) {
+	if err := provide(ctx, stdout, stderr); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "carillon-test-")
+	if err != nil {
+		return err
+	}
+	// Everything of the tests is in here too, so that a killed one leaves nothing behind.
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	tmp := filepath.Join(dir, "t")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		return err
+	}
+	s, err := startServers(dir, stdout)
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if err != nil {
+		return err
+	}
+	return goTest(ctx, args, append(s.env(), "TMPDIR="+tmp), r, stderr)
+}
+
+// servers are what one run of the tests shares.
+type servers struct {
+	run             string
+	mysql, redis    string
+	stops           []func() error
+	usingContainers bool
+}
+
+// startServers starts what the environment does not name. What it returns must be stopped even after an error.
+func startServers(dir string, stdout io.Writer) (*servers, error) {
+	began := time.Now()
+	s := &servers{run: rand.Text()[:8], mysql: os.Getenv("CARILLON_TEST_MYSQL_URL"), redis: os.Getenv("CARILLON_TEST_REDIS_URL")}
+	s.usingContainers = services.Installed() != nil
+	if err := os.Setenv(services.RunEnv, s.run); err != nil {
+		return s, err
+	}
+	if s.mysql == "" {
+		m, err := services.StartMariaDB(filepath.Join(dir, "mariadb"), services.FastDurability()...)
+		if err != nil {
+			return s, err
+		}
+		s.mysql, s.stops = m.URL(), append(s.stops, m.Kill)
+	}
+	if s.redis == "" {
+		r, err := services.StartRedis(filepath.Join(dir, "redis"))
+		if err != nil {
+			return s, err
+		}
+		s.redis, s.stops = r.URL(), append(s.stops, r.Kill)
+	}
+	versions, err := services.Versions(s.mysql, s.redis)
+	if err == nil {
+		fmt.Fprintf(stdout, "stores: embedded, and %s, started in %s\n", versions, time.Since(began).Round(10*time.Millisecond))
+	}
+	return s, err
+}
+
+func (s *servers) env() []string {
+	return []string{
+		"CARILLON_TEST_MYSQL_URL=" + s.mysql,
+		"CARILLON_TEST_REDIS_URL=" + s.redis,
+		"CARILLON_TEST_REQUIRE=1",
+		services.RunEnv + "=" + s.run,
+	}
+}
+
+// stop kills: the data is thrown away, so nothing is gained by an orderly end.
+func (s *servers) stop() error {
+	var errs []error
+	for _, stop := range s.stops {
+		errs = append(errs, stop())
+	}
+	if s.usingContainers {
+		errs = append(errs, services.RemoveContainers(s.run))
+	}
+	return errors.Join(errs...)
+}
+
+// goTest runs `go test` and feeds its events to r. Failed tests are r's to count; an error is about the run.
+func goTest(ctx context.Context, args, env []string, r *report, stderr io.Writer) error {
+	// Two packages at a time: each is several processes' worth of work under -race, and the servers need
+	// their share of the cores.
+	args = append([]string{"test", "-race", "-json", "-p=2"}, args...)
+	if !namesPackages(args) {
+		args = append(args, "./...")
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), append(env, "CGO_ENABLED=1")...) // -race needs cgo, whatever the Makefile says
+	cmd.Stderr = stderr
+	// The tests are children of `go test`: a group of their own can be ended as a whole.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := r.read(out)
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	if exit := new(exec.ExitError); errors.As(err, &exit) && r.failed() > 0 {
+		err = nil // its reasons are in the report
+	}
+	return errors.Join(readErr, err)
+}
+
+// namesPackages tells whether the arguments choose packages themselves.
+func namesPackages(args []string) bool {
+	for _, a := range args {
+		if strings.HasPrefix(a, "./") || a == "." || a == "carillon" || strings.HasPrefix(a, "carillon/") {
+			return true
+		}
+	}
+	return false
+}
