@@ -22,6 +22,9 @@ type Batch struct {
 	OperationID string
 	Message     *models.Message
 	Recipients  []Recipient
+	// MayStart is asked directly before each request; when it says no, that request is not begun and its
+	// recipients are NotTried. nil = always yes.
+	MayStart func() bool
 }
 
 // Result is what became of one recipient.
@@ -36,6 +39,8 @@ const (
 	Skipped
 	// Retry: it was certainly not accepted and may be tried again after a backoff.
 	Retry
+	// NotTried: no request was begun for it; the attempt does not count.
+	NotTried
 	// Ambiguous: the request was written and its answer never came: it may or may not have been accepted.
 	Ambiguous
 )

@@ -43,3 +43,100 @@ type CampaignSpec struct {
 	OperationID   string
 	CreatedBy     string // the admin's user ID
 }
+
+// Status is a campaign's state.
+type Status string
+
+const (
+	StatusScheduled Status = "scheduled"
+	StatusRunning   Status = "running"
+	StatusPaused    Status = "paused"
+	StatusCompleted Status = "completed" // nothing pending, whatever the outcomes
+	StatusFailed    Status = "failed"    // the campaign as a whole cannot go on
+	StatusExpired   Status = "expired"
+	StatusCancelled Status = "cancelled"
+)
+
+// Statuses lists all campaign states.
+var Statuses = []Status{StatusScheduled, StatusRunning, StatusPaused, StatusCompleted, StatusFailed, StatusExpired, StatusCancelled}
+
+// transitions is the whole state machine; docs/states.md draws it.
+var transitions = map[Status][]Status{
+	StatusScheduled: {StatusRunning, StatusPaused, StatusCancelled, StatusExpired},
+	StatusRunning:   {StatusPaused, StatusCompleted, StatusCancelled, StatusExpired, StatusFailed},
+	StatusPaused:    {StatusScheduled, StatusRunning, StatusCancelled, StatusExpired},
+	StatusCompleted: {StatusRunning}, // by retry only
+	StatusFailed:    {StatusRunning},
+	StatusExpired:   {StatusRunning},
+}
+
+// Transition says whether a campaign may go from one state to another: nil, or 3001.
+func Transition(from, to Status) error {
+	for _, next := range transitions[from] {
+		if next == to {
+			return nil
+		}
+	}
+	return Errorf(CodeIllegalTransition, "a campaign that is %s cannot become %s", from, to)
+}
+
+// Kinds of recipients: the key holds the kind, so a group never meets the user of the same ID.
+const (
+	KindUser  = 0
+	KindGroup = 1
+)
+
+// Where an inbox finds a campaign's messages.
+const (
+	inboxNone  = 0 // nothing is stored for an inbox
+	inboxSmall = 1 // rows in inbox_small
+	inboxLarge = 2 // looked up by the recipients' primary key
+)
+
+// Campaign is the row of one campaign.
+type Campaign struct {
+	ID            int64 `gorm:"primaryKey"`
+	PublicID      string
+	Name          string
+	Status        Status
+	StatusReason  string
+	Channel       string
+	Message       Message `gorm:"serializer:json"`
+	AudienceType  AudienceType
+	GroupID       string
+	GroupVersion  int64
+	Kind          int
+	Inbox         int
+	Mark          int64 // directory revision that froze an all-users audience
+	Total         int64
+	Planned       bool
+	PlanCursor    string
+	PlanEpoch     int
+	PlanDue       Millis
+	Pages         int // cut so far
+	RatePerSecond int
+	Priority      Priority
+	OperationID   string
+	CreatedBy     string
+	CreatedAt     Millis `gorm:"autoCreateTime:false"`
+	StartedAt     Millis
+	FinishedAt    Millis // 0 until finished
+}
+
+// Counts are a campaign's recipients by status. Total is the sum of all the others at every instant.
+type Counts struct {
+	Total     int64 `json:"total"`
+	Pending   int64 `json:"pending"`
+	Sent      int64 `json:"sent"`
+	Failed    int64 `json:"failed"`
+	Skipped   int64 `json:"skipped"`
+	Expired   int64 `json:"expired"`
+	Cancelled int64 `json:"cancelled"`
+	Unknown   int64 `json:"unknown"`
+}
+
+// CampaignView is a campaign with its counts, read in one statement.
+type CampaignView struct {
+	Campaign
+	Counts
+}

@@ -1,0 +1,109 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"carillon/models"
+)
+
+// Inbox is the channel that needs no provider: a recipient row that is `sent` is the message in that user's
+// inbox, so for a stored message there is nothing to do but to write the row. A message for those online
+// only is handed to the streams that users hold open, through Redis, and stored nowhere.
+type Inbox struct{ rdb redis.UniversalClient }
+
+// NewInbox shares rdb, which stays the caller's to close.
+func NewInbox(rdb redis.UniversalClient) *Inbox { return &Inbox{rdb} }
+
+// Name is "inbox".
+func (*Inbox) Name() string { return "inbox" }
+
+// MaxBatch is the largest page: there is no request to be bounded.
+func (*Inbox) MaxBatch() int { return models.PageSize }
+
+// KnowsUsers is true: an inbox belongs to a user of the directory.
+func (*Inbox) KnowsUsers() bool { return true }
+
+// InboxMessage is a message as its reader gets it, from the inbox and from the stream alike.
+type InboxMessage struct {
+	ClientMsgID      string                  `json:"clientMsgID"` // unique per message and recipient: what readers de-duplicate by
+	CampaignID       string                  `json:"campaignID"`
+	SendID           string                  `json:"sendID"`
+	SenderNickname   string                  `json:"senderNickname"`
+	SenderFaceURL    string                  `json:"senderFaceURL"`
+	SenderPlatformID int                     `json:"senderPlatformID"`
+	GroupID          string                  `json:"groupID,omitempty"`
+	Content          json.RawMessage         `json:"content"`
+	ContentType      int                     `json:"contentType"`
+	SessionType      int                     `json:"sessionType"`
+	IsOnlineOnly     bool                    `json:"isOnlineOnly"`
+	OfflinePush      *models.OfflinePushInfo `json:"offlinePush"` // null: the phone's push service is not to be used
+	SendTime         int64                   `json:"sendTime,omitempty"`
+	Ex               string                  `json:"ex"`
+	SentAt           time.Time               `json:"sentAt"`
+}
+
+// NewInboxMessage renders a campaign's message for one recipient. Without its own offlinePushInfo a message
+// carries the default title of its contentType, unless push is switched off.
+func NewInboxMessage(campaignID string, m *models.Message, r Recipient, sentAt time.Time) InboxMessage {
+	push := m.OfflinePushInfo
+	switch {
+	case m.NotOfflinePush:
+		push = nil
+	case push == nil || *push == models.OfflinePushInfo{}:
+		push = &models.OfflinePushInfo{Title: models.DefaultPushTitle(m.ContentType)}
+	}
+	return InboxMessage{
+		ClientMsgID: r.ClientMsgID, CampaignID: campaignID, SendID: m.SendID, SenderNickname: m.SenderNickname,
+		SenderFaceURL: m.SenderFaceURL, SenderPlatformID: m.SenderPlatformID, GroupID: r.GroupID, Content: m.Content,
+		ContentType: m.ContentType, SessionType: m.SessionType, IsOnlineOnly: m.IsOnlineOnly, OfflinePush: push,
+		SendTime: m.SendTime, Ex: m.Ex, SentAt: sentAt.UTC(),
+	}
+}
+
+// StreamName is the Redis channel that a user's open streams subscribe to. Being subscribed is being online,
+// in whatever process the stream is held. Publish/subscribe knows no database numbers, so the name has it.
+func StreamName(rdb redis.UniversalClient, userID string) string {
+	db := 0
+	if c, ok := rdb.(*redis.Client); ok {
+		db = c.Options().DB
+	}
+	return fmt.Sprintf("carillon:%d:inbox:%s", db, userID)
+}
+
+// Send accepts every stored message. One that is for those online only is Sent to users with an open stream
+// and Skipped for the others; when Redis does not answer it is to be tried again, not "offline".
+func (i *Inbox) Send(ctx context.Context, b Batch) []Outcome {
+	out := make([]Outcome, len(b.Recipients)) // the zero Outcome is Sent
+	if !b.Message.IsOnlineOnly {
+		return out
+	}
+	if b.MayStart != nil && !b.MayStart() {
+		return Same(len(out), Outcome{Result: NotTried})
+	}
+	now := time.Now()
+	pipe := i.rdb.Pipeline()
+	heard := make([]*redis.IntCmd, len(b.Recipients))
+	for k, r := range b.Recipients {
+		raw, err := json.Marshal(NewInboxMessage(b.CampaignID, b.Message, r, now))
+		if err != nil {
+			return Same(len(out), Outcome{Result: Failed, ErrCode: models.CodeInternal, ErrMsg: "the campaign's message cannot be encoded"})
+		}
+		heard[k] = pipe.Publish(ctx, StreamName(i.rdb, r.UserID), raw)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for k, cmd := range heard {
+		n, err := cmd.Result()
+		switch {
+		case err != nil:
+			out[k] = Outcome{Result: Retry, ErrCode: models.CodeUnavailable, ErrMsg: "Redis did not take the message"}
+		case n == 0:
+			out[k] = Outcome{Result: Skipped, ErrMsg: "offline"}
+		}
+	}
+	return out
+}

@@ -1,0 +1,11 @@
+// Package jobs is everything that happens after a POST was answered. The way of one campaign:
+//
+//	plan.go       cuts the frozen audience into pages                       (task "plan")
+//	window.go     lets a bounded number of them into the queue, and finishes the campaign
+//	deliver.go    visits a page: takes tokens, sends a chunk, writes its outcomes   (task "page")
+//	limit.go      holds the rates of campaign and channel over all processes
+//	reconcile.go  finds what should be moving and is not, and enqueues it again
+//
+// tasks.go puts tasks into Redis and worker.go takes them out. SQL is the ledger: all of Redis may be lost at
+// any moment, and the reconciler brings back what was in it.
+package jobs

@@ -1,0 +1,217 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"carillon/models"
+)
+
+const (
+	promoteEvery   = 200 * time.Millisecond // waiting pages
+	reconcileEvery = time.Second            // everything else
+	purgeEvery     = time.Minute
+	slotsEvery     = 5 * time.Second
+
+	// A worker that could not reach the database was not able to renew its leases. So no page is taken from
+	// one until contact has lasted this long, with a database that has been up for as long.
+	contactFor = 20 * time.Second
+	// unclaimedFor: a task that a worker took and has not claimed for so long was lost with its worker.
+	unclaimedFor models.Millis = 10_000
+)
+
+// Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and enqueues them
+// again under a new epoch. Every process with the worker role runs one; compare-and-set lets them overlap.
+type Reconciler struct {
+	store          *models.Store
+	queue          *Queue
+	worker         *Worker
+	idempotencyTTL time.Duration
+	log            *slog.Logger
+
+	contactSince time.Time // zero without contact
+	cancel       context.CancelFunc
+	wg           sync.WaitGroup
+}
+
+// NewReconciler makes a reconciler beside a worker. Idempotency keys older than idempotencyTTL are deleted.
+func NewReconciler(store *models.Store, queue *Queue, worker *Worker, idempotencyTTL time.Duration, log *slog.Logger) *Reconciler {
+	return &Reconciler{store: store, queue: queue, worker: worker, idempotencyTTL: idempotencyTTL, log: log}
+}
+
+// Start begins the loops.
+func (r *Reconciler) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.loop(ctx, promoteEvery, "promote", r.promote)
+	r.loop(ctx, reconcileEvery, "reconcile", r.reconcile)
+	r.loop(ctx, slotsEvery, "count slots", r.countSlots)
+	r.loop(ctx, purgeEvery, "purge", r.purge)
+}
+
+// Stop ends the loops and waits for them. It may be called twice.
+func (r *Reconciler) Stop() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	r.wg.Wait()
+}
+
+func (r *Reconciler) loop(ctx context.Context, every time.Duration, name string, f func(context.Context) error) {
+	r.wg.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		failing := false
+		for {
+			err := f(ctx)
+			if err != nil && ctx.Err() == nil && !failing { // once per spell, not once per tick
+				r.log.Warn("the reconciler cannot work now", "step", name, "err", err)
+			}
+			failing = err != nil
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+// promote queues the waiting pages whose time has come.
+func (r *Reconciler) promote(ctx context.Context) error {
+	return r.again(ctx, models.PageWaiting, func(models.Page, models.Campaign) (bool, error) { return true, nil })
+}
+
+// again queues those due pages of running campaigns in a state that lost says are to move.
+func (r *Reconciler) again(ctx context.Context, state models.PageState, lost func(models.Page, models.Campaign) (bool, error)) error {
+	pages, err := r.store.DuePages(ctx, state)
+	if err != nil || len(pages) == 0 {
+		return err
+	}
+	campaigns, err := r.store.RunningCampaigns(ctx, pages)
+	if err != nil {
+		return err
+	}
+	for _, p := range pages {
+		c, ok := campaigns[p.CampaignID]
+		if !ok {
+			continue
+		}
+		move, err := lost(p, c)
+		if err != nil {
+			return err
+		}
+		if !move {
+			continue
+		}
+		task, ok, err := r.store.QueuePage(ctx, p, c.Priority)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue // another reconciler was first, or the worker was alive after all
+		}
+		if state != models.PageWaiting {
+			r.queue.forget(c.Priority, p)
+			r.log.Info("a page that stood still is queued again", "campaign", p.CampaignID, "page", p.No, "epoch", task.Epoch)
+		}
+		if err := r.queue.Pages(ctx, []models.PageTask{task}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) reconcile(ctx context.Context) error {
+	steady, err := r.steady(ctx)
+	if err != nil {
+		return err
+	}
+	if steady {
+		err := r.again(ctx, models.PageRunning, func(models.Page, models.Campaign) (bool, error) { return true, nil })
+		if err != nil {
+			return err
+		}
+	}
+	if err := r.queue.keepVisible(ctx); err != nil {
+		return err
+	}
+	if err := r.lookAfterQueued(ctx); err != nil {
+		return err
+	}
+	plans, err := r.store.DuePlans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range plans {
+		if err := r.queue.Plan(ctx, t); err != nil {
+			return err
+		}
+	}
+	windows, err := r.store.Windows(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range windows {
+		if err := fill(ctx, r.store, r.queue, int(r.worker.slots.Load()), w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// steady says whether workers have had the time to renew their leases: see contactFor.
+func (r *Reconciler) steady(ctx context.Context) (bool, error) {
+	up, err := r.store.Uptime(ctx)
+	if err != nil {
+		r.contactSince = time.Time{}
+		return false, err
+	}
+	if r.contactSince.IsZero() {
+		r.contactSince = time.Now()
+	}
+	return time.Since(r.contactSince) >= contactFor && up >= contactFor, nil
+}
+
+// lookAfterQueued asks Redis about tasks that no worker has claimed for a while: one that waits in the queue
+// is honest, however long the queue; one that is gone was lost with Redis or with its worker.
+func (r *Reconciler) lookAfterQueued(ctx context.Context) error {
+	now, err := r.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return r.again(ctx, models.PageQueued, func(p models.Page, c models.Campaign) (bool, error) {
+		state, err := r.queue.look(c.Priority, p)
+		if err != nil {
+			return false, err
+		}
+		switch state {
+		case taskPending:
+			return false, r.store.ExtendQueued(ctx, p)
+		case taskActive:
+			return now-p.DueAt > unclaimedFor, nil
+		}
+		return true, nil
+	})
+}
+
+func (r *Reconciler) countSlots(context.Context) error {
+	n, err := r.queue.bulkSlots()
+	if err == nil {
+		r.worker.slots.Store(int64(max(n, r.worker.opts.BulkSlots)))
+	}
+	return err
+}
+
+func (r *Reconciler) purge(ctx context.Context) error {
+	now, err := r.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.store.PurgeIdempotency(ctx, now-models.Millis(r.idempotencyTTL.Milliseconds())); err != nil {
+		return err
+	}
+	return r.store.PurgeMembers(ctx, 1000)
+}

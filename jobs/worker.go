@@ -1,0 +1,176 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"carillon/channels"
+	"carillon/models"
+)
+
+// Options are a worker process's settings.
+type Options struct {
+	Channels     []channels.Channel
+	Rates        map[string]int // recipients per second by channel, over all processes; 0 or none = no limit
+	MaxAttempts  int            // per recipient
+	Backoff      time.Duration  // before the second attempt; doubles with each further one
+	BulkSlots    int            // pages this process holds at once
+	TransSlots   int            // the same for transactional campaigns, beside the bulk ones
+	ChunkSize    int            // recipients sent between two writes
+	DrainTimeout time.Duration  // how long Stop waits for what is in flight
+}
+
+// Defaults fills in what is zero.
+func (o Options) Defaults() Options {
+	set := func(field *int, def int) {
+		if *field == 0 {
+			*field = def
+		}
+	}
+	set(&o.MaxAttempts, 5)
+	set(&o.BulkSlots, 16)
+	set(&o.TransSlots, 8)
+	set(&o.ChunkSize, 250)
+	if o.Backoff == 0 {
+		o.Backoff = 2 * time.Second
+	}
+	if o.DrainTimeout == 0 {
+		o.DrainTimeout = 9 * time.Second // a request may take 8 s
+	}
+	return o
+}
+
+// Worker takes tasks out of Redis and runs them, on one asynq server per priority: queue weights are fixed at
+// a server's start and it fetches with a single goroutine, so a shared one would let bulk hold up the rest.
+type Worker struct {
+	store    *models.Store
+	queue    *Queue
+	limit    *limiter
+	opts     Options
+	channels map[string]channels.Channel
+	log      *slog.Logger
+
+	slots   atomic.Int64 // pages that all worker processes together can hold
+	share   share
+	servers []*asynq.Server
+	drain   context.Context // ended by Stop: begin no send
+	begin   context.CancelFunc
+	stop    sync.Once
+}
+
+// NewWorker makes a worker that takes nothing until Start.
+func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger) *Worker {
+	w := &Worker{store: store, queue: queue, limit: &limiter{queue.rdb}, opts: opts.Defaults(), channels: map[string]channels.Channel{}, log: log}
+	for _, c := range opts.Channels {
+		w.channels[c.Name()] = c
+	}
+	w.slots.Store(int64(w.opts.BulkSlots))
+	w.share.campaigns, w.share.channels = map[int64]int{}, map[string]int{}
+	w.drain, w.begin = context.WithCancel(context.Background())
+	return w
+}
+
+// Start begins to take tasks.
+func (w *Worker) Start() error {
+	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.
+	for priority, class := range map[models.Priority]struct {
+		slots int
+		poll  time.Duration
+	}{
+		models.PriorityBulk:          {w.opts.BulkSlots, 100 * time.Millisecond},
+		models.PriorityTransactional: {w.opts.TransSlots, 20 * time.Millisecond},
+	} {
+		srv := asynq.NewServerFromRedisClient(w.queue.rdb, asynq.Config{
+			Concurrency:       class.slots,
+			Queues:            map[string]int{string(priority): 1},
+			TaskCheckInterval: class.poll,
+			ShutdownTimeout:   w.opts.DrainTimeout,
+			Logger:            quietLog{w.log},
+			LogLevel:          asynq.WarnLevel,
+		})
+		if err := srv.Start(asynq.HandlerFunc(w.handle)); err != nil {
+			return fmt.Errorf("start the %s workers: %w", priority, err)
+		}
+		w.servers = append(w.servers, srv)
+	}
+	return nil
+}
+
+// Stop begins no further send, lets those in flight end and be written, and returns. It may be called twice.
+func (w *Worker) Stop() {
+	w.stop.Do(func() {
+		w.begin()
+		var wg sync.WaitGroup
+		for _, srv := range w.servers {
+			wg.Go(srv.Shutdown)
+		}
+		wg.Wait()
+	})
+}
+
+// handle runs one task. The context that asynq gives ends with its own shutdown, before the outcomes of what
+// was sent are written, so the work goes by the page's lease and by drain instead.
+func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
+	p, err := DecodePayload(task.Payload())
+	if err != nil {
+		w.log.Warn("a task was left to the reconciler", "err", err)
+		return nil
+	}
+	log := w.log.With("campaign", p.Campaign, "page", p.Page)
+	ctx := context.Background()
+	switch task.Type() {
+	case KindPlan:
+		err = w.plan(ctx, models.PlanTask{Campaign: p.Campaign, Epoch: p.Epoch, Priority: p.Priority})
+	case KindPage:
+		err = w.visit(ctx, models.PageTask{Campaign: p.Campaign, Page: p.Page, Epoch: p.Epoch, Priority: p.Priority}, log)
+	}
+	if err != nil {
+		log.Error("a task failed and is left to the reconciler", "kind", task.Type(), "err", err)
+	}
+	return nil
+}
+
+// share counts the pages this process holds, so that one campaign never holds more than half of its slots,
+// nor one channel more than three quarters.
+type share struct {
+	mu        sync.Mutex
+	campaigns map[int64]int
+	channels  map[string]int
+}
+
+func (s *share) enter(c models.Campaign, slots int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.campaigns[c.ID] >= max(1, slots/2) || s.channels[c.Channel] >= max(1, slots*3/4) {
+		return false
+	}
+	s.campaigns[c.ID]++
+	s.channels[c.Channel]++
+	return true
+}
+
+func (s *share) leave(c models.Campaign) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.campaigns[c.ID]--; s.campaigns[c.ID] == 0 {
+		delete(s.campaigns, c.ID)
+	}
+	s.channels[c.Channel]--
+}
+
+// quietLog gives asynq's own messages to slog.
+type quietLog struct{ log *slog.Logger }
+
+func (q quietLog) Debug(args ...any) { q.log.Debug(fmt.Sprint(args...), "from", "asynq") }
+func (q quietLog) Info(args ...any)  { q.log.Info(fmt.Sprint(args...), "from", "asynq") }
+func (q quietLog) Warn(args ...any)  { q.log.Warn(fmt.Sprint(args...), "from", "asynq") }
+func (q quietLog) Error(args ...any) { q.log.Error(fmt.Sprint(args...), "from", "asynq") }
+func (q quietLog) Fatal(args ...any) {
+	q.log.Error(fmt.Sprint(args...), "from", "asynq", "fatal", true)
+}

@@ -1,0 +1,292 @@
+package models
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// Idempotency is a caller's Idempotency-Key with what it is compared by. An empty Key means none was given.
+type Idempotency struct {
+	Caller, Route, Key string
+	BodyHash           [sha256.Size]byte
+}
+
+type idempotencyRow struct {
+	Caller, Route string
+	IdemKey       string
+	BodyHash      []byte
+	PublicID      string
+	Answer        []byte
+	CreatedAt     Millis `gorm:"autoCreateTime:false"`
+}
+
+func (idempotencyRow) TableName() string { return "idempotency" }
+
+// Created is what CreateCampaign did.
+type Created struct {
+	PublicID string
+	Answer   []byte // what to answer, byte for byte the same on every replay
+	Replayed bool
+	Tasks    []PageTask // pages to enqueue
+	Plan     *PlanTask  // the plan to enqueue, when the audience is still to be cut
+}
+
+// ClientMsgID is the idempotency key of one recipient of one campaign towards a channel: 32 hex digits, the
+// form the original server gives its message IDs.
+func ClientMsgID(publicID string, kind int, recipientID string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s:%d:%s", publicID, kind, recipientID))
+	return hex.EncodeToString(sum[:16])
+}
+
+// CreateCampaign stores spec as a running campaign whose audience is frozen, and its Idempotency-Key with
+// the complete answer, in one transaction. answer renders what is to be answered; knowsUsers says whether
+// the channel reaches users of the directory only; admins may send without standing in the directory.
+// Errors: 1004 for an unknown sender, group or an empty directory, 3002 and 3003 for the key.
+func (s *Store) CreateCampaign(ctx context.Context, spec CampaignSpec, admins []string, idem Idempotency, answer func(Campaign) []byte) (Created, error) {
+	if idem.Key != "" {
+		if done, err := s.replay(ctx, idem); err != nil || done != nil {
+			return deref(done), err
+		}
+	}
+	c, err := s.freeze(ctx, spec, admins)
+	if err != nil {
+		return Created{}, err
+	}
+	out := Created{PublicID: c.PublicID, Answer: answer(c)}
+	err = s.tx(ctx, func(tx *gorm.DB) error {
+		c := c // a repeated transaction starts from the frozen row
+		out.Tasks, out.Plan = nil, nil
+		if idem.Key != "" {
+			row := idempotencyRow{idem.Caller, idem.Route, idem.Key, idem.BodyHash[:], c.PublicID, out.Answer, c.CreatedAt}
+			if err := tx.Create(&row).Error; err != nil {
+				return err
+			}
+		}
+		return s.insertCampaign(tx, &c, spec.Audience, &out)
+	})
+	if idem.Key == "" || err == nil {
+		return out, err
+	}
+	if errors.Is(err, gorm.ErrDuplicatedKey) {
+		done, err := s.replay(ctx, idem)
+		if done == nil && err == nil {
+			err = &Error{Code: CodeIdempotencyInProgress, Detail: "another request with this Idempotency-Key is under way", RetryAfter: retrySoon}
+		}
+		return deref(done), err
+	}
+	if isRetryable(err) { // the winner holds the key's lock for longer than we wait
+		err = &Error{Code: CodeIdempotencyInProgress, Detail: "another request with this Idempotency-Key is under way", RetryAfter: retrySoon, Cause: err}
+	}
+	return Created{}, err
+}
+
+// retrySoon is the Retry-After of a key whose first request is still under way.
+const retrySoon = time.Second
+
+func deref(c *Created) Created {
+	if c == nil {
+		return Created{}
+	}
+	return *c
+}
+
+// replay finds what was answered under the key before: nil when nothing was.
+func (s *Store) replay(ctx context.Context, idem Idempotency) (*Created, error) {
+	var rows []idempotencyRow
+	err := s.db.WithContext(ctx).Where("caller = ? AND route = ? AND idem_key = ?", idem.Caller, idem.Route, idem.Key).Limit(1).Find(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	if string(rows[0].BodyHash) != string(idem.BodyHash[:]) {
+		return nil, Errorf(CodeIdempotencyMismatch, "this Idempotency-Key was used with another body")
+	}
+	return &Created{PublicID: rows[0].PublicID, Answer: rows[0].Answer, Replayed: true}, nil
+}
+
+// freeze turns spec into the row to insert: the audience's mark, group version and first total, from one
+// non-locking read of the directory.
+func (s *Store) freeze(ctx context.Context, spec CampaignSpec, admins []string) (Campaign, error) {
+	var dir struct {
+		Rev, Live, Now int64
+		SenderKnown    bool
+	}
+	err := s.db.WithContext(ctx).Raw("SELECT rev, live, "+s.d.now+" AS now, EXISTS(SELECT 1 FROM users WHERE user_id = ?) AS sender_known FROM directory WHERE id=1",
+		spec.Message.SendID).Scan(&dir).Error
+	if err != nil {
+		return Campaign{}, err
+	}
+	if !dir.SenderKnown && !slices.Contains(admins, spec.Message.SendID) {
+		return Campaign{}, NotFound()
+	}
+	now := Millis(dir.Now)
+	c := Campaign{
+		PublicID: ulid.Make().String(), Name: spec.Name, Status: StatusRunning, Channel: spec.Channel, Message: spec.Message,
+		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, Mark: dir.Rev, RatePerSecond: spec.RatePerSecond,
+		Priority: spec.Priority, OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
+	}
+	switch spec.Audience.Type {
+	case AudienceAll:
+		if dir.Live == 0 {
+			return c, &Error{Code: CodeRecordNotFound, Detail: "the directory holds no users; run carillon users import",
+				Fields: []FieldError{{Field: "audience", Reason: "is empty: the directory holds no users; run carillon users import"}}}
+		}
+		c.Total = dir.Live
+		if dir.SenderKnown {
+			c.Total--
+		}
+	case AudienceUsers:
+		c.Planned = true
+		c.Total = int64(len(spec.Audience.UserIDs))
+	case AudienceGroup:
+		g, err := s.Group(ctx, spec.Audience.GroupID)
+		if err != nil {
+			return c, err
+		}
+		c.Total = int64(g.Size)
+		if spec.Message.SessionType == SessionLargeGroup {
+			c.Kind, c.Planned, c.Total = KindGroup, true, 1
+		} else if c.Priority == PriorityTransactional && g.Size > MaxTransactional {
+			return c, Invalid([]FieldError{{Field: "priority", Reason: fmt.Sprintf("transactional is for at most %d recipients; the group has %d", MaxTransactional, g.Size)}})
+		}
+	}
+	if spec.Channel == "inbox" && !spec.Message.IsOnlineOnly {
+		c.Inbox = inboxLarge
+		if c.Total <= maxInboxSmall {
+			c.Inbox = inboxSmall
+		}
+	}
+	return c, nil
+}
+
+// insertCampaign stores the row and, where the audience is at hand, its pages, and queues the first of them.
+func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Created) error {
+	if c.AudienceType == AudienceGroup {
+		// Locking the group's row puts a PUT of new members wholly before or wholly after this campaign, so
+		// no version that it froze is ever purged.
+		q := tx
+		if s.d.name == "mysql" {
+			q = tx.Clauses(clause.Locking{Strength: "UPDATE"})
+		}
+		g, err := s.group(q, c.GroupID)
+		if err != nil {
+			return err
+		}
+		c.GroupVersion = g.Version
+	}
+	members := a.UserIDs
+	if c.Kind == KindGroup {
+		members = []string{c.GroupID}
+	}
+	if c.Planned {
+		c.Pages = (len(members) + PageSize - 1) / PageSize
+	} else {
+		c.PlanEpoch, c.PlanDue = 1, c.CreatedAt+PlanLease
+	}
+	if err := tx.Create(c).Error; err != nil {
+		return err
+	}
+	if !c.Planned {
+		out.Plan = &PlanTask{Campaign: c.ID, Epoch: c.PlanEpoch, Priority: c.Priority}
+		return nil
+	}
+	pages := cutPages(c.ID, 0, sortedUnique(members))
+	for i := range pages {
+		if i == firstWindow {
+			break
+		}
+		pages[i].State, pages[i].Epoch, pages[i].DueAt = PageQueued, 1, c.CreatedAt+QueueLease
+		out.Tasks = append(out.Tasks, PageTask{Campaign: c.ID, Page: pages[i].No, Epoch: 1, Priority: c.Priority})
+	}
+	return insertPages(tx, pages)
+}
+
+const campaignSums = `COALESCE(SUM(p.sent),0) AS sent, COALESCE(SUM(p.failed),0) AS failed, COALESCE(SUM(p.skipped),0) AS skipped,
+	COALESCE(SUM(p.expired),0) AS expired, COALESCE(SUM(p.cancelled),0) AS cancelled, COALESCE(SUM(p.unknown),0) AS unknown`
+
+func (c *CampaignView) settle() {
+	c.Counts.Total = c.Campaign.Total
+	c.Pending = c.Campaign.Total - c.Sent - c.Failed - c.Skipped - c.Expired - c.Cancelled - c.Unknown
+}
+
+// Campaign reads a campaign by its public ID with its counts, in one statement; 1004 when there is none.
+func (s *Store) Campaign(ctx context.Context, publicID string) (CampaignView, error) {
+	return s.campaign(ctx, "c.public_id = ?", publicID)
+}
+
+// CampaignByID is Campaign by the internal number.
+func (s *Store) CampaignByID(ctx context.Context, id int64) (CampaignView, error) {
+	return s.campaign(ctx, "c.id = ?", id)
+}
+
+func (s *Store) campaign(ctx context.Context, where string, arg any) (CampaignView, error) {
+	rows, err := s.campaigns(ctx, "SELECT c.* FROM campaigns c WHERE "+where, arg)
+	if err == nil && len(rows) == 0 {
+		err = NotFound()
+	}
+	if err != nil {
+		return CampaignView{}, err
+	}
+	return rows[0], nil
+}
+
+// CampaignFilter selects campaigns, newest first.
+type CampaignFilter struct {
+	Status Status // empty = any
+	Before int64  // internal number to go on before; 0 = from the newest
+	Limit  int
+}
+
+// listedColumns are all but the message, which can be 64 KiB.
+const listedColumns = `id, public_id, name, status, status_reason, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
+	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, priority, operation_id, created_by, created_at, started_at, finished_at`
+
+// Campaigns lists campaigns, newest first, with their counts and without their messages.
+func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {
+	where, args := []string{"1=1"}, []any{}
+	if f.Status != "" {
+		where, args = append(where, "status = ?"), append(args, f.Status)
+	}
+	if f.Before > 0 {
+		where, args = append(where, "id < ?"), append(args, f.Before)
+	}
+	args = append(args, f.Limit)
+	return s.campaigns(ctx, "SELECT "+listedColumns+" FROM campaigns WHERE "+strings.Join(where, " AND ")+" ORDER BY id DESC LIMIT ?", args...)
+}
+
+// campaigns joins the selected rows with the sums of their pages: rows and sums are of one instant.
+func (s *Store) campaigns(ctx context.Context, selected string, args ...any) ([]CampaignView, error) {
+	var rows []CampaignView
+	err := s.db.WithContext(ctx).Raw(`SELECT c.*, t.sent, t.failed, t.skipped, t.expired, t.cancelled, t.unknown FROM (`+selected+`) c
+		JOIN (SELECT s.id, `+campaignSums+` FROM (`+selected+`) s LEFT JOIN pages p ON p.campaign_id = s.id GROUP BY s.id) t ON t.id = c.id
+		ORDER BY c.id DESC`, append(append([]any{}, args...), args...)...).Scan(&rows).Error
+	for i := range rows {
+		rows[i].settle()
+	}
+	return rows, err
+}
+
+// PurgeIdempotency deletes up to 1,000 keys older than the given time.
+func (s *Store) PurgeIdempotency(ctx context.Context, before Millis) error {
+	db := s.db.WithContext(ctx)
+	var rows []idempotencyRow
+	if err := db.Select("caller", "route", "idem_key").Where("created_at < ?", before).Limit(1000).Find(&rows).Error; err != nil {
+		return err
+	}
+	for _, r := range rows {
+		err := s.w.WithContext(ctx).Where("caller = ? AND route = ? AND idem_key = ?", r.Caller, r.Route, r.IdemKey).Delete(&idempotencyRow{}).Error
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package models
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// PageSize is how many recipients one page, and so one task, carries. 1,000,000 recipients are 1,000 tasks.
+const PageSize = 1000
+
+// Leases, in milliseconds. A worker's lease must outlast the longest request (8 s) and three renewals.
+const (
+	WorkLease  Millis = 15_000 // of a running page; renewed every 4 s
+	QueueLease Millis = 5_000  // of a queued page, before the reconciler looks its task up
+	PlanLease  Millis = 5_000  // of a plan, renewed with every batch of pages
+)
+
+// firstWindow is how many pages a POST queues itself; the reconciler and the workers fill the rest.
+const firstWindow = 4
+
+// maxInboxSmall: campaigns of up to so many recipients add a row per recipient to inbox_small.
+const maxInboxSmall = 1000
+
+// PageState is where a page stands.
+type PageState int
+
+const (
+	PageNew     PageState = iota // cut, not yet in the window
+	PageQueued                   // a task carries it; due_at is when that is doubted
+	PageRunning                  // a worker holds it until due_at
+	PageWaiting                  // it may be queued again at due_at
+	PageDone                     // cursor at the end, nothing pending
+)
+
+// Page is the row of one page; its members stand in page_members.
+type Page struct {
+	CampaignID  int64 `gorm:"primaryKey;autoIncrement:false"`
+	No          int   `gorm:"primaryKey;autoIncrement:false"`
+	State       PageState
+	DueAt       Millis
+	Epoch       int // counts the enqueues; a task of an older epoch is stale
+	Rev         int // counts the updates; the fence of every write
+	Size        int
+	Pos         int // the cursor: members before it have a row
+	PendingRows int // of those, how many are still pending
+	FirstID     string
+	Sent        int
+	Failed      int
+	Skipped     int
+	Expired     int
+	Cancelled   int
+	Unknown     int
+}
+
+type pageMembers struct {
+	CampaignID int64 `gorm:"primaryKey;autoIncrement:false"`
+	No         int   `gorm:"primaryKey;autoIncrement:false"`
+	Members    []byte
+}
+
+func (pageMembers) TableName() string { return "page_members" }
+
+// PageTask names the visit to one page that is to be enqueued.
+type PageTask struct {
+	Campaign int64
+	Page     int
+	Epoch    int
+	Priority Priority
+}
+
+// PlanTask names the planning of one campaign that is to be enqueued.
+type PlanTask struct {
+	Campaign int64
+	Epoch    int
+	Priority Priority
+}
+
+// ErrFenced is returned to a worker whose page has been given to another: it must write nothing more.
+var ErrFenced = errors.New("the page was taken over")
+
+func sortedUnique(ids []string) []string {
+	out := slices.Clone(ids)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// packMembers stores IDs, which hold no control characters, as compressed lines.
+func packMembers(ids []string) []byte {
+	var buf bytes.Buffer
+	w, _ := flate.NewWriter(&buf, flate.BestSpeed) // fails on an unknown level only; writes to memory do not fail
+	_, _ = io.WriteString(w, strings.Join(ids, "\n"))
+	_ = w.Close()
+	return buf.Bytes()
+}
+
+func unpackMembers(blob []byte) ([]string, error) {
+	raw, err := io.ReadAll(flate.NewReader(bytes.NewReader(blob)))
+	if err != nil {
+		return nil, fmt.Errorf("the members of a page cannot be read: %w", err)
+	}
+	return strings.Split(string(raw), "\n"), nil
+}
+
+type cutPage struct {
+	Page
+	members []byte
+}
+
+// cutPages cuts sorted members into new pages numbered from first.
+func cutPages(campaignID int64, first int, members []string) []cutPage {
+	var pages []cutPage
+	for ids := range slices.Chunk(members, PageSize) {
+		pages = append(pages, cutPage{
+			Page:    Page{CampaignID: campaignID, No: first + len(pages), Size: len(ids), FirstID: ids[0]},
+			members: packMembers(ids),
+		})
+	}
+	return pages
+}
+
+func insertPages(tx *gorm.DB, cut []cutPage) error {
+	if len(cut) == 0 {
+		return nil
+	}
+	pages, members := make([]Page, len(cut)), make([]pageMembers, len(cut))
+	for i, c := range cut {
+		pages[i], members[i] = c.Page, pageMembers{c.CampaignID, c.No, c.members}
+	}
+	if err := tx.CreateInBatches(pages, 100).Error; err != nil {
+		return err
+	}
+	return tx.CreateInBatches(members, 100).Error
+}
+
+// QueuePages moves up to n new pages of a running campaign into the window and returns their tasks.
+func (s *Store) QueuePages(ctx context.Context, c Campaign, n int) ([]PageTask, error) {
+	var pages []Page
+	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ?", c.ID, PageNew).Order("no").Limit(n).Find(&pages).Error
+	if err != nil {
+		return nil, err
+	}
+	return s.queueAll(ctx, pages, c.Priority)
+}
+
+func (s *Store) queueAll(ctx context.Context, pages []Page, priority Priority) ([]PageTask, error) {
+	var tasks []PageTask
+	for _, p := range pages {
+		task, ok, err := s.QueuePage(ctx, p, priority)
+		if err != nil {
+			return tasks, err
+		}
+		if ok {
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks, nil
+}
+
+// QueuePage gives a page as it was read a new epoch and makes it queued. ok is false when it has moved since.
+func (s *Store) QueuePage(ctx context.Context, p Page, priority Priority) (task PageTask, ok bool, err error) {
+	res := s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
+		PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev)
+	return PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1, Priority: priority}, res.RowsAffected == 1, res.Error
+}
+
+// ExtendQueued puts off the doubt about a queued page whose task was seen waiting in the queue.
+func (s *Store) ExtendQueued(ctx context.Context, p Page) error {
+	return s.w.WithContext(ctx).Exec("UPDATE pages SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
+		QueueLease, p.CampaignID, p.No, p.Epoch, PageQueued).Error
+}
+
+// DuePages reads up to 200 pages in the given state whose time has come, oldest first.
+func (s *Store) DuePages(ctx context.Context, state PageState) ([]Page, error) {
+	var pages []Page
+	err := s.db.WithContext(ctx).Where("state = ? AND due_at <= "+s.d.now, state).Order("due_at").Limit(200).Find(&pages).Error
+	return pages, err
+}
+
+// Window is what one running campaign has in hand.
+type Window struct {
+	Campaign
+	New    int // pages that wait to be let in
+	Inside int // queued and running pages, and waiting ones that come back within two seconds
+	Open   int // pages that are not done
+}
+
+// Windows reads the windows of all running campaigns, without their messages.
+func (s *Store) Windows(ctx context.Context) ([]Window, error) {
+	return s.windows(ctx, "status = ?", StatusRunning)
+}
+
+// WindowOf reads the window of one campaign; nil when it is not running.
+func (s *Store) WindowOf(ctx context.Context, campaignID int64) (*Window, error) {
+	w, err := s.windows(ctx, "id = ? AND status = ?", campaignID, StatusRunning)
+	if err != nil || len(w) == 0 {
+		return nil, err
+	}
+	return &w[0], nil
+}
+
+func (s *Store) windows(ctx context.Context, where string, args ...any) ([]Window, error) {
+	// Counted from the narrow (campaign_id, state, no) index, one state at a time: done pages are not touched.
+	count := func(state PageState, and string) string {
+		return fmt.Sprintf("(SELECT COUNT(*) FROM pages p WHERE p.campaign_id=c.id AND p.state=%d%s)", state, and)
+	}
+	anyNew := fmt.Sprintf("EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=%d)", PageNew)
+	soon := " AND p.due_at<=" + s.d.now + "+2000"
+	var out []Window
+	err := s.db.WithContext(ctx).Raw("SELECT c.*, w_new AS new, w_in AS inside, w_new + w_in + w_late AS open FROM (SELECT "+listedColumns+", "+
+		anyNew+" AS w_new, "+count(PageQueued, "")+"+"+count(PageRunning, "")+"+"+count(PageWaiting, soon)+" AS w_in, "+
+		count(PageWaiting, "")+" AS w_late FROM campaigns c WHERE "+where+") c", args...).Scan(&out).Error
+	return out, err
+}
+
+// RunningCampaigns reads, without their messages, the running campaigns that the pages belong to.
+func (s *Store) RunningCampaigns(ctx context.Context, pages []Page) (map[int64]Campaign, error) {
+	var ids []int64
+	for _, p := range pages {
+		ids = append(ids, p.CampaignID)
+	}
+	slices.Sort(ids)
+	var rows []Campaign
+	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+" FROM campaigns WHERE id IN ? AND status = ?", slices.Compact(ids), StatusRunning).Scan(&rows).Error
+	out := make(map[int64]Campaign, len(rows))
+	for _, c := range rows {
+		out[c.ID] = c
+	}
+	return out, err
+}

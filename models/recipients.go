@@ -1,0 +1,143 @@
+package models
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Recipient is the row of one recipient: it stands once an outcome, or a failed attempt, is known.
+type Recipient struct {
+	CampaignID    int64  `gorm:"primaryKey;autoIncrement:false"`
+	Kind          int    `gorm:"primaryKey;autoIncrement:false"`
+	UserID        string `gorm:"primaryKey"` // or the group's ID, by Kind
+	Status        RecipientStatus
+	Attempts      int
+	SentAt        *Millis
+	NextAttemptAt *Millis
+	ErrCode       *Code
+	ErrMsg        *string
+	ServerMsgID   *string
+}
+
+// RecipientCursor is a place in a campaign's recipients: a page and a position in it. The zero value is the start.
+type RecipientCursor struct {
+	Page int
+	Pos  int
+}
+
+// RecipientFilter selects recipients of a campaign, in the order of its pages.
+type RecipientFilter struct {
+	Status *RecipientStatus // nil = any
+	From   RecipientCursor
+	Limit  int
+}
+
+// Recipients lists recipients from a cursor on; those that are pending by arithmetic over their page are
+// listed as if their rows stood there. next is nil at the end. Pages without a recipient of the wanted
+// status are passed over by their counters, so a rare status is found without reading the recipients.
+func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (list []Recipient, next *RecipientCursor, err error) {
+	from := f.From
+	for {
+		page, err := s.nextPage(ctx, c.ID, from.Page, f.Status)
+		if err != nil || page == nil {
+			return list, nil, err
+		}
+		if page.No != from.Page {
+			from = RecipientCursor{Page: page.No}
+		}
+		rows, err := s.pageRecipients(ctx, c, *page)
+		if err != nil {
+			return nil, nil, err
+		}
+		for ; from.Pos < len(rows); from.Pos++ {
+			if f.Status != nil && rows[from.Pos].Status != *f.Status {
+				continue
+			}
+			if len(list) == f.Limit {
+				return list, &from, nil
+			}
+			list = append(list, rows[from.Pos])
+		}
+		from = RecipientCursor{Page: page.No + 1}
+	}
+}
+
+// nextPage finds the first page from no on that can hold a recipient of the status.
+func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *RecipientStatus) (*Page, error) {
+	q := s.db.WithContext(ctx).Where("campaign_id = ? AND no >= ?", campaignID, no)
+	if status != nil {
+		if *status == RecipientPending {
+			q = q.Where("(pos < size OR pending_rows > 0)")
+		} else {
+			q = q.Where(RecipientStatusNames[*status] + " > 0")
+		}
+	}
+	var pages []Page
+	if err := q.Order("no").Limit(1).Find(&pages).Error; err != nil || len(pages) == 0 {
+		return nil, err
+	}
+	return &pages[0], nil
+}
+
+// pageRecipients reads all recipients of a page in member order, the implied pending ones among them.
+func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Recipient, error) {
+	db := s.db.WithContext(ctx)
+	var blob pageMembers
+	if err := db.Where("campaign_id = ? AND no = ?", c.ID, page.No).Take(&blob).Error; err != nil {
+		return nil, err
+	}
+	members, err := unpackMembers(blob.Members)
+	if err != nil {
+		return nil, err
+	}
+	var rows []Recipient
+	if err := db.Where("campaign_id = ? AND kind = ? AND user_id IN ?", c.ID, c.Kind, members).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	byID := make(map[string]Recipient, len(rows))
+	for _, r := range rows {
+		byID[r.UserID] = r
+	}
+	out := make([]Recipient, len(members))
+	for i, id := range members {
+		r, ok := byID[id]
+		if !ok {
+			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: RecipientPending}
+		}
+		out[i] = r
+	}
+	return out, nil
+}
+
+// Recipient finds one recipient of a campaign; 1004 when they are not in its audience (as far as it is planned).
+func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient, error) {
+	db := s.db.WithContext(ctx)
+	var rows []Recipient
+	if err := db.Where("campaign_id = ? AND kind = ? AND user_id = ?", c.ID, c.Kind, id).Limit(1).Find(&rows).Error; err != nil {
+		return Recipient{}, err
+	}
+	if len(rows) == 1 {
+		return rows[0], nil
+	}
+	// No row: the page whose first member comes last before the ID holds it, if any does.
+	var page []Page
+	if err := db.Where("campaign_id = ? AND first_id <= ?", c.ID, id).Order("first_id DESC").Limit(1).Find(&page).Error; err != nil {
+		return Recipient{}, err
+	}
+	if len(page) == 1 {
+		members, err := s.pageRecipients(ctx, c, page[0])
+		if err != nil {
+			return Recipient{}, err
+		}
+		i, found := slices.BinarySearchFunc(members, id, func(r Recipient, id string) int { return strings.Compare(r.UserID, id) })
+		if found {
+			return members[i], nil
+		}
+	}
+	why := "is not in this campaign's audience"
+	if !c.Planned {
+		why = "is not in the part of this campaign's audience that has been planned so far"
+	}
+	return Recipient{}, &Error{Code: CodeRecordNotFound, Detail: "the user " + why}
+}

@@ -1,0 +1,236 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/glebarez/sqlite"
+	mysqldriver "github.com/go-sql-driver/mysql"
+	"gorm.io/driver/mysql"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Store is the ledger. An exported method is one transaction or one statement; it may be called from any
+// goroutine and, on MySQL, from any number of processes.
+type Store struct {
+	db *gorm.DB // reads
+	w  *gorm.DB // writes; on SQLite a pool of one connection, so that writers queue instead of failing
+	d  dialect
+}
+
+// dialect holds the few expressions in which the databases differ.
+type dialect struct {
+	name    string // "mysql" or "sqlite"
+	now     string // unix milliseconds by the database's clock
+	onRetry string // the upsert clause of a recipient that was tried again
+}
+
+var dialects = map[string]dialect{
+	"mysql": {
+		name: "mysql",
+		now:  "CAST(UNIX_TIMESTAMP(NOW(3))*1000 AS SIGNED)",
+		onRetry: " ON DUPLICATE KEY UPDATE status=VALUES(status),attempts=VALUES(attempts),sent_at=VALUES(sent_at)," +
+			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id)",
+	},
+	"sqlite": {
+		name: "sqlite",
+		now:  "CAST(unixepoch('subsec')*1000 AS INTEGER)",
+		onRetry: " ON CONFLICT (campaign_id,kind,user_id) DO UPDATE SET status=excluded.status,attempts=excluded.attempts,sent_at=excluded.sent_at," +
+			"next_attempt_at=excluded.next_attempt_at,err_code=excluded.err_code,err_msg=excluded.err_msg,server_msg_id=excluded.server_msg_id",
+	},
+}
+
+// Millis is a time as the ledger keeps it: unix milliseconds, 0 = none.
+type Millis int64
+
+// Time is m in UTC.
+func (m Millis) Time() time.Time { return time.UnixMilli(int64(m)).UTC() }
+
+// Open connects to the ledger: "mysql://user:pass@host:3306/db" or "sqlite:/path/to/file.db". It does not
+// wait for the database and applies no migration.
+func Open(rawURL string) (*Store, error) {
+	if path, ok := strings.CutPrefix(rawURL, "sqlite:"); ok {
+		return openSQLite(path)
+	}
+	c, err := mysqlConfig(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := mysqldriver.NewConnector(c)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	pool := sql.OpenDB(readCommitted{connector})
+	// gorm does not ask for the server's version, so that a process can start (and say so on /readyz) while
+	// the database is down.
+	db, err := gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), gormConfig())
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	pool.SetMaxOpenConns(64)
+	pool.SetMaxIdleConns(64)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	return &Store{db: db, w: db, d: dialects["mysql"]}, nil
+}
+
+func openSQLite(path string) (*Store, error) {
+	const pragmas = "&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	open := func(params string, conns int) (*gorm.DB, error) {
+		db, err := gorm.Open(sqlite.Open("file:"+(&url.URL{Path: path}).EscapedPath()+params), gormConfig())
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+		pool, err := db.DB()
+		if err != nil {
+			return nil, err
+		}
+		pool.SetMaxOpenConns(conns)
+		pool.SetMaxIdleConns(conns)
+		return db, nil
+	}
+	w, err := open("?_txlock=immediate"+pragmas, 1)
+	if err != nil {
+		return nil, err
+	}
+	r, err := open("?_txlock=deferred"+pragmas, 8)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db: r, w: w, d: dialects["sqlite"]}, nil
+}
+
+func gormConfig() *gorm.Config {
+	return &gorm.Config{
+		SkipDefaultTransaction: true,
+		DisableAutomaticPing:   true,
+		TranslateError:         true,
+		Logger:                 logger.Discard, // errors are returned, not logged; they could hold personal data
+	}
+}
+
+// readCommitted sets the isolation level of each new session by statement: the variable's name differs
+// between MySQL and MariaDB before 11.1.
+type readCommitted struct{ driver.Connector }
+
+func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = conn.(driver.ExecerContext).ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// mysqlConfig turns the URL into the driver's form and forces what the protocol rests on: matched (not
+// changed) rows from UPDATE, UTC and strict mode in every session.
+func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme != "mysql" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
+		return nil, errors.New("the database URL must look like mysql://user:password@host:3306/database, or sqlite:/path/to/file")
+	}
+	c := mysqldriver.NewConfig()
+	c.Net, c.Addr = "tcp", u.Host
+	if u.Port() == "" {
+		c.Addr += ":3306"
+	}
+	c.User = u.User.Username()
+	c.Passwd, _ = u.User.Password()
+	c.DBName = strings.Trim(u.Path, "/")
+	c.TLSConfig = u.Query().Get("tls")
+	c.ClientFoundRows = true
+	c.InterpolateParams = true
+	c.Collation = "utf8mb4_bin"
+	c.Timeout = 5 * time.Second
+	c.ReadTimeout = time.Minute
+	c.WriteTimeout = time.Minute
+	c.Params = map[string]string{
+		"time_zone":                "'+00:00'",
+		"sql_mode":                 "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+		"innodb_lock_wait_timeout": "10", // seconds
+	}
+	return c, nil
+}
+
+// Close ends the connections.
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*gorm.DB{s.w, s.db} {
+		pool, err := db.DB()
+		if err == nil {
+			err = pool.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Writer is the pool that migrations run on, with the dialect's name.
+func (s *Store) Writer() (*sql.DB, string, error) {
+	pool, err := s.w.DB()
+	return pool, s.d.name, err
+}
+
+// Now is the database's clock.
+func (s *Store) Now(ctx context.Context) (Millis, error) {
+	var now Millis
+	err := s.db.WithContext(ctx).Raw("SELECT " + s.d.now).Scan(&now).Error
+	return now, err
+}
+
+// Uptime is how long the database has been up. An embedded one is as old as its process, and a page that
+// was running in an earlier process has nobody to wait for: it counts as up since ever.
+func (s *Store) Uptime(ctx context.Context) (time.Duration, error) {
+	if s.d.name == "sqlite" {
+		_, err := s.Now(ctx)
+		return time.Duration(1<<63 - 1), err
+	}
+	var status struct {
+		Value int64
+	}
+	err := s.db.WithContext(ctx).Raw("SHOW GLOBAL STATUS LIKE 'Uptime'").Scan(&status).Error
+	return time.Duration(status.Value) * time.Second, err
+}
+
+const txTries = 8
+
+// tx runs f in one transaction and repeats it when the database asks for that (deadlock, lock wait).
+func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
+	for try := 1; ; try++ {
+		err := s.w.WithContext(ctx).Transaction(f)
+		if err == nil || try == txTries || !isRetryable(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(try*try) * 5 * time.Millisecond):
+		}
+	}
+}
+
+// MySQL: 1213 deadlock, 1205 lock wait time-out.
+func isRetryable(err error) bool {
+	var m *mysqldriver.MySQLError
+	return errors.As(err, &m) && (m.Number == 1213 || m.Number == 1205)
+}
+
+// IsUnavailable tells a database that cannot be reached, or not now, from a fault of ours.
+func IsUnavailable(err error) bool {
+	var m *mysqldriver.MySQLError
+	if errors.As(err, &m) {
+		// 1040 too many connections, 1053 and 1927 shutting down, 1205 and 1213 after all tries
+		return m.Number == 1040 || m.Number == 1053 || m.Number == 1927 || isRetryable(err)
+	}
+	var net interface{ Timeout() bool }
+	return errors.Is(err, mysqldriver.ErrInvalidConn) || errors.As(err, &net)
+}
