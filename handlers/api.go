@@ -1,0 +1,93 @@
+// Package handlers is HTTP: it reads requests, asks models, and renders answers. What a stored campaign needs
+// next is put into the queue by a function that cmd hands in.
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"carillon/models"
+)
+
+// API is everything the routes need.
+type API struct {
+	Store     *models.Store
+	Redis     redis.UniversalClient
+	RedisConn asynq.RedisConnOpt                                // the monitor's own way to the same Redis
+	Enqueue   func(ctx context.Context, c models.Created) error // what a stored campaign needs first
+	Describe  func(payload []byte) string                       // a task's payload as the monitor shows it
+	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
+	Secret    string                                            // signs tokens
+	Admins    []string                                          // user IDs that are admins
+	Channels  []string                                          // set up here; the first is the default
+	BodyTime  time.Duration                                     // within which a body must arrive; 0 = 30 s
+	Log       *slog.Logger
+
+	waits waits
+	feed  feed
+}
+
+// Problem is one finding of /readyz. Detail may name hosts, so only admins see it.
+type Problem struct {
+	What   string `json:"what"` // "database", "redis", "migrations"
+	Detail string `json:"detail,omitempty"`
+}
+
+// Routes is the whole route table. The router keeps paths encoded and uncleaned, so that an ID with "/" or
+// "%" is one segment. Who may call stands at each line: msg and admin want an admin's token, inbox also
+// takes the token of the inbox's own user, open takes anybody.
+func (a *API) Routes() http.Handler {
+	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	get, post := http.MethodGet, http.MethodPost
+
+	r.Handle("/auth/get_admin_token", a.auth(a.getAdminToken)).Methods(post)
+	r.Handle("/auth/get_user_token", a.msg(a.getUserToken)).Methods(post)
+	r.Handle("/msg/batch_send_msg", a.msg(a.batchSendMsg)).Methods(post)
+
+	r.Handle("/v1/campaigns", a.admin(a.createCampaign)).Methods(post)
+	r.Handle("/v1/campaigns", a.admin(a.listCampaigns)).Methods(get)
+	r.Handle("/v1/campaigns/{id}", a.admin(a.getCampaign)).Methods(get)
+	r.Handle("/v1/campaigns/{id}/recipients", a.admin(a.listRecipients)).Methods(get)
+	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV)).Methods(get)
+	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON)).Methods(get)
+	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get)
+
+	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
+	r.Handle("/v1/users", a.admin(a.listUsers)).Methods(get)
+	r.Handle("/v1/users/import", a.admin(a.importUsers)).Methods(post)
+	r.Handle("/v1/users/{id}", a.admin(a.getUser)).Methods(get)
+	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
+
+	r.Handle("/v1/groups", a.admin(a.listGroups)).Methods(get)
+	r.Handle("/v1/groups/{id}", a.admin(a.putGroup)).Methods(http.MethodPut)
+	r.Handle("/v1/groups/{id}", a.admin(a.getGroup)).Methods(get)
+	r.Handle("/v1/groups/{id}", a.admin(a.deleteGroup)).Methods(http.MethodDelete)
+	r.Handle("/v1/groups/{id}/members", a.admin(a.listMembers)).Methods(get)
+
+	r.Handle("/v1/inbox/{userID}/messages", a.inbox(a.listMessages)).Methods(get)
+	r.Handle("/v1/inbox/{userID}/stream", a.inbox(a.streamMessages)).Methods(get)
+
+	r.Handle("/login", a.open(a.loginPage)).Methods(get)
+	r.Handle("/login", a.open(a.login)).Methods(post)
+	r.Handle("/logout", a.open(a.logout)).Methods(post)
+	monitor := a.page(a.monitor())
+	r.Handle("/monitor", monitor)
+	r.PathPrefix("/monitor/").Handler(monitor)
+
+	a.Health(r)
+	r.NotFoundHandler = a.open(noRoute)
+	r.MethodNotAllowedHandler = a.open(wrongMethod)
+	return a.outermost(r)
+}
+
+// Health adds the two routes that every role serves.
+func (a *API) Health(r *mux.Router) {
+	r.Handle("/healthz", a.open(a.healthz)).Methods(http.MethodGet)
+	r.Handle("/readyz", a.open(a.readyz)).Methods(http.MethodGet)
+}

@@ -1,0 +1,183 @@
+package handlers
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"carillon/models"
+)
+
+// handler answers a request or returns an error, which one place renders.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// envelope is the body of every answer.
+type envelope struct {
+	ErrCode models.Code `json:"errCode"`
+	ErrMsg  string      `json:"errMsg"`
+	ErrDlt  string      `json:"errDlt"`
+	Data    any         `json:"data,omitempty"`
+}
+
+const (
+	maxBody         = 16 << 20
+	bodyTime        = 30 * time.Second
+	unavailableWait = 5 * time.Second // Retry-After while the database is away
+)
+
+// success renders data in the envelope of success.
+func success(data any) []byte { return envelope{Data: data}.encode() }
+
+func (e envelope) encode() []byte {
+	raw, err := json.Marshal(e)
+	if err != nil {
+		panic("an answer that cannot be encoded: " + err.Error()) // our own types: a fault of the program
+	}
+	return raw
+}
+
+func answer(w http.ResponseWriter, status int, body []byte) error {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+	return nil
+}
+
+func answerData(w http.ResponseWriter, status int, data any) error {
+	return answer(w, status, success(data))
+}
+
+// v1Status is the HTTP status of each code on /v1.
+var v1Status = map[models.Code]int{
+	models.CodeArgs:                  http.StatusUnprocessableEntity,
+	models.CodeNoPermission:          http.StatusForbidden,
+	models.CodeRecordNotFound:        http.StatusNotFound,
+	models.CodeTokenExpired:          http.StatusUnauthorized,
+	models.CodeTokenInvalid:          http.StatusUnauthorized,
+	models.CodeTokenMalformed:        http.StatusUnauthorized,
+	models.CodeTokenNotValidYet:      http.StatusUnauthorized,
+	models.CodeTokenUnknown:          http.StatusUnauthorized,
+	models.CodeTokenNotExist:         http.StatusUnauthorized,
+	models.CodeTooManyRequests:       http.StatusTooManyRequests,
+	models.CodeIllegalTransition:     http.StatusConflict,
+	models.CodeIdempotencyMismatch:   http.StatusUnprocessableEntity,
+	models.CodeIdempotencyInProgress: http.StatusConflict,
+	models.CodeTooLarge:              http.StatusRequestEntityTooLarge,
+	models.CodeUnavailable:           http.StatusServiceUnavailable,
+	models.CodeInternal:              http.StatusInternalServerError,
+}
+
+// httpError is an error with an HTTP status of its own, where the code alone does not tell it.
+type httpError struct {
+	status int
+	err    *models.Error
+}
+
+func (e *httpError) Error() string { return e.err.Error() }
+func (e *httpError) Unwrap() error { return e.err }
+
+// statusOf is an error's HTTP status: on /v1 by its code; on /auth and /msg 200 as in the original, but 400
+// for what cannot be bound and the true status for what the original never answers.
+func statusOf(err error, e *models.Error, original bool) int {
+	var own *httpError
+	switch {
+	case errors.As(err, &own):
+		return own.status
+	case isBindError(err):
+		return http.StatusBadRequest
+	}
+	status := v1Status[e.Code]
+	if !original {
+		if e.Code == models.CodeRecordNotFound && len(e.Fields) > 0 {
+			return http.StatusUnprocessableEntity // a field names what does not exist; the route does
+		}
+		return status
+	}
+	switch e.Code {
+	case models.CodeTooManyRequests, models.CodeIdempotencyMismatch, models.CodeIdempotencyInProgress, models.CodeTooLarge, models.CodeUnavailable:
+		return status
+	}
+	return http.StatusOK
+}
+
+// fail is the one place that renders errors and chooses their log level.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error, original bool) {
+	e := models.AsError(err)
+	if e.Code == models.CodeInternal && models.IsUnavailable(err) {
+		e = &models.Error{Code: models.CodeUnavailable, Detail: "the database does not answer", RetryAfter: unavailableWait, Cause: err}
+	}
+	log := a.Log.With("operationID", operationID(r.Context()), "method", r.Method, "route", routeName(r), "errCode", int(e.Code))
+	switch {
+	case r.Context().Err() != nil && e.Code == models.CodeInternal:
+		log.Debug("the caller went away")
+	case e.Code == models.CodeInternal:
+		log.Error("a request failed", "err", err)
+	case e.Cause != nil:
+		log.Warn("a request could not be served", "err", e.Cause)
+	default:
+		log.Debug("a request was refused", "err", e.Detail)
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, e.RetryAfter.Round(time.Second)/time.Second))))
+	}
+	body := envelope{ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error()}
+	if len(e.Fields) > 0 && !(original && e.Code == models.CodeRecordNotFound) { // there the contract fixes the whole body
+		body.Data = map[string]any{"fields": e.Fields}
+	}
+	_ = answer(w, statusOf(err, e, original), body.encode())
+}
+
+// readBody reads a whole body of at most 16 MiB that arrives in time.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := refuseEncoding(r); err != nil {
+		return nil, err
+	}
+	limit := a.BodyTime
+	if limit == 0 {
+		limit = bodyTime
+	}
+	ctl := http.NewResponseController(w)
+	_ = ctl.SetReadDeadline(time.Now().Add(limit)) // not supported by a test's recorder, which needs none
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = ctl.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, models.Errorf(models.CodeTooLarge, "the body is larger than %d bytes", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &httpError{http.StatusRequestTimeout, models.Errorf(models.CodeArgs, "the body did not arrive within %s", limit)}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body was cut short")}
+	case err != nil:
+		return nil, &httpError{http.StatusBadRequest, &models.Error{Code: models.CodeArgs, Detail: "the body could not be read", Cause: err}}
+	}
+	return body, nil
+}
+
+func refuseEncoding(r *http.Request) error {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return &httpError{http.StatusUnsupportedMediaType, &models.Error{Code: models.CodeArgs, Detail: "Content-Encoding is not supported; send the body as it is",
+			Fields: []models.FieldError{{Field: "Content-Encoding", Reason: "is not supported; send the body as it is"}}}}
+	}
+	return nil
+}
+
+type ctxKey int
+
+const (
+	ctxOperationID ctxKey = iota
+	ctxCaller
+)
+
+func operationID(ctx context.Context) string {
+	id, _ := ctx.Value(ctxOperationID).(string)
+	return id
+}
+
+func newOperationID() string { return rand.Text() }
