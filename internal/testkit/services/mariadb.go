@@ -94,6 +94,7 @@ func install(dir, data string) error {
 	p := process{name: "mariadb-install-db", image: mariadbImage, dir: dir}
 	c, err := p.command(append([]string{
 		"--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+		"--force", // a bare container cannot look its own host name up, and nothing here asks for it
 		"--datadir=" + data, "--tmpdir=" + tmpDir(dir),
 	}, asRoot()...)...)
 	if err != nil {
