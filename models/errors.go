@@ -28,6 +28,10 @@ const (
 	CodeIdempotencyInProgress Code = 3003
 	CodeTooLarge              Code = 3004
 	CodeUnavailable           Code = 3005
+
+	// Codes of recipients, not of answers: what a channel's provider did.
+	CodeCallback Code = 80000 // the provider refused or gave no usable answer about the recipient
+	CodeNetwork  Code = 90004 // the provider could not be reached, or its answer never came
 )
 
 var codeNames = map[Code]string{
@@ -47,6 +51,8 @@ var codeNames = map[Code]string{
 	CodeIdempotencyInProgress: "IdempotencyInProgress",
 	CodeTooLarge:              "TooLarge",
 	CodeUnavailable:           "Unavailable",
+	CodeCallback:              "CallbackError",
+	CodeNetwork:               "NetworkError",
 }
 
 // String is the code's name as clients see it in errMsg.

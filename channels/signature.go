@@ -1,0 +1,67 @@
+package channels
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+const (
+	secretPrefix   = "whsec_"
+	minSecretBytes = 24 // the least that Standard Webhooks allows
+)
+
+// errSecret never quotes what it was given: half a secret in a log is a leak too.
+var errSecret = errors.New(`webhook secret: must be "whsec_" and the base64 of at least 24 bytes; ` +
+	`make one with: echo "whsec_$(openssl rand -base64 32)"`)
+
+// signer signs requests as https://www.standardwebhooks.com says, scheme v1: HMAC-SHA256 over
+// "<webhook-id>.<unix seconds>.<body>".
+type signer struct{ key []byte }
+
+func newSigner(secret string) (signer, error) {
+	encoded, ok := strings.CutPrefix(secret, secretPrefix)
+	if !ok {
+		return signer{}, errSecret
+	}
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(key) < minSecretBytes {
+		return signer{}, errSecret
+	}
+	return signer{key: key}, nil
+}
+
+// sign returns the value of the header webhook-signature.
+func (s signer) sign(id string, unix int64, body []byte) string {
+	mac := hmac.New(sha256.New, s.key)
+	head := make([]byte, 0, len(id)+24)
+	head = append(head, id...)
+	head = append(head, '.')
+	head = strconv.AppendInt(head, unix, 10)
+	head = append(head, '.')
+	mac.Write(head)
+	mac.Write(body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// requestKey is what webhook-id and Idempotency-Key carry: the clientMsgID of a single recipient, else the
+// SHA-256 (64 hex digits) of the clientMsgIDs in order. It depends on nothing but the items, so that the same
+// request made again, by any process and any version, has the same key.
+func requestKey(items []Recipient) string {
+	if len(items) == 1 {
+		return items[0].ClientMsgID
+	}
+	h := sha256.New()
+	var size [binary.MaxVarintLen64]byte
+	for _, r := range items {
+		// The length in front keeps ["ab","c"] apart from ["a","bc"].
+		h.Write(size[:binary.PutUvarint(size[:], uint64(len(r.ClientMsgID)))])
+		h.Write([]byte(r.ClientMsgID))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
