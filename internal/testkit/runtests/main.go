@@ -54,7 +54,7 @@ func test(ctx context.Context, args []string, r *report, stdout, stderr io.Write
 		return err
 	}
 	// Everything of the tests is in here too, so that a killed one leaves nothing behind.
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, removeAll(dir)) }()
 	tmp := filepath.Join(dir, "t")
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return err
@@ -65,6 +65,17 @@ func test(ctx context.Context, args []string, r *report, stdout, stderr io.Write
 		return err
 	}
 	return goTest(ctx, args, append(s.env(), "TMPDIR="+tmp), r, stderr)
+}
+
+// removeAll gives what interrupted tests have started a moment to end: it may still be writing.
+func removeAll(dir string) (err error) {
+	for range 50 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
 }
 
 // servers are what one run of the tests shares.
