@@ -30,6 +30,7 @@ type API struct {
 	Log       *slog.Logger
 
 	waits waits
+	large turns
 	feed  feed
 }
 

@@ -1,0 +1,278 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"carillon/models"
+)
+
+const (
+	maxIdempotencyKey = 255 // bytes, the column
+	maxWait           = 60  // seconds of Prefer: wait
+	// maxResults: a synchronous answer holds a result for each of so many recipients; those of a larger
+	// campaign are read from /v1/campaigns/{id}/recipients.
+	maxResults = models.MaxListed
+)
+
+// batchAnswer is the data of POST /msg/batch_send_msg. Results and FailedUserIDs are the original's: null
+// when empty, and always null until the campaign is done and was waited for.
+type batchAnswer struct {
+	CampaignID    string        `json:"campaignID"`
+	Status        models.Status `json:"status"`
+	Total         int64         `json:"total"`
+	Results       []batchResult `json:"results"`
+	FailedUserIDs []string      `json:"failedUserIDs"`
+}
+
+type batchResult struct {
+	ServerMsgID string `json:"serverMsgID"`
+	ClientMsgID string `json:"clientMsgID"`
+	SendTime    int64  `json:"sendTime"` // unix ms
+	RecvID      string `json:"recvID"`
+}
+
+// batchSendMsg is the contract: the request becomes a campaign and is answered at once, or, with
+// Prefer: wait=N, when the campaign is done or N seconds have passed.
+func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	spec, err := a.parse(r, body, parseBatchSend)
+	if isBindError(err) {
+		return err
+	}
+	if !callerOf(r).Admin {
+		return errNotAdmin
+	}
+	if err != nil {
+		return err
+	}
+	wait, err := preferWait(r)
+	if err != nil {
+		return err
+	}
+	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
+		return success(batchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
+	})
+	if err != nil {
+		return err
+	}
+	if wait == 0 {
+		return answer(w, http.StatusOK, created.Answer)
+	}
+	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	done, err := a.waited(r.Context(), created.PublicID, wait)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, done)
+}
+
+// createCampaign is POST /v1/campaigns.
+func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	spec, err := a.parse(r, body, parseCampaign)
+	if err != nil {
+		return err
+	}
+	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
+		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
+	})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
+	return answer(w, http.StatusAccepted, created.Answer)
+}
+
+// parse checks the body and adds what does not stand in it. A large body waits for its turn: two are decoded
+// at a time, so that memory stays bounded however many come.
+func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.CampaignSpec, error)) (models.CampaignSpec, error) {
+	if len(body) > 1<<20 {
+		select {
+		case a.large.slots() <- struct{}{}:
+			defer func() { <-a.large.slots() }()
+		case <-r.Context().Done():
+			return models.CampaignSpec{}, r.Context().Err()
+		}
+	}
+	spec, err := parser(body)
+	if err != nil {
+		return spec, err
+	}
+	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
+	if spec.Channel == "" {
+		spec.Channel = a.Channels[0]
+	}
+	if !slices.Contains(a.Channels, spec.Channel) {
+		return spec, models.Invalid([]models.FieldError{{Field: "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
+	}
+	return spec, nil
+}
+
+// store makes the campaign and has its first tasks enqueued.
+func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, render func(models.Campaign) []byte) (models.Created, error) {
+	key := r.Header.Get("Idempotency-Key")
+	if len(key) > maxIdempotencyKey {
+		return models.Created{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: "must be at most 255 bytes"}})
+	}
+	idem := models.Idempotency{Caller: spec.CreatedBy, Route: routeName(r), Key: key, BodyHash: sha256.Sum256(body)}
+	created, err := a.Store.CreateCampaign(r.Context(), spec, a.Admins, idem, render)
+	if err != nil || created.Replayed {
+		return created, err
+	}
+	// The campaign is stored: from here on nothing may turn the answer into an error.
+	if err := a.Enqueue(context.WithoutCancel(r.Context()), created); err != nil {
+		a.Log.Warn("a stored campaign is left to the reconciler", "operationID", spec.OperationID, "campaign", created.PublicID, "err", err)
+	}
+	return created, nil
+}
+
+// preferWait reads Prefer: wait=N; 0 = answer at once.
+func preferWait(r *http.Request) (time.Duration, error) {
+	for _, line := range r.Header.Values("Prefer") {
+		for pref := range strings.SplitSeq(line, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(pref), "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
+			if err != nil || n < 0 || n > maxWait {
+				return 0, models.Invalid([]models.FieldError{{Field: "Prefer", Reason: "wait must be 0 to 60 seconds"}})
+			}
+			return time.Duration(n) * time.Second, nil
+		}
+	}
+	return 0, nil
+}
+
+// waited answers when the campaign is done or the time is up.
+func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchAnswer, error) {
+	c, err := a.waits.until(ctx, a.Store, id, wait)
+	if err != nil {
+		return batchAnswer{}, err
+	}
+	out := batchAnswer{CampaignID: id, Status: c.Status, Total: c.Counts.Total}
+	if c.FinishedAt == 0 || c.Counts.Total > maxResults {
+		return out, nil
+	}
+	err = a.eachRecipient(ctx, c.Campaign, nil, func(rec models.Recipient) error {
+		switch rec.Status {
+		case models.RecipientSent:
+			row := recipientJSON(c.Campaign, rec)
+			out.Results = append(out.Results, batchResult{row.ServerMsgID, row.ClientMsgID, int64(*rec.SentAt), rec.UserID})
+		case models.RecipientFailed:
+			out.FailedUserIDs = append(out.FailedUserIDs, rec.UserID)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// campaignView is a campaign as /v1 shows it.
+type campaignView struct {
+	ID            string          `json:"id"`
+	Name          string          `json:"name"`
+	Status        models.Status   `json:"status"`
+	StatusReason  string          `json:"statusReason"`
+	Channel       string          `json:"channel"`
+	Message       *models.Message `json:"message,omitempty"` // left out of lists
+	Audience      audienceView    `json:"audience"`
+	Planned       bool            `json:"planned"`
+	Counts        models.Counts   `json:"counts"`
+	RatePerSecond int             `json:"ratePerSecond"`
+	Priority      models.Priority `json:"priority"`
+	OperationID   string          `json:"operationID"`
+	CreatedBy     string          `json:"createdBy"`
+	CreatedAt     time.Time       `json:"createdAt"`
+	StartedAt     *time.Time      `json:"startedAt"`
+	FinishedAt    *time.Time      `json:"finishedAt"`
+}
+
+type audienceView struct {
+	Type    models.AudienceType `json:"type"`
+	GroupID string              `json:"groupID,omitempty"`
+	Size    int64               `json:"size"`
+}
+
+func campaignJSON(c models.CampaignView) campaignView {
+	v := campaignView{
+		ID: c.PublicID, Name: c.Name, Status: c.Status, StatusReason: c.StatusReason, Channel: c.Channel,
+		Audience: audienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
+		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
+		CreatedAt: c.CreatedAt.Time(), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt),
+	}
+	if c.Message.ContentType != 0 {
+		v.Message = &c.Message
+	}
+	return v
+}
+
+func timeOrNil(m models.Millis) *time.Time {
+	if m == 0 {
+		return nil
+	}
+	t := m.Time()
+	return &t
+}
+
+// campaign reads the campaign that the path names. An ID that cannot be one is as unknown as any other.
+func (a *API) campaign(r *http.Request) (models.CampaignView, error) {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return models.CampaignView{}, models.NotFound()
+	}
+	return a.Store.Campaign(r.Context(), id)
+}
+
+func (a *API) getCampaign(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.campaign(r)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, campaignJSON(c))
+}
+
+func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
+	cursor, limit, err := parsePage(r)
+	if err != nil {
+		return err
+	}
+	f := models.CampaignFilter{Status: models.Status(r.URL.Query().Get("status")), Limit: limit + 1}
+	if f.Status != "" && !slices.Contains(models.Statuses, f.Status) {
+		return queryError("status", "must be a campaign's status")
+	}
+	if cursor != "" {
+		if f.Before, err = strconv.ParseInt(cursor, 10, 64); err != nil || f.Before < 1 {
+			return queryError("cursor", "is not one that a list gave")
+		}
+	}
+	list, err := a.Store.Campaigns(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	next := ""
+	if len(list) > limit {
+		list = list[:limit]
+		next = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
+	}
+	views := make([]campaignView, len(list))
+	for i, c := range list {
+		views[i] = campaignJSON(c)
+	}
+	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": next})
+}
+
+func queryError(field, reason string) error {
+	return models.Invalid([]models.FieldError{{Field: field, Reason: reason}})
+}

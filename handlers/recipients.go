@@ -1,0 +1,208 @@
+package handlers
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"carillon/models"
+)
+
+const (
+	exportBatch = 1000 // recipients read and written at a time
+	// exportStall: a client that takes nothing for so long is gone.
+	exportStall = 30 * time.Second
+)
+
+// recipientView is one recipient with their status.
+type recipientView struct {
+	UserID      string      `json:"userID,omitempty"`
+	GroupID     string      `json:"groupID,omitempty"` // instead, where a message is stored once for a group
+	Status      string      `json:"status"`
+	Attempts    int         `json:"attempts"`
+	ErrCode     models.Code `json:"errCode"`
+	ErrMsg      string      `json:"errMsg"`
+	ClientMsgID string      `json:"clientMsgID"`
+	ServerMsgID string      `json:"serverMsgID"`
+	SentAt      *time.Time  `json:"sentAt"`
+}
+
+func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
+	v := recipientView{Status: rec.Status.String(), Attempts: rec.Attempts, ClientMsgID: models.ClientMsgID(c.PublicID, rec.Kind, rec.UserID)}
+	if rec.Kind == models.KindGroup {
+		v.GroupID = rec.UserID
+	} else {
+		v.UserID = rec.UserID
+	}
+	if rec.ErrCode != nil {
+		v.ErrCode = *rec.ErrCode
+	}
+	if rec.ErrMsg != nil {
+		v.ErrMsg = *rec.ErrMsg
+	}
+	if rec.SentAt != nil {
+		v.SentAt = timeOrNil(*rec.SentAt)
+	}
+	switch {
+	case rec.ServerMsgID != nil:
+		v.ServerMsgID = *rec.ServerMsgID
+	case rec.Status == models.RecipientSent && c.Channel == "inbox":
+		v.ServerMsgID = v.ClientMsgID // the row is the message, so its one ID is also the server's
+	}
+	return v
+}
+
+// wantedStatus reads ?status=; nil = any.
+func wantedStatus(r *http.Request) (*models.RecipientStatus, error) {
+	name := r.URL.Query().Get("status")
+	if name == "" {
+		return nil, nil
+	}
+	i := slices.Index(models.RecipientStatusNames, name)
+	if i < 0 {
+		return nil, queryError("status", "must be one of "+strings.Join(models.RecipientStatusNames, ", "))
+	}
+	s := models.RecipientStatus(i)
+	return &s, nil
+}
+
+func (a *API) listRecipients(w http.ResponseWriter, r *http.Request) error {
+	cursor, limit, err := parsePage(r)
+	if err != nil {
+		return err
+	}
+	f := models.RecipientFilter{Limit: limit}
+	if f.Status, err = wantedStatus(r); err != nil {
+		return err
+	}
+	if cursor != "" {
+		if n, err := fmt.Sscanf(cursor, "%d.%d", &f.From.Page, &f.From.Pos); err != nil || n != 2 || f.From.Page < 0 || f.From.Pos < 0 {
+			return queryError("cursor", "is not one that a list gave")
+		}
+	}
+	c, err := a.campaign(r)
+	if err != nil {
+		return err
+	}
+	list, next, err := a.Store.Recipients(r.Context(), c.Campaign, f)
+	if err != nil {
+		return err
+	}
+	views := make([]recipientView, len(list))
+	for i, rec := range list {
+		views[i] = recipientJSON(c.Campaign, rec)
+	}
+	nextCursor := ""
+	if next != nil {
+		nextCursor = encodeCursor(fmt.Sprintf("%d.%d", next.Page, next.Pos))
+	}
+	return answerData(w, http.StatusOK, map[string]any{"recipients": views, "nextCursor": nextCursor})
+}
+
+func (a *API) getRecipient(w http.ResponseWriter, r *http.Request) error {
+	userID, err := pathID(r, "userID")
+	if err != nil {
+		return err
+	}
+	c, err := a.campaign(r)
+	if err != nil {
+		return err
+	}
+	rec, err := a.Store.Recipient(r.Context(), c.Campaign, userID)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, recipientJSON(c.Campaign, rec))
+}
+
+// eachRecipient reads a campaign's recipients batch by batch, each batch a short read of its own.
+func (a *API) eachRecipient(ctx context.Context, c models.Campaign, status *models.RecipientStatus, f func(models.Recipient) error) error {
+	next := &models.RecipientCursor{}
+	for next != nil {
+		var list []models.Recipient
+		var err error
+		list, next, err = a.Store.Recipients(ctx, c, models.RecipientFilter{Status: status, From: *next, Limit: exportBatch})
+		if err != nil {
+			return err
+		}
+		for _, rec := range list {
+			if err := f(rec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+var csvHeader = []string{"userID", "groupID", "status", "attempts", "errCode", "errMsg", "clientMsgID", "serverMsgID", "sentAt"}
+
+func (a *API) exportCSV(w http.ResponseWriter, r *http.Request) error {
+	return a.export(w, r, "text/csv; charset=utf-8", func(out io.Writer) (write func(recipientView) error, flush func() error) {
+		c := csv.NewWriter(out)
+		_ = c.Write(csvHeader) // kept by the writer and reported by the first flush
+		write = func(v recipientView) error {
+			sentAt := ""
+			if v.SentAt != nil {
+				sentAt = v.SentAt.Format(time.RFC3339Nano)
+			}
+			return c.Write([]string{cell(v.UserID), cell(v.GroupID), v.Status, strconv.Itoa(v.Attempts), strconv.Itoa(int(v.ErrCode)),
+				cell(v.ErrMsg), v.ClientMsgID, cell(v.ServerMsgID), sentAt})
+		}
+		return write, func() error { c.Flush(); return c.Error() }
+	})
+}
+
+// cell keeps a spreadsheet from taking a text for a formula.
+func cell(s string) string {
+	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}
+
+func (a *API) exportNDJSON(w http.ResponseWriter, r *http.Request) error {
+	return a.export(w, r, "application/x-ndjson", func(out io.Writer) (write func(recipientView) error, flush func() error) {
+		enc := json.NewEncoder(out)
+		return func(v recipientView) error { return enc.Encode(v) }, func() error { return nil }
+	})
+}
+
+// export streams all recipients, or those of ?status=. A read that fails on the way cuts the connection, so
+// that nobody takes half a list for a whole one.
+func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string, format func(io.Writer) (write func(recipientView) error, flush func() error)) error {
+	status, err := wantedStatus(r)
+	if err != nil {
+		return err
+	}
+	c, err := a.campaign(r)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", contentType)
+	ctl := http.NewResponseController(w)
+	write, flush := format(w)
+	n := 0
+	err = a.eachRecipient(r.Context(), c.Campaign, status, func(rec models.Recipient) error {
+		if n++; n%exportBatch == 1 {
+			_ = ctl.SetWriteDeadline(time.Now().Add(exportStall)) // a test's recorder has none
+		}
+		return write(recipientJSON(c.Campaign, rec))
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		if r.Context().Err() == nil {
+			a.Log.Warn("an export was cut off", "operationID", operationID(r.Context()), "campaign", c.PublicID, "err", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
