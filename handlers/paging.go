@@ -1,0 +1,55 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"unicode/utf8"
+
+	"carillon/models"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// parsePage reads the query of a list: cursor as the caller was given it in nextCursor, decoded, "" for the
+// first page; and limit, 1 to 1,000, by default 100. Other parameters are ignored. Errors: 1001 naming the
+// parameter. A cursor only looks right so far; what it stands for is the handler's to judge.
+func parsePage(r *http.Request) (cursor string, limit int, err error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", 0, models.Invalid([]models.FieldError{{Field: "query", Reason: "must be percent-encoded"}})
+	}
+	var fields []models.FieldError
+	limit = defaultLimit
+	if given := query.Get("limit"); given != "" {
+		if limit, err = strconv.Atoi(given); err != nil || limit < 1 || limit > maxLimit {
+			fields = append(fields, models.FieldError{Field: "limit", Reason: fmt.Sprintf("must be from 1 to %d", maxLimit)})
+		}
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(query.Get("cursor"))
+	if err != nil || !utf8.Valid(raw) {
+		fields = append(fields, models.FieldError{Field: "cursor", Reason: "must be a nextCursor of this list"})
+	}
+	return string(raw), limit, models.Invalid(fields)
+}
+
+// encodeCursor makes the nextCursor that parsePage gives back as s. "" stays "": there is no next page.
+func encodeCursor(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// cutPage takes what a store was asked for with limit+1: it gives the page without the row too many, and the
+// nextCursor when there was one. The page is never null in JSON.
+func cutPage[T any](rows []T, limit int, key func(T) string) (page []T, next string) {
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = encodeCursor(key(rows[limit-1]))
+	}
+	if rows == nil {
+		rows = []T{}
+	}
+	return rows, next
+}
