@@ -1,0 +1,198 @@
+package handlers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"carillon/models"
+)
+
+const (
+	// maxDepth is far beyond any message (four levels) and far below what troubles a parser, ours or one
+	// of a provider that is handed the content.
+	maxDepth = 100
+	// maxNameBytes and maxPathBytes bound what a finding repeats of the caller's own keys.
+	maxNameBytes = 64
+	maxPathBytes = 256
+)
+
+// unknownFields says what becomes of a field that the request does not have: nil ignores it, as the original
+// server does; otherwise it is refused, with the reason that stands under its dotted name, or a general one.
+type unknownFields map[string]string
+
+var (
+	ignoreUnknown unknownFields
+	refuseUnknown = unknownFields{}
+)
+
+// bindError marks a body that is no request at all, where the HTTP status differs from that of a request
+// whose values are refused: /msg answers 400 and 200, /v1 answers 400 and 422.
+type bindError struct{ err *models.Error }
+
+func (e *bindError) Error() string { return e.err.Error() }
+func (e *bindError) Unwrap() error { return e.err }
+
+func isBindError(err error) bool {
+	var bind *bindError
+	return errors.As(err, &bind)
+}
+
+// asBindError marks err; a nil err stays nil.
+func asBindError(err error) error {
+	if err == nil || isBindError(err) {
+		return err
+	}
+	return &bindError{models.AsError(err)}
+}
+
+// decodeJSON reads body, which must be one JSON object, into the struct that into points to. Malformed JSON
+// is a bindError, a value of the wrong type or an unknown field is not; both are a *models.Error of code 1001
+// whose finding names the place. A null counts as an absent field.
+func decodeJSON(body []byte, into any, unknown unknownFields) error {
+	if finding := scanJSON(body); finding != nil {
+		return asBindError(models.Invalid([]models.FieldError{*finding}))
+	}
+	err := json.Unmarshal(body, into, json.RejectUnknownMembers(unknown != nil))
+	if err == nil {
+		return nil
+	}
+	var semantic *json.SemanticError
+	if !errors.As(err, &semantic) {
+		return &models.Error{Code: models.CodeArgs, Detail: "the body cannot be read", Cause: err}
+	}
+	finding := models.FieldError{Field: dotted(semantic.JSONPointer)}
+	if errors.Is(semantic.Err, json.ErrUnknownName) {
+		finding.Reason = "is not a field of this request"
+		if reason, ok := unknown[finding.Field]; ok {
+			finding.Reason = reason
+		}
+	} else {
+		finding.Reason = mustBe(semantic)
+	}
+	return models.Invalid([]models.FieldError{finding})
+}
+
+// mustBe says in the caller's words which type was expected.
+func mustBe(e *json.SemanticError) string {
+	t := e.GoType
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil {
+		return "has a value that cannot be read"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "must be a string"
+	case reflect.Bool:
+		return "must be true or false"
+	case reflect.Slice, reflect.Array:
+		return "must be an array"
+	case reflect.Struct, reflect.Map:
+		return "must be an object"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		if errors.Is(e.Err, strconv.ErrRange) {
+			return fmt.Sprintf("must be an integer of at most %d bits", t.Bits())
+		}
+		return "must be an integer"
+	}
+	return "has a value of the wrong type"
+}
+
+// scanJSON finds the first place where body is not one strict JSON object: valid UTF-8, no NUL, no lone
+// surrogates, no key twice, at most maxDepth levels, nothing behind it. It runs before anything is decoded,
+// so that what is only carried along (content, unknown fields) is as strict as what is read.
+func scanJSON(body []byte) *models.FieldError {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return &models.FieldError{Field: "body", Reason: "must not be empty"}
+	}
+	escapedNUL := bytes.Contains(body, []byte(`\u0000`)) // perhaps: the backslash may itself be escaped
+	d := jsontext.NewDecoder(bytes.NewBuffer(body))
+	for first := true; first || d.StackDepth() > 0; first = false {
+		token, err := d.ReadToken()
+		switch {
+		case err != nil:
+			return syntaxFinding(body, err)
+		case first && token.Kind() != '{':
+			return &models.FieldError{Field: "body", Reason: "must be a JSON object"}
+		case d.StackDepth() > maxDepth:
+			top, _, _ := strings.Cut(strings.TrimPrefix(string(d.StackPointer()), "/"), "/")
+			return &models.FieldError{Field: dotted(jsontext.Pointer("/" + top)), Reason: fmt.Sprintf("must not be nested deeper than %d levels", maxDepth)}
+		case escapedNUL && token.Kind() == '"' && strings.IndexByte(token.String(), 0) >= 0:
+			return &models.FieldError{Field: dotted(d.StackPointer()), Reason: "must not hold a NUL character"}
+		}
+	}
+	if len(bytes.Trim(body[d.InputOffset():], " \t\r\n")) > 0 {
+		return &models.FieldError{Field: "body", Reason: "must end after its JSON object"}
+	}
+	return nil
+}
+
+// syntaxFinding words the parser's error, whose own text shows the caller's bytes.
+func syntaxFinding(body []byte, err error) *models.FieldError {
+	var syntax *jsontext.SyntacticError
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || !errors.As(err, &syntax) {
+		return &models.FieldError{Field: "body", Reason: "ends in the middle of its JSON"}
+	}
+	finding := &models.FieldError{Field: dotted(syntax.JSONPointer)}
+	at := body[min(int(syntax.ByteOffset), len(body)):]
+	r, size := utf8.DecodeRune(at)
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		finding.Reason = "must not be given twice"
+	case len(at) > 0 && at[0] == 0:
+		finding.Reason = "must not hold a NUL character"
+	case r == utf8.RuneError && size == 1:
+		finding.Reason = "must be valid UTF-8"
+	case bytes.HasPrefix(at, []byte(`\u`)):
+		finding.Reason = `must not hold an \u escape that is no character`
+	default:
+		finding.Reason = fmt.Sprintf("is not valid JSON at byte %d", syntax.ByteOffset)
+	}
+	return finding
+}
+
+// dotted turns a JSON pointer into the form findings use: "recvIDs.3", and "body" for the root. Its names
+// may be the caller's own, so they are cut and cleared of control characters.
+func dotted(p jsontext.Pointer) string {
+	if p == "" {
+		return "body"
+	}
+	var path strings.Builder
+	for name := range p.Tokens() {
+		if path.Len() > 0 {
+			path.WriteByte('.')
+		}
+		if name == "" {
+			name = `""`
+		}
+		path.WriteString(cut(name, maxNameBytes))
+		if path.Len() > maxPathBytes {
+			break
+		}
+	}
+	return cut(path.String(), maxPathBytes)
+}
+
+// cut keeps at most limit bytes of s, on a character's edge, without control characters.
+func cut(s string, limit int) string {
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,379 @@
+package handlers
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"carillon/models"
+)
+
+// Limits of a message's own texts. The whole message stands in one row and goes out with every send.
+const (
+	maxNameChars     = 255  // a nickname and a campaign's name: the width of their columns
+	maxFaceURLBytes  = 1024 // longer ones are pictures put into the URL
+	maxExBytes       = 8 << 10
+	maxPushBytes     = 1024 // each; Apple and Google refuse a push of more than 4 KiB as a whole
+	maxChannelBytes  = 16   // the column; the channel's name itself is judged where the channels are known
+	maxPlatformID    = 10   // 1–9 as in the contract, 10 = the original's own administrators
+	maxRatePerSecond = 1_000_000
+)
+
+// messageBody is what both routes know of a message.
+type messageBody struct {
+	SendID           string                  `json:"sendID"`
+	SenderNickname   string                  `json:"senderNickname"`
+	SenderFaceURL    string                  `json:"senderFaceURL"`
+	SenderPlatformID int                     `json:"senderPlatformID"`
+	Content          jsontext.Value          `json:"content"`
+	ContentType      int                     `json:"contentType"`
+	SessionType      int                     `json:"sessionType"`
+	IsOnlineOnly     bool                    `json:"isOnlineOnly"`
+	NotOfflinePush   bool                    `json:"notOfflinePush"`
+	OfflinePushInfo  *models.OfflinePushInfo `json:"offlinePushInfo"`
+	Ex               string                  `json:"ex"`
+}
+
+// batchBody is the body of POST /msg/batch_send_msg.
+type batchBody struct {
+	messageBody
+	RecvIDs   []string `json:"recvIDs"`
+	GroupID   string   `json:"groupID"`
+	SendTime  int64    `json:"sendTime"`
+	IsSendAll bool     `json:"isSendAll"`
+}
+
+// campaignBody is the body of POST /v1/campaigns. Pointers tell a key that is given from one that is not.
+type campaignBody struct {
+	Name          string          `json:"name"`
+	Channel       string          `json:"channel"`
+	Message       *messageBody    `json:"message"`
+	Audience      *audienceBody   `json:"audience"`
+	RatePerSecond int             `json:"ratePerSecond"`
+	Priority      models.Priority `json:"priority"`
+	SendAt        jsontext.Value  `json:"sendAt"`
+	ExpireAt      jsontext.Value  `json:"expireAt"`
+	Delivery      jsontext.Value  `json:"delivery"`
+}
+
+type audienceBody struct {
+	All     *bool     `json:"all"`
+	UserIDs *[]string `json:"userIDs"`
+	GroupID *string   `json:"groupID"`
+}
+
+// campaignUnknown are fields that one route knows and callers may try on the other.
+var campaignUnknown = unknownFields{
+	"message.recvIDs":   "is not a field of message; name the recipients in audience.userIDs",
+	"message.groupID":   "is not a field of message; name the group in audience.groupID",
+	"message.isSendAll": "is not a field of message; for all users say audience.all",
+}
+
+// parseBatchSend reads and checks the body of POST /msg/batch_send_msg. Where the original cannot bind a
+// body (malformed, a wrong type, a required field missing), the error is a bindError and the HTTP status 400;
+// any other error is answered with 200 and its code.
+func parseBatchSend(body []byte) (models.CampaignSpec, error) {
+	var b batchBody
+	if err := decodeJSON(body, &b, ignoreUnknown); err != nil {
+		return models.CampaignSpec{}, asBindError(err)
+	}
+	var bind checker
+	bind.required(&b.messageBody)
+	if err := bind.err(); err != nil {
+		return models.CampaignSpec{}, asBindError(err)
+	}
+	var c checker
+	message := c.message(&b.messageBody)
+	message.SendTime = b.SendTime
+	if b.SendTime < 0 {
+		c.add("sendTime", "must not be negative")
+	}
+	audience := c.audience(audienceRequest{
+		all: b.IsSendAll, allField: "isSendAll",
+		users: b.RecvIDs, usersField: "recvIDs",
+		group: b.GroupID, groupField: "groupID",
+		session: b.SessionType, sessionField: "sessionType",
+	})
+	priority := c.priority("", audience)
+	if err := c.err(); err != nil {
+		return models.CampaignSpec{}, err
+	}
+	return models.CampaignSpec{Message: message, Audience: audience, Priority: priority}, nil
+}
+
+// parseCampaign reads and checks the body of POST /v1/campaigns. Malformed JSON is a bindError; what is
+// well-formed and refused is not.
+func parseCampaign(body []byte) (models.CampaignSpec, error) {
+	var b campaignBody
+	if err := decodeJSON(body, &b, campaignUnknown); err != nil {
+		return models.CampaignSpec{}, err
+	}
+	var c checker
+	c.atMost("name", "characters", utf8.RuneCountInString(b.Name), maxNameChars)
+	c.atMost("channel", "bytes", len(b.Channel), maxChannelBytes)
+	if b.RatePerSecond < 0 || b.RatePerSecond > maxRatePerSecond {
+		c.add("ratePerSecond", "must be from 0, which is no limit, to %d", maxRatePerSecond)
+	}
+	c.unsupported("sendAt", b.SendAt)
+	c.unsupported("expireAt", b.ExpireAt)
+	c.unsupported("delivery", b.Delivery)
+
+	request, ok := c.oneAudience(b.Audience)
+	var message models.Message
+	if b.Message == nil {
+		c.add("message", "is required")
+	} else {
+		if b.Message.SessionType == 0 {
+			b.Message.SessionType = models.SessionSingle
+			if request.group != "" {
+				b.Message.SessionType = models.SessionLargeGroup
+			}
+		}
+		c.prefix = "message."
+		c.required(b.Message)
+		message = c.message(b.Message)
+		c.prefix = ""
+		request.session = b.Message.SessionType
+	}
+	var audience models.Audience
+	if ok {
+		audience = c.audience(request)
+	}
+	priority := c.priority(b.Priority, audience)
+	if err := c.err(); err != nil {
+		return models.CampaignSpec{}, err
+	}
+	return models.CampaignSpec{
+		Name: b.Name, Channel: b.Channel, Message: message, Audience: audience, RatePerSecond: b.RatePerSecond, Priority: priority,
+	}, nil
+}
+
+// checker collects what is wrong with a request; prefix is where the message stands in it.
+type checker struct {
+	prefix string
+	fields []models.FieldError
+	tooBig *models.Error // goes before all findings: 3004
+}
+
+func (c *checker) add(field, format string, args ...any) {
+	if len(c.fields) < models.MaxFindings {
+		c.fields = append(c.fields, models.FieldError{Field: c.prefix + field, Reason: fmt.Sprintf(format, args...)})
+	}
+}
+
+func (c *checker) err() error {
+	if c.tooBig != nil {
+		return c.tooBig
+	}
+	return models.Invalid(c.fields)
+}
+
+func (c *checker) atMost(field, unit string, n, limit int) {
+	if n > limit {
+		c.add(field, "must be at most %d %s, has %d", limit, unit, n)
+	}
+}
+
+func (c *checker) id(field, id string) {
+	if why := models.CheckID(id); why != "" {
+		c.add(field, "%s", why)
+	}
+}
+
+func (c *checker) unsupported(field string, value jsontext.Value) {
+	if given(value) {
+		c.add(field, "is not supported yet; leave it out")
+	}
+}
+
+// given is false for a field that is absent or null.
+func given(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
+
+// required checks the four fields that a message cannot do without; the zero value is as good as none.
+func (c *checker) required(m *messageBody) {
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{
+		{"sendID", m.SendID != ""}, {"content", given(m.Content)}, {"contentType", m.ContentType != 0}, {"sessionType", m.SessionType != 0},
+	} {
+		if !f.given {
+			c.add(f.name, "is required")
+		}
+	}
+	if given(m.Content) && m.Content.Kind() != '{' {
+		c.add("content", "must be an object")
+	}
+}
+
+// message checks what required has let through and gives the message as it is stored. Each switch stands on
+// its own, as in the contract. isOnlineOnly with sessionType 3 is let through too: the original pushes such a
+// message to the members who are online, so the channels that hand a group on to a provider can do it; inbox,
+// which keeps one copy for the group or nothing, reports the group as skipped.
+func (c *checker) message(m *messageBody) models.Message {
+	if m.SendID != "" {
+		c.id("sendID", m.SendID)
+	}
+	c.atMost("senderNickname", "characters", utf8.RuneCountInString(m.SenderNickname), maxNameChars)
+	c.atMost("senderFaceURL", "bytes", len(m.SenderFaceURL), maxFaceURLBytes)
+	if m.SenderPlatformID < 0 || m.SenderPlatformID > maxPlatformID {
+		c.add("senderPlatformID", "must be from 0, which is none, to %d", maxPlatformID)
+	}
+	if m.SessionType < models.SessionSingle || m.SessionType > models.SessionNotification {
+		c.add("sessionType", "must be 1, 2, 3 or 4")
+	}
+	c.atMost("ex", "bytes", len(m.Ex), maxExBytes)
+	if p := m.OfflinePushInfo; p != nil {
+		c.atMost("offlinePushInfo.title", "bytes", len(p.Title), maxPushBytes)
+		c.atMost("offlinePushInfo.desc", "bytes", len(p.Desc), maxPushBytes)
+		c.atMost("offlinePushInfo.ex", "bytes", len(p.Ex), maxPushBytes)
+		c.atMost("offlinePushInfo.iOSPushSound", "bytes", len(p.IOSPushSound), maxPushBytes)
+		if *p == (models.OfflinePushInfo{}) {
+			m.OfflinePushInfo = nil // says nothing: the default title stands in
+		}
+	}
+	return models.Message{
+		SendID: m.SendID, SenderNickname: m.SenderNickname, SenderFaceURL: m.SenderFaceURL, SenderPlatformID: m.SenderPlatformID,
+		Content: c.content(m), ContentType: m.ContentType, SessionType: m.SessionType,
+		IsOnlineOnly: m.IsOnlineOnly, NotOfflinePush: m.NotOfflinePush, OfflinePushInfo: m.OfflinePushInfo, Ex: m.Ex,
+	}
+}
+
+// content gives the content as it is stored, or nil with findings.
+func (c *checker) content(m *messageBody) []byte {
+	if m.Content.Kind() != '{' || m.ContentType == 0 {
+		return nil // required has found it
+	}
+	normal, findings := models.CheckContent(m.ContentType, m.SessionType, []byte(m.Content))
+	for _, f := range findings {
+		c.add(f.Field, "%s", f.Reason)
+	}
+	if normal == nil {
+		return nil
+	}
+	// A wrapped text is JSON inside a JSON string: only unwrapped can it be held to the body's own rules.
+	if bad := scanJSON(normal); bad != nil {
+		c.add("content.text", "holds JSON whose %s %s", bad.Field, bad.Reason)
+	}
+	return normal
+}
+
+// audienceRequest is an audience as a route's body gives it, with the names its fields have there.
+type audienceRequest struct {
+	all          bool
+	users        []string
+	group        string
+	session      int // 0 = the message is missing
+	allField     string
+	usersField   string
+	groupField   string
+	sessionField string
+}
+
+// oneAudience takes exactly one of the three keys. It says whether there is an audience to check further.
+func (c *checker) oneAudience(a *audienceBody) (audienceRequest, bool) {
+	r := audienceRequest{allField: "audience.all", usersField: "audience.userIDs", groupField: "audience.groupID", sessionField: "message.sessionType"}
+	if a == nil {
+		c.add("audience", "is required")
+		return r, false
+	}
+	keys := 0
+	for _, given := range []bool{a.All != nil, a.UserIDs != nil, a.GroupID != nil} {
+		if given {
+			keys++
+		}
+	}
+	switch {
+	case keys != 1:
+		c.add("audience", "must have exactly one of all, userIDs and groupID")
+	case a.All != nil && !*a.All:
+		c.add("audience.all", "must be true; a part of the users is named by userIDs or groupID")
+	case a.All != nil:
+		r.all = true
+		return r, true
+	case a.GroupID != nil && *a.GroupID == "":
+		c.add("audience.groupID", "must not be empty")
+	case a.GroupID != nil:
+		r.group = *a.GroupID
+		return r, true
+	default:
+		r.users = *a.UserIDs
+		return r, true
+	}
+	return r, false
+}
+
+// audience checks who is to receive and gives it without repeats. All users and listed users go with
+// sessionType 1 and 4, a group with 2 and 3.
+func (c *checker) audience(r audienceRequest) models.Audience {
+	if n := len(r.users); n > models.MaxListed {
+		reason := fmt.Sprintf("must have at most %d entries, has %d", models.MaxListed, n)
+		c.tooBig = models.Errorf(models.CodeTooLarge, "%s %s", r.usersField, reason)
+		c.tooBig.Fields = []models.FieldError{{Field: r.usersField, Reason: reason}}
+		return models.Audience{}
+	}
+	if r.all && len(r.users) > 0 {
+		c.add(r.allField, "must not be true when %s names recipients", r.usersField)
+		c.add(r.usersField, "must be empty when %s is true", r.allField)
+	}
+	switch r.session {
+	case models.SessionGroup, models.SessionLargeGroup:
+		if r.all {
+			c.add(r.allField, "must not be true for %s %d, which goes to a group", r.sessionField, r.session)
+			c.add(r.sessionField, "must be 1 or 4 when %s is true", r.allField)
+		} else if len(r.users) > 0 {
+			c.add(r.usersField, "must be empty for %s %d, which goes to a group", r.sessionField, r.session)
+		}
+		if !r.all && r.group == "" {
+			c.add(r.groupField, "is required for %s %d", r.sessionField, r.session)
+		}
+	case models.SessionSingle, models.SessionNotification:
+		if r.group != "" {
+			c.add(r.groupField, "must be empty for %s %d, which goes to users", r.sessionField, r.session)
+		} else if !r.all && len(r.users) == 0 {
+			c.add(r.usersField, "must name at least one recipient unless %s is true", r.allField)
+		}
+	}
+	if r.group != "" {
+		c.id(r.groupField, r.group)
+	}
+	for i, id := range r.users {
+		if why := models.CheckID(id); why != "" {
+			c.add(r.usersField+"."+strconv.Itoa(i), "%s", why)
+		}
+	}
+	switch {
+	case r.all:
+		return models.Audience{Type: models.AudienceAll}
+	case r.group != "":
+		return models.Audience{Type: models.AudienceGroup, GroupID: r.group}
+	}
+	slices.Sort(r.users) // pages are cut in this order anyway, and sorting what is sorted costs next to nothing
+	return models.Audience{Type: models.AudienceUsers, UserIDs: slices.Compact(r.users)}
+}
+
+// priority fills in the default, or holds the asked one to its limit. A group's size is the store's to know:
+// it refuses a transactional campaign whose group has too many members.
+func (c *checker) priority(asked models.Priority, a models.Audience) models.Priority {
+	listed := len(a.UserIDs)
+	switch asked {
+	case "":
+		if a.Type == models.AudienceUsers && listed <= models.DefaultTransactional {
+			return models.PriorityTransactional
+		}
+		return models.PriorityBulk
+	case models.PriorityBulk:
+	case models.PriorityTransactional:
+		if a.Type == models.AudienceAll {
+			c.add("priority", "must be bulk for all users")
+		} else if listed > models.MaxTransactional {
+			c.add("priority", "must be bulk for more than %d recipients, has %d", models.MaxTransactional, listed)
+		}
+	default:
+		c.add("priority", "must be bulk or transactional")
+	}
+	return asked
+}
