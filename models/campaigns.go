@@ -58,6 +58,7 @@ func (s *Store) CreateCampaign(ctx context.Context, spec CampaignSpec, admins []
 			return deref(done), err
 		}
 	}
+	spec.Audience.UserIDs = sortedUnique(spec.Audience.UserIDs)
 	c, err := s.freeze(ctx, spec, admins)
 	if err != nil {
 		return Created{}, err
@@ -126,7 +127,7 @@ func (s *Store) freeze(ctx context.Context, spec CampaignSpec, admins []string) 
 		return Campaign{}, err
 	}
 	if !dir.SenderKnown && !slices.Contains(admins, spec.Message.SendID) {
-		return Campaign{}, NotFound()
+		return Campaign{}, &Error{Code: CodeRecordNotFound, Fields: []FieldError{{Field: "message.sendID", Reason: "is neither a user of the directory nor an admin"}}}
 	}
 	now := Millis(dir.Now)
 	c := Campaign{
@@ -149,6 +150,9 @@ func (s *Store) freeze(ctx context.Context, spec CampaignSpec, admins []string) 
 		c.Total = int64(len(spec.Audience.UserIDs))
 	case AudienceGroup:
 		g, err := s.Group(ctx, spec.Audience.GroupID)
+		if err != nil && AsError(err).Code == CodeRecordNotFound {
+			return c, &Error{Code: CodeRecordNotFound, Detail: "the group does not exist", Fields: []FieldError{{Field: "audience.groupID", Reason: "does not exist"}}}
+		}
 		if err != nil {
 			return c, err
 		}
@@ -199,7 +203,7 @@ func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Create
 		out.Plan = &PlanTask{Campaign: c.ID, Epoch: c.PlanEpoch, Priority: c.Priority}
 		return nil
 	}
-	pages := cutPages(c.ID, 0, sortedUnique(members))
+	pages := cutPages(c.ID, 0, members)
 	for i := range pages {
 		if i == firstWindow {
 			break
