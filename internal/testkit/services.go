@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -37,16 +36,7 @@ func private[S server](tb testing.TB, name string, start func(dir string) (S, er
 	if err := services.Available(); err != nil {
 		missing(tb, err.Error()+": run make test, which installs MariaDB and Redis")
 	}
-	dir, err := os.MkdirTemp("", "carillon-"+name+"-")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			tb.Error(err)
-		}
-	})
-	s, err := start(filepath.Join(dir, name))
+	s, err := start(filepath.Join(tb.TempDir(), name))
 	if err != nil {
 		tb.Fatal(err)
 	}

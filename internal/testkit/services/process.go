@@ -38,9 +38,9 @@ type process struct {
 
 // running is one life of a process.
 type running struct {
+	cmd    *exec.Cmd
 	signal func(syscall.Signal) error
 	ended  chan struct{}
-	err    error // how it ended; read after ended is closed
 }
 
 // Log is the path of the server's log, all lives in one file.
@@ -100,7 +100,7 @@ func (p *process) ready() error {
 		}
 		select {
 		case <-p.run.ended:
-			return fmt.Errorf("%s %w (%v); end of %s:\n%s", p.name, errEnded, p.run.err, p.Log(), p.LogTail())
+			return fmt.Errorf("%s %w (%s); end of %s:\n%s", p.name, errEnded, p.run.cmd.ProcessState, p.Log(), p.LogTail())
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
@@ -178,7 +178,7 @@ func (r *running) over() bool {
 // Pdeathsig is sent when the parent *thread* ends, and Go ends threads as it likes. So one goroutine, locked
 // to its thread, starts the child and stays with it until it is gone.
 func launch(c command) (*running, error) {
-	r := &running{signal: c.signal, ended: make(chan struct{})}
+	r := &running{cmd: c.cmd, signal: c.signal, ended: make(chan struct{})}
 	c.cmd.SysProcAttr = childAttr()
 	started := make(chan error)
 	go func() {
@@ -189,7 +189,7 @@ func launch(c command) (*running, error) {
 		if err != nil {
 			return
 		}
-		r.err = c.cmd.Wait()
+		_ = c.cmd.Wait() // its ProcessState says the same
 		close(r.ended)
 	}()
 	return r, <-started
