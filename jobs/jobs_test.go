@@ -19,11 +19,11 @@ import (
 
 // rig is a ledger with a worker and a reconciler on it.
 type rig struct {
-	t      *testing.T
-	store  *models.Store
-	rdb    redis.UniversalClient
-	queue  *jobs.Queue
-	worker *jobs.Worker
+	t     *testing.T
+	store *models.Store
+	rdb   redis.UniversalClient
+	queue *jobs.Queue
+	stop  func()
 }
 
 // openStore opens a migrated ledger.
@@ -54,18 +54,26 @@ func newRig(t *testing.T, s testkit.Stores, opts jobs.Options) *rig {
 	r.rdb = redis.NewClient(ro)
 	t.Cleanup(func() { _ = r.rdb.Close() })
 	r.queue = jobs.NewQueue(r.rdb)
+	return r.with(opts)
+}
+
+// with runs another worker and reconciler on the same ledger and Redis, as another process would.
+func (r *rig) with(opts jobs.Options) *rig {
+	r.t.Helper()
 	if opts.Channels == nil {
 		opts.Channels = []channels.Channel{channels.NewInbox(r.rdb)}
 	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	r.worker = jobs.NewWorker(r.store, r.queue, opts, log)
-	rec := jobs.NewReconciler(r.store, r.queue, r.worker, time.Hour, log)
-	if err := r.worker.Start(); err != nil {
-		t.Fatal(err)
+	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	worker := jobs.NewWorker(r.store, r.queue, opts, log)
+	rec := jobs.NewReconciler(r.store, r.queue, worker, time.Hour, log)
+	if err := worker.Start(); err != nil {
+		r.t.Fatal(err)
 	}
 	rec.Start()
-	t.Cleanup(func() { r.worker.Stop(); rec.Stop() })
-	return r
+	other := *r
+	other.stop = func() { worker.Stop(); rec.Stop() }
+	r.t.Cleanup(other.stop)
+	return &other
 }
 
 func (r *rig) users(n int) {

@@ -1,0 +1,99 @@
+package jobs_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"carillon/channels"
+	"carillon/internal/testkit"
+	"carillon/jobs"
+	"carillon/models"
+)
+
+// sendLog is a channel that notes what it was given and when.
+type sendLog struct {
+	mu    sync.Mutex
+	seen  map[string]int
+	times []time.Time
+}
+
+func (*sendLog) Name() string     { return "inbox" }
+func (*sendLog) MaxBatch() int    { return 1000 }
+func (*sendLog) KnowsUsers() bool { return true }
+
+func (l *sendLog) Send(_ context.Context, b channels.Batch) []channels.Outcome {
+	l.mu.Lock()
+	for _, r := range b.Recipients {
+		l.seen[r.UserID]++
+		l.times = append(l.times, time.Now())
+	}
+	l.mu.Unlock()
+	time.Sleep(5 * time.Millisecond)
+	return make([]channels.Outcome, len(b.Recipients))
+}
+
+func (l *sendLog) total() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.times)
+}
+
+// most is the largest number of sends in any second.
+func (l *sendLog) most() int {
+	most := 0
+	for i, j := 0, 0; i < len(l.times); i++ {
+		for l.times[i].Sub(l.times[j]) >= time.Second {
+			j++
+		}
+		most = max(most, i-j+1)
+	}
+	return most
+}
+
+// Two workers share one Redis and one ledger, as two processes do: the cap is theirs together.
+func TestRateHoldsOverWorkers(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		for name, set := range map[string]func(*models.CampaignSpec, *jobs.Options){
+			"campaign": func(c *models.CampaignSpec, _ *jobs.Options) { c.RatePerSecond = 200 },
+			"channel":  func(_ *models.CampaignSpec, o *jobs.Options) { o.Rates = map[string]int{"inbox": 200} },
+		} {
+			log := &sendLog{seen: map[string]int{}}
+			opts, sp := jobs.Options{Channels: []channels.Channel{log}}, spec(models.Audience{Type: models.AudienceAll})
+			set(&sp, &opts)
+			r := newRig(t, s, opts)
+			r.with(opts)
+			r.users(1000)
+			c := r.finished(r.post(sp), time.Minute)
+			r.stop()
+			if c.Sent != 1000 {
+				t.Fatalf("%s: counts %+v", name, c.Counts)
+			}
+			if most := log.most(); most > 220 {
+				t.Errorf("%s: %d sends in one second at 200/s", name, most)
+			}
+		}
+	})
+}
+
+// A transactional send finds its tokens although bulk campaigns take all the channel's rate.
+func TestTransactionalIsFirst(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		log := &sendLog{seen: map[string]int{}}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{log}, Rates: map[string]int{"inbox": 100}})
+		r.users(2000)
+		r.post(spec(models.Audience{Type: models.AudienceAll}))
+		until(t, "the bulk campaign is under way", 20*time.Second, func() bool { return log.total() > 50 })
+		sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0001999"}})
+		sp.Priority = models.PriorityTransactional
+		if c := r.finished(r.post(sp), 10*time.Second); c.Sent != 1 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+		if n := log.total(); n > 1500 {
+			t.Fatalf("the bulk campaign was not held: %d sent", n)
+		}
+	})
+}

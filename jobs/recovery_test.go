@@ -1,0 +1,137 @@
+package jobs_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"carillon/channels"
+	"carillon/internal/testkit"
+	"carillon/jobs"
+	"carillon/models"
+)
+
+// slow is the inbox with a delay a chunk, so that a test has time to break things in the middle.
+type slow struct {
+	*channels.Inbox
+	delay time.Duration
+}
+
+func (s slow) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
+	time.Sleep(s.delay)
+	return s.Inbox.Send(ctx, b)
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, within time.Duration, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", within, what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestFlushallInTheMiddle(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r := newRig(t, s, jobs.Options{})
+		r.stop()
+		r = r.with(jobs.Options{ChunkSize: 50, BulkSlots: 4, Channels: []channels.Channel{slow{channels.NewInbox(r.rdb), 20 * time.Millisecond}}})
+		r.users(5000)
+		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
+		until(t, "the campaign is under way", 20*time.Second, func() bool {
+			c, err := r.store.Campaign(t.Context(), id)
+			return err == nil && c.Sent > 500
+		})
+		if err := r.rdb.FlushDB(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if c := r.finished(id, time.Minute); c.Sent != 5000 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+	})
+}
+
+func TestRedisAwayAtThePost(t *testing.T) {
+	t.Parallel()
+	redis := testkit.PrivateRedis(t)
+	r := newRig(t, testkit.Stores{DatabaseURL: testkit.MySQLURL(t), RedisURL: redis.URL()}, jobs.Options{})
+	r.users(100)
+	if err := redis.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	id := r.post(spec(models.Audience{Type: models.AudienceAll}))
+	if c, err := r.store.Campaign(t.Context(), id); err != nil || c.Status != models.StatusRunning || c.Pending != 100 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if err := redis.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.finished(id, 30*time.Second); c.Sent != 100 {
+		t.Fatalf("counts %+v", c.Counts)
+	}
+}
+
+// A worker that claims a page and dies leaves a page running with nobody to renew its lease.
+func TestDeadWorkersPageMovesAgain(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r := newRig(t, s, jobs.Options{})
+		r.users(10)
+		created, err := r.store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000001"}}),
+			[]string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead, err := r.store.ClaimPage(t.Context(), created.Tasks[0])
+		if err != nil || dead == nil {
+			t.Fatalf("%v, %v", dead, err)
+		}
+		c := r.finished(created.PublicID, 40*time.Second)
+		if c.Sent != 1 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+		// The dead one wakes up: it may write nothing.
+		err = r.store.CloseChunk(t.Context(), dead, models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000001", Status: models.RecipientFailed}}})
+		if err != models.ErrFenced {
+			t.Fatalf("a fenced worker's write: %v", err)
+		}
+		if err := r.store.RenewPage(t.Context(), created.Tasks[0]); err != models.ErrFenced {
+			t.Fatalf("a fenced worker's renewal: %v", err)
+		}
+		if again, err := r.store.Campaign(t.Context(), created.PublicID); err != nil || again.Counts != c.Counts {
+			t.Fatalf("%+v, %v", again.Counts, err)
+		}
+	})
+}
+
+func TestStopLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		first := newRig(t, s, jobs.Options{})
+		first.stop()
+		log := &sendLog{seen: map[string]int{}}
+		opts := jobs.Options{ChunkSize: 50, BulkSlots: 4, Channels: []channels.Channel{log}}
+		first = first.with(opts)
+		first.users(3000)
+		id := first.post(spec(models.Audience{Type: models.AudienceAll}))
+		until(t, "the campaign is under way", 20*time.Second, func() bool { return log.total() > 300 })
+		begun := time.Now()
+		first.stop()
+		if d := time.Since(begun); d > 10*time.Second {
+			t.Errorf("Stop took %s", d)
+		}
+		second := first.with(opts)
+		if c := second.finished(id, time.Minute); c.Sent != 3000 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+		for user, n := range log.seen {
+			if n != 1 {
+				t.Fatalf("%s was sent %d times", user, n)
+			}
+		}
+	})
+}
