@@ -2,6 +2,12 @@ package models
 
 import (
 	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -17,11 +23,87 @@ type User struct {
 	Ex       string `json:"ex"`
 }
 
+// Limits of a user's texts.
+const (
+	maxNicknameChars = 255     // the width of the column
+	maxFaceURLBytes  = 1024    // longer ones are pictures put into the URL
+	maxUserExBytes   = 8 << 10 // as a message's
+)
+
+// Check says what is wrong with a user that came from outside: nothing, or each field by its JSON name.
+func (u User) Check() []FieldError {
+	var found []FieldError
+	add := func(field, reason string) {
+		if reason != "" {
+			found = append(found, FieldError{Field: field, Reason: reason})
+		}
+	}
+	add("userID", CheckID(u.UserID))
+	add("nickname", checkLine(u.Nickname))
+	if n := utf8.RuneCountInString(u.Nickname); n > maxNicknameChars {
+		add("nickname", fmt.Sprintf("must be at most %d characters, has %d", maxNicknameChars, n))
+	}
+	add("faceURL", checkLine(u.FaceURL))
+	add("faceURL", checkBytes(u.FaceURL, maxFaceURLBytes))
+	add("timezone", checkTimezone(u.Timezone))
+	switch {
+	case !utf8.ValidString(u.Ex):
+		add("ex", "must be valid UTF-8")
+	case strings.IndexByte(u.Ex, 0) >= 0:
+		add("ex", "must not hold a NUL character")
+	}
+	add("ex", checkBytes(u.Ex, maxUserExBytes))
+	return found
+}
+
+// checkLine is for texts of one line.
+func checkLine(s string) string {
+	switch {
+	case !utf8.ValidString(s):
+		return "must be valid UTF-8"
+	case strings.IndexFunc(s, unicode.IsControl) >= 0:
+		return "must not hold control characters"
+	}
+	return ""
+}
+
+func checkBytes(s string, limit int) string {
+	if len(s) > limit {
+		return fmt.Sprintf("must be at most %d bytes, has %d", limit, len(s))
+	}
+	return ""
+}
+
+// knownZones remembers the names that were found: a look-up reads a file (13 µs), and an import asks for the
+// same few names a million times.
+var knownZones sync.Map
+
+// checkTimezone takes "" and the names that are the same on every machine, which "Local" and the operating
+// system's own additions are not.
+func checkTimezone(name string) string {
+	if name == "" {
+		return ""
+	}
+	if _, ok := knownZones.Load(name); ok {
+		return ""
+	}
+	local := name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/")
+	if _, err := time.LoadLocation(name); err != nil || local {
+		return "must be an IANA time zone such as Europe/Berlin"
+	}
+	knownZones.Store(name, nil)
+	return ""
+}
+
 // Directory is the directory's revision and how many users it holds.
 type Directory struct {
 	Rev  int64
 	Live int64
 }
+
+// upsertRows keeps one statement below 16 MiB, MariaDB's default max_allowed_packet, however long the users'
+// texts are.
+const upsertRows = 500
 
 // UpsertUsers adds or updates users; of a repeated userID the last counts. It is all or nothing.
 func (s *Store) UpsertUsers(ctx context.Context, users []User) (created, updated int, err error) {
@@ -57,7 +139,7 @@ func (s *Store) UpsertUsers(ctx context.Context, users []User) (created, updated
 			Columns:   []clause.Column{{Name: "user_id"}},
 			DoUpdates: clause.AssignmentColumns([]string{"nickname", "face_url", "timezone", "ex"}),
 		}
-		if err := tx.Clauses(upsert).CreateInBatches(rows, 1000).Error; err != nil {
+		if err := tx.Clauses(upsert).CreateInBatches(rows, upsertRows).Error; err != nil {
 			return err
 		}
 		return tx.Exec("UPDATE directory SET live=live+? WHERE id=1", created).Error
