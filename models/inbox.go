@@ -17,6 +17,14 @@ func (a InboxCursor) less(b InboxCursor) bool {
 	return a.SentAt < b.SentAt || a.SentAt == b.SentAt && a.Campaign < b.Campaign
 }
 
+// Later is whichever of the two places comes later.
+func (a InboxCursor) Later(b InboxCursor) InboxCursor {
+	if a.less(b) {
+		return b
+	}
+	return a
+}
+
 // InboxMessage is one message as it stands in a user's inbox.
 type InboxMessage struct {
 	Campaign Campaign
@@ -175,10 +183,79 @@ func (s *Store) inboxMessages(ctx context.Context, refs []inboxRef) ([]InboxMess
 	return out, nil
 }
 
-// InboxActive says whether anything may have been stored for an inbox since the given time: a campaign for
-// inboxes is running, or finished after it.
-func (s *Store) InboxActive(ctx context.Context, since Millis) (bool, error) {
-	var n int64
-	err := s.db.WithContext(ctx).Raw("SELECT COUNT(*) FROM (SELECT 1 AS one FROM campaigns WHERE inbox IN (1,2) AND (finished_at=0 OR finished_at>=?) LIMIT 1) a", since).Scan(&n).Error
-	return n > 0, err
+// InboxNews is a message that stands in a user's inbox, without what it says.
+type InboxNews struct {
+	UserID   string // whose inbox
+	Campaign int64
+	GroupID  string // set when it was sent to a group of theirs
+}
+
+// newsBatch is how many users one look-up covers.
+const newsBatch = 500
+
+// InboxNews finds what was stored for any of the given users since a time and in the ten seconds before it.
+// It costs one index read while no campaign for inboxes is running or has just finished; else it grows with
+// the given users, by primary key, and not with the campaigns' recipients.
+func (s *Store) InboxNews(ctx context.Context, users []string, since Millis) ([]InboxNews, error) {
+	floor := since - inboxLookback
+	var active []Campaign
+	err := s.db.WithContext(ctx).Raw("SELECT id, kind, inbox, group_id FROM campaigns WHERE inbox IN ? AND (finished_at=0 OR finished_at>=?)",
+		[]int{inboxSmall, inboxLarge}, floor).Scan(&active).Error
+	if err != nil {
+		return nil, err
+	}
+	var news []InboxNews
+	for batch := range slices.Chunk(users, newsBatch) {
+		for _, find := range []func(context.Context, []Campaign, []string, Millis) ([]InboxNews, error){s.smallNews, s.largeNews, s.groupNews} {
+			found, err := find(ctx, active, batch, floor)
+			if err != nil {
+				return nil, err
+			}
+			news = append(news, found...)
+		}
+	}
+	return news, nil
+}
+
+func (s *Store) smallNews(ctx context.Context, active []Campaign, users []string, floor Millis) (news []InboxNews, err error) {
+	if !slices.ContainsFunc(active, func(c Campaign) bool { return c.Inbox == inboxSmall && c.Kind == KindUser }) {
+		return nil, nil
+	}
+	err = s.db.WithContext(ctx).Raw("SELECT user_id, campaign_id AS campaign FROM inbox_small WHERE kind=? AND user_id IN ? AND sent_at>=?",
+		KindUser, users, floor).Scan(&news).Error
+	return news, err
+}
+
+func (s *Store) largeNews(ctx context.Context, active []Campaign, users []string, floor Millis) (news []InboxNews, err error) {
+	for _, c := range active {
+		if c.Inbox != inboxLarge {
+			continue
+		}
+		var some []InboxNews
+		err := s.db.WithContext(ctx).Raw("SELECT user_id, campaign_id AS campaign FROM recipients WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=? AND sent_at>=?",
+			c.ID, KindUser, users, RecipientSent, floor).Scan(&some).Error
+		if err != nil {
+			return nil, err
+		}
+		news = append(news, some...)
+	}
+	return news, nil
+}
+
+// groupNews finds the users among the members of each group that just got a message.
+func (s *Store) groupNews(ctx context.Context, active []Campaign, users []string, floor Millis) (news []InboxNews, err error) {
+	var groups []string
+	for _, c := range active {
+		if c.Inbox == inboxSmall && c.Kind == KindGroup {
+			groups = append(groups, c.GroupID)
+		}
+	}
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	err = s.db.WithContext(ctx).Raw(`SELECT m.user_id, i.campaign_id AS campaign, m.group_id FROM chat_groups g
+		JOIN group_members m ON m.group_id=g.group_id AND m.version=g.version AND m.user_id IN ?
+		JOIN inbox_small i ON i.kind=? AND i.user_id=g.group_id AND i.sent_at>=? WHERE g.group_id IN ?`,
+		users, KindGroup, floor, sortedUnique(groups)).Scan(&news).Error
+	return news, err
 }

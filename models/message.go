@@ -14,7 +14,7 @@ type Message struct {
 	SenderNickname   string           `json:"senderNickname"`
 	SenderFaceURL    string           `json:"senderFaceURL"`
 	SenderPlatformID int              `json:"senderPlatformID"`
-	Content          json.RawMessage  `json:"content"` // a JSON object that ContentFields accepted
+	Content          json.RawMessage  `json:"content"` // a JSON object that CheckContent accepted
 	ContentType      int              `json:"contentType"`
 	SessionType      int              `json:"sessionType"`
 	IsOnlineOnly     bool             `json:"isOnlineOnly"`
