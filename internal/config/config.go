@@ -1,0 +1,94 @@
+// Package config holds the settings: every one of them is a flag, an environment variable and a key of a YAML
+// file under one name, checked once and shown with its secrets masked.
+package config
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"carillon/channels"
+)
+
+// Config is the settings as they were given. The name of a setting is that of its flag: "webhook-url" is also
+// CARILLON_WEBHOOK_URL in the environment and `webhook-url` (or `url` under `webhook`) in the YAML file.
+// A flag beats the environment, which beats the file; an empty value is none.
+type Config struct {
+	Config string `group:"settings" name:"config" placeholder:"FILE" help:"A YAML file with any of these settings."`
+
+	Listen  string `group:"settings" name:"listen" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to serve HTTP. :8080 listens on all addresses."`
+	DataDir string `group:"settings" name:"data-dir" default:"./data" placeholder:"DIR" help:"Where the embedded stores keep their files, all readable by their owner only."`
+
+	DatabaseURL     string `group:"settings" name:"database-url" placeholder:"URL" help:"mysql://user:password@host:3306/database. Without it: SQLite in the data directory."`
+	DatabaseURLFile string `group:"settings" name:"database-url-file" placeholder:"FILE" help:"A file that holds the database's URL."`
+	RedisURL        string `group:"settings" name:"redis-url" placeholder:"URL" help:"redis://, rediss:// (TLS) or redis-sentinel://host,host?master=name. Without it: a Redis inside this process."`
+	RedisURLFile    string `group:"settings" name:"redis-url-file" placeholder:"FILE" help:"A file that holds Redis' URL."`
+
+	Secret     string   `group:"settings" name:"secret" placeholder:"TEXT" help:"Signs tokens. With embedded stores one is made in the data directory."`
+	SecretFile string   `group:"settings" name:"secret-file" placeholder:"FILE" help:"A file that holds the secret."`
+	Admins     []string `group:"settings" name:"admins" default:"openIMAdmin,imAdmin" placeholder:"ID,ID" help:"User IDs of the admins: their tokens may do everything."`
+
+	Channel     string `group:"settings" name:"channel" default:"inbox" placeholder:"NAME" help:"How messages leave unless a campaign says otherwise: inbox or webhook."`
+	InboxRate   int    `group:"settings" name:"inbox-rate" default:"0" placeholder:"N" help:"Recipients per second of the inbox channel, over all processes; 0 = no limit."`
+	WebhookRate int    `group:"settings" name:"webhook-rate" default:"0" placeholder:"N" help:"The same for the webhook channel."`
+
+	WebhookURL        string        `group:"settings" name:"webhook-url" placeholder:"URL" help:"Where the webhook channel posts messages to."`
+	WebhookSecret     string        `group:"settings" name:"webhook-secret" placeholder:"whsec_…" help:"Signs those posts, as in Standard Webhooks."`
+	WebhookSecretFile string        `group:"settings" name:"webhook-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
+	WebhookBatch      int           `group:"settings" name:"webhook-batch" default:"1" placeholder:"N" help:"Recipients in one post, 1 to 1000."`
+	WebhookTimeout    time.Duration `group:"settings" name:"webhook-timeout" default:"5s" placeholder:"TIME" help:"For one post as a whole, at most 8s."`
+
+	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" placeholder:"N" help:"Attempts per recipient."`
+	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
+}
+
+// databaseFile is the URL of SQLite in the data directory, as one may also write it.
+const databaseFile = "sqlite:"
+
+// EmbeddedDatabase says whether the database is SQLite in the data directory.
+func (c *Config) EmbeddedDatabase() bool { return c.DatabaseURL == "" || c.DatabaseURL == databaseFile }
+
+// EmbeddedRedis says whether Redis is to run inside the process.
+func (c *Config) EmbeddedRedis() bool { return c.RedisURL == "" }
+
+// Webhook is the webhook channel's settings; without a URL there is no such channel.
+func (c *Config) Webhook() channels.WebhookConfig {
+	return channels.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret, Batch: c.WebhookBatch, Timeout: c.WebhookTimeout}
+}
+
+// Channels are the names of the channels that are set up; the first is the default.
+func (c *Config) Channels() []string {
+	switch {
+	case c.WebhookURL == "":
+		return []string{inbox}
+	case c.Channel == webhook:
+		return []string{webhook, inbox}
+	}
+	return []string{inbox, webhook}
+}
+
+// ReadFiles puts the contents of the files that settings name in the place of those settings. Its error
+// has one line per mistake.
+func (c *Config) ReadFiles() error {
+	var m mistakes
+	for _, s := range []struct{ value, file *string }{
+		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.RedisURL, &c.RedisURLFile}, {&c.Secret, &c.SecretFile}, {&c.WebhookSecret, &c.WebhookSecretFile},
+	} {
+		name := c.envOf(s.value)
+		switch raw, err := os.ReadFile(*s.file); {
+		case *s.file == "":
+		case *s.value != "":
+			m.add("%s and %s_FILE are both set: keep one of them", name, name)
+		case err != nil:
+			m.add("%s_FILE names a file that cannot be read: %s", name, reason(err))
+		case strings.TrimRight(string(raw), "\r\n") == "":
+			m.add("%s_FILE names a file that is empty: %s", name, *s.file)
+		default:
+			*s.value, *s.file = strings.TrimRight(string(raw), "\r\n"), ""
+		}
+	}
+	return m.err()
+}
+
+// reason is a file error's "open /path: permission denied".
+func reason(err error) string { return strings.TrimPrefix(err.Error(), "open ") }

@@ -1,0 +1,309 @@
+package config_test
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
+
+	"carillon/internal/config"
+)
+
+const goodWebhookSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" //nolint:gosec // made up for this test
+
+type env map[string]string
+
+func (e env) lookup(name string) (string, bool) {
+	v, ok := e[name]
+	return v, ok
+}
+
+func parse(t *testing.T, e env, args ...string) (config.Config, error) {
+	t.Helper()
+	var cli struct {
+		config.Config
+		Serve struct{} `cmd:""`
+	}
+	options := append(config.Options(e.lookup), kong.Name("carillon"), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) { t.Fatal("exit") }))
+	parser, err := kong.New(&cli, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parser.Parse(append([]string{"serve"}, args...))
+	return cli.Config, err
+}
+
+func mustParse(t *testing.T, e env, args ...string) config.Config {
+	t.Helper()
+	c, err := parse(t, e, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, env{})
+	if err := c.Validate(config.ForServing); err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != "127.0.0.1:8080" || c.DataDir != "./data" || !c.EmbeddedDatabase() || !c.EmbeddedRedis() || !slices.Equal(c.Admins, []string{"openIMAdmin", "imAdmin"}) ||
+		!slices.Equal(c.Channels(), []string{"inbox"}) || c.WebhookBatch != 1 || c.WebhookTimeout != 5*time.Second || c.MaxAttempts != 5 || c.IdempotencyTTL != 168*time.Hour {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
+	t.Parallel()
+	const secret = "0123456789012345"
+	for name, c := range map[string]struct {
+		env  env
+		want string
+	}{
+		"listen without a port":   {env{"LISTEN": "127.0.0.1"}, `CARILLON_LISTEN must be host:port, not "127.0.0.1": for example 127.0.0.1:8080, or :8080 for all addresses`},
+		"listen on a named port":  {env{"LISTEN": "127.0.0.1:http"}, `CARILLON_LISTEN must be host:port, not "127.0.0.1:http": for example 127.0.0.1:8080, or :8080 for all addresses`},
+		"listen beyond all ports": {env{"LISTEN": ":65536"}, `CARILLON_LISTEN must be host:port, not ":65536": for example 127.0.0.1:8080, or :8080 for all addresses`},
+		"another database": {env{"DATABASE_URL": "postgres://u:topsecret@h/db", "REDIS_URL": "redis://h", "SECRET": secret},
+			"CARILLON_DATABASE_URL must look like mysql://user:password@host:3306/database, special characters of the password percent-encoded; leave it out for SQLite"},
+		"a database URL without a database": {env{"DATABASE_URL": "mysql://u:topsecret@h", "REDIS_URL": "redis://h", "SECRET": secret},
+			"CARILLON_DATABASE_URL must look like mysql://user:password@host:3306/database, special characters of the password percent-encoded; leave it out for SQLite"},
+		"a password that is not encoded": {env{"DATABASE_URL": "mysql://u:topsecret%zz@h/db", "REDIS_URL": "redis://h", "SECRET": secret},
+			"CARILLON_DATABASE_URL must look like mysql://user:password@host:3306/database, special characters of the password percent-encoded; leave it out for SQLite"},
+		"SQLite somewhere else": {env{"DATABASE_URL": "sqlite:/tmp/x.db", "REDIS_URL": "redis://h", "SECRET": secret},
+			"CARILLON_DATABASE_URL must be left out for SQLite: its file is in the data directory, so set CARILLON_DATA_DIR"},
+		"a server's database with a Redis of one process": {env{"DATABASE_URL": "mysql://u:p@h/db", "SECRET": secret},
+			"CARILLON_REDIS_URL is required with CARILLON_DATABASE_URL: name a Redis that all processes share, or leave both out for the embedded stores"},
+		"another Redis": {env{"REDIS_URL": "valkey://:topsecret@h", "SECRET": secret},
+			"CARILLON_REDIS_URL must begin with redis://, rediss:// or redis-sentinel://"},
+		"a Redis database that is no number": {env{"REDIS_URL": "redis://:topsecret@h/db", "SECRET": secret},
+			"CARILLON_REDIS_URL must look like redis://:password@host:6379/0; after the host only the database's number can stand"},
+		"a Redis password that is not encoded": {env{"REDIS_URL": "redis://:topsecret%zz@h", "SECRET": secret},
+			"CARILLON_REDIS_URL must look like redis://:password@host:6379/0, special characters of the password percent-encoded"},
+		"sentinels without a master": {env{"REDIS_URL": "redis-sentinel://h1,h2", "SECRET": secret},
+			"CARILLON_REDIS_URL must name the master: redis-sentinel://host:26379,host:26379/0?master=name"},
+		"servers without a secret": {env{"DATABASE_URL": "mysql://u:p@h/db", "REDIS_URL": "redis://h"},
+			"CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: head -c 32 /dev/urandom | base64"},
+		"an admin without an ID": {env{"ADMINS": "root,,imAdmin"}, `CARILLON_ADMINS holds "", which must not be empty: separate the IDs by single commas`},
+		"an unknown channel":     {env{"CHANNEL": "sms"}, `CARILLON_CHANNEL must be inbox or webhook, not "sms"`},
+		"webhook without a URL":  {env{"CHANNEL": "webhook"}, "CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted"},
+		"webhook without a secret": {env{"WEBHOOK_URL": "https://h/in"},
+			`CARILLON_WEBHOOK_SECRET is required with CARILLON_WEBHOOK_URL: make one with: echo "whsec_$(head -c 32 /dev/urandom | base64)"`},
+		"a short webhook secret": {env{"WEBHOOK_URL": "https://h/in", "WEBHOOK_SECRET": "whsec_c2hvcnQ="},
+			`CARILLON_WEBHOOK_SECRET must be whsec_ and the base64 of at least 24 bytes: make one with: echo "whsec_$(head -c 32 /dev/urandom | base64)"`},
+		"a webhook of another kind": {env{"WEBHOOK_URL": "ftp://h/in?token=topsecret", "WEBHOOK_SECRET": goodWebhookSecret},
+			"CARILLON_WEBHOOK_URL must be an absolute http or https URL"},
+		"a webhook batch of none": {env{"WEBHOOK_BATCH": "0"}, "CARILLON_WEBHOOK_BATCH must be 1 to 1000 recipients in one post, not 0"},
+		"a time without its unit": {env{"WEBHOOK_TIMEOUT": "5ns"}, "CARILLON_WEBHOOK_TIMEOUT must be 100ms to 8s, with its unit, not 5ns"},
+		"a time too long":         {env{"WEBHOOK_TIMEOUT": "9s"}, "CARILLON_WEBHOOK_TIMEOUT must be 100ms to 8s, with its unit, not 9s"},
+		"a negative rate":         {env{"INBOX_RATE": "-1"}, "CARILLON_INBOX_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
+		"another negative rate":   {env{"WEBHOOK_RATE": "-1"}, "CARILLON_WEBHOOK_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
+		"no attempts":             {env{"MAX_ATTEMPTS": "0"}, "CARILLON_MAX_ATTEMPTS must be 1 to 100 attempts per recipient, not 0"},
+		"keys forgotten at once":  {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := env{}
+			for k, v := range c.env {
+				e["CARILLON_"+k] = v
+			}
+			cfg := mustParse(t, e)
+			err := cfg.Validate(config.ForServing)
+			if err == nil || err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestTwoMistakesAreTwoLines(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, env{"CARILLON_CHANNEL": "sms", "CARILLON_LISTEN": "x"})
+	err := c.Validate(config.ForServing)
+	if err == nil || len(strings.Split(err.Error(), "\n")) != 2 {
+		t.Error(err)
+	}
+}
+
+func TestValuesOfTheWrongKindNameTheVariable(t *testing.T) {
+	t.Parallel()
+	for e, want := range map[string]string{
+		"CARILLON_WEBHOOK_BATCH":   `must be a whole number, not "many" (CARILLON_WEBHOOK_BATCH)`,
+		"CARILLON_IDEMPOTENCY_TTL": `must be a time with its unit such as 5s, 10m or 168h, not "many" (CARILLON_IDEMPOTENCY_TTL)`,
+	} {
+		if _, err := parse(t, env{e: "many"}); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
+	t.Parallel()
+	path := file(t, "c.yaml", "listen: 127.0.0.1:1\nwebhook:\n  batch: 7\n  timeout: 2s\nmax-attempts: 3\nadmins: [a, b]\nsecret: 0123\nredis-url:\n")
+	c := mustParse(t, env{"CARILLON_CONFIG": path, "CARILLON_MAX_ATTEMPTS": "4", "CARILLON_WEBHOOK_BATCH": "8", "CARILLON_LISTEN": "", "CARILLON_INBOX_RATE": ""}, "--webhook-batch=9")
+	if c.Listen != "127.0.0.1:1" || c.MaxAttempts != 4 || c.WebhookBatch != 9 || c.WebhookTimeout != 2*time.Second || !slices.Equal(c.Admins, []string{"a", "b"}) ||
+		c.Secret != "0123" || c.RedisURL != "" || c.InboxRate != 0 {
+		t.Errorf("%+v", c)
+	}
+	if c := mustParse(t, env{"CARILLON_CONFIG": "/nowhere"}, "--config="+path); c.MaxAttempts != 3 {
+		t.Errorf("--config does not beat CARILLON_CONFIG: %+v", c)
+	}
+}
+
+func TestBadYAMLIsRefusedWithoutQuotingIt(t *testing.T) {
+	t.Parallel()
+	typo := file(t, "typo.yaml", "webhook:\n  uri: https://topsecret\n")
+	list := file(t, "list.yaml", "- topsecret\n")
+	torn := file(t, "torn.yaml", "secret: [topsecret\n")
+	for path, want := range map[string]string{
+		typo:       `CARILLON_CONFIG: ` + typo + ` has the key "webhook-uri", which is no setting: carillon serve --help lists them`,
+		list:       "CARILLON_CONFIG names a file that is not YAML of the form `key: value`: " + list,
+		torn:       "CARILLON_CONFIG names a file that is not YAML of the form `key: value`: " + torn,
+		"/nowhere": "CARILLON_CONFIG names a file that cannot be read: /nowhere: no such file or directory",
+	} {
+		_, err := parse(t, env{}, "--config", path)
+		if err == nil || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "topsecret") {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestAnEmptyFileIsNoMistake(t *testing.T) {
+	t.Parallel()
+	mustParse(t, env{}, "--config", file(t, "c.yaml", "# nothing yet\n"))
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	t.Parallel()
+	e := env{
+		"CARILLON_SECRET_FILE":         file(t, "s", " keeps its spaces \r\n"),
+		"CARILLON_DATABASE_URL_FILE":   file(t, "d", "mysql://u:p@h/db\n"),
+		"CARILLON_REDIS_URL_FILE":      file(t, "r", "redis://:p@h/0"),
+		"CARILLON_WEBHOOK_SECRET_FILE": file(t, "w", goodWebhookSecret+"\n"),
+		"CARILLON_WEBHOOK_URL":         "https://h/in",
+	}
+	c := mustParse(t, e)
+	if err := c.ReadFiles(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Secret != " keeps its spaces " || c.DatabaseURL != "mysql://u:p@h/db" || c.RedisURL != "redis://:p@h/0" || c.WebhookSecret != goodWebhookSecret {
+		t.Errorf("%+v", c)
+	}
+	if err := c.Validate(config.ForServing); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMistakesWithFilesNameTheVariable(t *testing.T) {
+	t.Parallel()
+	empty := file(t, "s", "\n")
+	for want, e := range map[string]env{
+		"CARILLON_SECRET and CARILLON_SECRET_FILE are both set: keep one of them":                         {"CARILLON_SECRET": "x", "CARILLON_SECRET_FILE": empty},
+		"CARILLON_WEBHOOK_SECRET_FILE names a file that cannot be read: /no/w: no such file or directory": {"CARILLON_WEBHOOK_SECRET_FILE": "/no/w"},
+		"CARILLON_REDIS_URL_FILE names a file that is empty: " + empty:                                    {"CARILLON_REDIS_URL_FILE": empty},
+	} {
+		c := mustParse(t, e)
+		if err := c.ReadFiles(); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestWeakSecretsAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	for secret, want := range map[string]string{
+		"":                                 "",
+		"openIM123":                        "well-known",
+		"ChangeMe":                         "well-known",
+		"0123456789abcdef":                 "well-known",
+		"k3vX9qLm2":                        "only 9 bytes",
+		"Zt8qLm2k3vX9wRpB1sYd7uNcJ4hGe0aF": "",
+	} {
+		c := config.Config{Secret: secret}
+		got := strings.Join(c.Warnings(), "\n")
+		if (want == "") != (got == "") || !strings.Contains(got, want) || (secret != "" && strings.Contains(got, secret)) {
+			t.Errorf("%q: %q, want %q", secret, got, want)
+		}
+	}
+}
+
+func TestMaskedShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, env{
+		"CARILLON_SECRET": "topsecret1", "CARILLON_DATABASE_URL": "mysql://u:topsecret2@db:3306/carillon?tls=topsecret3", "CARILLON_REDIS_URL": "redis://:topsecret4@cache:6379/0",
+		"CARILLON_WEBHOOK_SECRET": "topsecret5", "CARILLON_WEBHOOK_URL": "https://hook.example/topsecret6?token=topsecret7",
+	})
+	var lines []string
+	for _, s := range c.Masked() {
+		lines = append(lines, s.Name+"="+s.Value)
+	}
+	all := strings.Join(lines, "\n")
+	if strings.Contains(all, "topsecret") {
+		t.Error(all)
+	}
+	for _, want := range []string{
+		"CARILLON_SECRET=***", "CARILLON_DATABASE_URL=mysql://***@db:3306/carillon", "CARILLON_REDIS_URL=redis://***@cache:6379/0",
+		"CARILLON_WEBHOOK_SECRET=***", "CARILLON_WEBHOOK_URL=https://hook.example", "CARILLON_WEBHOOK_TIMEOUT=5s", "CARILLON_ADMINS=openIMAdmin,imAdmin", "CARILLON_MAX_ATTEMPTS=5",
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("no line %s in\n%s", want, all)
+		}
+	}
+}
+
+func TestTheDefaultChannelComesFirst(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]config.Config{
+		"inbox":         {Channel: "inbox"},
+		"inbox webhook": {Channel: "inbox", WebhookURL: "https://h"},
+		"webhook inbox": {Channel: "webhook", WebhookURL: "https://h"},
+	} {
+		if got := strings.Join(c.Channels(), " "); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestRedisURLs(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"redis://user:p%40ss@cache/3":           "cache:6379 user p@ss 3",
+		"rediss://:pass@cache:6380":             "cache:6380  pass 0 TLS",
+		"redis-sentinel://u:p@a,b:1/2?master=m": "FailoverClient u p 2",
+	} {
+		conn, err := config.Redis(raw)
+		if err != nil {
+			t.Errorf("%s: %v", raw, err)
+			continue
+		}
+		client, ok := conn.MakeRedisClient().(*redis.Client)
+		if !ok {
+			t.Errorf("%s: %T", raw, conn.MakeRedisClient())
+			continue
+		}
+		o := client.Options()
+		got := strings.TrimSuffix(strings.Join([]string{o.Addr, o.Username, o.Password, string(rune('0' + o.DB))}, " "), " ")
+		if o.TLSConfig != nil {
+			got += " TLS"
+		}
+		if got != want || o.DialTimeout != time.Second || o.MaxRetries != 1 || o.DialerRetries != 1 {
+			t.Errorf("%s: %s, want %s (%s, %d, %d)", raw, got, want, o.DialTimeout, o.MaxRetries, o.DialerRetries)
+		}
+		_ = client.Close()
+	}
+}

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis may be away for long, and nothing that waits for it is worth waiting for: who finds it away says so
+// and comes back later.
+const (
+	redisDial    = time.Second
+	redisIO      = 3 * time.Second
+	redisRetries = 1 // a pooled connection that Redis has closed meanwhile
+	redisPool    = 64
+)
+
+// Redis turns a URL into the way to a Redis; it opens no connection. Its error completes the sentence
+// "CARILLON_REDIS_URL …" and does not quote the URL.
+//
+//	redis[s]://[user]:password@host:6379/0
+//	redis-sentinel://[user]:password@host:26379,host:26379/0?master=name[&sentinel_password=…]
+func Redis(rawURL string) (asynq.RedisConnOpt, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("must look like redis://:password@host:6379/0, special characters of the password percent-encoded")
+	}
+	switch u.Scheme {
+	case "redis", "rediss":
+		o, err := redis.ParseURL(rawURL)
+		if err != nil { // its text could quote the password
+			return nil, errors.New("must look like redis://:password@host:6379/0; after the host only the database's number can stand")
+		}
+		return single(*o), nil
+	case "redis-sentinel":
+		return parseSentinel(u)
+	}
+	return nil, errors.New("must begin with redis://, rediss:// or redis-sentinel://")
+}
+
+// single is one Redis server.
+type single redis.Options
+
+// MakeRedisClient gives a new client, a *redis.Client.
+func (s single) MakeRedisClient() any {
+	o := redis.Options(s)
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisDial, redisIO, redisIO
+	o.MaxRetries, o.DialerRetries, o.PoolSize = redisRetries, 1, redisPool
+	o.ContextTimeoutEnabled = true
+	return redis.NewClient(&o)
+}
+
+// sentinel is whichever server the sentinels call the master.
+type sentinel redis.FailoverOptions
+
+// MakeRedisClient gives a new client, a *redis.Client.
+func (s sentinel) MakeRedisClient() any {
+	o := redis.FailoverOptions(s)
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisDial, redisIO, redisIO
+	o.MaxRetries, o.DialerRetries, o.PoolSize = redisRetries, 1, redisPool
+	o.ContextTimeoutEnabled = true
+	return redis.NewFailoverClient(&o)
+}
+
+// parseSentinel reads what neither go-redis nor asynq can: a list of hosts together with a user's name.
+func parseSentinel(u *url.URL) (asynq.RedisConnOpt, error) {
+	o := redis.FailoverOptions{MasterName: u.Query().Get("master"), Username: u.User.Username()}
+	o.Password, _ = u.User.Password()
+	o.SentinelPassword = u.Query().Get("sentinel_password")
+	if o.MasterName == "" {
+		return nil, errors.New("must name the master: redis-sentinel://host:26379,host:26379/0?master=name")
+	}
+	if db := strings.Trim(u.Path, "/"); db != "" {
+		n, err := strconv.Atoi(db)
+		if err != nil || n < 0 {
+			return nil, errors.New("must have a database's number after the hosts: redis-sentinel://host,host/0?master=name")
+		}
+		o.DB = n
+	}
+	for host := range strings.SplitSeq(u.Host, ",") {
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			host = net.JoinHostPort(host, "26379")
+		}
+		o.SentinelAddrs = append(o.SentinelAddrs, host)
+	}
+	return sentinel(o), nil
+}

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// EnvName is the environment's name of the setting with the flag's name: "webhook-url" is CARILLON_WEBHOOK_URL.
+func EnvName(flag string) string {
+	return "CARILLON_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Setting is one line of the settings as an operator may see them.
+type Setting struct {
+	Name  string `json:"name"` // as in the environment
+	Value string `json:"value"`
+}
+
+const masked = "***"
+
+// Masked lists all settings without a secret in them: of a URL with a password the password is masked, of the
+// webhook's URL, whose path and query may hold a token, the host alone is shown. Settings that name
+// a file are listed under the setting that they give.
+func (c *Config) Masked() []Setting {
+	var list []Setting
+	v := reflect.ValueOf(*c)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("name")
+		if strings.HasSuffix(name, "-file") {
+			continue
+		}
+		list = append(list, Setting{EnvName(name), mask(name, text(v.Field(i).Interface()))})
+	}
+	return list
+}
+
+func mask(name, value string) string {
+	switch {
+	case value == "":
+		return ""
+	case name == "secret", name == "webhook-secret":
+		return masked
+	case name == "webhook-url":
+		u, err := url.Parse(value)
+		if err != nil || u.Host == "" {
+			return masked
+		}
+		return u.Scheme + "://" + u.Host
+	case strings.HasSuffix(name, "-url"):
+		return MaskURL(value)
+	}
+	return value
+}
+
+// MaskURL shows scheme, host and path of a URL; whatever else it holds is masked.
+func MaskURL(raw string) string {
+	if raw == databaseFile {
+		return raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return masked
+	}
+	user := ""
+	if u.User != nil {
+		user = masked + "@"
+	}
+	return u.Scheme + "://" + user + u.Host + u.EscapedPath()
+}
+
+func text(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case int:
+		return strconv.Itoa(v)
+	case time.Duration:
+		return v.String()
+	case []string:
+		return strings.Join(v, ",")
+	}
+	panic("a setting of a new kind")
+}
+
+// envOf is the environment's name of the setting that field points to.
+func (c *Config) envOf(field any) string {
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Addr().Interface() == field {
+			return EnvName(v.Type().Field(i).Tag.Get("name"))
+		}
+	}
+	panic("not a setting")
+}

@@ -1,0 +1,191 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"carillon/channels"
+	"carillon/models"
+)
+
+const (
+	inbox   = "inbox"
+	webhook = "webhook"
+
+	makeSecret        = `head -c 32 /dev/urandom | base64`
+	makeWebhookSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"`
+
+	minSecret   = 16 // bytes
+	maxRate     = 1_000_000
+	maxAttempts = 100
+	maxTimeout  = 8 * time.Second // a post lives under its page's lease
+)
+
+// mistakes collects what is wrong, one line each: the variable and what to do about it.
+type mistakes struct{ list []error }
+
+func (m *mistakes) add(format string, args ...any) {
+	m.list = append(m.list, fmt.Errorf(format, args...))
+}
+
+func (m *mistakes) err() error { return errors.Join(m.list...) }
+
+// Use is what a command needs of the settings; it is not troubled with mistakes in the others.
+type Use int
+
+// The uses there are.
+const (
+	ForServing  Use = iota // all of them
+	ForDatabase            // the database only
+	ForToken               // what a token is made of
+	ForHealth              // where the API listens
+)
+
+// Validate checks the settings for a use. Its error has one line per mistake, which names the variable and the
+// fix, and quotes no secret.
+func (c *Config) Validate(use Use) error {
+	var m mistakes
+	switch use {
+	case ForDatabase:
+		c.checkDatabase(&m)
+	case ForToken:
+		c.checkSecret(&m)
+		c.checkAdmins(&m)
+	case ForHealth:
+		c.checkListen(&m)
+	default:
+		c.checkListen(&m)
+		c.checkStores(&m)
+		c.checkSecret(&m)
+		c.checkAdmins(&m)
+		c.checkChannels(&m)
+		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")
+		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
+		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")
+		if c.IdempotencyTTL < time.Minute {
+			m.add("CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h")
+		}
+	}
+	return m.err()
+}
+
+func (c *Config) checkListen(m *mistakes) {
+	_, port, err := net.SplitHostPort(c.Listen)
+	if n, numErr := strconv.Atoi(port); err != nil || numErr != nil || n < 0 || n > 65535 {
+		m.add("CARILLON_LISTEN must be host:port, not %q: for example 127.0.0.1:8080, or :8080 for all addresses", c.Listen)
+	}
+}
+
+func (c *Config) checkStores(m *mistakes) {
+	c.checkDatabase(m)
+	if c.RedisURL != "" {
+		if _, err := Redis(c.RedisURL); err != nil {
+			m.add("CARILLON_REDIS_URL %s", err)
+		}
+	}
+	// A Redis inside one process is invisible to the next, which would take the first one's work for lost: with
+	// a database that several processes can reach, nothing could hold a second one back.
+	if !c.EmbeddedDatabase() && c.EmbeddedRedis() {
+		m.add("CARILLON_REDIS_URL is required with CARILLON_DATABASE_URL: name a Redis that all processes share, or leave both out for the embedded stores")
+	}
+}
+
+func (c *Config) checkDatabase(m *mistakes) {
+	if c.EmbeddedDatabase() {
+		if c.DataDir == "" {
+			m.add("CARILLON_DATA_DIR must name a directory: for example ./data")
+		}
+		return
+	}
+	if strings.HasPrefix(c.DatabaseURL, databaseFile) {
+		m.add("CARILLON_DATABASE_URL must be left out for SQLite: its file is in the data directory, so set CARILLON_DATA_DIR")
+		return
+	}
+	u, err := url.Parse(c.DatabaseURL)
+	if err != nil || u.Scheme != "mysql" || u.Hostname() == "" || strings.Trim(u.Path, "/") == "" {
+		m.add("CARILLON_DATABASE_URL must look like mysql://user:password@host:3306/database, special characters of the password percent-encoded; leave it out for SQLite")
+	}
+}
+
+func (c *Config) checkSecret(m *mistakes) {
+	if c.Secret == "" && !(c.EmbeddedDatabase() && c.EmbeddedRedis()) {
+		m.add("CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: %s", makeSecret)
+	}
+}
+
+func (c *Config) checkAdmins(m *mistakes) {
+	if len(c.Admins) == 0 {
+		m.add("CARILLON_ADMINS must name at least one user ID: for example openIMAdmin,imAdmin")
+	}
+	for _, id := range c.Admins {
+		if why := models.CheckID(id); why != "" {
+			m.add("CARILLON_ADMINS holds %q, which %s: separate the IDs by single commas", id, why)
+		}
+	}
+}
+
+func (c *Config) checkChannels(m *mistakes) {
+	if c.Channel != inbox && c.Channel != webhook {
+		m.add("CARILLON_CHANNEL must be inbox or webhook, not %q", c.Channel)
+	}
+	c.checkRange(m, &c.WebhookBatch, 1, models.PageSize, "recipients in one post")
+	if c.WebhookTimeout < 100*time.Millisecond || c.WebhookTimeout > maxTimeout {
+		m.add("CARILLON_WEBHOOK_TIMEOUT must be 100ms to %s, with its unit, not %s", maxTimeout, c.WebhookTimeout)
+	}
+	switch {
+	case c.WebhookURL == "" && c.Channel == webhook:
+		m.add("CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted")
+	case c.WebhookURL == "":
+	case c.WebhookSecret == "":
+		m.add("CARILLON_WEBHOOK_SECRET is required with CARILLON_WEBHOOK_URL: make one with: %s", makeWebhookSecret)
+	default:
+		c.checkWebhook(m)
+	}
+}
+
+// checkWebhook lets the channel judge URL and secret, of which it alone knows the rules.
+func (c *Config) checkWebhook(m *mistakes) {
+	_, err := channels.NewWebhook(channels.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret})
+	if err == nil {
+		return
+	}
+	what, why, _ := strings.Cut(err.Error(), ": ")
+	if what == "webhook URL" {
+		m.add("CARILLON_WEBHOOK_URL %s", why)
+		return
+	}
+	m.add("CARILLON_WEBHOOK_SECRET must be whsec_ and the base64 of at least 24 bytes: make one with: %s", makeWebhookSecret)
+}
+
+func (c *Config) checkRange(m *mistakes, field *int, low, high int, what string) {
+	if *field < low || *field > high {
+		m.add("%s must be %d to %d %s, not %d", c.envOf(field), low, high, what, *field)
+	}
+}
+
+// wellKnown are secrets that stand in public documents, examples and lists.
+var wellKnown = []string{
+	"openim123", "changeme", "change-me", "change_me", "secret", "password", "carillon", "admin", "admin123", "test", "example",
+	"mysecret", "my-secret", "supersecret", "your-secret", "your_secret", "yoursecret", "your-256-bit-secret", "qwerty", "123456", "12345678",
+	"1234567890123456", "0123456789abcdef", "changemechangeme", "secretsecretsecret",
+}
+
+// Warnings are what an operator should hear of and may yet want.
+func (c *Config) Warnings() []string {
+	if c.Secret == "" {
+		return nil
+	}
+	switch {
+	case slices.Contains(wellKnown, strings.ToLower(c.Secret)):
+		return []string{"CARILLON_SECRET is a well-known one: anybody can make an admin's token. Make your own with: " + makeSecret}
+	case len(c.Secret) < minSecret:
+		return []string{fmt.Sprintf("CARILLON_SECRET has only %d bytes and can be guessed: anybody could make an admin's token. Make a longer one with: %s", len(c.Secret), makeSecret)}
+	}
+	return nil
+}
