@@ -114,6 +114,10 @@ func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.Ca
 	if spec.Channel == "" {
 		spec.Channel = a.Channels[0]
 	}
+	if spec.Channel == "inbox" && spec.Message.IsOnlineOnly && spec.Message.SessionType == models.SessionLargeGroup {
+		// the message is stored once and read later; there is no "once" for those online now
+		return spec, models.Invalid([]models.FieldError{{Field: "isOnlineOnly", Reason: "cannot be used with sessionType 3 through inbox; use sessionType 2"}})
+	}
 	if !slices.Contains(a.Channels, spec.Channel) {
 		return spec, models.Invalid([]models.FieldError{{Field: "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
 	}

@@ -135,7 +135,18 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		reason := "all pages are done but their outcomes are not the total"
 		return false, s.w.WithContext(ctx).Exec("UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning).Error
 	}
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason='', finished_at="+s.d.now+" WHERE id=? AND status=?",
-		StatusCompleted, campaignID, StatusRunning)
+	return s.moveCampaign(ctx, campaignID, StatusRunning, StatusCompleted)
+}
+
+// moveCampaign takes a campaign from one state to another by compare-and-set; moved is false when it was in a third.
+func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status) (moved bool, err error) {
+	if err := Transition(from, to); err != nil {
+		return false, err
+	}
+	set := "status=?, status_reason=''"
+	if to == StatusCompleted {
+		set += ", finished_at=" + s.d.now
+	}
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND status=?", to, id, from)
 	return res.RowsAffected == 1, res.Error
 }
