@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -21,12 +20,15 @@ const (
 	redisPool    = 64
 )
 
+// RedisConn makes clients of one Redis, each a redis.UniversalClient; it is an asynq.RedisConnOpt.
+type RedisConn interface{ MakeRedisClient() any }
+
 // Redis turns a URL into the way to a Redis; it opens no connection. Its error completes the sentence
 // "CARILLON_REDIS_URL …" and does not quote the URL.
 //
 //	redis[s]://[user]:password@host:6379/0
 //	redis-sentinel://[user]:password@host:26379,host:26379/0?master=name[&sentinel_password=…]
-func Redis(rawURL string) (asynq.RedisConnOpt, error) {
+func Redis(rawURL string) (RedisConn, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" {
 		return nil, errors.New("must look like redis://:password@host:6379/0, special characters of the password percent-encoded")
@@ -69,7 +71,7 @@ func (s sentinel) MakeRedisClient() any {
 }
 
 // parseSentinel reads what neither go-redis nor asynq can: a list of hosts together with a user's name.
-func parseSentinel(u *url.URL) (asynq.RedisConnOpt, error) {
+func parseSentinel(u *url.URL) (RedisConn, error) {
 	o := redis.FailoverOptions{MasterName: u.Query().Get("master"), Username: u.User.Username()}
 	o.Password, _ = u.User.Password()
 	o.SentinelPassword = u.Query().Get("sentinel_password")
