@@ -192,8 +192,9 @@ func (r *Reconciler) lookAfterQueued(ctx context.Context) error {
 			return false, r.store.ExtendQueued(ctx, p)
 		case taskActive:
 			return now-p.DueAt > unclaimedFor, nil
+		default: // absent
+			return true, nil
 		}
-		return true, nil
 	})
 }
 

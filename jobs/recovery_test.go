@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -96,10 +97,10 @@ func TestDeadWorkersPageMovesAgain(t *testing.T) {
 		}
 		// The dead one wakes up: it may write nothing.
 		err = r.store.CloseChunk(t.Context(), dead, models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000001", Status: models.RecipientFailed}}})
-		if err != models.ErrFenced {
+		if !errors.Is(err, models.ErrFenced) {
 			t.Fatalf("a fenced worker's write: %v", err)
 		}
-		if err := r.store.RenewPage(t.Context(), created.Tasks[0]); err != models.ErrFenced {
+		if err := r.store.RenewPage(t.Context(), created.Tasks[0]); !errors.Is(err, models.ErrFenced) {
 			t.Fatalf("a fenced worker's renewal: %v", err)
 		}
 		if again, err := r.store.Campaign(t.Context(), created.PublicID); err != nil || again.Counts != c.Counts {

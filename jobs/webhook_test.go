@@ -75,9 +75,9 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	case says:
 		_, _ = fmt.Fprintf(w, `{"results":[{"recvID":%q,"status":"failed","errCode":1302,"errMsg":"blocked by peer"}]}`, body.Recipients[0].RecvID)
-	case 429:
+	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(429)
+		w.WriteHeader(status)
 	default:
 		w.WriteHeader(status)
 	}
@@ -151,7 +151,7 @@ func TestWebhookOutcomes(t *testing.T) {
 		for id, rec := range all {
 			n := 0
 			for _, status := range p.log[models.ClientMsgID(c.PublicID, models.KindUser, id)] {
-				if status != 429 {
+				if status != http.StatusTooManyRequests {
 					n++
 				}
 			}
