@@ -14,6 +14,7 @@ import (
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
+	badCursor    = "must be a nextCursor of this list"
 )
 
 // parsePage reads the query of a list: cursor as the caller was given it in nextCursor, decoded, "" for the
@@ -33,7 +34,7 @@ func parsePage(r *http.Request) (cursor string, limit int, err error) {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(query.Get("cursor"))
 	if err != nil || !utf8.Valid(raw) {
-		fields = append(fields, models.FieldError{Field: "cursor", Reason: "must be a nextCursor of this list"})
+		fields = append(fields, models.FieldError{Field: "cursor", Reason: badCursor})
 	}
 	return string(raw), limit, models.Invalid(fields)
 }
@@ -52,4 +53,13 @@ func cutPage[T any](rows []T, limit int, key func(T) string) (page []T, next str
 		rows = []T{}
 	}
 	return rows, next
+}
+
+// parseIDPage is parsePage for lists in the order of IDs, whose cursor is the last ID.
+func parseIDPage(r *http.Request) (after string, limit int, err error) {
+	after, limit, err = parsePage(r)
+	if err == nil && after != "" && models.CheckID(after) != "" {
+		err = models.Invalid([]models.FieldError{{Field: "cursor", Reason: badCursor}})
+	}
+	return after, limit, err
 }

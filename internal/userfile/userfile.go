@@ -4,7 +4,6 @@ package userfile
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 
@@ -129,6 +128,8 @@ func (b *batch) empty() error {
 
 // end flushes what is left; cause is why the reading ended, nil at the file's end.
 func (b *batch) end(cause error) (int, error) {
-	err := b.empty()
-	return b.taken, errors.Join(err, cause)
+	if err := b.empty(); err != nil {
+		return b.taken, err
+	}
+	return b.taken, cause
 }

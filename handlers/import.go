@@ -1,0 +1,104 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"time"
+
+	"carillon/internal/userfile"
+	"carillon/models"
+)
+
+// maxRefusedShown is how many refused lines an answer names; all are counted.
+const maxRefusedShown = 100
+
+type refusedLine struct {
+	Line  int    `json:"line"`
+	Error string `json:"error"`
+}
+
+type importAnswer struct {
+	Imported     int           `json:"imported"`
+	Refused      []refusedLine `json:"refused"`
+	RefusedCount int           `json:"refusedCount"`
+}
+
+// importUsers reads a file of users of any size while it arrives. Good lines are kept whatever becomes of the
+// others; a body that breaks off leaves what was imported, and the answer says how much.
+func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
+	format, err := importFormat(r)
+	if err != nil {
+		return err
+	}
+	done := importAnswer{Refused: []refusedLine{}}
+	body := &steadyBody{body: r.Body, ctl: http.NewResponseController(w), limit: cmp.Or(a.BodyTime, bodyTime)}
+	// the answer has its own time, however long the body took
+	defer func() { _ = body.ctl.SetWriteDeadline(time.Now().Add(bodyTime)) }()
+	// a fault of the body ends the request's context, but what came before it is kept
+	ctx := context.WithoutCancel(r.Context())
+	flush := func(users []models.User) error {
+		_, _, err := a.Store.UpsertUsers(ctx, users)
+		return err
+	}
+	refuse := func(line int, reason string) {
+		if done.RefusedCount++; done.RefusedCount <= maxRefusedShown {
+			done.Refused = append(done.Refused, refusedLine{line, reason})
+		}
+	}
+	if done.Imported, err = userfile.Read(body, format, flush, refuse); err != nil {
+		return importFault(err, done.Imported, body.limit)
+	}
+	return answerData(w, http.StatusOK, done)
+}
+
+func importFormat(r *http.Request) (userfile.Format, error) {
+	if err := refuseEncoding(r); err != nil {
+		return "", err
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if format := userfile.Format(mediaType); err == nil && (format == userfile.CSV || format == userfile.NDJSON) {
+		return format, nil
+	}
+	const reason = "must be text/csv or application/x-ndjson"
+	return "", &httpError{http.StatusUnsupportedMediaType, &models.Error{Code: models.CodeArgs, Detail: "Content-Type " + reason,
+		Fields: []models.FieldError{{Field: "Content-Type", Reason: reason}}}}
+}
+
+// importFault says what stopped an import, the ledger or the body, and what is kept all the same.
+func importFault(err error, imported int, limit time.Duration) error {
+	kept := fmt.Sprintf("; %d users before that are imported", imported)
+	if broken := new(userfile.ReadError); !errors.As(err, &broken) {
+		if models.IsUnavailable(err) {
+			return &models.Error{Code: models.CodeUnavailable, Detail: "the database does not answer" + kept, RetryAfter: unavailableWait, Cause: err}
+		}
+		return err
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &httpError{http.StatusRequestTimeout, models.Errorf(models.CodeArgs, "nothing of the body arrived for %s%s", limit, kept)}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body was cut short%s", kept)}
+	}
+	return &httpError{http.StatusBadRequest, &models.Error{Code: models.CodeArgs, Detail: "the body could not be read" + kept, Cause: err}}
+}
+
+// steadyBody is a body that may take its time as a whole but not between two bytes.
+type steadyBody struct {
+	body  io.Reader
+	ctl   *http.ResponseController
+	limit time.Duration
+}
+
+func (b *steadyBody) Read(p []byte) (int, error) {
+	_ = b.ctl.SetReadDeadline(time.Now().Add(b.limit)) // not supported by a test's recorder, which needs none
+	n, err := b.body.Read(p)
+	// Behind the body the server reads on, to learn of a client that goes; the last batch may outlast a deadline.
+	_ = b.ctl.SetReadDeadline(time.Time{})
+	return n, err
+}

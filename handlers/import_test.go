@@ -1,0 +1,244 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+
+	"carillon/internal/testkit"
+	"carillon/internal/userfile"
+	"carillon/models"
+)
+
+const (
+	csvType    = "text/csv; charset=utf-8"
+	ndjsonType = "application/x-ndjson"
+)
+
+// importFile posts a file that must be taken.
+func (s *server) importFile(contentType string, file any) (got importAnswer) {
+	s.t.Helper()
+	status, reply := s.do("POST", "/v1/users/import", file, "Content-Type", contentType)
+	if status != http.StatusOK {
+		s.t.Fatalf("%d %.300s", status, reply.Raw)
+	}
+	reply.into(s.t, &got)
+	return got
+}
+
+// live is how many users the directory holds.
+func (s *server) live() int64 {
+	s.t.Helper()
+	dir, err := s.Store.Directory(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return dir.Live
+}
+
+// usersFile is a file of n users in which the given lines, counted from 1, are bad.
+func usersFile(contentType string, n int, bad ...int) string {
+	isBad := map[int]bool{}
+	for _, line := range bad {
+		isBad[line] = true
+	}
+	var file strings.Builder
+	if contentType == csvType {
+		file.WriteString("nickname,userID\n")
+		n++
+	}
+	for line := 1 + strings.Count(file.String(), "\n"); line <= n; line++ {
+		u := models.User{UserID: fmt.Sprintf("user-%04d", line), Nickname: fmt.Sprintf("Nick, %d", line)}
+		if isBad[line] {
+			u.UserID = ""
+		}
+		if contentType == csvType {
+			fmt.Fprintf(&file, "%q,%s\n", u.Nickname, u.UserID)
+		} else {
+			raw, _ := json.Marshal(u)
+			file.Write(append(raw, '\n'))
+		}
+	}
+	return file.String()
+}
+
+func TestImportKeepsTheGoodLines(t *testing.T) {
+	t.Parallel()
+	for _, contentType := range []string{csvType, ndjsonType} {
+		t.Run(contentType, func(t *testing.T) {
+			t.Parallel()
+			testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+				s := newServer(t, stores)
+				want := importAnswer{Imported: 997, RefusedCount: 3}
+				for _, line := range []int{2, 500, 1000} {
+					want.Refused = append(want.Refused, refusedLine{line, "userID must not be empty"})
+				}
+				file := usersFile(contentType, 1000, 2, 500, 1000)
+				if got := s.importFile(contentType, file); !reflect.DeepEqual(got, want) || s.live() != 997 {
+					t.Errorf("%+v, %d users", got, s.live())
+				}
+				file = strings.ReplaceAll(file, "Nick, 77", "Nick, the new")
+				if got := s.importFile(contentType, file); !reflect.DeepEqual(got, want) || s.live() != 997 {
+					t.Errorf("again: %+v, %d users", got, s.live())
+				}
+				if u, err := s.Store.User(t.Context(), "user-0077"); err != nil || u.Nickname != "Nick, the new" {
+					t.Errorf("again: %+v, %v", u, err)
+				}
+			})
+		})
+	}
+}
+
+func TestImportNamesTheFirstHundredOfTheRefused(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		got := s.importFile(csvType, "userID\na\n"+strings.Repeat("\"\"\n", 250))
+		if got.Imported != 1 || got.RefusedCount != 250 || len(got.Refused) != 100 || got.Refused[99].Line != 102 {
+			t.Errorf("%d, %d, %d", got.Imported, got.RefusedCount, len(got.Refused))
+		}
+		status, reply := s.do("POST", "/v1/users/import", "userID\nb\n", "Content-Type", csvType)
+		if want := `{"imported":1,"refused":[],"refusedCount":0}`; status != http.StatusOK || string(reply.Data) != want {
+			t.Errorf("nothing refused: %d %s", status, reply.Raw)
+		}
+	})
+}
+
+func TestImportOfAnySize(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		var file bytes.Buffer
+		file.WriteString("userID,ex\nfirst,\n")
+		long := "long," + strings.Repeat("x", 70<<10) + "\n"
+		for i := range 250 {
+			fmt.Fprintf(&file, "%suser-%03d,%s\n", long, i, strings.Repeat("e", 8000))
+		}
+		if file.Len() <= maxBody {
+			t.Fatalf("%d bytes prove nothing", file.Len())
+		}
+		got := s.importFile(csvType, io.MultiReader(&file)) // its length is not told: chunked
+		if want := (refusedLine{201, "is longer than 65536 bytes"}); got.Imported != 251 || got.RefusedCount != 250 || got.Refused[99] != want || s.live() != 251 {
+			t.Errorf("%d, %d, %+v, %d users", got.Imported, got.RefusedCount, got.Refused[99], s.live())
+		}
+		if got := s.importFile(ndjsonType, `{"userID":"`+strings.Repeat("x", 70<<10)+"\"}\n"+`{"userID":"last"}`); got.Imported != 1 || got.RefusedCount != 1 || got.Refused[0].Line != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestImportRefusals(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		for _, tt := range []struct {
+			contentType, encoding, body string
+			status                      int
+			field                       string
+		}{
+			{"", "", "userID\na\n", 415, "Content-Type"},
+			{"application/json", "", `{"userID":"a"}`, 415, "Content-Type"},
+			{"text/csv;;", "", "userID\na\n", 415, "Content-Type"},
+			{csvType, "gzip", "userID\na\n", 415, "Content-Encoding"},
+			{csvType, "", "userID,email\na,b\n", 422, "email"},
+			{csvType, "", "userID,userID\na,b\n", 422, "userID"},
+			{csvType, "", "nickname\na\n", 422, "userID"},
+			{csvType, "", "", 422, "header"},
+		} {
+			status, got := s.do("POST", "/v1/users/import", tt.body, "Content-Type", tt.contentType, "Content-Encoding", tt.encoding)
+			if status != tt.status || got.ErrCode != 1001 || got.fields(t)[tt.field] == "" {
+				t.Errorf("%+v: %d %s", tt, status, got.Raw)
+			}
+		}
+		if s.live() != 0 {
+			t.Errorf("refused files left %d users", s.live())
+		}
+	})
+}
+
+func TestBrokenOffImportKeepsWhatCame(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores, func(a *API) { a.BodyTime = 300 * time.Millisecond })
+		head := "POST /v1/users/import HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/csv\r\ntoken: " + s.adminToken() + "\r\n"
+		closeWrite := func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }
+		for i, tt := range []struct {
+			request string
+			then    func(net.Conn)
+			status  int
+			text    string
+		}{
+			{"Content-Length: 1000\r\n\r\nuserID\na\nb\nbob", closeWrite, 400, "the body was cut short; 2 users before that are imported"},
+			{"Transfer-Encoding: chunked\r\n\r\n10\r\nuserID\nc\nd\nbobby\r\n", closeWrite, 400, "the body was cut short; 2 users before that are imported"},
+			{"Content-Length: 1000\r\n\r\nuserID\ne\nf\nbob", func(net.Conn) {}, 408, "nothing of the body arrived for 300ms; 2 users before that are imported"},
+			{"Content-Length: 1000\r\n\r\nuserI", closeWrite, 400, "the body was cut short; 0 users before that are imported"},
+		} {
+			if status, raw := s.post(t, head+tt.request, tt.then); status != tt.status || !strings.Contains(raw, tt.text) || !strings.Contains(raw, `"errCode":1001`) {
+				t.Errorf("%d: %d %s", i, status, raw)
+			}
+		}
+		if s.live() != 6 {
+			t.Errorf("%d users, want a to f and no piece of bobby", s.live())
+		}
+	})
+}
+
+// A body may take longer than the limit as long as something of it arrives.
+func TestSlowImportIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores, func(a *API) { a.BodyTime = 400 * time.Millisecond })
+		in, out := io.Pipe()
+		go func() {
+			tick := time.NewTicker(20 * time.Millisecond) // the pace of this client, not a wait of the test
+			defer tick.Stop()
+			for i := range 40 {
+				<-tick.C
+				_, _ = fmt.Fprintf(out, `{"userID":"user-%d"}`+"\n", i)
+			}
+			_ = out.Close()
+		}()
+		if got := s.importFile(ndjsonType, in); got.Imported != 40 || got.RefusedCount != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestWhatStopsAnImport(t *testing.T) {
+	t.Parallel()
+	cut := &userfile.ReadError{Err: io.ErrUnexpectedEOF}
+	late := &userfile.ReadError{Err: os.ErrDeadlineExceeded} // a time-out too, but not the database's
+	for _, tt := range []struct {
+		err    error
+		status int
+		code   models.Code
+		kept   bool
+	}{
+		{cut, 400, models.CodeArgs, true},
+		{late, 408, models.CodeArgs, true},
+		{&userfile.ReadError{Err: errors.New("reset")}, 400, models.CodeArgs, true},
+		{mysqldriver.ErrInvalidConn, 503, models.CodeUnavailable, true},
+		{models.Invalid([]models.FieldError{{Field: "email", Reason: "is not a column"}}), 422, models.CodeArgs, false},
+		{errors.New("a fault of ours"), 500, models.CodeInternal, false},
+	} {
+		err := importFault(tt.err, 1234, time.Second)
+		e := models.AsError(err)
+		if status := statusOf(err, e, false); status != tt.status || e.Code != tt.code || strings.Contains(e.Detail, "1234 users before that are imported") != tt.kept {
+			t.Errorf("%v: %d %v", tt.err, status, err)
+		}
+		if (tt.code == models.CodeUnavailable) != (e.RetryAfter > 0) {
+			t.Errorf("%v: Retry-After %s", tt.err, e.RetryAfter)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+
+	"carillon/models"
+)
+
+const maxUsersPut = 1000
+
+type usersBody struct {
+	Users []models.User `json:"users"`
+}
+
+// putUsers adds or updates up to 1,000 users, all or none. Of a userID that comes twice the last counts.
+func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	var b usersBody
+	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
+		return err
+	}
+	if err := b.check(); err != nil {
+		return err
+	}
+	created, updated, err := a.Store.UpsertUsers(r.Context(), b.Users)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, map[string]int{"created": created, "updated": updated})
+}
+
+func (b *usersBody) check() error {
+	var c checker
+	switch n := len(b.Users); {
+	case b.Users == nil:
+		c.add("users", "is required")
+	case n > maxUsersPut:
+		return tooMany("users", maxUsersPut, n, "; POST /v1/users/import takes any number")
+	}
+	for i, u := range b.Users {
+		for _, f := range u.Check() {
+			c.add(fmt.Sprintf("users.%d.%s", i, f.Field), "%s", f.Reason)
+		}
+	}
+	return c.err()
+}
+
+// tooMany is the answer to a list that is too long: 3004.
+func tooMany(field string, limit, n int, hint string) error {
+	reason := fmt.Sprintf("must have at most %d entries, has %d%s", limit, n, hint)
+	e := models.Errorf(models.CodeTooLarge, "%s %s", field, reason)
+	e.Fields = []models.FieldError{{Field: field, Reason: reason}}
+	return e
+}
+
+// listUsers pages through the directory in the order of the IDs' bytes.
+func (a *API) listUsers(w http.ResponseWriter, r *http.Request) error {
+	after, limit, err := parseIDPage(r)
+	if err != nil {
+		return err
+	}
+	users, err := a.Store.Users(r.Context(), after, limit+1)
+	if err != nil {
+		return err
+	}
+	page, next := cutPage(users, limit, func(u models.User) string { return u.UserID })
+	return answerData(w, http.StatusOK, map[string]any{"users": page, "nextCursor": next})
+}
+
+func (a *API) getUser(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return err
+	}
+	user, err := a.Store.User(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, user)
+}
+
+// deleteUser takes a user out of the directory; campaigns under way skip them.
+func (a *API) deleteUser(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return err
+	}
+	if err := a.Store.DeleteUser(r.Context(), id); err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, struct{}{})
+}
