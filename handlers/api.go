@@ -32,6 +32,7 @@ type API struct {
 	waits waits
 	large turns
 	feed  feed
+	mon   mon
 }
 
 // Problem is one finding of /readyz. Detail may name hosts, so only admins see it.

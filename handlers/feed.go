@@ -1,0 +1,359 @@
+package handlers
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"carillon/channels"
+	"carillon/models"
+)
+
+const (
+	heartbeat    = 15 * time.Second
+	newsEvery    = 500 * time.Millisecond // between two looks for stored messages
+	readsAtOnce  = 4                      // inboxes that the streams of one process read at the same time
+	readLimit    = 50                     // messages of one such read
+	liveBuffer   = 64                     // online-only messages that wait for a slow client
+	pubsubBuffer = 1000                   // messages that wait to be handed to the streams
+	maxStreams   = 5                      // a user may hold open, over all processes
+)
+
+// feed is all the streams that this process holds open, and the two ways a message comes to them: one
+// subscription in Redis for those online only, one look into the ledger for all that is stored. The zero
+// value is ready; it connects when the first stream opens.
+type feed struct {
+	beat time.Duration // between heartbeats; 0 = heartbeat
+
+	mu      sync.Mutex
+	online  map[string]*presence // by name of the Redis channel
+	dirty   map[string]bool      // names whose subscription may not be what it should be
+	changed chan struct{}        // holds a token when dirty has names
+	closed  bool
+	pubsub  *redis.PubSub
+	stop    context.CancelFunc
+	reads   chan struct{} // holds a token for each read under way
+	streams sync.WaitGroup
+	loops   sync.WaitGroup
+}
+
+// presence is one user's streams in this process. While it stands in feed.online the user's channel is
+// subscribed to, which is what makes the user online everywhere.
+type presence struct {
+	userID  string
+	streams map[*stream]struct{}
+	waiting []chan struct{} // each is closed when Redis next confirms the subscription
+}
+
+var errClosing = &models.Error{Code: models.CodeUnavailable, Detail: "this process is shutting down", RetryAfter: time.Second}
+
+// Close ends all streams and what feeds them, and waits for them: at most a few seconds, for clients that do
+// not read. It may be called twice; a stream that is asked for later gets 503.
+func (a *API) Close() {
+	a.feed.close()
+	a.mon.close()
+}
+
+func (f *feed) close() {
+	f.mu.Lock()
+	f.closed = true
+	for _, p := range f.online {
+		for st := range p.streams {
+			st.end()
+		}
+	}
+	stop, pubsub := f.stop, f.pubsub
+	f.mu.Unlock()
+	if stop == nil {
+		return
+	}
+	stop()
+	f.streams.Wait()
+	_ = pubsub.Close() // the second time it says that it is closed
+	f.loops.Wait()
+}
+
+// unless says that this process is closing, if it is, instead of err: that is why whatever failed.
+func (f *feed) unless(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return errClosing
+	}
+	return err
+}
+
+func (f *feed) every() time.Duration {
+	if f.beat > 0 {
+		return f.beat
+	}
+	return heartbeat
+}
+
+// join adds a stream and returns when Redis has confirmed its user's subscription. Every stream that joins
+// asks for a confirmation of its own, because an older one may date from before a lost connection.
+func (f *feed) join(ctx context.Context, a *API, st *stream) error {
+	confirmed := make(chan struct{})
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return errClosing
+	}
+	f.start(a)
+	p := f.online[st.channel]
+	if p == nil {
+		p = &presence{userID: st.userID, streams: map[*stream]struct{}{}}
+		f.online[st.channel] = p
+	}
+	p.streams[st] = struct{}{}
+	p.waiting = append(p.waiting, confirmed)
+	f.settleLater(st.channel)
+	f.streams.Add(1)
+	f.mu.Unlock()
+
+	select {
+	case <-confirmed:
+		return nil
+	case <-ctx.Done():
+		f.leave(st)
+		return ctx.Err()
+	}
+}
+
+// leave removes a stream; with the last one its user goes offline.
+func (f *feed) leave(st *stream) {
+	defer f.streams.Done()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.online[st.channel]
+	if delete(p.streams, st); len(p.streams) == 0 {
+		delete(f.online, st.channel)
+		f.settleLater(st.channel)
+	}
+}
+
+// settleLater is called with mu held after each change of online.
+func (f *feed) settleLater(channel string) {
+	f.dirty[channel] = true
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+// settle makes the subscriptions what they should be. It alone changes them, so the last command to Redis
+// fits the last change, and no stream waits for a Redis that hangs. What could not be sent is not lost: when
+// the connection is made again it subscribes to all that it was ever asked for and not released from.
+func (f *feed) settle(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.changed:
+		}
+		var wanted, unwanted []string
+		f.mu.Lock()
+		for channel := range f.dirty {
+			if f.online[channel] != nil {
+				wanted = append(wanted, channel)
+			} else {
+				unwanted = append(unwanted, channel)
+			}
+		}
+		clear(f.dirty)
+		f.mu.Unlock()
+		if len(unwanted) > 0 { // none would mean all
+			_ = f.pubsub.Unsubscribe(ctx, unwanted...)
+		}
+		if len(wanted) > 0 {
+			_ = f.pubsub.Subscribe(ctx, wanted...)
+		}
+	}
+}
+
+// start sets up what all streams share, once.
+func (f *feed) start(a *API) {
+	if f.stop != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop = stop
+	f.online, f.dirty, f.changed = map[string]*presence{}, map[string]bool{}, make(chan struct{}, 1)
+	f.reads = make(chan struct{}, readsAtOnce)
+	f.pubsub = a.Redis.Subscribe(ctx)
+	heard := f.pubsub.ChannelWithSubscriptions(redis.WithChannelSize(pubsubBuffer))
+	f.loops.Go(func() {
+		for msg := range heard {
+			f.hear(msg)
+		}
+	})
+	f.loops.Go(func() { f.settle(ctx) })
+	f.loops.Go(func() { f.watch(ctx, a.Store, a.Log) })
+}
+
+// hear takes one message from Redis. It never waits: a stream whose buffer is full is ended, and its client
+// comes back from its cursor.
+func (f *feed) hear(msg any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch msg := msg.(type) {
+	case *redis.Subscription:
+		p := f.online[msg.Channel]
+		if p == nil || msg.Kind != "subscribe" {
+			return
+		}
+		for _, confirmed := range p.waiting {
+			close(confirmed)
+		}
+		p.waiting = nil
+	case *redis.Message:
+		p := f.online[msg.Channel]
+		if p == nil {
+			return
+		}
+		for st := range p.streams {
+			select {
+			case st.live <- msg.Payload:
+			default:
+				st.end()
+			}
+		}
+	}
+}
+
+// watch asks the ledger what is new for all open streams at once, and wakes those that it concerns.
+func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger) {
+	tick := time.NewTicker(newsEvery)
+	defer tick.Stop()
+	var since models.Millis // of the last look that succeeded; 0 = there was nobody to look for
+	told := map[models.InboxNews]bool{}
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		users := f.users()
+		if len(users) == 0 {
+			since, told = 0, nil
+			continue
+		}
+		news, now, err := look(ctx, store, users, since)
+		if err != nil {
+			if !failing && ctx.Err() == nil {
+				log.Warn("the streams cannot be told of stored messages", "err", err)
+			}
+			failing = true
+			continue
+		}
+		failing = false
+		since = now
+		told = f.tell(news, told)
+	}
+}
+
+func look(ctx context.Context, store *models.Store, users []string, since models.Millis) ([]models.InboxNews, models.Millis, error) {
+	now, err := store.Now(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if since == 0 {
+		since = now
+	}
+	news, err := store.InboxNews(ctx, users, since)
+	return news, now, err
+}
+
+// tell wakes the streams of the users that have news since they were told last, and returns what they have
+// been told now: all that the next look can repeat.
+func (f *feed) tell(news []models.InboxNews, told map[models.InboxNews]bool) map[models.InboxNews]bool {
+	now := make(map[models.InboxNews]bool, len(news))
+	users := map[string]bool{}
+	for _, n := range news {
+		now[n] = true
+		if !told[n] {
+			users[n.UserID] = true
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.online {
+		if !users[p.userID] {
+			continue
+		}
+		for st := range p.streams {
+			st.poke()
+		}
+	}
+	return now
+}
+
+func (f *feed) users() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	users := make([]string, 0, len(f.online))
+	for _, p := range f.online {
+		users = append(users, p.userID)
+	}
+	return users
+}
+
+// read reads one stream's inbox in its turn.
+func (f *feed) read(ctx context.Context, store *models.Store, userID string, after models.InboxCursor) ([]models.InboxMessage, error) {
+	select {
+	case f.reads <- struct{}{}:
+		defer func() { <-f.reads }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return store.Inbox(ctx, userID, after, readLimit)
+}
+
+// takeSlotScript counts a user's streams over all processes, by Redis' clock: each is a member that lapses
+// unless its heartbeat renews it. KEYS: the user's streams. ARGV: stream, limit, life in ms.
+var takeSlotScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+`)
+
+// slot is a stream's place among its user's, in Redis.
+type slot struct {
+	rdb     redis.UniversalClient
+	key, id string
+	life    time.Duration
+}
+
+func newSlot(rdb redis.UniversalClient, userID string, beat time.Duration) slot {
+	return slot{rdb, channels.StreamName(rdb, userID) + ":streams", rand.Text(), 3 * beat}
+}
+
+// take takes the slot; ok is false when the user has none left.
+func (s slot) take(ctx context.Context) (ok bool, err error) {
+	return takeSlotScript.Run(ctx, s.rdb, []string{s.key}, s.id, maxStreams, s.life.Milliseconds()).Bool()
+}
+
+// renew keeps the slot. A stream that is open stays open and is counted again, whatever became of Redis'
+// memory and whoever took a slot meanwhile.
+func (s slot) renew(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	const noLimit = 1 << 30
+	_ = takeSlotScript.Run(ctx, s.rdb, []string{s.key}, s.id, noLimit, s.life.Milliseconds()).Err() // the next beat tries again
+}
+
+// free gives the slot back; if that fails it lapses by itself.
+func (s slot) free() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.rdb.ZRem(ctx, s.key, s.id).Err()
+}

@@ -1,0 +1,78 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"encoding/base64"
+
+	"carillon/channels"
+	"carillon/models"
+)
+
+// listMessages answers a user's messages after a cursor, oldest first. nextCursor is where to go on, now or
+// later, and never goes back; messages of the ten seconds before it come again with it, for what was
+// committed late, so a reader de-duplicates by clientMsgID. It is empty only while the inbox is.
+func (a *API) listMessages(w http.ResponseWriter, r *http.Request) error {
+	userID, err := pathID(r, "userID")
+	if err != nil {
+		return err
+	}
+	_, limit, err := parsePage(r)
+	if err != nil {
+		return err
+	}
+	after, err := parseInboxCursor("after", r.URL.Query().Get("after"))
+	if err != nil {
+		return err
+	}
+	if _, err := a.Store.User(r.Context(), userID); err != nil {
+		return err
+	}
+	stored, err := a.Store.Inbox(r.Context(), userID, after, limit)
+	if err != nil {
+		return err
+	}
+	messages := make([]channels.InboxMessage, len(stored))
+	for i, m := range stored {
+		messages[i] = inboxMessage(userID, m)
+		after = after.Later(m.Cursor())
+	}
+	return answerData(w, http.StatusOK, map[string]any{"messages": messages, "nextCursor": inboxCursor(after)})
+}
+
+// inboxMessage renders a stored message for its reader. One that was sent to a group has the group as its
+// recipient: all its members know it by the same clientMsgID.
+func inboxMessage(userID string, m models.InboxMessage) channels.InboxMessage {
+	kind, id, to := models.KindUser, userID, channels.Recipient{UserID: userID}
+	if m.GroupID != "" {
+		kind, id, to = models.KindGroup, m.GroupID, channels.Recipient{GroupID: m.GroupID}
+	}
+	to.ClientMsgID = models.ClientMsgID(m.Campaign.PublicID, kind, id)
+	return channels.NewInboxMessage(m.Campaign.PublicID, &m.Campaign.Message, to, m.SentAt.Time())
+}
+
+// inboxCursor writes a place in an inbox as clients get it; the start is "".
+func inboxCursor(c models.InboxCursor) string {
+	if c == (models.InboxCursor{}) {
+		return ""
+	}
+	return encodeCursor(fmt.Sprintf("%d.%d", c.SentAt, c.Campaign))
+}
+
+// parseInboxCursor reads what inboxCursor wrote; field names where it came from. Error: 1001.
+func parseInboxCursor(field, text string) (models.InboxCursor, error) {
+	if text == "" {
+		return models.InboxCursor{}, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	sentAt, campaign, _ := strings.Cut(string(raw), ".")
+	at, err1 := strconv.ParseUint(sentAt, 10, 62)
+	id, err2 := strconv.ParseUint(campaign, 10, 62)
+	if err != nil || err1 != nil || err2 != nil {
+		return models.InboxCursor{}, models.Invalid([]models.FieldError{{Field: field, Reason: "must be a nextCursor of this inbox"}})
+	}
+	return models.InboxCursor{SentAt: models.Millis(at), Campaign: int64(id)}, nil
+}

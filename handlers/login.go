@@ -1,0 +1,125 @@
+package handlers
+
+import (
+	"crypto/rand"
+	_ "embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"carillon/models"
+)
+
+//go:embed login.html
+var loginHTML string
+
+// afterLogin is where a login leads that came from nowhere in particular.
+const afterLogin = "/monitor/"
+
+// loginView is what the page shows.
+type loginView struct {
+	Nonce string // of the one style that the page may have
+	Next  string
+	Error string
+	Admin string // whose session this browser has, if any
+}
+
+// loginPage answers the form.
+func (a *API) loginPage(w http.ResponseWriter, r *http.Request) error {
+	view := loginView{Next: sameSite(r.URL.Query().Get("next"))}
+	if c, err := a.identify(r); err == nil && c.Admin {
+		view.Admin = c.UserID
+	}
+	return renderLogin(w, http.StatusOK, view)
+}
+
+// login takes the form's token and next. An admin's token becomes the session's cookie; otherwise the form
+// comes again, with 401, 403 or 429 and the reason.
+func (a *API) login(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body must be a form")}
+	}
+	token, next := strings.TrimSpace(form.Get("token")), sameSite(form.Get("next"))
+	if err := a.checkLogin(r, token); err != nil {
+		e := models.AsError(err)
+		if e.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
+		}
+		return renderLogin(w, statusOf(err, e, false), loginView{Next: next, Error: e.Detail})
+	}
+	http.SetCookie(w, sessionOf(r, token, int(time.Until(tokenEnds(token)).Seconds())))
+	w.Header().Set("Cache-Control", "no-store")
+	if next == "" {
+		next = afterLogin
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+	return nil
+}
+
+// checkLogin says whether the token opens a session: nil, or why not.
+func (a *API) checkLogin(r *http.Request, token string) error {
+	if err := a.mayTry(r); err != nil {
+		return err
+	}
+	c, err := a.whoIs(token)
+	if err == nil && !c.Admin {
+		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
+	}
+	if err != nil {
+		a.countFailedTry(r)
+	}
+	return err
+}
+
+// logout forgets the session in this browser. The token itself stays valid until it expires.
+func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
+	http.SetCookie(w, sessionOf(r, "", -1))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
+}
+
+// sessionOf is the session's cookie. A proxy that ends TLS says so in X-Forwarded-Proto; who forges that
+// loses their own session only.
+func sessionOf(r *http.Request, token string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: sessionCookie, Value: token, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+	}
+}
+
+// sameSite lets only a path of this site through; anything else becomes "". Browsers read a backslash as a
+// slash and leave out control characters, so neither may hide a second slash.
+func sameSite(next string) string {
+	u, err := url.Parse(next) // refuses control characters
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, `\`) {
+		return ""
+	}
+	return next
+}
+
+func renderLogin(w http.ResponseWriter, status int, view loginView) error {
+	page, err := template.New("login").Parse(loginHTML)
+	if err != nil {
+		return err
+	}
+	view.Nonce = rand.Text()
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+view.Nonce+"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	w.WriteHeader(status)
+	_ = page.Execute(w, view) // a client that is gone needs no page
+	return nil
+}

@@ -1,0 +1,69 @@
+package handlers
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/hibiken/asynqmon"
+)
+
+// monitorPolicy allows what the monitor's page is made of: one script inside it, and inline styles. Its fonts
+// are on another site and stay there: an operator's browser asks nobody but us.
+const monitorPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// mon is the queue's web monitor. It connects to Redis with the first request.
+type mon struct {
+	mu     sync.Mutex
+	page   *asynqmon.HTTPHandler
+	closed bool
+}
+
+// monitor serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
+// a task that somebody deleted here would be enqueued again anyway.
+func (a *API) monitor() http.Handler {
+	refused := a.open(wrongMethod)
+	closing := a.open(func(http.ResponseWriter, *http.Request) error { return errClosing })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", monitorPolicy)
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "private, no-cache")
+		page := a.mon.open(a)
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			refused.ServeHTTP(w, r)
+		case page == nil:
+			closing.ServeHTTP(w, r)
+		default:
+			page.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (m *mon) open(a *API) *asynqmon.HTTPHandler {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.page == nil && !m.closed {
+		describe := func(_ string, payload []byte) string { return a.Describe(payload) }
+		m.page = asynqmon.New(asynqmon.Options{
+			RootPath: "/monitor", RedisConnOpt: a.RedisConn, ReadOnly: true,
+			PayloadFormatter: asynqmon.PayloadFormatterFunc(describe),
+			ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }), // our tasks have none
+		})
+	}
+	return m.page
+}
+
+// close ends the connections; what is asked for later gets 503.
+func (m *mon) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.page != nil {
+		_ = m.page.Close()
+		m.page = nil
+	}
+	m.closed = true
+}

@@ -1,0 +1,235 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"carillon/channels"
+	"carillon/models"
+)
+
+const (
+	writeTime   = 5 * time.Second // for one write; a client that does not read so long is gone
+	openTime    = 3 * time.Second // for Redis to confirm that the user is online
+	retryRead   = time.Second     // after a read that failed
+	lastEventID = "Last-Event-ID"
+)
+
+// stream is one open stream. Its handler alone writes to the client; feed only fills live and wake.
+type stream struct {
+	api     *API
+	userID  string
+	channel string             // the user's channel in Redis
+	live    chan string        // messages for those online only, as they were published
+	wake    chan struct{}      // holds a token when something may have been stored
+	end     context.CancelFunc // ends the stream
+
+	cursor models.InboxCursor
+	seen   map[string]bool // clientMsgIDs of the last read: all that the next one can repeat
+	slot   slot
+	w      http.ResponseWriter
+	ctl    *http.ResponseController
+}
+
+// streamMessages sends a user's messages as they come, as server-sent events. The user is online from before
+// its first byte until it ends. It begins at the cursor in Last-Event-ID (or the query's after), else now:
+//
+//	id: <cursor>                             the place it begins at, without an event
+//	event: message, id: <cursor>, data: …    a stored message
+//	event: message, data: …                  one for those online only; it is nowhere else
+//
+// Errors before the first byte: 1004 unknown user, 429 too many streams, 503 Redis is away. The stream ends
+// with its token, with the process, and when its client does not keep up; to go on, open it again.
+func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
+	userID, err := pathID(r, "userID")
+	if err != nil {
+		return err
+	}
+	after, err := resumeAt(r)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Store.User(r.Context(), userID); err != nil {
+		return err
+	}
+	ctx, end := context.WithDeadline(r.Context(), tokenEnds(callerOf(r).Token))
+	defer end()
+	st := &stream{
+		api: a, userID: userID, channel: channels.StreamName(a.Redis, userID), cursor: after, seen: map[string]bool{}, end: end,
+		live: make(chan string, liveBuffer), wake: make(chan struct{}, 1), slot: newSlot(a.Redis, userID, a.feed.every()),
+		w: w, ctl: http.NewResponseController(w),
+	}
+	if err := st.open(ctx); err != nil {
+		return err
+	}
+	defer st.slot.free()
+	defer a.feed.leave(st)
+	if after == (models.InboxCursor{}) {
+		if err := st.fromNow(ctx); err != nil {
+			return a.feed.unless(err)
+		}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold the events back
+	h.Set("Connection", "close")     // it has our write deadlines
+	st.run(ctx)
+	return nil
+}
+
+func resumeAt(r *http.Request) (models.InboxCursor, error) {
+	if id := r.Header.Get(lastEventID); id != "" {
+		return parseInboxCursor(lastEventID, id)
+	}
+	return parseInboxCursor("after", r.URL.Query().Get("after"))
+}
+
+// tokenEnds is when a token that was found valid stops being so.
+func tokenEnds(token string) time.Time {
+	var c claims
+	_, _, _ = jwt.NewParser().ParseUnverified(token, &c) // whoIs has verified it
+	if c.ExpiresAt == nil {
+		return time.Time{}
+	}
+	return c.ExpiresAt.Time
+}
+
+// open takes the stream's slot and brings its user online.
+func (st *stream) open(ctx context.Context) error {
+	opening, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	ok, err := st.slot.take(opening)
+	switch {
+	case err == nil && !ok:
+		return &models.Error{Code: models.CodeTooManyRequests, Detail: fmt.Sprintf("this user has %d streams open", maxStreams), RetryAfter: heartbeat}
+	case err == nil:
+		if err = st.api.feed.join(opening, st.api, st); err == nil {
+			return nil
+		}
+		st.slot.free()
+	}
+	if ctx.Err() != nil {
+		return st.api.feed.unless(ctx.Err())
+	}
+	away := &models.Error{Code: models.CodeUnavailable, Detail: "Redis does not answer, so nobody can be online", RetryAfter: unavailableWait, Cause: err}
+	return st.api.feed.unless(away)
+}
+
+// fromNow lets the stream begin at this instant: what stands in the inbox already counts as seen, so that of
+// the ten seconds that a read goes back only what is committed from now on is sent.
+func (st *stream) fromNow(ctx context.Context) error {
+	now, err := st.api.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	st.cursor = models.InboxCursor{SentAt: now}
+	_, err = st.unseen(ctx)
+	return err
+}
+
+// poke says that something may have been stored.
+func (st *stream) poke() {
+	select {
+	case st.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// run sends until the stream is over. After its first byte there is no answer left for an error: the client
+// comes back from its cursor.
+func (st *stream) run(ctx context.Context) {
+	// what is left at the end is written by the server
+	defer func() { _ = st.ctl.SetWriteDeadline(time.Now().Add(writeTime)) }()
+	beat := time.NewTicker(st.api.feed.every())
+	defer beat.Stop()
+	retry := time.NewTimer(retryRead)
+	retry.Stop()
+	st.poke() // for what came since the cursor
+	err := st.write("id: " + inboxCursor(st.cursor) + "\n\n")
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case raw := <-st.live:
+			err = st.write("event: message\ndata: " + raw + "\n\n")
+		case <-st.wake:
+			err = st.deliver(ctx, retry)
+		case <-retry.C:
+			st.poke()
+		case <-beat.C:
+			if err = st.write(": heartbeat\n\n"); err == nil {
+				st.slot.renew(ctx)
+			}
+		}
+	}
+}
+
+// deliver sends what was stored since the cursor, up to one read of it; when there may be more it comes back.
+func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
+	cursor := st.cursor
+	messages, err := st.unseen(ctx)
+	if err != nil {
+		retry.Reset(retryRead) // the ledger is away, which feed has in the log
+		return nil
+	}
+	for _, m := range messages {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		data, err := json.Marshal(m.message)
+		if err != nil {
+			return err
+		}
+		cursor = cursor.Later(m.at)
+		if err := st.write(fmt.Sprintf("event: message\nid: %s\ndata: %s\n\n", inboxCursor(cursor), data)); err != nil {
+			return err
+		}
+	}
+	if len(messages) >= readLimit {
+		st.poke()
+	}
+	return nil
+}
+
+type placed struct {
+	message channels.InboxMessage
+	at      models.InboxCursor
+}
+
+// unseen reads on from the cursor and moves it; of what the read repeats it returns only what was committed
+// late. What it returns counts as seen.
+func (st *stream) unseen(ctx context.Context) ([]placed, error) {
+	stored, err := st.api.feed.read(ctx, st.api.Store, st.userID, st.cursor)
+	if err != nil {
+		return nil, err
+	}
+	var fresh []placed
+	seen := make(map[string]bool, len(stored))
+	for _, s := range stored {
+		m := inboxMessage(st.userID, s)
+		seen[m.ClientMsgID] = true
+		if !st.seen[m.ClientMsgID] {
+			fresh = append(fresh, placed{m, s.Cursor()})
+		}
+		st.cursor = st.cursor.Later(s.Cursor())
+	}
+	st.seen = seen
+	return fresh, nil
+}
+
+// write sends text at once, or fails when the client does not take it in time.
+func (st *stream) write(text string) error {
+	if err := st.ctl.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return err
+	}
+	if _, err := st.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return st.ctl.Flush()
+}

@@ -1,0 +1,472 @@
+package handlers
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"carillon/channels"
+	"carillon/internal/testkit"
+	"carillon/models"
+)
+
+// event is one block of a stream.
+type event struct{ ID, Event, Data, Comment string }
+
+func (e event) message(t testing.TB) (m channels.InboxMessage) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(e.Data), &m); err != nil {
+		t.Fatalf("%+v: %v", e, err)
+	}
+	return m
+}
+
+// client holds a stream open. Its events come without the heartbeats; the channel is closed with the stream.
+type client struct {
+	t      testing.TB
+	events chan event
+	cursor string // the last id
+	close  func()
+}
+
+const patience = 20 * time.Second
+
+// open opens a stream and takes the cursor that it begins with.
+func (s *server) open(userID string, headers ...string) *client {
+	s.t.Helper()
+	res, hangUp := s.request(userID, headers...)
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
+		body, _ := io.ReadAll(res.Body)
+		s.t.Fatalf("stream of %s: %d %s", userID, res.StatusCode, body)
+	}
+	c := &client{t: s.t, events: make(chan event, 10_000), close: hangUp}
+	go c.read(res.Body)
+	if first := c.next(); first.ID == "" || first.Data != "" {
+		s.t.Fatalf("a stream begins with %+v", first)
+	}
+	return c
+}
+
+// request asks for a stream; the answer is there once its first bytes are.
+func (s *server) request(userID string, headers ...string) (*http.Response, func()) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v1/inbox/"+url.PathEscape(userID)+"/stream", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("token", s.token(userID))
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	hangUp := func() { cancel(); _ = res.Body.Close() }
+	s.t.Cleanup(hangUp)
+	return res, hangUp
+}
+
+func (c *client) read(body io.Reader) {
+	defer close(c.events)
+	var e event
+	for lines := bufio.NewReader(body); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return
+		}
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch name {
+		case "id":
+			e.ID = value
+		case "event":
+			e.Event = value
+		case "data":
+			e.Data = value
+		case "":
+			if e != (event{}) {
+				c.events <- e
+			}
+			e = event{}
+		}
+	}
+}
+
+// next waits for the next event.
+func (c *client) next() event {
+	c.t.Helper()
+	select {
+	case e, ok := <-c.events:
+		if !ok {
+			c.t.Fatal("the stream has ended")
+		}
+		if e.ID != "" {
+			c.cursor = e.ID
+		}
+		return e
+	case <-time.After(patience):
+		c.t.Fatal("no event came")
+	}
+	panic("not reached")
+}
+
+func (c *client) wantText(want string) event {
+	c.t.Helper()
+	e := c.next()
+	if m := e.message(c.t); text(m) != want || e.Event != "message" {
+		c.t.Fatalf("got %+v, want %q", e, want)
+	}
+	return e
+}
+
+// ended waits for the stream's end.
+func (c *client) ended() {
+	c.t.Helper()
+	for {
+		select {
+		case _, ok := <-c.events:
+			if !ok {
+				return
+			}
+		case <-time.After(patience):
+			c.t.Fatal("the stream has not ended")
+		}
+	}
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// worker is the inbox channel of another process on the same Redis.
+type worker struct {
+	t   *testing.T
+	rdb *redis.Client
+}
+
+func newWorker(t *testing.T, redisURL string) worker {
+	t.Helper()
+	options, err := redis.ParseURL(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(options)
+	t.Cleanup(func() { _ = rdb.Close() })
+	return worker{t, rdb}
+}
+
+// send sends a message for those online only.
+func (w worker) send(text string, userIDs ...string) []channels.Outcome {
+	w.t.Helper()
+	spec := toUsers(text)
+	spec.Message.IsOnlineOnly = true
+	b := channels.Batch{CampaignID: "01", Message: &spec.Message}
+	for _, id := range userIDs {
+		b.Recipients = append(b.Recipients, channels.Recipient{UserID: id, ClientMsgID: models.ClientMsgID("01", models.KindUser, id)})
+	}
+	return channels.NewInbox(w.rdb).Send(w.t.Context(), b)
+}
+
+func (w worker) online(userID string) bool {
+	return w.send("are you there?", userID)[0].Result == channels.Sent
+}
+
+// slots is how many streams of a user count.
+func (w worker) slots(userID string) int64 {
+	return w.rdb.ZCard(w.t.Context(), newSlot(w.rdb, userID, 0).key).Val()
+}
+
+// unique makes user IDs that no other test has: publish/subscribe reaches all databases of a Redis.
+func unique(t *testing.T, name string) string {
+	return fmt.Sprintf("%s-%d", name, time.Now().UnixNano())
+}
+
+func TestStreamIsPresenceAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		t.Cleanup(s.Close)
+		bob, eve := unique(t, "b/o %b"), unique(t, "eve")
+		s.users(bob, eve)
+		w := newWorker(t, stores.RedisURL)
+
+		first, second := s.open(bob), s.open(bob)
+		got := w.send("now", bob, eve)
+		if got[0].Result != channels.Sent || got[1].Result != channels.Skipped || got[1].ErrMsg != "offline" {
+			t.Fatalf("%+v", got)
+		}
+		for _, c := range []*client{first, second} {
+			e := c.wantText("now")
+			if m := e.message(t); e.ID != "" || !m.IsOnlineOnly || m.ClientMsgID == "" {
+				t.Errorf("%+v", e)
+			}
+		}
+		first.close()
+		eventually(t, "the first stream's end is seen", func() bool { return w.slots(bob) == 1 })
+		if !w.online(bob) {
+			t.Error("bob holds one more stream and is offline")
+		}
+		second.close()
+		eventually(t, "bob goes offline", func() bool { return !w.online(bob) })
+		again := s.open(bob)
+		if !w.online(bob) {
+			t.Error("bob came back, his stream is open, and he is offline")
+		}
+		again.wantText("are you there?")
+	})
+}
+
+func TestStreamSendsWhatIsStoredFromNowOn(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		t.Cleanup(s.Close)
+		bob, eve := unique(t, "bob"), unique(t, "eve")
+		s.manyUsers(bob, eve)
+		if _, err := s.Store.PutGroup(t.Context(), "choir", "", []string{bob}); err != nil {
+			t.Fatal(err)
+		}
+		s.deliver(toUsers("before", bob, eve))
+		c, other := s.open(bob), s.open(eve)
+		for _, spec := range []models.CampaignSpec{toUsers("small", bob), toAll("large"), toGroup("group", "choir"), toUsers("to both", bob, eve)} {
+			var content struct{ Content string }
+			_ = json.Unmarshal(spec.Message.Content, &content)
+			s.deliver(spec)
+			before := c.cursor
+			e := c.wantText(content.Content)
+			a, _ := parseInboxCursor("", before)
+			b, err := parseInboxCursor("", e.ID)
+			if err != nil || a == b || a.Later(b) != b {
+				t.Errorf("the cursor went from %v to %v, %v", a, b, err)
+			}
+			if m := e.message(t); m.IsOnlineOnly || m.SentAt.IsZero() {
+				t.Errorf("%+v", m)
+			}
+		}
+		other.wantText("large")
+		other.wantText("to both")
+	})
+}
+
+func TestReconnectMissesNothing(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		t.Cleanup(s.Close)
+		bob := unique(t, "bob")
+		s.users(bob)
+		c := s.open(bob)
+		opened := c.cursor
+		s.deliver(toUsers("seen", bob))
+		c.wantText("seen")
+		c.close()
+		const n = readLimit + 5 // more than one read
+		for i := range n {
+			s.deliver(toUsers(fmt.Sprint("missed ", i), bob))
+		}
+		for name, from := range map[string]*client{
+			"after the last message": s.open(bob, "Last-Event-ID", c.cursor),
+			"after the opening":      s.open(bob, "Last-Event-ID", opened),
+		} {
+			s.deliver(toUsers("live for "+name, bob))
+			times := map[string]int{}
+			for times["live for "+name] == 0 {
+				times[text(from.next().message(t))]++
+			}
+			for i := range n {
+				if got := times[fmt.Sprint("missed ", i)]; got != 1 {
+					t.Errorf("%s: message %d came %d times", name, i, got)
+				}
+			}
+		}
+		status, got := s.do(http.MethodGet, "/v1/inbox/"+bob+"/stream", nil, "Last-Event-ID", "x")
+		if status != http.StatusUnprocessableEntity || got.fields(t)["Last-Event-ID"] == "" {
+			t.Errorf("%d %s", status, got.Raw)
+		}
+	})
+}
+
+func TestSixthStreamIsRefusedOverAllProcesses(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s, other := newServer(t, stores), newServer(t, stores)
+		t.Cleanup(s.Close)
+		t.Cleanup(other.Close)
+		bob, eve := unique(t, "bob"), unique(t, "eve")
+		s.users(bob, eve)
+		var open []*client
+		for i := range maxStreams {
+			open = append(open, []*server{s, other}[i%2].open(bob))
+		}
+		for _, process := range []*server{s, other} {
+			res, _ := process.request(bob)
+			body, _ := io.ReadAll(res.Body)
+			if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" || !strings.Contains(string(body), `"errCode":429`) {
+				t.Errorf("the sixth: %d %s", res.StatusCode, body)
+			}
+		}
+		s.open(eve)
+		open[0].close()
+		w := newWorker(t, stores.RedisURL)
+		eventually(t, "the closed stream gives its slot back", func() bool { return w.slots(bob) == maxStreams-1 })
+		other.open(bob)
+	})
+}
+
+// ownRedis replaces the shared Redis by one that the test may break.
+func ownRedis(t *testing.T, stores testkit.Stores) testkit.Stores {
+	if stores.Name != "embedded" {
+		stores.RedisURL = testkit.PrivateRedis(t).URL()
+	}
+	return stores
+}
+
+func TestStreamsOutliveFlushAll(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		stores = ownRedis(t, stores)
+		s := newServer(t, stores, func(a *API) { a.feed.beat = 200 * time.Millisecond })
+		t.Cleanup(s.Close)
+		s.users("bob")
+		var open []*client
+		for range maxStreams {
+			open = append(open, s.open("bob"))
+		}
+		w := newWorker(t, stores.RedisURL)
+		if err := w.rdb.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if !w.online("bob") {
+			t.Error("bob is offline after FLUSHALL")
+		}
+		eventually(t, "the open streams count again", func() bool { return w.slots("bob") == maxStreams })
+		if res, _ := s.request("bob"); res.StatusCode != http.StatusTooManyRequests {
+			t.Errorf("the sixth: %d", res.StatusCode)
+		}
+		s.deliver(toUsers("stored", "bob"))
+		for _, c := range open {
+			c.wantText("are you there?")
+			c.wantText("stored")
+		}
+	})
+}
+
+func TestStreamsOutliveARedisThatRestarts(t *testing.T) {
+	t.Parallel()
+	server := testkit.PrivateRedis(t)
+	stores := testkit.Stores{DatabaseURL: testkit.MySQLURL(t), RedisURL: server.URL()}
+	s := newServer(t, stores, func(a *API) { a.feed.beat = 200 * time.Millisecond })
+	t.Cleanup(s.Close)
+	s.users("bob")
+	c := s.open("bob")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	res, _ := s.request("bob")
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("without Redis: %d %s", res.StatusCode, body)
+	}
+	s.deliver(toUsers("stored", "bob"))
+	c.wantText("stored")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorker(t, server.URL())
+	eventually(t, "bob is online again", func() bool { return w.online("bob") })
+	c.wantText("are you there?")
+	eventually(t, "the stream counts again", func() bool { return w.slots("bob") == 1 })
+}
+
+func TestSlowClientLosesItsStreamAndBlocksNobody(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		t.Cleanup(s.Close)
+		bob := unique(t, "bob")
+		s.users(bob)
+		slow, _ := s.request(bob) // nobody reads it
+		fast := s.open(bob)
+		w := newWorker(t, stores.RedisURL)
+		big := strings.Repeat("x", 200_000)
+		for n := 0; w.slots(bob) == 2; n++ {
+			if n == 2_000 {
+				t.Fatal("the slow stream is still open")
+			}
+			w.send(big, bob)
+			fast.wantText(big)
+		}
+		if _, err := io.Copy(io.Discard, slow.Body); err == nil {
+			t.Error("the slow stream ended as if it were whole")
+		}
+		w.send("the last", bob)
+		fast.wantText("the last")
+	})
+}
+
+func TestStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, testkit.Stores{DatabaseURL: "sqlite:" + t.TempDir() + "/c.db", RedisURL: testkit.EmbeddedRedisURL(t)})
+	t.Cleanup(s.Close)
+	s.users("bob")
+	ends := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{UserID: "bob", RegisteredClaims: jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(ends)}}).
+		SignedString([]byte(s.Secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.open("bob", "token", token).ended()
+	if time.Now().Before(ends) {
+		t.Error("the stream ended before its token")
+	}
+}
+
+// TestCloseEndsStreamsAndLeavesNothing is not parallel: goleak sees all goroutines of the process.
+func TestCloseEndsStreamsAndLeavesNothing(t *testing.T) { //nolint:paralleltest // see above
+	before := goleak.IgnoreCurrent()
+	t.Run("stores", func(t *testing.T) { testkit.EachStore(t, closeEndsStreams) })
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	goleak.VerifyNone(t, before)
+}
+
+func closeEndsStreams(t *testing.T, stores testkit.Stores) {
+	s := newServer(t, stores)
+	bob := unique(t, "bob")
+	s.users(bob, "eve")
+	open := []*client{s.open(bob), s.open(bob), s.open("eve")}
+	open[2].close()
+	s.do(http.MethodGet, "/monitor/api/queues", nil)
+	s.Close()
+	open[0].ended()
+	open[1].ended()
+	if n := newWorker(t, stores.RedisURL).slots(bob); n != 0 {
+		t.Errorf("%d slots are still taken", n)
+	}
+	s.Close()
+	if res, _ := s.request(bob); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a stream of a closed process: %d", res.StatusCode)
+	}
+	if status, _ := s.do(http.MethodGet, "/monitor/", nil); status != http.StatusServiceUnavailable {
+		t.Errorf("the monitor of a closed process: %d", status)
+	}
+}
