@@ -59,7 +59,7 @@ func TestReadinessIsAnsweredInTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := &API{Ready: tt.ready, Secret: testSecret, Log: slog.New(slog.DiscardHandler)}
 				w, start := httptest.NewRecorder(), time.Now()
-				if err := a.readyz(w, httptest.NewRequest("GET", "/readyz", nil)); err != nil {
+				if err := a.readyz(w, httptest.NewRequest(http.MethodGet, "/readyz", nil)); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(start); took != tt.after || w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"what":"`+tt.what+`"`) {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -32,7 +33,7 @@ func TestParsePage(t *testing.T) {
 		{"cursor=!&limit=0", "", 0, badLimit + "; " + cursorText},
 		{"limit=%zz", "", 0, "query must be percent-encoded"},
 	} {
-		cursor, limit, err := parsePage(httptest.NewRequest("GET", "/v1/users?"+tt.query, nil))
+		cursor, limit, err := parsePage(httptest.NewRequest(http.MethodGet, "/v1/users?"+tt.query, nil))
 		text := ""
 		if err != nil {
 			text = models.AsError(err).Detail

@@ -40,7 +40,7 @@ func readHeader(in *records) (*table, error) {
 	for {
 		record, _, err := in.next()
 		switch {
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // a fault that wraps it is no end
 			return nil, badHeader("header", "is missing; the first line names the columns, userID among them")
 		case err == errTooLong: //nolint:errorlint // our own, never wrapped
 			return nil, badHeader("header", tooLong(in.open()))

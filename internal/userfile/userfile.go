@@ -54,7 +54,7 @@ func Read(r io.Reader, format Format, flush func([]models.User) error, refuse fu
 	for {
 		record, line, err := in.next()
 		switch {
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // a fault that wraps it is no end
 			return b.end(nil)
 		case err == errTooLong: //nolint:errorlint // our own, never wrapped
 			refuse(line, tooLong(in.open()))
