@@ -16,8 +16,8 @@ import (
 type Config struct {
 	Config string `group:"settings" name:"config" placeholder:"FILE" help:"A YAML file with any of these settings."`
 
-	Listen  string `group:"settings" name:"listen" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to serve HTTP. :8080 listens on all addresses."`
-	DataDir string `group:"settings" name:"data-dir" default:"./data" placeholder:"DIR" help:"Where the embedded stores keep their files, all readable by their owner only."`
+	Listen  string `group:"settings" name:"listen" default:"127.0.0.1:8080" help:"Where to serve HTTP. :8080 listens on all addresses."`
+	DataDir string `group:"settings" name:"data-dir" default:"./data" help:"Where the embedded stores keep their files, all readable by their owner only."`
 
 	DatabaseURL     string `group:"settings" name:"database-url" placeholder:"URL" help:"mysql://user:password@host:3306/database. Without it: SQLite in the data directory."`
 	DatabaseURLFile string `group:"settings" name:"database-url-file" placeholder:"FILE" help:"A file that holds the database's URL."`
@@ -26,20 +26,20 @@ type Config struct {
 
 	Secret     string   `group:"settings" name:"secret" placeholder:"TEXT" help:"Signs tokens. With embedded stores one is made in the data directory."`
 	SecretFile string   `group:"settings" name:"secret-file" placeholder:"FILE" help:"A file that holds the secret."`
-	Admins     []string `group:"settings" name:"admins" default:"openIMAdmin,imAdmin" placeholder:"ID,ID" help:"User IDs of the admins: their tokens may do everything."`
+	Admins     []string `group:"settings" name:"admins" default:"openIMAdmin,imAdmin" help:"User IDs of the admins: their tokens may do everything."`
 
-	Channel     string `group:"settings" name:"channel" default:"inbox" placeholder:"NAME" help:"How messages leave unless a campaign says otherwise: inbox or webhook."`
-	InboxRate   int    `group:"settings" name:"inbox-rate" default:"0" placeholder:"N" help:"Recipients per second of the inbox channel, over all processes; 0 = no limit."`
-	WebhookRate int    `group:"settings" name:"webhook-rate" default:"0" placeholder:"N" help:"The same for the webhook channel."`
+	Channel     string `group:"settings" name:"channel" default:"inbox" help:"How messages leave unless a campaign says otherwise: inbox or webhook."`
+	InboxRate   int    `group:"settings" name:"inbox-rate" default:"0" help:"Recipients per second of the inbox channel, over all processes; 0 = no limit."`
+	WebhookRate int    `group:"settings" name:"webhook-rate" default:"0" help:"The same for the webhook channel."`
 
 	WebhookURL        string        `group:"settings" name:"webhook-url" placeholder:"URL" help:"Where the webhook channel posts messages to."`
 	WebhookSecret     string        `group:"settings" name:"webhook-secret" placeholder:"whsec_…" help:"Signs those posts, as in Standard Webhooks."`
 	WebhookSecretFile string        `group:"settings" name:"webhook-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
-	WebhookBatch      int           `group:"settings" name:"webhook-batch" default:"1" placeholder:"N" help:"Recipients in one post, 1 to 1000."`
-	WebhookTimeout    time.Duration `group:"settings" name:"webhook-timeout" default:"5s" placeholder:"TIME" help:"For one post as a whole, at most 8s."`
+	WebhookBatch      int           `group:"settings" name:"webhook-batch" default:"1" help:"Recipients in one post, 1 to 1000."`
+	WebhookTimeout    time.Duration `group:"settings" name:"webhook-timeout" default:"5s" help:"For one post as a whole, at most 8s."`
 
-	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" placeholder:"N" help:"Attempts per recipient."`
-	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
+	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" help:"Attempts per recipient."`
+	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" help:"How long an Idempotency-Key is remembered."`
 }
 
 // databaseFile is the URL of SQLite in the data directory, as one may also write it.

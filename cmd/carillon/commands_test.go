@@ -1,0 +1,272 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"carillon/internal/testkit"
+)
+
+func TestClientCommandsMakeNoDataDirectory(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	file := write(t, "users.csv", "userID\nalice\n")
+	for _, args := range [][]string{{"token"}, {"users", "import", file}} {
+		code, stdout, stderr := finish(t, append(args, "--data-dir", dir)...)
+		oneLine(t, code, stderr, "there is no data directory at "+dir+": start carillon serve, which makes it, or set CARILLON_DATA_DIR to the one it uses")
+		if stdout != "" {
+			t.Errorf("stdout %q", stdout)
+		}
+	}
+	if code, stdout, _ := finish(t, "doctor", "--data-dir", dir); code != 0 || !strings.Contains(stdout, dir+" is not there yet; carillon serve makes it") {
+		t.Errorf("doctor: exit code %d, %s", code, stdout)
+	}
+	if exists(dir) {
+		t.Error("one of them has made it")
+	}
+}
+
+// claimsOf reads a token that is signed with the secret.
+func claimsOf(t *testing.T, token, secret string) jwt.MapClaims {
+	t.Helper()
+	c := jwt.MapClaims{}
+	if _, err := jwt.ParseWithClaims(strings.TrimSpace(token), c, func(*jwt.Token) (any, error) { return []byte(secret), nil }); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestTokenIsForWhomItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		"openIMAdmin": nil,
+		"imAdmin":     {"--admin", "imAdmin"},
+		"root":        {"--admins", "root,imAdmin"},
+		"alice":       {"--user", "alice"},
+	} {
+		code, stdout, stderr := finish(t, append([]string{"token", "--secret", testSecret}, args...)...)
+		if code != 0 || stderr != "" {
+			t.Fatalf("exit code %d, %s", code, stderr)
+		}
+		c := claimsOf(t, stdout, testSecret)
+		platform := 10.0
+		if want == "alice" {
+			platform = 0
+		}
+		if c["UserID"] != want || c["PlatformID"] != platform {
+			t.Errorf("%q: %v, want %s", args, c, want)
+		}
+	}
+}
+
+func TestTokenRefuses(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		`--user: "imAdmin" is one of CARILLON_ADMINS, so its token would open everything: say --admin if that is meant`: {"--user", "imAdmin"},
+		`--admin: "alice" is not one of CARILLON_ADMINS: add it there, for this process and for those that serve`:       {"--admin", "alice"},
+		`--user must be at most 64 bytes, has 65`: {"--user", strings.Repeat("a", 65)},
+	} {
+		code, _, stderr := finish(t, append([]string{"token", "--secret", testSecret}, args...)...)
+		oneLine(t, code, stderr, want)
+	}
+	code, _, stderr := finish(t, "token", "--redis-url", "redis://h")
+	oneLine(t, code, stderr, "CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: head -c 32 /dev/urandom | base64")
+}
+
+func TestAWeakSecretIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := finish(t, "token", "--secret", "openIM123")
+	if code != 0 || strings.Contains(stdout, "WARNING") || !strings.HasPrefix(stderr, "carillon: WARNING: CARILLON_SECRET is a well-known one: ") {
+		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+	}
+}
+
+func TestMigrateSaysWhatItDid(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		dir := filepath.Join(t.TempDir(), "data")
+		args := []string{"migrate", "--data-dir", dir}
+		if s.Name != "embedded" {
+			args = []string{"migrate", "--database-url", s.DatabaseURL}
+		}
+		for _, want := range []string{": applied ", " is up to date\n"} {
+			code, stdout, stderr := finish(t, args...)
+			if code != 0 || !strings.Contains(stdout, want) {
+				t.Errorf("exit code %d, %q, want %q: %s", code, stdout, want, stderr)
+			}
+			if strings.Contains(stdout, "@") && !strings.Contains(stdout, "***@") {
+				t.Errorf("a password in %s", stdout)
+			}
+		}
+	})
+}
+
+func TestUsersImport(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		flags := []string{"--data-dir", filepath.Join(t.TempDir(), "data")}
+		if s.Name != "embedded" {
+			flags = []string{"--database-url", s.DatabaseURL}
+		}
+		if code, _, stderr := finish(t, append([]string{"migrate"}, flags...)...); code != 0 {
+			t.Fatal(stderr)
+		}
+		good := write(t, "users.csv", "userID,nickname\nalice,Alice\nbob,Bob\n")
+		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "imported 2, refused 0\n" || stderr != "" {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
+		mixed := write(t, "users.jsonl", `{"userID":"carol"}`+"\n"+`{"userID":""}`+"\n"+`{"userID":"dave"}`+"\n")
+		code, stdout, stderr := finish(t, append([]string{"users", "import", mixed}, flags...)...)
+		if code != exitRefused || stdout != "imported 2, refused 1\n" || stderr != "line 2: userID must not be empty\n" {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
+		code, stdout, _ = finish(t, append([]string{"users", "import", "--json", mixed}, flags...)...)
+		if code != exitRefused || stdout != `{"imported":2,"refused":[{"line":2,"error":"userID must not be empty"}],"refusedCount":1}`+"\n" {
+			t.Errorf("exit code %d, %s", code, stdout)
+		}
+	})
+}
+
+func TestUsersImportRefusesWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	if code, _, stderr := finish(t, "migrate", "--data-dir", dir); code != 0 {
+		t.Fatal(stderr)
+	}
+	code, _, stderr := finish(t, "users", "import", "--data-dir", dir, write(t, "users.txt", "userID\n"))
+	oneLine(t, code, stderr, "the file's name does not tell how it is written: say --format csv or --format ndjson")
+	code, _, stderr = finish(t, "users", "import", "--data-dir", dir, "/nowhere/users.csv")
+	oneLine(t, code, stderr, "open /nowhere/users.csv: no such file or directory")
+	if code, _, _ = finish(t, "users", "import", "--data-dir", dir, write(t, "users.csv", "id,name\nalice,Alice\n")); code != exitFailed {
+		t.Errorf("a header without userID: exit code %d", code)
+	}
+}
+
+func TestUsersImportNeedsTheTables(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := finish(t, "users", "import", write(t, "users.csv", "userID\nalice\n"), "--database-url", testkit.MySQLURL(t))
+	if code != exitFailed || !strings.HasSuffix(stderr, "): run carillon migrate\n") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	addr := strings.TrimPrefix(serve(t, "--data-dir", filepath.Join(t.TempDir(), "data")).url(), "http://127.0.0.1")
+	for _, listen := range []string{"127.0.0.1" + addr, "0.0.0.0" + addr, addr} {
+		if code, stdout, stderr := finish(t, "health", "--listen", listen); code != 0 || stdout != "ok\n" {
+			t.Errorf("%s: exit code %d, %s%s", listen, code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := finish(t, "health", "--listen", "127.0.0.1:1"); code != exitFailed || !strings.HasPrefix(stderr, "carillon: nothing answers: ") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	redis := testkit.PrivateRedis(t, "maxmemory-policy allkeys-lru")
+	database := testkit.MySQLURL(t)
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"settings": {[]string{"--channel", "sms"}, []string{`FAIL  settings        CARILLON_CHANNEL must be inbox or webhook, not "sms"`}},
+		"unmigrated, evicting": {external(database, redis.URL()), []string{
+			"ok    database        10.", "FAIL  migrations      the database is not up to date", "FAIL  redis           maxmemory-policy is allkeys-lru, so a full Redis drops tasks: set it to noeviction",
+		}},
+		"nothing there": {external("mysql://u:topsecret@127.0.0.1:1/db", "redis://:topsecret@127.0.0.1:1"), []string{
+			"FAIL  database", ": start it, or mend CARILLON_DATABASE_URL", "FAIL  redis", ": start it, or mend CARILLON_REDIS_URL",
+		}},
+	} {
+		code, stdout, stderr := finish(t, append([]string{"doctor"}, c.args...)...)
+		if code != exitFailed || stderr != "" {
+			t.Errorf("%s: exit code %d, %s", name, code, stderr)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%s: no %q in\n%s", name, want, stdout)
+			}
+		}
+		if strings.Contains(stdout, "topsecret") || strings.Contains(stdout, testSecret) {
+			t.Errorf("%s: a secret in\n%s", name, stdout)
+		}
+	}
+}
+
+func TestDoctorIsContentWithWhatIsWell(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		dir := filepath.Join(t.TempDir(), "data")
+		args := []string{"--data-dir", dir}
+		if s.Name == "embedded" {
+			serve(t, args...).ready() // examined beside a process that serves
+		} else {
+			args = external(migrated(t, s.DatabaseURL), s.RedisURL)
+		}
+		args = append(args, "--webhook-url", "https://hook.example/topsecret?token=topsecret", "--webhook-secret", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+		code, stdout, stderr := finish(t, append([]string{"doctor", "--json"}, args...)...)
+		var found struct {
+			OK       bool
+			Checks   []finding
+			Settings []struct{ Name, Value string }
+		}
+		if err := json.Unmarshal([]byte(stdout), &found); err != nil {
+			t.Fatal(err)
+		}
+		if code != 0 || !found.OK || len(found.Checks) < 5 || len(found.Settings) < 10 || strings.Contains(stdout, "topsecret") || strings.Contains(stdout, "whsec_") {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
+		for _, f := range found.Checks {
+			if f.Status != stateOK {
+				t.Errorf("%+v", f)
+			}
+			if f.Name == "channels" && f.Detail != "inbox, webhook to https://hook.example; campaigns go through inbox unless they say otherwise" {
+				t.Errorf("%+v", f)
+			}
+		}
+	})
+}
+
+// What serve prints to be pasted must be what the API takes.
+func TestTheCommandsThatServePrintsCanBePasted(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--data-dir", filepath.Join(t.TempDir(), "it's here"), "--secret", testSecret)
+	url := p.ready()
+	bodies := map[string]string{}
+	for _, block := range strings.Split(p.stdout.String(), "curl -sS -X POST "+url)[1:] {
+		path, rest, _ := strings.Cut(block, " ")
+		_, body, _ := strings.Cut(rest, "-d '")
+		body, _, _ = strings.Cut(body, "'\n")
+		bodies[path] = body
+		if !strings.Contains(rest, `-H "token: $(CARILLON_DATA_DIR='`) || !strings.Contains(rest, `it'\''s here' `) || !strings.Contains(rest, ` token)" -H 'operationID: `) {
+			t.Errorf("headers of %s: %s", path, rest)
+		}
+	}
+	for _, path := range []string{"/v1/users", "/msg/batch_send_msg"} {
+		if r := call(t, http.MethodPost, url+path, adminToken(t), bodies[path]); r.status != http.StatusOK || !strings.Contains(r.body, `"errCode":0`) {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+}
+
+func TestProgramCanBeCalledAgain(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := quote(self)
+	if strings.Contains(self, "/go-build") {
+		want = "go run ./cmd/carillon"
+	}
+	if got := program(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

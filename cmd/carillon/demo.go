@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+
+	"carillon/internal/config"
+)
+
+type demoCmd struct {
+	Users int  `default:"1000" help:"How many users to make up."`
+	Exit  bool `help:"End when the campaign is done, with exit code 0 if all users got the message."`
+}
+
+// Help is shown by carillon demo --help.
+func (demoCmd) Help() string {
+	return `Starts everything in one process on a temporary folder, imports users, posts the example of the contract for /msg/batch_send_msg to all of them, shows the status of every recipient, and keeps serving for a look around until Ctrl-C. Nothing is left behind.
+
+    carillon demo
+    carillon demo --users 100000 --exit
+
+It takes a free port when the configured one is busy.`
+}
+
+// Run runs the demo.
+func (c *demoCmd) Run(a *app) (err error) {
+	if c.Users < 1 {
+		return errors.New("--users must be at least 1")
+	}
+	dir, err := os.MkdirTemp("", "carillon-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	cfg, err := demoSettings(a, dir)
+	if err != nil {
+		return err
+	}
+	a.level = max(a.level, slog.LevelWarn) // its own words are all there is to read
+	sys, err := open(a, cfg, roles{true, true, true}, listenSomewhere)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- sys.serve(ctx) }()
+
+	shown := newShow(a, sys, c.Users).run(ctx)
+	if shown == nil && !c.Exit {
+		c.invite(a, sys)
+		<-a.ctx.Done()
+	}
+	cancel()
+	return errors.Join(shown, <-served)
+}
+
+// demoSettings are the configured ones, with embedded stores in dir and the inbox alone.
+func demoSettings(a *app, dir string) (*config.Config, error) {
+	if err := a.cfg.ReadFiles(); err != nil {
+		return nil, err
+	}
+	cfg := *a.cfg
+	cfg.DataDir, cfg.DatabaseURL, cfg.RedisURL, cfg.WebhookURL, cfg.Channel = dir, "", "", "", "inbox"
+	if !slices.Contains(cfg.Admins, exampleSender) {
+		cfg.Admins = append(slices.Clone(cfg.Admins), exampleSender)
+	}
+	return &cfg, cfg.Validate(config.ForServing)
+}
+
+// listenSomewhere takes any free port when the wanted one is busy.
+func listenSomewhere(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(addr)
+		return listen(ctx, net.JoinHostPort(host, "0"))
+	}
+	return l, err
+}
+
+// invite says what there is to look at while it goes on serving.
+func (c *demoCmd) invite(a *app, sys *system) {
+	token, url := sys.tokenCommand(a), sys.url()
+	fmt.Fprintf(a.stdout, `
+It goes on serving until Ctrl-C; the data is in %s until then.
+
+  queue monitor    %s/monitor/   (log in with the output of: %s)
+  campaigns        curl -sS %s/v1/campaigns -H "token: $(%s)"
+  send it again    %s -d @cmd/carillon/example.json
+
+`, sys.dir.Path(), url, token, url, token, sys.curl(a, "/msg/batch_send_msg"))
+}

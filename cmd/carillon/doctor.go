@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"carillon/internal/config"
+)
+
+type doctorCmd struct {
+	JSON bool `name:"json" help:"Print the findings and the settings as JSON."`
+}
+
+// Help is shown by carillon doctor --help.
+func (doctorCmd) Help() string {
+	return `Reads the settings as carillon serve would, asks the database and Redis, and says in a line each what is well and what to do about what is not. It changes nothing and shows no secret. Exit code 1 when something is wrong.
+
+    carillon doctor
+    carillon doctor --json | jq '.checks[] | select(.status == "FAIL")'`
+}
+
+// The states of a finding. A warning does not fail the command.
+const (
+	stateOK   = "ok"
+	stateWarn = "WARN"
+	stateFail = "FAIL"
+)
+
+// finding is one line of the doctor's.
+type finding struct {
+	Name   string `json:"name"` // settings, secret, data directory, database, migrations, redis, channels
+	Status string `json:"status"`
+	Detail string `json:"detail"` // what was found, and behind it what to do
+}
+
+// examination collects findings.
+type examination struct {
+	a        *app
+	findings []finding
+}
+
+func (x *examination) add(name, status, format string, args ...any) {
+	x.findings = append(x.findings, finding{name, status, fmt.Sprintf(format, args...)})
+}
+
+// Run examines everything, in the order in which things depend on each other.
+func (c *doctorCmd) Run(a *app) error {
+	x := &examination{a: a}
+	if x.settings() {
+		x.ledger()
+		x.redis()
+		x.channels()
+	}
+	failed := false
+	for _, f := range x.findings {
+		failed = failed || f.Status == stateFail
+	}
+	if err := c.print(x, !failed); err != nil {
+		return err
+	}
+	if failed {
+		return exit(exitFailed)
+	}
+	return nil
+}
+
+func (c *doctorCmd) print(x *examination, ok bool) error {
+	if c.JSON {
+		out := json.NewEncoder(x.a.stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(map[string]any{"ok": ok, "checks": x.findings, "settings": x.a.cfg.Masked()})
+	}
+	for _, f := range x.findings {
+		fmt.Fprintf(x.a.stdout, "%-4s  %-14s  %s\n", f.Status, f.Name, f.Detail)
+	}
+	fmt.Fprintln(x.a.stdout)
+	for _, s := range x.a.cfg.Masked() {
+		fmt.Fprintf(x.a.stdout, "%s=%s\n", s.Name, s.Value)
+	}
+	return nil
+}
+
+// settings says whether the rest is worth asking.
+func (x *examination) settings() bool {
+	err := x.a.cfg.ReadFiles()
+	if err == nil {
+		err = x.a.cfg.Validate(config.ForServing)
+	}
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			x.add("settings", stateFail, "%s", line)
+		}
+		return false
+	}
+	x.add("settings", stateOK, "valid")
+	for _, w := range x.a.cfg.Warnings() {
+		x.add("secret", stateWarn, "%s", w)
+	}
+	return true
+}
+
+func (x *examination) channels() {
+	cfg := x.a.cfg
+	detail := "inbox"
+	if cfg.WebhookURL != "" {
+		for _, s := range cfg.Masked() {
+			if s.Name == config.EnvName("webhook-url") {
+				detail += ", webhook to " + s.Value
+			}
+		}
+	}
+	x.add("channels", stateOK, "%s; campaigns go through %s unless they say otherwise", detail, cfg.Channel)
+}
+
+var errTooOld = errors.New("is too old")
+
+// atLeast compares the first two numbers of a version; a text without them passes.
+func atLeast(version string, major, minor int) error {
+	var a, b int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &a, &b); n == 2 && (a < major || a == major && b < minor) {
+		return fmt.Errorf("%s %w: %d.%d or newer is needed", version, errTooOld, major, minor)
+	}
+	return nil
+}

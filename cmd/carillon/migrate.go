@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+
+	"carillon/internal/config"
+	"carillon/internal/embedded"
+	"carillon/models"
+)
+
+type migrateCmd struct{}
+
+// Help is shown by carillon migrate --help.
+func (migrateCmd) Help() string {
+	return `Run it before the first carillon serve on a database of your own, and after every update. Several at once wait for each other, and one that finds nothing to do does nothing. With embedded stores carillon serve does it by itself.
+
+    CARILLON_DATABASE_URL=mysql://carillon:password@db:3306/carillon carillon migrate`
+}
+
+// Run applies what is missing.
+func (migrateCmd) Run(a *app) error {
+	if err := a.settings(config.ForDatabase); err != nil {
+		return err
+	}
+	databaseURL := a.cfg.DatabaseURL
+	if a.cfg.EmbeddedDatabase() {
+		dir, err := embedded.Lock(a.cfg.DataDir)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = dir.Close() }()
+		databaseURL = dir.DatabaseURL()
+	}
+	ledger, err := models.Open(databaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ledger.Close() }()
+	n, err := migrate(a.ctx, ledger)
+	if err != nil {
+		return err
+	}
+	name := config.MaskURL(databaseURL)
+	if a.cfg.EmbeddedDatabase() {
+		name = databaseURL
+	}
+	if n == 0 {
+		_, err = fmt.Fprintf(a.stdout, "%s is up to date\n", name)
+	} else {
+		_, err = fmt.Fprintf(a.stdout, "%s: applied %d migrations\n", name, n)
+	}
+	return err
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progress is a bar on stderr where that is a terminal, and nothing elsewhere: a log or a pipe would keep
+// every one of its states. max < 0 = unknown.
+func progress(stderr io.Writer, title string, maximum int64, more ...progressbar.Option) *progressbar.ProgressBar {
+	w := io.Discard
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		w = stderr
+	}
+	options := append([]progressbar.Option{
+		progressbar.OptionSetDescription(title), progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100 * time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(w != io.Discard),
+	}, more...)
+	return progressbar.NewOptions64(maximum, options...)
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"carillon/internal/config"
+)
+
+// Exit codes. Those of single commands stand in their help.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// cli is the whole command line.
+type cli struct {
+	config.Config
+	LogLevel string           `enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
+	Version  kong.VersionFlag `help:"Show the version and go."`
+
+	Serve   serveCmd   `cmd:"" help:"Serve the API, workers and scheduler."`
+	Demo    demoCmd    `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
+	Users   usersCmd   `cmd:"" help:"Import users into the directory."`
+	Token   tokenCmd   `cmd:"" help:"Print a token for the API."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database's tables up to date."`
+	Doctor  doctorCmd  `cmd:"" help:"Check the settings and what they lead to."`
+	Health  healthCmd  `cmd:"" help:"Ask the process that serves here whether it is alive."`
+}
+
+// app is what every command gets.
+type app struct {
+	ctx            context.Context //nolint:containedctx // kong hands commands one value, and it lives as long as they do
+	cfg            *config.Config
+	level          slog.Level
+	stdout, stderr io.Writer
+}
+
+// exit is an error that only sets the exit code: what there is to say has been said.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// run runs one command and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	var c cli
+	ended := -1 // by --help or --version
+	options := append(config.Options(os.LookupEnv),
+		kong.Name("carillon"), kong.Description("Sends messages to the users of a chat app, with a status for every single recipient."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { ended = code }), kong.Vars{"version": version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 120}))
+	parser, err := kong.New(&c, options...)
+	if err != nil {
+		return report(stderr, err, exitFailed)
+	}
+	cmd, err := parser.Parse(args)
+	switch {
+	case ended >= 0:
+		return ended
+	case err != nil:
+		fmt.Fprintf(stderr, "carillon: %s\n", err)
+		fmt.Fprintln(stderr, "carillon: see carillon --help")
+		return exitUsage
+	}
+	a := &app{ctx: ctx, cfg: &c.Config, stdout: stdout, stderr: stderr}
+	_ = a.level.UnmarshalText([]byte(c.LogLevel)) // kong has checked it
+	return report(stderr, cmd.Run(a), exitFailed)
+}
+
+// report prints an error, each of its lines as one of ours, and returns the exit code.
+func report(stderr io.Writer, err error, code int) int {
+	var own exit
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &own):
+		return int(own)
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(stderr, "carillon: %s\n", line)
+	}
+	return code
+}
+
+// version is the module's, which Go takes from git where the program was built.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return "carillon " + info.Main.Version
+	}
+	return "carillon (unknown version)"
+}
+
+// settings checks the settings for a use, and warns of what an operator may not know.
+func (a *app) settings(use config.Use) error {
+	if err := a.cfg.ReadFiles(); err != nil {
+		return err
+	}
+	if err := a.cfg.Validate(use); err != nil {
+		return err
+	}
+	if use != config.ForDatabase {
+		for _, w := range a.cfg.Warnings() {
+			fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", w)
+		}
+	}
+	return nil
+}
+
+func (a *app) logger(level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}

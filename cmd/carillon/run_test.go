@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"carillon/handlers"
+)
+
+func TestMain(m *testing.M) {
+	quietDrivers()
+	goleak.VerifyTestMain(m)
+}
+
+const (
+	patience   = 60 * time.Second // two busy cores under -race
+	testSecret = "a secret for tests only"
+)
+
+// buffer may be read while a process writes to it.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// process is one run of the program, as its user sees it.
+type process struct {
+	t              *testing.T
+	stdout, stderr buffer
+	stop           context.CancelFunc
+	done           chan struct{}
+	code           int
+}
+
+// start runs the program beside the test and stops it at the test's end.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &process{t: t, stop: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.code = run(ctx, args, &p.stdout, &p.stderr)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-p.done
+		if t.Failed() {
+			t.Logf("carillon %s: exit code %d\n%s%s", strings.Join(args, " "), p.code, p.stdout.String(), p.stderr.String())
+		}
+	})
+	return p
+}
+
+// finish runs the program to its end.
+func finish(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	p := start(t, args...)
+	return p.wait(), p.stdout.String(), p.stderr.String()
+}
+
+func (p *process) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.t.Fatal("the process does not end")
+	}
+	return p.code
+}
+
+// until waits for a condition that the process brings about.
+func (p *process) until(what string, ok func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+var atURL = regexp.MustCompile(`at (http://\S+)\n`)
+
+// url is where the process serves, as it has announced it.
+func (p *process) url() string {
+	p.t.Helper()
+	var found []string
+	p.until("it says where it serves", func() bool {
+		select {
+		case <-p.done:
+			p.t.Fatalf("it has ended: %s", p.stderr.String())
+		default:
+		}
+		found = atURL.FindStringSubmatch(p.stdout.String())
+		return found != nil
+	})
+	return found[1]
+}
+
+// ready waits until /readyz says so.
+func (p *process) ready() string {
+	p.t.Helper()
+	url := p.url()
+	p.until("ready", func() bool { return get(p.t, url+"/readyz", "").status == http.StatusOK })
+	return url
+}
+
+// reply is an answer of the API; status is 0 when there was none.
+type reply struct {
+	status int
+	body   string
+	data   map[string]any
+}
+
+func call(t *testing.T, method, url, token, body string) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("operationID", "test")
+	req.Header.Set("token", token)
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return reply{}
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var envelope struct{ Data map[string]any }
+	_ = json.Unmarshal(raw, &envelope)
+	return reply{res.StatusCode, string(raw), envelope.Data}
+}
+
+func get(t *testing.T, url, token string) reply {
+	t.Helper()
+	return call(t, http.MethodGet, url, token, "")
+}
+
+func adminToken(t *testing.T) string {
+	t.Helper()
+	token, err := handlers.NewToken(testSecret, "imAdmin", adminPlatform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// completed waits until a campaign is and returns how many of it were sent.
+func (p *process) completed(url, token, id string) (sent float64) {
+	p.t.Helper()
+	p.until("the campaign is completed", func() bool {
+		c := get(p.t, url+"/v1/campaigns/"+id, token)
+		if c.data["status"] != "completed" {
+			return false
+		}
+		sent, _ = c.data["counts"].(map[string]any)["sent"].(float64)
+		return true
+	})
+	return sent
+}
+
+// write makes a file for the test.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// oneLine checks that a command failed with this one line on stderr.
+func oneLine(t *testing.T, code int, stderr, want string) {
+	t.Helper()
+	if code != exitFailed || stderr != "carillon: "+want+"\n" {
+		t.Errorf("exit code %d and\n%swant %d and\ncarillon: %s", code, stderr, exitFailed, want)
+	}
+}
+
+func TestHelpListsEveryCommand(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"--help"}} {
+		code, stdout, _ := finish(t, args...)
+		for _, want := range []string{"serve", "demo", "users import", "token", "migrate", "doctor", "health", "--database-url"} {
+			if code != 0 || !strings.Contains(stdout, want) {
+				t.Errorf("%q: exit code %d, and %q is in it: %t", args, code, want, strings.Contains(stdout, want))
+			}
+		}
+	}
+}
+
+func TestUsageErrorsHaveACodeOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := finish(t, "serve", "--webhook-batch", "many")
+	if want := "carillon: --webhook-batch: must be a whole number, not \"many\" (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitUsage || stderr != want {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if code, stdout, _ := finish(t, "--version"); code != 0 || !strings.HasPrefix(stdout, "carillon ") {
+		t.Errorf("exit code %d, %s", code, stdout)
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"carillon/internal/config"
+	"carillon/internal/embedded"
+	"carillon/migrations"
+	"carillon/models"
+)
+
+// stores are the ledger and Redis, wherever they are, with the secret that signs tokens.
+type stores struct {
+	dir    *embedded.Dir // nil without an embedded database
+	ledger *models.Store
+	conn   config.RedisConn
+	redis  redis.UniversalClient
+	secret string
+
+	inside   *embedded.Redis // nil without an embedded Redis
+	migrated atomic.Bool     // the ledger was found to be as this program needs it
+}
+
+// openStores opens what a process that serves needs. It takes and migrates the data directory, if there is
+// one to take; of stores elsewhere it asks nothing yet.
+func openStores(ctx context.Context, cfg *config.Config) (_ *stores, err error) {
+	s := &stores{secret: cfg.Secret}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	databaseURL, redisURL := cfg.DatabaseURL, cfg.RedisURL
+	if cfg.EmbeddedDatabase() {
+		if s.dir, err = embedded.Lock(cfg.DataDir); err != nil {
+			return nil, err
+		}
+		databaseURL = s.dir.DatabaseURL()
+		if s.secret == "" {
+			if s.secret, err = s.dir.MakeSecret(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if cfg.EmbeddedRedis() {
+		if s.inside, err = embedded.StartRedis(); err != nil {
+			return nil, err
+		}
+		redisURL = s.inside.URL()
+	}
+	if s.ledger, err = models.Open(databaseURL); err != nil {
+		return nil, err
+	}
+	if s.dir != nil {
+		if _, err := migrate(ctx, s.ledger); err != nil {
+			return nil, err
+		}
+	}
+	if s.conn, err = config.Redis(redisURL); err != nil {
+		return nil, fmt.Errorf("CARILLON_REDIS_URL %w", err)
+	}
+	s.redis = s.conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // so it is documented
+	return s, nil
+}
+
+// close closes what is open. It may be called twice.
+func (s *stores) close() {
+	if s.redis != nil {
+		_ = s.redis.Close()
+	}
+	if s.inside != nil {
+		s.inside.Close()
+	}
+	if s.ledger != nil {
+		_ = s.ledger.Close()
+	}
+	if s.dir != nil {
+		_ = s.dir.Close()
+	}
+}
+
+// openLedger opens the database alone, beside whoever serves. It makes no data directory.
+func openLedger(cfg *config.Config) (*models.Store, error) {
+	if !cfg.EmbeddedDatabase() {
+		return models.Open(cfg.DatabaseURL)
+	}
+	dir, err := embedded.Find(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	return models.Open(dir.DatabaseURL())
+}
+
+// migrate brings a ledger up to date and returns how many migrations it took.
+func migrate(ctx context.Context, ledger *models.Store) (int, error) {
+	db, dialect, err := ledger.Writer()
+	if err != nil {
+		return 0, err
+	}
+	return migrations.Up(ctx, db, dialect)
+}
+
+// errNotMigrated: the database answers, and its tables are not those of this program.
+var errNotMigrated = errors.New("the database is not up to date")
+
+const askTime = 5 * time.Second // for one question to a database
+
+// checkLedger is nil when the database answers and its tables are those of this program, and errNotMigrated
+// in the chain when they are not.
+func checkLedger(ctx context.Context, ledger *models.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	db, dialect, err := ledger.Writer()
+	if err != nil {
+		return err
+	}
+	status, err := migrations.Check(ctx, db, dialect)
+	switch {
+	case err != nil:
+		return err
+	case status.Current < status.Latest:
+		return fmt.Errorf("%w (it is at migration %d, this program needs %d): run carillon migrate", errNotMigrated, status.Current, status.Latest)
+	case status.Current > status.Latest:
+		return fmt.Errorf("%w: it is at migration %d and this program knows %d: run the newer carillon", errNotMigrated, status.Current, status.Latest)
+	}
+	return nil
+}
+
+// await returns when the ledger can be worked with. While the database is away it asks again and again, and
+// says so once per spell; it gives up with errNotMigrated.
+func (s *stores) await(ctx context.Context, failing func(error)) error {
+	for away := false; ; {
+		err := checkLedger(ctx, s.ledger)
+		if err == nil {
+			s.migrated.Store(true)
+			return nil
+		}
+		if ctx.Err() != nil || errors.Is(err, errNotMigrated) {
+			return err
+		}
+		if !away {
+			away = true
+			failing(err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"carillon/channels"
+	"carillon/handlers"
+	"carillon/internal/config"
+	"carillon/jobs"
+)
+
+const (
+	headerTime = 10 * time.Second // for a request's header to arrive
+	idleTime   = 2 * time.Minute
+	maxHeader  = 64 << 10
+	// stopTime is for the requests under way; with what comes after it a process is gone within 10 s.
+	stopTime = 7 * time.Second
+)
+
+// roles are the parts of the work that a process does.
+type roles struct{ api, worker, scheduler bool }
+
+// parseRoles reads --roles. Its error is one line.
+func parseRoles(names []string, cfg *config.Config) (roles, error) {
+	var r roles
+	for _, name := range names {
+		switch name {
+		case "api":
+			r.api = true
+		case "worker":
+			r.worker = true
+		case "scheduler":
+			r.scheduler = true
+		default:
+			return r, fmt.Errorf("--roles knows api, worker and scheduler, not %q", name)
+		}
+	}
+	if r != (roles{true, true, true}) && cfg.EmbeddedDatabase() {
+		return r, errors.New("--roles splits the work over several processes, and embedded stores belong to one: set CARILLON_DATABASE_URL and CARILLON_REDIS_URL, or leave --roles out")
+	}
+	return r, nil
+}
+
+// system is one process at work.
+type system struct {
+	*stores
+	roles      roles
+	api        *handlers.API
+	web        *http.Server
+	listener   net.Listener
+	enqueuer   *enqueuer
+	webhook    *channels.Webhook // nil where it is not set up
+	worker     *jobs.Worker
+	reconciler *jobs.Reconciler
+	log        *slog.Logger
+}
+
+// newSystem wires a process. It owns stores and listener from here on, and does nothing until serve.
+func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
+	sys := &system{stores: s, roles: r, listener: listener, log: log}
+	set := []channels.Channel{channels.NewInbox(s.redis)}
+	if cfg.WebhookURL != "" {
+		webhook, err := channels.NewWebhook(cfg.Webhook())
+		if err != nil {
+			return nil, err
+		}
+		sys.webhook = webhook
+		set = append(set, webhook)
+	}
+	queue := jobs.NewQueue(s.redis)
+	sys.enqueuer = newEnqueuer(queue.Stored, log)
+	// The reconciler wants a worker to ask how much there is room for, be it one that never starts.
+	sys.worker = jobs.NewWorker(s.ledger, queue, jobs.Options{
+		Channels: set, MaxAttempts: cfg.MaxAttempts,
+		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
+	}, log)
+	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, cfg.IdempotencyTTL, log)
+	sys.api = &handlers.API{
+		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
+		Secret: s.secret, Admins: cfg.Admins, Channels: cfg.Channels(), Log: log,
+	}
+	sys.web = &http.Server{
+		Handler: sys.routes(), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	sys.web.RegisterOnShutdown(sys.api.Close) // streams would never end by themselves
+	return sys, nil
+}
+
+// describe is a task as the queue's monitor shows it.
+func describe(payload []byte) string {
+	p, err := jobs.DecodePayload(payload)
+	if err != nil {
+		return err.Error()
+	}
+	return p.String()
+}
+
+// routes are all of the API's, or its health alone in a process without that role.
+func (s *system) routes() http.Handler {
+	if s.roles.api {
+		return s.api.Routes()
+	}
+	r := mux.NewRouter()
+	s.api.Health(r)
+	return r
+}
+
+// serve works until ctx ends, then stops in good order. An error is why it could not go on.
+func (s *system) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.web.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			cancel(err)
+		}
+	})
+	begun := make(chan struct{})
+	wg.Go(func() {
+		defer close(begun)
+		if err := s.begin(ctx); err != nil && ctx.Err() == nil {
+			cancel(err)
+		}
+	})
+	<-ctx.Done()
+	<-begun // what is only starting cannot be stopped
+	s.stop()
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// begin waits for the ledger and starts what works on it. Redis is not waited for: who needs it finds out.
+func (s *system) begin(ctx context.Context) error {
+	away := false
+	err := s.await(ctx, func(err error) {
+		away = true
+		s.log.Warn("the database does not answer: trying again every second", "err", err)
+	})
+	if err != nil {
+		return err
+	}
+	if away {
+		s.log.Info("the database answers")
+	}
+	s.reconciler.Start()
+	if s.roles.worker {
+		return s.worker.Start()
+	}
+	return nil
+}
+
+// stop ends the process' work: no new request and no new send, then what is under way, then the stores.
+func (s *system) stop() {
+	s.log.Info("stopping")
+	var wg sync.WaitGroup
+	wg.Go(s.worker.Stop)
+	wg.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if err := s.web.Shutdown(ctx); err != nil {
+			s.log.Warn("requests were cut off", "err", err)
+			_ = s.web.Close()
+		}
+		s.api.Close()
+		s.enqueuer.close()
+	})
+	wg.Wait()
+	s.reconciler.Stop()
+	if s.webhook != nil {
+		s.webhook.Close()
+	}
+	s.close()
+}
+
+// problems is what /readyz answers from.
+func (s *system) problems(ctx context.Context) []handlers.Problem {
+	var database, queue []handlers.Problem
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := s.ledger.Now(ctx)
+		switch {
+		case err != nil:
+			database = []handlers.Problem{{What: "database", Detail: err.Error()}}
+		case !s.migrated.Load():
+			database = []handlers.Problem{{What: "migrations", Detail: "not checked yet"}}
+		}
+	})
+	wg.Go(func() {
+		if err := s.redis.Ping(ctx).Err(); err != nil {
+			queue = []handlers.Problem{{What: "redis", Detail: err.Error()}}
+		}
+	})
+	wg.Wait()
+	return append(database, queue...)
+}
