@@ -23,13 +23,13 @@ const testSecret = "a secret for tests only"
 // server is the API on fresh stores, behind a real HTTP server.
 type server struct {
 	*API
-	t   *testing.T
+	t   testing.TB
 	URL string
 }
 
 // newServer serves a whole API until the test ends: a migrated ledger, its own Redis, the channel inbox, an
 // Enqueue that does nothing, nothing wrong on /readyz. change may replace any of that before it serves.
-func newServer(t *testing.T, stores testkit.Stores, change ...func(*API)) *server {
+func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *server {
 	t.Helper()
 	conn, err := asynq.ParseRedisURI(stores.RedisURL)
 	if err != nil {
@@ -61,7 +61,7 @@ func newServer(t *testing.T, stores testkit.Stores, change ...func(*API)) *serve
 }
 
 // openStore opens a migrated ledger.
-func openStore(t *testing.T, url string) *models.Store {
+func openStore(t testing.TB, url string) *models.Store {
 	t.Helper()
 	store, err := models.Open(url)
 	if err != nil {
@@ -112,7 +112,7 @@ type reply struct {
 }
 
 // into decodes the envelope's data.
-func (r reply) into(t *testing.T, v any) {
+func (r reply) into(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal(r.Data, v); err != nil {
 		t.Fatalf("data of %s: %v", r.Raw, err)
@@ -120,7 +120,7 @@ func (r reply) into(t *testing.T, v any) {
 }
 
 // fields are the refused fields by name, with their reasons.
-func (r reply) fields(t *testing.T) map[string]string {
+func (r reply) fields(t testing.TB) map[string]string {
 	t.Helper()
 	var data struct{ Fields []models.FieldError }
 	if len(r.Data) > 0 {
