@@ -39,8 +39,7 @@ func TestEnqueueDoesNotWaitForARedisThatIsAway(t *testing.T) {
 func TestEnqueueIsWaitedForAndSaysWhenItWorksAgain(t *testing.T) {
 	t.Parallel()
 	var log buffer
-	var fail error = errors.New("no Redis")
-	done := 0
+	fail, done := errors.New("no Redis"), 0
 	e := newEnqueuer(func(ctx context.Context, _ models.Created) error {
 		if _, ok := ctx.Deadline(); !ok {
 			t.Error("it may take for ever")

@@ -15,7 +15,7 @@ import (
 	"carillon/internal/config"
 )
 
-const goodWebhookSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" //nolint:gosec // made up for this test
+const goodWebhookSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 type env map[string]string
 

@@ -88,7 +88,7 @@ func readYAML(path string, flags []*kong.Flag) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := os.ReadFile(path) //nolint:gosec // the operator says which file
 	if err != nil {
 		return nil, fmt.Errorf("CARILLON_CONFIG names a file that cannot be read: %s", reason(err))
 	}
