@@ -54,6 +54,9 @@ func NewToken(secret, userID string, platformID int) (string, error) {
 
 // whoIs checks a token. Only HS256 is accepted: a token that names another algorithm has no valid signature.
 func (a *API) whoIs(token string) (caller, error) {
+	if a.Secret == "" { // a process without one knows nobody; an empty key would verify whatever was signed with it
+		return caller{}, models.Errorf(models.CodeTokenUnknown, "this process has no secret to check tokens with")
+	}
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return []byte(a.Secret), nil },
 		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
