@@ -45,6 +45,10 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask, log *slog.Logger)
 		}
 		defer w.share.leave(v.Campaign)
 	}
+	if err := w.control.enter(ctx, v.CampaignID); err != nil {
+		return err
+	}
+	defer w.control.leave(v.CampaignID)
 	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, until: claimedAt.Add(visitFor)}
 	err = d.run(ctx)
 	if errors.Is(err, models.ErrFenced) {
@@ -85,9 +89,16 @@ func (d *delivery) run(ctx context.Context) error {
 		return err
 	}
 	for d.v.State == models.PageRunning {
-		if d.drain.Err() != nil || time.Now().After(d.until) || !d.lease.held() {
+		now, fresh := d.control.get(d.v.CampaignID)
+		switch {
+		case fresh && (now.Status == models.StatusCancelled || now.Status == models.StatusExpired || now.Status == models.StatusFailed):
+			return d.store.CloseVisit(ctx, d.v, now.Status)
+		case !fresh || now.Status != models.StatusRunning:
+			return d.end(ctx, d.v, d.lease, soon) // it is not queued again before the campaign runs
+		case d.drain.Err() != nil || time.Now().After(d.until) || !d.lease.held():
 			return d.end(ctx, d.v, d.lease, 0)
 		}
+		d.v.Campaign.RatePerSecond = now.RatePerSecond
 		chunk := d.next()
 		if len(chunk) == 0 {
 			return d.end(ctx, d.v, d.lease, d.untilDue())
@@ -105,6 +116,11 @@ func (d *delivery) run(ctx context.Context) error {
 			d.sleep(wait)
 			continue
 		}
+		if d.v.Campaign.Delivery == models.AtMostOnce {
+			if chunk, err = d.claim(ctx, chunk); err != nil {
+				return err
+			}
+		}
 		outcomes, rest := d.send(ctx, chunk)
 		if err := d.write(ctx, d.v, d.lease, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
 			return err
@@ -114,6 +130,18 @@ func (d *delivery) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// claim writes down who is about to be sent, before an at-most-once send: whoever finds the claim later knows
+// that the request may have gone out. It returns the chunk as its rows now stand.
+func (d *delivery) claim(ctx context.Context, chunk []member) ([]member, error) {
+	c := models.Chunk{State: models.PageRunning}
+	claimed := make([]member, len(chunk))
+	for i, m := range chunk {
+		c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, Again: m.again})
+		claimed[i] = member{m.id, m.attempts, true}
+	}
+	return claimed, d.write(ctx, d.v, d.lease, c)
 }
 
 func (d *delivery) sleep(wait time.Duration) {
@@ -251,7 +279,10 @@ func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.Reci
 }
 
 // mayStart is asked by the channel directly before each request.
-func (d *delivery) mayStart() bool { return d.lease.held() && d.drain.Err() == nil }
+func (d *delivery) mayStart() bool {
+	now, fresh := d.control.get(d.v.CampaignID)
+	return fresh && now.Status == models.StatusRunning && d.lease.held() && d.drain.Err() == nil
+}
 
 // row is a member's row after one try.
 func (d *delivery) row(m member, o channels.Outcome) models.RecipientOutcome {
@@ -265,8 +296,10 @@ func (d *delivery) row(m member, o channels.Outcome) models.RecipientOutcome {
 		r.Status = models.RecipientSkipped
 	case channels.NotTried:
 		r.Status, r.Attempts = models.RecipientPending, m.attempts
-	case channels.Retry, channels.Ambiguous: // an ambiguous one goes out again under the same clientMsgID
+	case channels.Retry, channels.Ambiguous:
 		switch {
+		case o.Result == channels.Ambiguous && d.v.Campaign.Delivery == models.AtMostOnce:
+			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
 		case o.RetryAfter > 0: // the provider asked for rest, which is no failure of this recipient
 			r.Status, r.Attempts, r.RetryIn = models.RecipientPending, m.attempts, o.RetryAfter
 		case r.Attempts >= d.opts.MaxAttempts:

@@ -31,6 +31,7 @@ type Reconciler struct {
 	idempotencyTTL time.Duration
 	log            *slog.Logger
 
+	progress     Progress
 	contactSince time.Time // zero without contact
 	cancel       context.CancelFunc
 	wg           sync.WaitGroup
@@ -150,6 +151,9 @@ func (r *Reconciler) reconcile(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.control(ctx, steady); err != nil {
+		return err
+	}
 	windows, err := r.store.Windows(ctx)
 	if err != nil {
 		return err
@@ -160,6 +164,27 @@ func (r *Reconciler) reconcile(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// control brings about what operators and the clock decided: expiry, the end of cancelled campaigns, retries,
+// and the guard.
+func (r *Reconciler) control(ctx context.Context, steady bool) error {
+	if err := r.store.ExpireCampaigns(ctx); err != nil {
+		return err
+	}
+	closing, err := r.store.ClosingCampaigns(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range closing {
+		if _, err := r.store.CloseCampaign(ctx, c, steady); err != nil {
+			return err
+		}
+	}
+	if err := r.store.ReopenPages(ctx, 50); err != nil {
+		return err
+	}
+	return r.progress.observe(ctx, r.store, r.log)
 }
 
 // steady says whether workers have had the time to renew their leases: see contactFor.

@@ -58,6 +58,7 @@ type Worker struct {
 
 	slots   atomic.Int64 // pages that all worker processes together can hold
 	share   share
+	control *controls
 	servers []*asynq.Server
 	drain   context.Context // ended by Stop: begin no send
 	begin   context.CancelFunc
@@ -72,12 +73,14 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 	}
 	w.slots.Store(int64(w.opts.BulkSlots))
 	w.share.campaigns, w.share.channels = map[int64]int{}, map[string]int{}
+	w.control = newControls(store, log)
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w
 }
 
 // Start begins to take tasks.
 func (w *Worker) Start() error {
+	w.control.start()
 	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.
 	for priority, class := range map[models.Priority]struct {
 		slots int
@@ -111,6 +114,7 @@ func (w *Worker) Stop() {
 			wg.Go(srv.Shutdown)
 		}
 		wg.Wait()
+		w.control.stop()
 	})
 }
 

@@ -40,6 +40,8 @@ type CampaignSpec struct {
 	Audience      Audience
 	RatePerSecond int // recipients per second; 0 = no limit of its own
 	Priority      Priority
+	Delivery      Delivery // empty = AtLeastOnce
+	ExpireAt      Millis   // 0 = never
 	OperationID   string
 	CreatedBy     string // the admin's user ID
 }
@@ -115,9 +117,14 @@ type Campaign struct {
 	PlanDue       Millis
 	Pages         int // cut so far
 	RatePerSecond int
+	Delivery      Delivery
+	Guard         bool   // pauses itself when too many fail
+	Retry         string // the Retry under way, JSON; empty = none
+	RetryPage     int    // the page it has come to
 	Priority      Priority
 	OperationID   string
 	CreatedBy     string
+	ExpireAt      Millis // 0 = never
 	CreatedAt     Millis `gorm:"autoCreateTime:false"`
 	StartedAt     Millis
 	FinishedAt    Millis // 0 until finished

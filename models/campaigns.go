@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -133,7 +134,7 @@ func (s *Store) freeze(ctx context.Context, spec CampaignSpec, admins []string) 
 	c := Campaign{
 		PublicID: ulid.Make().String(), Name: spec.Name, Status: StatusRunning, Channel: spec.Channel, Message: spec.Message,
 		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, Mark: dir.Rev, RatePerSecond: spec.RatePerSecond,
-		Priority: spec.Priority, OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
+		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), Guard: true, ExpireAt: spec.ExpireAt, OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
 	}
 	switch spec.Audience.Type {
 	case AudienceAll:
@@ -252,7 +253,7 @@ type CampaignFilter struct {
 
 // listedColumns are all but the message, which can be 64 KiB.
 const listedColumns = `id, public_id, name, status, status_reason, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
-	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, priority, operation_id, created_by, created_at, started_at, finished_at`
+	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at`
 
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {
@@ -293,4 +294,9 @@ func (s *Store) PurgeIdempotency(ctx context.Context, before Millis) error {
 		}
 	}
 	return nil
+}
+
+// RunningCounts reads all running campaigns with their counts, without their messages.
+func (s *Store) RunningCounts(ctx context.Context) ([]CampaignView, error) {
+	return s.campaigns(ctx, "SELECT "+listedColumns+" FROM campaigns WHERE status = ?", StatusRunning)
 }

@@ -106,7 +106,7 @@ func (s *Store) PurgeMembers(ctx context.Context, limit int) error {
 	err := db.Raw(`SELECT v.group_id, v.version FROM (SELECT DISTINCT group_id, version FROM group_members) v
 		LEFT JOIN chat_groups g ON g.group_id = v.group_id
 		WHERE (g.version IS NULL OR g.version <> v.version)
-		AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.status IN ('scheduled','running','paused') AND c.planned = ?
+		AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.status IN ('scheduled','running','paused','cancelled','expired') AND c.planned = ?
 			AND c.group_id = v.group_id AND c.group_version = v.version) LIMIT 10`, false).Scan(&old).Error
 	for _, v := range old {
 		if err != nil {

@@ -49,8 +49,9 @@ type Page struct {
 	Epoch       int // counts the enqueues; a task of an older epoch is stale
 	Rev         int // counts the updates; the fence of every write
 	Size        int
-	Pos         int // the cursor: members before it have a row
-	PendingRows int // of those, how many are still pending
+	Pos         int             // the cursor: members before it have a row
+	PendingRows int             // of those, how many are still pending
+	Rest        RecipientStatus // of the members ahead of the cursor: pending until the page is closed
 	FirstID     string
 	Sent        int
 	Failed      int
@@ -177,10 +178,11 @@ func (s *Store) ExtendQueued(ctx context.Context, p Page) error {
 		QueueLease, p.CampaignID, p.No, p.Epoch, PageQueued).Error
 }
 
-// DuePages reads up to 200 pages in the given state whose time has come, oldest first.
+// DuePages reads up to 200 pages of running campaigns in the given state whose time has come, oldest first.
 func (s *Store) DuePages(ctx context.Context, state PageState) ([]Page, error) {
 	var pages []Page
-	err := s.db.WithContext(ctx).Where("state = ? AND due_at <= "+s.d.now, state).Order("due_at").Limit(200).Find(&pages).Error
+	err := s.db.WithContext(ctx).Raw("SELECT p.* FROM pages p JOIN campaigns c ON c.id=p.campaign_id AND c.status=? WHERE p.state=? AND p.due_at<="+s.d.now+" ORDER BY p.due_at LIMIT 200",
+		StatusRunning, state).Scan(&pages).Error
 	return pages, err
 }
 

@@ -95,12 +95,12 @@ func (s *Store) audienceAfter(ctx context.Context, c Campaign) ([]string, error)
 	return ids, err
 }
 
-// DuePlans gives every running campaign whose planning has stood still past its lease a new epoch, and
-// returns the plans to enqueue.
+// DuePlans gives every campaign whose planning has stood still past its lease a new epoch, and returns the
+// plans to enqueue. One that was paused or ended early is planned to its end too: each of its recipients has a status.
 func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 	var rows []Campaign
 	err := s.db.WithContext(ctx).Select("id", "plan_epoch", "priority").
-		Where("status = ? AND planned = ? AND plan_due <= "+s.d.now, StatusRunning, false).Limit(200).Find(&rows).Error
+		Where("status IN ? AND planned = ? AND plan_due <= "+s.d.now, []Status{StatusRunning, StatusPaused, StatusCancelled, StatusExpired}, false).Limit(200).Find(&rows).Error
 	if err != nil {
 		return nil, err
 	}
@@ -128,25 +128,12 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		return false, err
 	}
 	c, err := s.CampaignByID(ctx, campaignID)
-	if err != nil || c.Status != StatusRunning || !c.Planned {
+	if err != nil || c.Status != StatusRunning || !c.Planned || c.Campaign.Retry != "" {
 		return false, err
 	}
 	if c.Pending != 0 {
 		reason := "all pages are done but their outcomes are not the total"
 		return false, s.w.WithContext(ctx).Exec("UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning).Error
 	}
-	return s.moveCampaign(ctx, campaignID, StatusRunning, StatusCompleted)
-}
-
-// moveCampaign takes a campaign from one state to another by compare-and-set; moved is false when it was in a third.
-func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status) (moved bool, err error) {
-	if err := Transition(from, to); err != nil {
-		return false, err
-	}
-	set := "status=?, status_reason=''"
-	if to == StatusCompleted {
-		set += ", finished_at=" + s.d.now
-	}
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND status=?", to, id, from)
-	return res.RowsAffected == 1, res.Error
+	return s.moveCampaign(ctx, campaignID, StatusRunning, StatusCompleted, "", "")
 }

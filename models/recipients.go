@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"gorm.io/gorm"
 )
 
 // Recipient is the row of one recipient: it stands once an outcome, or a failed attempt, is known.
@@ -68,7 +70,7 @@ func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *
 	q := s.db.WithContext(ctx).Where("campaign_id = ? AND no >= ?", campaignID, no)
 	if status != nil {
 		if *status == RecipientPending {
-			q = q.Where("(pos < size OR pending_rows > 0)")
+			q = q.Where("(pos < size AND rest = ? OR pending_rows > 0)", RecipientPending)
 		} else {
 			q = q.Where(RecipientStatusNames[*status] + " > 0")
 		}
@@ -83,11 +85,7 @@ func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *
 // pageRecipients reads all recipients of a page in member order, the implied pending ones among them.
 func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Recipient, error) {
 	db := s.db.WithContext(ctx)
-	var blob pageMembers
-	if err := db.Where("campaign_id = ? AND no = ?", c.ID, page.No).Take(&blob).Error; err != nil {
-		return nil, err
-	}
-	members, err := unpackMembers(blob.Members)
+	members, err := s.members(db, c.ID, page.No)
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +100,23 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 	out := make([]Recipient, len(members))
 	for i, id := range members {
 		r, ok := byID[id]
-		if !ok {
-			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: RecipientPending}
+		switch {
+		case !ok:
+			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.Rest}
+		case r.Status == RecipientClaimed:
+			r.Status = RecipientPending
 		}
 		out[i] = r
 	}
 	return out, nil
+}
+
+func (s *Store) members(db *gorm.DB, campaignID int64, no int) ([]string, error) {
+	var blob pageMembers
+	if err := db.Where("campaign_id = ? AND no = ?", campaignID, no).Take(&blob).Error; err != nil {
+		return nil, err
+	}
+	return unpackMembers(blob.Members)
 }
 
 // Recipient finds one recipient of a campaign; 1004 when they are not in its audience (as far as it is planned).

@@ -21,12 +21,19 @@ const (
 	RecipientExpired
 	RecipientCancelled
 	RecipientUnknown // it may or may not have been sent, and must not be tried again
+	// RecipientClaimed is a pending one that an at-most-once worker is about to send; outside it reads pending.
+	RecipientClaimed
 )
 
 // RecipientStatusNames are the names outside, by number.
 var RecipientStatusNames = []string{"pending", "sent", "failed", "skipped", "expired", "cancelled", "unknown"}
 
-func (r RecipientStatus) String() string { return RecipientStatusNames[r] }
+func (r RecipientStatus) String() string {
+	if r == RecipientClaimed {
+		r = RecipientPending
+	}
+	return RecipientStatusNames[r]
+}
 
 // Visit is a page in a worker's hands.
 type Visit struct {
@@ -77,10 +84,39 @@ func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
 	if len(v.Members) != v.Size {
 		return nil, fmt.Errorf("page %d of campaign %d holds %d members, its size says %d", v.No, v.CampaignID, len(v.Members), v.Size)
 	}
+	if v.PendingRows > 0 && v.Campaign.Delivery == AtMostOnce {
+		if err := s.disownClaims(ctx, v); err != nil {
+			return nil, err
+		}
+	}
 	if v.PendingRows > 0 {
 		err = s.loadAttempts(db, v)
 	}
 	return v, err
+}
+
+// disownClaims ends what a worker that is gone had claimed: it may have been sent, so it is unknown.
+func (s *Store) disownClaims(ctx context.Context, v *Visit) error {
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		const claimed = "campaign_id = ? AND kind = ? AND user_id IN ? AND status = ?"
+		var n int64
+		if err := tx.Model(&Recipient{}).Where(claimed, v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientClaimed).Count(&n).Error; err != nil || n == 0 {
+			return err
+		}
+		fence := tx.Exec("UPDATE pages SET rev=rev+1, unknown=unknown+?, pending_rows=pending_rows-? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+			n, n, v.CampaignID, v.No, v.Epoch, v.Rev)
+		if fence.Error != nil {
+			return fence.Error
+		}
+		if fence.RowsAffected == 0 {
+			return ErrFenced
+		}
+		err := tx.Exec("UPDATE recipients SET status=? WHERE "+claimed, RecipientUnknown, v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientClaimed).Error
+		if err == nil {
+			v.Rev, v.Unknown, v.PendingRows = v.Rev+1, v.Unknown+int(n), v.PendingRows-int(n)
+		}
+		return err
+	})
 }
 
 func (s *Store) loadAttempts(db *gorm.DB, v *Visit) error {
@@ -178,7 +214,7 @@ func (s *Store) CloseChunk(ctx context.Context, v *Visit, c Chunk) error {
 
 func (p *Page) count(status RecipientStatus) {
 	switch status {
-	case RecipientPending:
+	case RecipientPending, RecipientClaimed:
 		p.PendingRows++
 	case RecipientSent:
 		p.Sent++
@@ -232,10 +268,10 @@ func (s *Store) writeOutcomes(tx *gorm.DB, v *Visit, outcomes []RecipientOutcome
 			sent = append(sent, o.UserID)
 		case RecipientPending:
 			q.WriteString("NULL," + s.d.now + "+?,?,?,NULL)")
-			args = append(args, o.RetryIn.Milliseconds(), int(o.ErrCode), orNull(o.ErrMsg))
+			args = append(args, o.RetryIn.Milliseconds(), orNull(o.ErrCode), orNull(o.ErrMsg))
 		default:
 			q.WriteString("NULL,NULL,?,?,NULL)")
-			args = append(args, int(o.ErrCode), orNull(o.ErrMsg))
+			args = append(args, orNull(o.ErrCode), orNull(o.ErrMsg))
 		}
 	}
 	q.WriteString(onConflict)
@@ -249,11 +285,12 @@ func (s *Store) writeOutcomes(tx *gorm.DB, v *Visit, outcomes []RecipientOutcome
 		v.CampaignID, v.Campaign.Kind, sent).Error
 }
 
-func orNull(text string) any {
-	if text == "" {
+// orNull spares the row what says nothing.
+func orNull[T comparable](v T) any {
+	if v == *new(T) {
 		return nil
 	}
-	return text
+	return v
 }
 
 // Reread settles a chunk whose commit got no answer: committed (nil: v is then up to date), not committed

@@ -56,10 +56,15 @@ CREATE TABLE campaigns (
   plan_due        BIGINT       NOT NULL, -- when the reconciler looks after an unfinished plan
   pages           INT          NOT NULL, -- cut so far
   rate_per_second INT          NOT NULL,
+  delivery        VARCHAR(16)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  guard           BOOLEAN      NOT NULL, -- pauses itself when too many fail; off once an operator resumed it
+  retry           VARBINARY(1024) NOT NULL, -- what a retry under way takes up again, JSON; empty = none
+  retry_page      INT          NOT NULL, -- the page it has come to
   priority        VARCHAR(16)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   operation_id    VARCHAR(128) NOT NULL,
   created_by      VARBINARY(64) NOT NULL,
   created_at      BIGINT       NOT NULL,
+  expire_at       BIGINT       NOT NULL, -- 0 = never
   started_at      BIGINT       NOT NULL,
   finished_at     BIGINT       NOT NULL, -- 0 until finished
   UNIQUE KEY campaigns_public_id (public_id),
@@ -77,6 +82,7 @@ CREATE TABLE pages (
   size         INT           NOT NULL,
   pos          INT           NOT NULL, -- the cursor: members before it have a row
   pending_rows INT           NOT NULL, -- of those, how many are still pending
+  rest         TINYINT       NOT NULL, -- the status of the members ahead of the cursor: pending until the page is closed
   first_id     VARBINARY(64) NOT NULL,
   sent         INT           NOT NULL,
   failed       INT           NOT NULL,

@@ -56,10 +56,15 @@ CREATE TABLE campaigns (
   plan_due INTEGER NOT NULL, -- when the reconciler looks after an unfinished plan
   pages INTEGER NOT NULL, -- cut so far
   rate_per_second INTEGER NOT NULL,
+  delivery TEXT NOT NULL,
+  guard INTEGER NOT NULL, -- pauses itself when too many fail; off once an operator resumed it
+  retry TEXT NOT NULL, -- what a retry under way takes up again, JSON; empty = none
+  retry_page INTEGER NOT NULL, -- the page it has come to
   priority TEXT NOT NULL,
   operation_id TEXT NOT NULL,
   created_by TEXT NOT NULL,
   created_at INTEGER NOT NULL,
+  expire_at INTEGER NOT NULL, -- 0 = never
   started_at INTEGER NOT NULL,
   finished_at INTEGER NOT NULL -- 0 until finished
 );
@@ -77,6 +82,7 @@ CREATE TABLE pages (
   size INTEGER NOT NULL,
   pos INTEGER NOT NULL, -- the cursor: members before it have a row
   pending_rows INTEGER NOT NULL, -- of those, how many are still pending
+  rest INTEGER NOT NULL, -- the status of the members ahead of the cursor: pending until the page is closed
   first_id TEXT NOT NULL,
   sent INTEGER NOT NULL,
   failed INTEGER NOT NULL,

@@ -1,0 +1,100 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"carillon/models"
+)
+
+// The guard: a campaign pauses itself when more than guardShare of its last guardLast outcomes failed, as
+// soon as there are guardLeast of them. It keeps a wrong secret or a broken template from failing a million users.
+const (
+	guardLast  = 500
+	guardLeast = 100
+	guardShare = 0.5
+)
+
+// rateOver is what the current rate is measured over.
+const rateOver = 5 * time.Second
+
+// Progress watches the running campaigns' counters, once a second, from the ledger: so each process sees what
+// all of them do. The zero value is ready.
+type Progress struct {
+	mu   sync.Mutex
+	runs map[int64][]sample
+}
+
+type sample struct {
+	at          time.Time
+	ended, sent int64 // outcomes so far, and those of them that were sent
+	failed      int64
+}
+
+// observe takes a sample of every running campaign and lets the guard judge it.
+func (p *Progress) observe(ctx context.Context, store *models.Store, log *slog.Logger) error {
+	views, err := store.RunningCounts(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	runs := map[int64][]sample{}
+	for _, c := range views {
+		n := c.Counts
+		s := sample{now, n.Total - n.Pending, n.Sent, n.Failed}
+		p.mu.Lock()
+		runs[c.ID] = keep(p.runs[c.ID], s)
+		p.mu.Unlock()
+		base := runs[c.ID][0]
+		if last, failed := s.ended-base.ended, s.failed-base.failed; c.Guard && last >= guardLeast && float64(failed) > guardShare*float64(last) {
+			paused, err := store.Guard(ctx, c.ID, failed, last)
+			if err != nil {
+				return err
+			}
+			if paused {
+				log.Warn("a campaign paused itself: too many failed", "campaign", c.PublicID, "failed", failed, "of", last)
+			}
+		}
+	}
+	p.mu.Lock()
+	p.runs = runs
+	p.mu.Unlock()
+	return nil
+}
+
+// keep adds a sample and drops those that neither the guard's last outcomes nor the rate's seconds need.
+// The first one of a campaign is the state before any outcome, with no time.
+func keep(run []sample, s sample) []sample {
+	if len(run) == 0 {
+		run = []sample{{}}
+	}
+	run = append(run, s)
+	for len(run) > 2 && s.ended-run[1].ended >= guardLast && s.at.Sub(run[1].at) >= rateOver {
+		run = run[1:]
+	}
+	return run
+}
+
+// Rate is how many recipients per second a running campaign has come to an end with over the last seconds; ok
+// is false while that is not known.
+func (p *Progress) Rate(campaignID int64) (perSecond float64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	run := p.runs[campaignID]
+	if len(run) > 0 && run[0].at.IsZero() {
+		run = run[1:]
+	}
+	if len(run) < 2 {
+		return 0, false
+	}
+	last := run[len(run)-1]
+	first := run[0]
+	for _, s := range run {
+		if last.at.Sub(s.at) >= rateOver {
+			first = s
+		}
+	}
+	return float64(last.ended-first.ended) / last.at.Sub(first.at).Seconds(), true
+}

@@ -1,0 +1,372 @@
+package models
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// Delivery says what happens to a recipient whose request got no answer.
+type Delivery string
+
+const (
+	AtLeastOnce Delivery = "atLeastOnce" // sent again under the same clientMsgID
+	AtMostOnce  Delivery = "atMostOnce"  // claimed before sending, and `unknown` after
+)
+
+// Control is what a worker must know of a campaign directly before it sends.
+type Control struct {
+	ID            int64
+	Status        Status // expired as soon as its time has come, whether or not the row says so yet
+	RatePerSecond int
+}
+
+// Controls reads the control state of the given campaigns in one query; one that is gone is left out.
+func (s *Store) Controls(ctx context.Context, ids []int64) (map[int64]Control, error) {
+	var rows []Control
+	err := s.db.WithContext(ctx).Raw("SELECT id, rate_per_second, CASE WHEN status IN ? AND expire_at > 0 AND expire_at <= "+s.d.now+" THEN ? ELSE status END AS status FROM campaigns WHERE id IN ?",
+		[]Status{StatusRunning, StatusPaused}, StatusExpired, ids).Scan(&rows).Error
+	out := make(map[int64]Control, len(rows))
+	for _, c := range rows {
+		out[c.ID] = c
+	}
+	return out, err
+}
+
+// closedAs is the status of whoever was still pending when a campaign ended in a state, and whether that
+// state closes the pending ones at all.
+func closedAs(status Status) (RecipientStatus, bool) {
+	switch status {
+	case StatusCancelled:
+		return RecipientCancelled, true
+	case StatusExpired:
+		return RecipientExpired, true
+	case StatusFailed:
+		return RecipientFailed, true
+	case StatusScheduled, StatusRunning, StatusPaused, StatusCompleted:
+	}
+	return RecipientPending, false
+}
+
+// PauseCampaign stops a campaign's sends; reason says why in words. Already paused is no error.
+func (s *Store) PauseCampaign(ctx context.Context, publicID, reason string) (CampaignView, error) {
+	return s.control(ctx, publicID, StatusPaused, reason, "")
+}
+
+// ResumeCampaign goes on with a paused campaign. One that had paused itself because too many failed is not
+// paused by that guard again.
+func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignView, error) {
+	return s.control(ctx, publicID, StatusRunning, "", ", guard = CASE WHEN status_reason LIKE '"+guardReason+"%' THEN 0 ELSE guard END")
+}
+
+// CancelCampaign ends a campaign for good: whoever is still pending becomes cancelled.
+func (s *Store) CancelCampaign(ctx context.Context, publicID, reason string) (CampaignView, error) {
+	c, err := s.control(ctx, publicID, StatusCancelled, reason, "")
+	if err != nil {
+		return c, err
+	}
+	if _, err := s.CloseCampaign(ctx, c.Campaign, false); err != nil {
+		return c, err
+	}
+	return s.Campaign(ctx, publicID)
+}
+
+// control moves a campaign into a state by compare-and-set, from whatever state allows it. also is set in the
+// same statement and must come before status_reason changes.
+func (s *Store) control(ctx context.Context, publicID string, to Status, reason, also string) (CampaignView, error) {
+	for {
+		c, err := s.Campaign(ctx, publicID)
+		if err != nil || c.Status == to {
+			return c, err
+		}
+		if to == StatusRunning && c.Status != StatusPaused {
+			return c, Errorf(CodeIllegalTransition, "a campaign that is %s cannot be resumed", c.Status)
+		}
+		moved, err := s.moveCampaign(ctx, c.ID, c.Status, to, reason, also)
+		if err != nil {
+			return c, err
+		}
+		if moved {
+			return s.Campaign(ctx, publicID)
+		}
+	}
+}
+
+// moveCampaign takes a campaign from one state to another by compare-and-set; moved is false when it was in
+// a third. also is more to set, in a form that may read the row as it was.
+func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status, reason, also string) (moved bool, err error) {
+	if err := Transition(from, to); err != nil {
+		return false, err
+	}
+	// SQLite evaluates all of SET on the old row, MySQL from left to right: what reads the old row comes first.
+	set := strings.TrimPrefix(also+", status=?, status_reason=?", ", ")
+	if to == StatusCompleted {
+		set += ", finished_at=" + s.d.now
+	}
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND status=?", to, reason, id, from)
+	return res.RowsAffected == 1, res.Error
+}
+
+// PauseAll pauses every running campaign in one statement, whoever sends it, and says how many there were.
+func (s *Store) PauseAll(ctx context.Context, reason string) (int64, error) {
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason=? WHERE status IN ?", StatusPaused, reason, []Status{StatusRunning, StatusScheduled})
+	return res.RowsAffected, res.Error
+}
+
+// ExpireCampaigns ends the campaigns whose expireAt has passed.
+func (s *Store) ExpireCampaigns(ctx context.Context) error {
+	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason=? WHERE status IN ? AND expire_at>0 AND expire_at<="+s.d.now,
+		StatusExpired, "expireAt passed with recipients unsent", []Status{StatusRunning, StatusPaused, StatusScheduled}).Error
+}
+
+// ClosingCampaigns reads, without messages, the campaigns that have ended early and still hold pending recipients.
+func (s *Store) ClosingCampaigns(ctx context.Context) ([]Campaign, error) {
+	var rows []Campaign
+	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+" FROM campaigns WHERE status IN ? AND finished_at=0",
+		[]Status{StatusCancelled, StatusExpired, StatusFailed}).Scan(&rows).Error
+	return rows, err
+}
+
+// CloseCampaign gives every recipient that no worker holds the status of the campaign's end, and sets
+// finishedAt when none is pending any more. A page under a live lease is closed by its worker; with dead set,
+// one whose lease has ended is closed too.
+func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finished bool, err error) {
+	rest, ok := closedAs(c.Status)
+	if !ok {
+		return false, nil
+	}
+	free := fmt.Sprintf("campaign_id=%d AND (state IN (%d,%d,%d)", c.ID, PageNew, PageQueued, PageWaiting)
+	if dead {
+		free += fmt.Sprintf(" OR state=%d AND due_at<=%s", PageRunning, s.d.now)
+	}
+	free += ")"
+	column := RecipientStatusNames[rest]
+	err = s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, rest=?, "+column+"="+column+"+size-pos WHERE "+free+" AND pending_rows=0", PageDone, rest).Error
+	if err != nil {
+		return false, err
+	}
+	var pages []Page
+	if err := s.db.WithContext(ctx).Where(free).Limit(500).Find(&pages).Error; err != nil {
+		return false, err
+	}
+	for _, p := range pages {
+		if err := s.closePage(ctx, c, p, rest); err != nil {
+			return false, err
+		}
+	}
+	view, err := s.CampaignByID(ctx, c.ID)
+	if err != nil || !view.Planned || view.Pending > 0 {
+		return false, err
+	}
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET finished_at="+s.d.now+" WHERE id=? AND status=? AND finished_at=0", c.ID, c.Status)
+	return res.RowsAffected == 1, res.Error
+}
+
+// closePage ends a page as it was read, its stored pending rows too. One that has moved since is left alone.
+func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest RecipientStatus) error {
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		column := RecipientStatusNames[rest]
+		fence := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, rest=?, "+column+"="+column+"+size-pos+pending_rows, pending_rows=0 WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+			PageDone, rest, p.CampaignID, p.No, p.Epoch, p.Rev)
+		if fence.Error != nil || fence.RowsAffected == 0 {
+			return fence.Error
+		}
+		return s.closeRows(tx, c, p, rest)
+	})
+}
+
+// closeRows ends the stored pending rows of a page that its fence has just closed. Rows claimed by an
+// at-most-once worker may have been sent: they become unknown, and the page's counters follow.
+func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus) error {
+	if p.PendingRows == 0 {
+		return nil
+	}
+	members, err := s.members(tx, p.CampaignID, p.No)
+	if err != nil {
+		return err
+	}
+	update := "UPDATE recipients SET status=?, next_attempt_at=NULL WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?"
+	res := tx.Exec(update, RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed)
+	if res.Error != nil {
+		return res.Error
+	}
+	if n := res.RowsAffected; n > 0 {
+		column := RecipientStatusNames[rest]
+		if err := tx.Exec("UPDATE pages SET unknown=unknown+?, "+column+"="+column+"-? WHERE campaign_id=? AND no=?", n, n, p.CampaignID, p.No).Error; err != nil {
+			return err
+		}
+	}
+	return tx.Exec(update, rest, c.ID, c.Kind, members, RecipientPending).Error
+}
+
+// CloseVisit ends the rest of a page in its worker's own hands, after the campaign was cancelled or expired.
+func (s *Store) CloseVisit(ctx context.Context, v *Visit, status Status) error {
+	rest, ok := closedAs(status)
+	if !ok {
+		return fmt.Errorf("a campaign that is %s closes no page", status)
+	}
+	if err := s.closePage(ctx, v.Campaign, v.Page, rest); err != nil {
+		return err
+	}
+	v.State = PageDone
+	return nil
+}
+
+// Retry says which recipients of a finished campaign are taken up again.
+type Retry struct {
+	Statuses []RecipientStatus `json:"statuses"`
+	ErrCodes []Code            `json:"errCodes,omitempty"` // empty = any
+}
+
+// RetryCampaign makes a finished campaign running again for some of its recipients, under the same
+// clientMsgIDs. The pages are reopened by the reconciler, page by page.
+func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (CampaignView, error) {
+	c, err := s.Campaign(ctx, publicID)
+	if err != nil {
+		return c, err
+	}
+	switch {
+	case c.Status == StatusRunning && c.Campaign.Retry != "":
+		return c, nil // under way
+	case c.Status == StatusRunning || c.Status == StatusPaused:
+		return c, Errorf(CodeIllegalTransition, "a campaign that is %s still tries; retry it when it has finished", c.Status)
+	case c.FinishedAt == 0:
+		return c, Errorf(CodeIllegalTransition, "the campaign is just being closed; retry it when it has finished")
+	}
+	if err := Transition(c.Status, StatusRunning); err != nil {
+		return c, err
+	}
+	filter, err := json.Marshal(r)
+	if err != nil {
+		return c, err
+	}
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0",
+		StatusRunning, string(filter), c.ID, c.Status)
+	if res.Error == nil && res.RowsAffected == 0 {
+		return c, Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")
+	}
+	if res.Error != nil {
+		return c, res.Error
+	}
+	return s.Campaign(ctx, publicID)
+}
+
+// ReopenPages goes on with the retries under way, up to n pages each.
+func (s *Store) ReopenPages(ctx context.Context, n int) error {
+	var rows []Campaign
+	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+", retry, retry_page FROM campaigns WHERE status=? AND retry<>''", StatusRunning).Scan(&rows).Error
+	for _, c := range rows {
+		for range n {
+			if err != nil {
+				return err
+			}
+			if c.RetryPage >= c.Pages {
+				err = s.w.WithContext(ctx).Exec("UPDATE campaigns SET retry='' WHERE id=? AND retry_page=?", c.ID, c.RetryPage).Error
+				break
+			}
+			err = s.reopenPage(ctx, c)
+			c.RetryPage++
+		}
+	}
+	return err
+}
+
+// reopenPage takes up the chosen recipients of one page. The campaign's retry_page is the fence: each page is
+// reopened once, whoever does it.
+func (s *Store) reopenPage(ctx context.Context, c Campaign) error {
+	var r Retry
+	if err := json.Unmarshal([]byte(c.Retry), &r); err != nil {
+		return err
+	}
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		fence := tx.Exec("UPDATE campaigns SET retry_page=retry_page+1 WHERE id=? AND status=? AND retry=? AND retry_page=?", c.ID, StatusRunning, c.Retry, c.RetryPage)
+		if fence.Error != nil || fence.RowsAffected == 0 {
+			return fence.Error
+		}
+		var p Page
+		if err := tx.Where("campaign_id = ? AND no = ?", c.ID, c.RetryPage).Take(&p).Error; err != nil {
+			return err
+		}
+		members, err := s.members(tx, c.ID, p.No)
+		if err != nil {
+			return err
+		}
+		sets, args, taken := []string{}, []any{}, int64(0)
+		for _, status := range r.Statuses {
+			q, qargs := "UPDATE recipients SET status=?, attempts=0, err_code=NULL, err_msg=NULL, next_attempt_at="+s.d.now+" WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
+				[]any{RecipientPending, c.ID, c.Kind, members, status}
+			if len(r.ErrCodes) > 0 {
+				q, qargs = q+" AND err_code IN ?", append(qargs, r.ErrCodes)
+			}
+			res := tx.Exec(q, qargs...)
+			if res.Error != nil {
+				return res.Error
+			}
+			n, column := res.RowsAffected, RecipientStatusNames[status]
+			if p.Rest == status && len(r.ErrCodes) == 0 { // those ahead of the cursor have no row
+				sets = append(sets, fmt.Sprintf("rest=%d", RecipientPending))
+				n += int64(p.Size - p.Pos)
+				taken -= int64(p.Size - p.Pos)
+			}
+			sets, args = append(sets, column+"="+column+"-?"), append(args, n)
+			taken += n
+			if n > 0 && p.State == PageDone {
+				p.State = PageWaiting
+			}
+		}
+		if p.State != PageWaiting {
+			return nil
+		}
+		args = append(args, taken, PageWaiting, c.ID, p.No)
+		return tx.Exec("UPDATE pages SET "+strings.Join(sets, ", ")+", pending_rows=pending_rows+?, rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+" WHERE campaign_id=? AND no=?", args...).Error
+	})
+}
+
+// CampaignChange is what PATCH may change; nil = as it is.
+type CampaignChange struct {
+	Name          *string
+	RatePerSecond *int
+	ExpireAt      *Millis // 0 = never
+}
+
+// UpdateCampaign changes a campaign; workers see it within a second. The rate and the end of one that has
+// finished cannot be changed (3001).
+func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch CampaignChange) (CampaignView, error) {
+	c, err := s.Campaign(ctx, publicID)
+	if err != nil {
+		return c, err
+	}
+	set, open := map[string]any{}, slices.Contains([]Status{StatusScheduled, StatusRunning, StatusPaused}, c.Status)
+	if ch.Name != nil {
+		set["name"] = *ch.Name
+	}
+	if (ch.RatePerSecond != nil || ch.ExpireAt != nil) && !open {
+		return c, Errorf(CodeIllegalTransition, "the campaign is %s; only its name can be changed", c.Status)
+	}
+	if ch.RatePerSecond != nil {
+		set["rate_per_second"] = *ch.RatePerSecond
+	}
+	if ch.ExpireAt != nil {
+		set["expire_at"] = *ch.ExpireAt
+	}
+	if len(set) > 0 {
+		if err := s.w.WithContext(ctx).Model(&Campaign{}).Where("id = ?", c.ID).Updates(set).Error; err != nil {
+			return c, err
+		}
+	}
+	return s.Campaign(ctx, publicID)
+}
+
+// guardReason begins the statusReason of a campaign that paused itself.
+const guardReason = "too many failed: "
+
+// Guard pauses a running campaign of which failed of the last n outcomes failed, unless its guard is off.
+func (s *Store) Guard(ctx context.Context, campaignID, failed, n int64) (paused bool, err error) {
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason=? WHERE id=? AND status=? AND guard=?",
+		StatusPaused, fmt.Sprintf("%s%d of the last %d recipients; resume goes on regardless", guardReason, failed, n), campaignID, StatusRunning, true)
+	return res.RowsAffected == 1, res.Error
+}
