@@ -1,0 +1,224 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Report is what verifying a campaign found, from the ledger alone.
+type Report struct {
+	CampaignID string    `json:"campaignID"`
+	OK         bool      `json:"ok"`
+	Pages      int       `json:"pages"`
+	Recipients int64     `json:"recipients"`
+	Findings   []Finding `json:"findings"` // at most maxFindings
+}
+
+// Finding is one thing that does not hold.
+type Finding struct {
+	Page *int   `json:"page,omitempty"` // where it has one
+	What string `json:"what"`
+}
+
+const maxVerifyFindings = 100
+
+// verifier walks a campaign's pages once, in order.
+type verifier struct {
+	*Store
+	c      CampaignView
+	report Report
+	last   string // the last member of the page before
+	seen   Counts // recounted from rows and cursors
+}
+
+func (v *verifier) find(page *int, format string, args ...any) {
+	if len(v.report.Findings) < maxVerifyFindings {
+		v.report.Findings = append(v.report.Findings, Finding{page, fmt.Sprintf(format, args...)})
+	}
+}
+
+// Verify proves a campaign from the ledger: its pages cover the frozen audience without gap or overlap, each
+// recipient stands once, the counters are what the rows say, and nothing is pending in a finished campaign.
+// Findings name pages and numbers, not users. While a campaign runs, its pages are read one by one, so a
+// page that moves in between is read again.
+func (s *Store) Verify(ctx context.Context, publicID string) (Report, error) {
+	c, err := s.Campaign(ctx, publicID)
+	if err != nil {
+		return Report{}, err
+	}
+	v := &verifier{Store: s, c: c, report: Report{CampaignID: publicID, Findings: []Finding{}}}
+	if err := v.pages(ctx); err != nil {
+		return Report{}, err
+	}
+	if c.Planned {
+		if v.report.Pages != c.Pages {
+			v.find(nil, "the campaign was cut into %d pages, %d are there", c.Pages, v.report.Pages)
+		}
+		if v.report.Recipients != c.Counts.Total {
+			v.find(nil, "the campaign's total is %d, its pages hold %d recipients", c.Counts.Total, v.report.Recipients)
+		}
+		if err := v.coverage(ctx); err != nil {
+			return Report{}, err
+		}
+	}
+	if err := v.strays(ctx); err != nil {
+		return Report{}, err
+	}
+	if c.FinishedAt != 0 && v.seen.Pending > 0 {
+		v.find(nil, "the campaign is %s and %d recipients are pending", c.Status, v.seen.Pending)
+	}
+	v.report.OK = len(v.report.Findings) == 0
+	return v.report, nil
+}
+
+func (v *verifier) pages(ctx context.Context) error {
+	for next := 0; ; {
+		page, err := v.nextPage(ctx, v.c.ID, next, nil)
+		if err != nil || page == nil {
+			return err
+		}
+		if page.No != next {
+			v.find(&next, "pages %d to %d are missing", next, page.No-1)
+		}
+		if err := v.page(ctx, *page); err != nil {
+			return err
+		}
+		v.report.Pages++
+		next = page.No + 1
+	}
+}
+
+// page checks one page; one that moved while it was read is read again.
+func (v *verifier) page(ctx context.Context, p Page) error {
+	for {
+		no := p.No
+		members, err := v.members(v.db.WithContext(ctx), v.c.ID, no)
+		if err != nil {
+			v.find(&no, "the members of the page cannot be read")
+			return nil
+		}
+		var rows []Recipient
+		err = v.db.WithContext(ctx).Select("user_id", "status").Where("campaign_id = ? AND kind = ? AND user_id IN ?", v.c.ID, v.c.Kind, members).Find(&rows).Error
+		if err != nil {
+			return err
+		}
+		now, err := v.nextPage(ctx, v.c.ID, no, nil)
+		if err != nil {
+			return err
+		}
+		if now == nil || now.No != no || now.Rev == p.Rev {
+			v.check(p, members, rows)
+			return nil
+		}
+		p = *now
+	}
+}
+
+func (v *verifier) check(p Page, members []string, rows []Recipient) {
+	no := p.No
+	v.report.Recipients += int64(len(members))
+	if len(members) != p.Size {
+		v.find(&no, "the page's size is %d, it holds %d members", p.Size, len(members))
+	}
+	for i, id := range members {
+		if id <= v.last && (i > 0 || no > 0) {
+			v.find(&no, "member %d comes twice, or out of order", i)
+			break
+		}
+		v.last = id
+	}
+	var n [RecipientClaimed + 1]int
+	stands := make(map[string]bool, len(rows))
+	for _, r := range rows {
+		stands[r.UserID] = true
+		n[r.Status]++
+	}
+	missing, early := 0, 0
+	for i, id := range members {
+		switch {
+		case i < p.Pos && !stands[id]:
+			missing++
+		case i >= p.Pos && stands[id]:
+			early++
+		}
+	}
+	if missing > 0 {
+		v.find(&no, "%d recipients before the cursor have no row", missing)
+	}
+	if early > 0 {
+		v.find(&no, "%d recipients ahead of the cursor have a row", early)
+	}
+	if p.State == PageDone && p.Pos < p.Size && p.Rest == RecipientPending {
+		v.find(&no, "the page is done and its cursor is at %d of %d", p.Pos, p.Size)
+	}
+	if pending := n[RecipientPending] + n[RecipientClaimed]; pending != p.PendingRows {
+		v.find(&no, "the page counts %d pending rows, %d stand", p.PendingRows, pending)
+	}
+	n[p.Rest] += max(0, p.Size-p.Pos)
+	for _, c := range []struct {
+		status  RecipientStatus
+		counted int
+	}{
+		{RecipientSent, p.Sent}, {RecipientFailed, p.Failed}, {RecipientSkipped, p.Skipped},
+		{RecipientExpired, p.Expired}, {RecipientCancelled, p.Cancelled}, {RecipientUnknown, p.Unknown},
+	} {
+		if n[c.status] != c.counted {
+			v.find(&no, "the page counts %d %s, its recipients say %d", c.counted, c.status, n[c.status])
+		}
+	}
+	v.seen.Pending += int64(n[RecipientPending] + n[RecipientClaimed])
+}
+
+// coverage looks for users of the frozen audience, as far as they still stand in the directory, in no page.
+func (v *verifier) coverage(ctx context.Context) error {
+	if v.c.AudienceType != AudienceAll {
+		return nil
+	}
+	var pages []Page
+	if err := v.db.WithContext(ctx).Select("no", "first_id").Where("campaign_id = ?", v.c.ID).Order("no").Find(&pages).Error; err != nil {
+		return err
+	}
+	c, missing := v.c.Campaign, 0
+	c.PlanCursor = ""
+	var members []string
+	at := -1
+	for {
+		ids, err := v.audienceAfter(ctx, c)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if id == c.Message.SendID {
+				continue
+			}
+			for at+1 < len(pages) && pages[at+1].FirstID <= id {
+				at++
+				if members, err = v.members(v.db.WithContext(ctx), c.ID, pages[at].No); err != nil {
+					members = nil // reported with its page
+				}
+			}
+			if _, found := slices.BinarySearch(members, id); !found {
+				missing++
+			}
+		}
+		if len(ids) < planBatch {
+			break
+		}
+		c.PlanCursor = ids[len(ids)-1]
+	}
+	if missing > 0 {
+		v.find(nil, "%d users of the frozen audience stand in no page", missing)
+	}
+	return nil
+}
+
+// strays looks for rows that belong to no page: there are as many rows as the cursors say.
+func (v *verifier) strays(ctx context.Context) error {
+	var n struct{ Rows, Behind int64 }
+	err := v.db.WithContext(ctx).Raw("SELECT (SELECT COUNT(*) FROM recipients WHERE campaign_id=?) AS `rows`, (SELECT COALESCE(SUM(pos),0) FROM pages WHERE campaign_id=?) AS behind", v.c.ID, v.c.ID).Scan(&n).Error
+	if err == nil && n.Rows != n.Behind {
+		v.find(nil, "%d recipients have a row, the pages' cursors say %d", n.Rows, n.Behind)
+	}
+	return err
+}
