@@ -23,11 +23,13 @@ type API struct {
 	Enqueue   func(ctx context.Context, c models.Created) error // what a stored campaign needs first
 	Describe  func(payload []byte) string                       // a task's payload as the monitor shows it
 	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
-	Secret    string                                            // signs tokens
-	Admins    []string                                          // user IDs that are admins
-	Channels  []string                                          // set up here; the first is the default
-	BodyTime  time.Duration                                     // within which a body must arrive; 0 = 30 s
-	Log       *slog.Logger
+	// Pace is how fast a campaign goes, as far as known, and what holds it back; nil = not known here.
+	Pace     func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy string)
+	Secret   string        // signs tokens
+	Admins   []string      // user IDs that are admins
+	Channels []string      // set up here; the first is the default
+	BodyTime time.Duration // within which a body must arrive; 0 = 30 s
+	Log      *slog.Logger
 
 	waits waits
 	large turns
@@ -55,6 +57,12 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/v1/campaigns", a.admin(a.createCampaign)).Methods(post)
 	r.Handle("/v1/campaigns", a.admin(a.listCampaigns)).Methods(get)
 	r.Handle("/v1/campaigns/{id}", a.admin(a.getCampaign)).Methods(get)
+	r.Handle("/v1/campaigns/{id}", a.admin(a.patchCampaign)).Methods(http.MethodPatch)
+	r.Handle("/v1/campaigns/{id}/pause", a.admin(a.pauseCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/resume", a.admin(a.resumeCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/cancel", a.admin(a.cancelCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/retry", a.admin(a.retryCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/verify", a.admin(a.verifyCampaign)).Methods(get)
 	r.Handle("/v1/campaigns/{id}/recipients", a.admin(a.listRecipients)).Methods(get)
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV)).Methods(get)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON)).Methods(get)

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"crypto/sha256"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -195,12 +196,18 @@ type campaignView struct {
 	Planned       bool            `json:"planned"`
 	Counts        models.Counts   `json:"counts"`
 	RatePerSecond int             `json:"ratePerSecond"`
-	Priority      models.Priority `json:"priority"`
-	OperationID   string          `json:"operationID"`
-	CreatedBy     string          `json:"createdBy"`
-	CreatedAt     time.Time       `json:"createdAt"`
-	StartedAt     *time.Time      `json:"startedAt"`
-	FinishedAt    *time.Time      `json:"finishedAt"`
+	// CurrentRatePerSecond and ETASeconds are measured over the last seconds of a running campaign; null when not known.
+	CurrentRatePerSecond *float64        `json:"currentRatePerSecond"`
+	ETASeconds           *int64          `json:"etaSeconds"`
+	LimitedBy            string          `json:"limitedBy"` // what holds it back; empty = nothing
+	Priority             models.Priority `json:"priority"`
+	Delivery             models.Delivery `json:"delivery"`
+	OperationID          string          `json:"operationID"`
+	CreatedBy            string          `json:"createdBy"`
+	CreatedAt            time.Time       `json:"createdAt"`
+	ExpireAt             *time.Time      `json:"expireAt"`
+	StartedAt            *time.Time      `json:"startedAt"`
+	FinishedAt           *time.Time      `json:"finishedAt"`
 }
 
 type audienceView struct {
@@ -214,7 +221,7 @@ func campaignJSON(c models.CampaignView) campaignView {
 		ID: c.PublicID, Name: c.Name, Status: c.Status, StatusReason: c.StatusReason, Channel: c.Channel,
 		Audience: audienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
-		CreatedAt: c.CreatedAt.Time(), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt),
+		Delivery: c.Delivery, CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt),
 	}
 	if c.Message.ContentType != 0 {
 		v.Message = &c.Message
@@ -244,7 +251,26 @@ func (a *API) getCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, campaignJSON(c))
+	return answerData(w, http.StatusOK, a.paced(r.Context(), c))
+}
+
+// paced is a campaign with how fast it goes.
+func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
+	v := campaignJSON(c)
+	if a.Pace == nil {
+		return v
+	}
+	perSecond, known, limitedBy := a.Pace(ctx, c.Campaign)
+	v.LimitedBy = limitedBy
+	if known {
+		perSecond = math.Round(perSecond*10) / 10
+		v.CurrentRatePerSecond = &perSecond
+	}
+	if known && perSecond > 0 {
+		eta := int64(math.Ceil(float64(c.Pending) / perSecond))
+		v.ETASeconds = &eta
+	}
+	return v
 }
 
 func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {

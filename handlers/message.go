@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -54,9 +55,9 @@ type campaignBody struct {
 	Audience      *audienceBody   `json:"audience"`
 	RatePerSecond int             `json:"ratePerSecond"`
 	Priority      models.Priority `json:"priority"`
+	Delivery      models.Delivery `json:"delivery"`
+	ExpireAt      string          `json:"expireAt"`
 	SendAt        jsontext.Value  `json:"sendAt"`
-	ExpireAt      jsontext.Value  `json:"expireAt"`
-	Delivery      jsontext.Value  `json:"delivery"`
 }
 
 type audienceBody struct {
@@ -114,12 +115,12 @@ func parseCampaign(body []byte) (models.CampaignSpec, error) {
 	var c checker
 	c.atMost("name", "characters", utf8.RuneCountInString(b.Name), maxNameChars)
 	c.atMost("channel", "bytes", len(b.Channel), maxChannelBytes)
-	if b.RatePerSecond < 0 || b.RatePerSecond > maxRatePerSecond {
-		c.add("ratePerSecond", "must be from 0, which is no limit, to %d", maxRatePerSecond)
+	c.rate(b.RatePerSecond)
+	expireAt := c.expireAt(b.ExpireAt)
+	if b.Delivery != "" && b.Delivery != models.AtLeastOnce && b.Delivery != models.AtMostOnce {
+		c.add("delivery", "must be %s or %s", models.AtLeastOnce, models.AtMostOnce)
 	}
 	c.unsupported("sendAt", b.SendAt)
-	c.unsupported("expireAt", b.ExpireAt)
-	c.unsupported("delivery", b.Delivery)
 
 	request, ok := c.oneAudience(b.Audience)
 	var message models.Message
@@ -148,6 +149,7 @@ func parseCampaign(body []byte) (models.CampaignSpec, error) {
 	}
 	return models.CampaignSpec{
 		Name: b.Name, Channel: b.Channel, Message: message, Audience: audience, RatePerSecond: b.RatePerSecond, Priority: priority,
+		Delivery: b.Delivery, ExpireAt: expireAt,
 	}, nil
 }
 
@@ -181,6 +183,27 @@ func (c *checker) id(field, id string) {
 	if why := models.CheckID(id); why != "" {
 		c.add(field, "%s", why)
 	}
+}
+
+func (c *checker) rate(perSecond int) {
+	if perSecond < 0 || perSecond > maxRatePerSecond {
+		c.add("ratePerSecond", "must be from 0, which is no limit, to %d", maxRatePerSecond)
+	}
+}
+
+// expireAt reads a time that has yet to come; empty = never.
+func (c *checker) expireAt(text string) models.Millis {
+	if text == "" {
+		return 0
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err != nil:
+		c.add("expireAt", "must be a time like 2026-01-31T09:00:00Z")
+	case !t.After(time.Now()):
+		c.add("expireAt", "must be in the future")
+	}
+	return models.Millis(t.UnixMilli())
 }
 
 func (c *checker) unsupported(field string, value jsontext.Value) {

@@ -266,7 +266,12 @@ func TestCampaignFields(t *testing.T) {
 		{"unknown in push info", okCampaign(okMessage.but(jsonFields{"offlinePushInfo": `{"sound":"x"}`}), jsonFields{}), "message.offlinePushInfo.sound is not a field of this request"},
 		{"unknown in content", okCampaign(okMessage.but(jsonFields{"content": `{"content":"x","more":1}`}), jsonFields{}), ""},
 		{"sendAt", okCampaign(okMessage, jsonFields{"sendAt": `"2030-01-01T00:00:00Z"`}), "sendAt is not supported yet; leave it out"},
-		{"expireAt and delivery", okCampaign(okMessage, jsonFields{"expireAt": "1", "delivery": `"atMostOnce"`}), "expireAt is not supported yet; leave it out; delivery is not supported yet; leave it out"},
+		{"expireAt", okCampaign(okMessage, jsonFields{"expireAt": `"2999-01-31T09:00:00+02:00"`}), ""},
+		{"expireAt is a number", okCampaign(okMessage, jsonFields{"expireAt": "1"}), "expireAt must be a string"},
+		{"expireAt is no time", okCampaign(okMessage, jsonFields{"expireAt": `"tomorrow"`}), "expireAt must be a time like 2026-01-31T09:00:00Z"},
+		{"expireAt is over", okCampaign(okMessage, jsonFields{"expireAt": `"2001-01-31T09:00:00Z"`}), "expireAt must be in the future"},
+		{"delivery", okCampaign(okMessage, jsonFields{"delivery": `"atMostOnce"`}), ""},
+		{"delivery unknown", okCampaign(okMessage, jsonFields{"delivery": `"exactlyOnce"`}), "delivery must be atLeastOnce or atMostOnce"},
 		{"null is absent", okCampaign(okMessage, jsonFields{"sendAt": "null", "expireAt": "null", "delivery": "null", "name": "null", "channel": "null", "ratePerSecond": "null", "priority": "null"}), ""},
 
 		{"name", okCampaign(okMessage, jsonFields{"name": asJSON(strings.Repeat("é", 255))}), ""},

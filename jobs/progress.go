@@ -98,3 +98,30 @@ func (p *Progress) Rate(campaignID int64) (perSecond float64, ok bool) {
 	}
 	return float64(last.ended-first.ended) / last.at.Sub(first.at).Seconds(), true
 }
+
+// Pace is how fast a campaign goes and what holds it back: "campaign rate", "channel rate", "channel slow" (its
+// provider asked for rest), "workers busy", "waiting" (for a time to come), "paused", or "" when nothing does.
+func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy string) {
+	switch c.Status {
+	case models.StatusPaused:
+		return 0, true, "paused"
+	case models.StatusScheduled:
+		return 0, true, "waiting"
+	case models.StatusRunning:
+	default:
+		return 0, false, ""
+	}
+	perSecond, known = r.progress.Rate(c.ID)
+	if note, err := r.queue.rdb.Get(ctx, limitedKey(&c)).Result(); err == nil {
+		return perSecond, known, note
+	}
+	win, err := r.store.WindowOf(ctx, c.ID)
+	switch {
+	case err != nil || win == nil:
+	case win.Queued > 0 && win.Running == 0:
+		limitedBy = "workers busy"
+	case win.Waiting > 0 && win.Inside() == 0 && win.New == 0:
+		limitedBy = "waiting"
+	}
+	return perSecond, known, limitedBy
+}

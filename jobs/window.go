@@ -27,7 +27,7 @@ func (w *Worker) advance(ctx context.Context, campaignID int64) error {
 
 func fill(ctx context.Context, store *models.Store, queue *Queue, slots int, win models.Window) error {
 	if win.New > 0 {
-		if room := window(slots, win.Campaign) - win.Inside; room > 0 {
+		if room := window(slots, win.Campaign) - win.Inside(); room > 0 {
 			tasks, err := store.QueuePages(ctx, win.Campaign, room)
 			if err != nil {
 				return err
@@ -36,7 +36,7 @@ func fill(ctx context.Context, store *models.Store, queue *Queue, slots int, win
 		}
 		return nil
 	}
-	if win.Open == 0 && win.Planned {
+	if !win.Open() && win.Planned {
 		_, err := store.FinishCampaign(ctx, win.ID)
 		return err
 	}

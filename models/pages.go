@@ -189,10 +189,18 @@ func (s *Store) DuePages(ctx context.Context, state PageState) ([]Page, error) {
 // Window is what one running campaign has in hand.
 type Window struct {
 	Campaign
-	New    int // pages that wait to be let in
-	Inside int // queued and running pages, and waiting ones that come back within two seconds
-	Open   int // pages that are not done
+	New     int // pages that wait to be let in (0 or 1: whether there are any)
+	Queued  int
+	Running int
+	Soon    int // waiting pages that come back within two seconds
+	Waiting int // all waiting pages
 }
+
+// Inside is how many pages are in the window.
+func (w Window) Inside() int { return w.Queued + w.Running + w.Soon }
+
+// Open says whether any page is not done.
+func (w Window) Open() bool { return w.New+w.Queued+w.Running+w.Waiting > 0 }
 
 // Windows reads the windows of all running campaigns, without their messages.
 func (s *Store) Windows(ctx context.Context) ([]Window, error) {
@@ -213,12 +221,11 @@ func (s *Store) windows(ctx context.Context, where string, args ...any) ([]Windo
 	count := func(state PageState, and string) string {
 		return fmt.Sprintf("(SELECT COUNT(*) FROM pages p WHERE p.campaign_id=c.id AND p.state=%d%s)", state, and)
 	}
-	anyNew := fmt.Sprintf("EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=%d)", PageNew)
-	soon := " AND p.due_at<=" + s.d.now + "+2000"
 	var out []Window
-	err := s.db.WithContext(ctx).Raw("SELECT c.*, w_new AS new, w_in AS inside, w_new + w_in + w_late AS open FROM (SELECT "+listedColumns+", "+
-		anyNew+" AS w_new, "+count(PageQueued, "")+"+"+count(PageRunning, "")+"+"+count(PageWaiting, soon)+" AS w_in, "+
-		count(PageWaiting, "")+" AS w_late FROM campaigns c WHERE "+where+") c", args...).Scan(&out).Error
+	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+
+		fmt.Sprintf(", EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=%d) AS new, ", PageNew)+
+		count(PageQueued, "")+" AS queued, "+count(PageRunning, "")+" AS running, "+
+		count(PageWaiting, " AND p.due_at<="+s.d.now+"+2000")+" AS soon, "+count(PageWaiting, "")+" AS waiting FROM campaigns c WHERE "+where, args...).Scan(&out).Error
 	return out, err
 }
 

@@ -27,13 +27,15 @@ type cli struct {
 	LogLevel string           `enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
 	Version  kong.VersionFlag `help:"Show the version and go."`
 
-	Serve   serveCmd   `cmd:"" help:"Serve the API, workers and scheduler."`
-	Demo    demoCmd    `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
-	Users   usersCmd   `cmd:"" help:"Import users into the directory."`
-	Token   tokenCmd   `cmd:"" help:"Print a token for the API."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database's tables up to date."`
-	Doctor  doctorCmd  `cmd:"" help:"Check the settings and what they lead to."`
-	Health  healthCmd  `cmd:"" help:"Ask the process that serves here whether it is alive."`
+	Serve     serveCmd     `cmd:"" help:"Serve the API, workers and scheduler."`
+	Demo      demoCmd      `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
+	Users     usersCmd     `cmd:"" help:"Import users into the directory."`
+	Campaigns campaignsCmd `cmd:"" help:"List, pause, resume, cancel and retry campaigns."`
+	Verify    verifyCmd    `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
+	Token     tokenCmd     `cmd:"" help:"Print a token for the API."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the database's tables up to date."`
+	Doctor    doctorCmd    `cmd:"" help:"Check the settings and what they lead to."`
+	Health    healthCmd    `cmd:"" help:"Ask the process that serves here whether it is alive."`
 }
 
 // app is what every command gets.

@@ -86,6 +86,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, cfg.IdempotencyTTL, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
+		Pace:   sys.reconciler.Pace,
 		Secret: s.secret, Admins: cfg.Admins, Channels: cfg.Channels(), Log: log,
 	}
 	sys.web = &http.Server{

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"carillon/internal/config"
+	"carillon/models"
+)
+
+type campaignsCmd struct {
+	List   listCmd   `cmd:"" help:"List campaigns, newest first."`
+	Pause  pauseCmd  `cmd:"" help:"Stop sending, for one campaign or for all."`
+	Resume resumeCmd `cmd:"" help:"Go on with a paused campaign."`
+	Cancel cancelCmd `cmd:"" help:"End a campaign for good: who is still pending becomes cancelled."`
+	Retry  retryCmd  `cmd:"" help:"Try a finished campaign's failed recipients again."`
+}
+
+// Help is shown by carillon campaigns --help.
+func (campaignsCmd) Help() string {
+	return `These commands write to the ledger, and every process that sends obeys within two seconds, whether the API answers or not.
+
+    carillon campaigns list --status running
+    carillon campaigns pause --all          # the kill switch
+    carillon campaigns resume 01J9ZQ4X…
+    carillon campaigns retry 01J9ZQ4X… --err-code 90004`
+}
+
+// withLedger runs a command on the ledger that the settings name.
+func withLedger(a *app, f func(*models.Store) error) error {
+	if err := a.settings(config.ForDatabase); err != nil {
+		return err
+	}
+	ledger, err := openLedger(a.cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ledger.Close() }()
+	if err := checkLedger(a.ctx, ledger); err != nil {
+		return err
+	}
+	return plain(f(ledger))
+}
+
+// plain turns an error meant for the API into one for a terminal.
+func plain(err error) error {
+	var e *models.Error
+	if !errors.As(err, &e) || e.Code == models.CodeInternal {
+		return err
+	}
+	if e.Code == models.CodeRecordNotFound && e.Detail == "" {
+		return errors.New("there is no such campaign")
+	}
+	return errors.New(e.Detail)
+}
+
+type listCmd struct {
+	Status string `enum:",scheduled,running,paused,completed,failed,expired,cancelled" default:"" help:"Only those in this state."`
+	Limit  int    `default:"20" help:"How many."`
+	JSON   bool   `name:"json" help:"Print one JSON object a campaign."`
+}
+
+// Run lists campaigns.
+func (c *listCmd) Run(a *app) error {
+	return withLedger(a, func(ledger *models.Store) error {
+		list, err := ledger.Campaigns(a.ctx, models.CampaignFilter{Status: models.Status(c.Status), Limit: c.Limit})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			enc := json.NewEncoder(a.stdout)
+			for _, v := range list {
+				if err := enc.Encode(row(v)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		t := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(t, "ID\tSTATUS\tTOTAL\tPENDING\tSENT\tFAILED\tSKIPPED\tNAME\tREASON")
+		for _, v := range list {
+			n := v.Counts
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.PublicID, v.Status, n.Total, n.Pending, n.Sent, n.Failed, n.Skipped, v.Name, v.StatusReason)
+		}
+		return t.Flush()
+	})
+}
+
+// row is a campaign on one line of JSON.
+func row(v models.CampaignView) map[string]any {
+	return map[string]any{"id": v.PublicID, "name": v.Name, "status": v.Status, "statusReason": v.StatusReason, "counts": v.Counts}
+}
+
+// show prints what a campaign is now.
+func (a *app) show(v models.CampaignView, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(a.stdout).Encode(row(v))
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s is %s: %d of %d pending, %d sent, %d failed\n", v.PublicID, v.Status, v.Pending, v.Counts.Total, v.Sent, v.Failed)
+	return err
+}
+
+type pauseCmd struct {
+	ID   string `arg:"" optional:"" help:"The campaign."`
+	All  bool   `help:"Every campaign that runs or is scheduled, at once."`
+	JSON bool   `name:"json" help:"Print the campaign as JSON."`
+}
+
+// Run pauses.
+func (c *pauseCmd) Run(a *app) error {
+	const reason = "paused from the command line"
+	if c.All == (c.ID != "") {
+		return errors.New("say which campaign, or --all")
+	}
+	return withLedger(a, func(ledger *models.Store) error {
+		if !c.All {
+			v, err := ledger.PauseCampaign(a.ctx, c.ID, reason)
+			if err != nil {
+				return err
+			}
+			return a.show(v, c.JSON)
+		}
+		n, err := ledger.PauseAll(a.ctx, reason)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return json.NewEncoder(a.stdout).Encode(map[string]any{"paused": n})
+		}
+		_, err = fmt.Fprintf(a.stdout, "paused %d campaigns\n", n)
+		return err
+	})
+}
+
+type resumeCmd struct {
+	ID   string `arg:"" help:"The campaign."`
+	JSON bool   `name:"json" help:"Print the campaign as JSON."`
+}
+
+// Run resumes.
+func (c *resumeCmd) Run(a *app) error {
+	return withLedger(a, func(ledger *models.Store) error {
+		v, err := ledger.ResumeCampaign(a.ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return a.show(v, c.JSON)
+	})
+}
+
+type cancelCmd struct {
+	ID   string `arg:"" help:"The campaign."`
+	JSON bool   `name:"json" help:"Print the campaign as JSON."`
+}
+
+// Run cancels.
+func (c *cancelCmd) Run(a *app) error {
+	return withLedger(a, func(ledger *models.Store) error {
+		v, err := ledger.CancelCampaign(a.ctx, c.ID, "cancelled from the command line")
+		if err != nil {
+			return err
+		}
+		return a.show(v, c.JSON)
+	})
+}
+
+type retryCmd struct {
+	ID      string        `arg:"" help:"The campaign."`
+	Status  []string      `enum:"failed,skipped,expired,unknown" default:"failed" help:"Which recipients; unknown ones may have been sent, so they are taken only when named."`
+	ErrCode []models.Code `help:"Only those with these error codes."`
+	JSON    bool          `name:"json" help:"Print the campaign as JSON."`
+}
+
+// Run retries.
+func (c *retryCmd) Run(a *app) error {
+	retry := models.Retry{ErrCodes: c.ErrCode}
+	for _, name := range c.Status {
+		for i, known := range models.RecipientStatusNames {
+			if name == known {
+				retry.Statuses = append(retry.Statuses, models.RecipientStatus(i))
+			}
+		}
+	}
+	return withLedger(a, func(ledger *models.Store) error {
+		v, err := ledger.RetryCampaign(a.ctx, c.ID, retry)
+		if err != nil {
+			return err
+		}
+		return a.show(v, c.JSON)
+	})
+}
+
+// exitUnproven: the ledger does not hold together.
+const exitUnproven = 3
+
+type verifyCmd struct {
+	ID   string `arg:"" help:"The campaign."`
+	JSON bool   `name:"json" help:"Print the report as JSON."`
+}
+
+// Help is shown by carillon verify --help.
+func (verifyCmd) Help() string {
+	return `It reads the ledger alone: the campaign's pages cover the frozen audience without gap or overlap, each recipient stands once, the counters are what the rows say, and nothing is pending in a finished campaign.
+
+Exit codes: 0 all of it holds, 3 some of it does not, 1 it could not be checked.`
+}
+
+// Run verifies.
+func (c *verifyCmd) Run(a *app) error {
+	return withLedger(a, func(ledger *models.Store) error {
+		report, err := ledger.Verify(a.ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			err = json.NewEncoder(a.stdout).Encode(report)
+		} else {
+			err = printReport(a, report)
+		}
+		if err == nil && !report.OK {
+			return exit(exitUnproven)
+		}
+		return err
+	})
+}
+
+func printReport(a *app, r models.Report) error {
+	for _, f := range r.Findings {
+		where := ""
+		if f.Page != nil {
+			where = fmt.Sprintf("page %d: ", *f.Page)
+		}
+		fmt.Fprintf(a.stdout, "%s%s\n", where, f.What)
+	}
+	verdict := "holds"
+	if !r.OK {
+		verdict = "does NOT hold"
+	}
+	_, err := fmt.Fprintf(a.stdout, "campaign %s %s: %d recipients on %d pages\n", r.CampaignID, verdict, r.Recipients, r.Pages)
+	return err
+}

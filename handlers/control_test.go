@@ -1,0 +1,79 @@
+package handlers
+
+import (
+	"net/http"
+	"testing"
+
+	"carillon/internal/testkit"
+	"carillon/models"
+)
+
+func TestControlRoutes(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		s.users("u1", "u2")
+		create := func() string {
+			_, got := s.do(http.MethodPost, "/v1/campaigns", `{"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101},"audience":{"all":true},"delivery":"atMostOnce","expireAt":"2999-01-01T00:00:00Z"}`)
+			var c campaignView
+			got.into(t, &c)
+			if c.Delivery != models.AtMostOnce || c.ExpireAt == nil || c.ExpireAt.Year() != 2999 {
+				t.Fatalf("%s", got.Raw)
+			}
+			return "/v1/campaigns/" + c.ID
+		}
+		path := create()
+		for _, step := range []struct {
+			method, path, body string
+			status             int
+			code               models.Code
+			want               models.Status
+		}{
+			{"POST", path + "/pause", "", 200, 0, models.StatusPaused},
+			{"POST", path + "/pause", "", 200, 0, models.StatusPaused},
+			{"PATCH", path, `{"ratePerSecond":7,"name":"n","expireAt":""}`, 200, 0, models.StatusPaused},
+			{"PATCH", path, `{"ratePerSecond":-1}`, 422, 1001, ""},
+			{"PATCH", path, `{"rate":1}`, 422, 1001, ""},
+			{"PATCH", path, `{"expireAt":"yesterday"}`, 422, 1001, ""},
+			{"POST", path + "/resume", "", 200, 0, models.StatusRunning},
+			{"POST", path + "/resume", "", 200, 0, models.StatusRunning},
+			{"POST", path + "/retry", "", 409, 3001, ""},
+			{"POST", path + "/cancel", "", 200, 0, models.StatusCancelled},
+			{"POST", path + "/cancel", "", 200, 0, models.StatusCancelled},
+			{"POST", path + "/pause", "", 409, 3001, ""},
+			{"POST", path + "/resume", "", 409, 3001, ""},
+			{"POST", path + "/retry", "", 409, 3001, ""},
+			{"PATCH", path, `{"ratePerSecond":7}`, 409, 3001, ""},
+			{"PATCH", path, `{"name":"kept"}`, 200, 0, models.StatusCancelled},
+			{"POST", path + "/retry", `{"statuses":["sent"]}`, 422, 1001, ""},
+			{"POST", "/v1/campaigns/none/pause", "", 404, 1004, ""},
+			{"GET", "/v1/campaigns/none/verify", "", 404, 1004, ""},
+		} {
+			status, got := s.do(step.method, step.path, step.body)
+			var c campaignView
+			if step.code == 0 {
+				got.into(t, &c)
+			}
+			if status != step.status || got.ErrCode != step.code || c.Status != step.want {
+				t.Errorf("%s %s %s: %d %s", step.method, step.path, step.body, status, got.Raw)
+			}
+		}
+		if _, got := s.do(http.MethodGet, path, nil); got.ErrCode != 0 {
+			t.Errorf("%s", got.Raw)
+		} else {
+			var c campaignView
+			got.into(t, &c)
+			if c.Name != "kept" || c.RatePerSecond != 7 || c.ExpireAt != nil || c.StatusReason != "cancelled by imAdmin" {
+				t.Errorf("%s", got.Raw)
+			}
+		}
+		if status, got := s.do(http.MethodGet, create()+"/verify", nil); status != 200 {
+			t.Errorf("%d %s", status, got.Raw)
+		}
+		for _, p := range []string{"/pause", "/resume", "/cancel", "/retry"} {
+			if status, got := s.do(http.MethodPost, path+p, nil, "token", s.token("u1")); status != 403 || got.ErrCode != 1002 {
+				t.Errorf("a user's token: %s %d %s", p, status, got.Raw)
+			}
+		}
+	})
+}
