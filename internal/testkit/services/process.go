@@ -40,7 +40,7 @@ type process struct {
 type running struct {
 	cmd    *exec.Cmd
 	signal func(syscall.Signal) error
-	ended  chan struct{}
+	ended  <-chan struct{}
 }
 
 // Log is the path of the server's log, all lives in one file.
@@ -77,7 +77,7 @@ func (p *process) Start() error {
 func (p *process) startOnFreePort() error {
 	var err error
 	for range portTries {
-		if p.port, err = freePort(); err != nil {
+		if p.port, err = FreePort(); err != nil {
 			return err
 		}
 		err = p.Start()
@@ -173,26 +173,31 @@ func (r *running) over() bool {
 	}
 }
 
-// launch starts the command so that it dies with this process, even when that is killed.
+func launch(c command) (*running, error) {
+	ended, err := Child(c.cmd)
+	return &running{cmd: c.cmd, signal: c.signal, ended: ended}, err
+}
+
+// Child starts a command so that it dies with this process, even when that is killed. ended is closed when it is
+// gone; its ProcessState says how. It has a process group of its own.
 //
 // Pdeathsig is sent when the parent *thread* ends, and Go ends threads as it likes. So one goroutine, locked
 // to its thread, starts the child and stays with it until it is gone.
-func launch(c command) (*running, error) {
-	r := &running{cmd: c.cmd, signal: c.signal, ended: make(chan struct{})}
-	c.cmd.SysProcAttr = childAttr()
-	started := make(chan error)
+func Child(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
+	cmd.SysProcAttr = childAttr()
+	started, over := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := c.cmd.Start()
+		err := cmd.Start()
 		started <- err
 		if err != nil {
 			return
 		}
-		_ = c.cmd.Wait() // its ProcessState says the same
-		close(r.ended)
+		_ = cmd.Wait() // its ProcessState says the same
+		close(over)
 	}()
-	return r, <-started
+	return over, <-started
 }
 
 // LogTail is the end of the server's log, for error messages.
@@ -214,10 +219,10 @@ func (p *process) LogTail() string {
 	return string(b)
 }
 
-// freePort draws a port below the range from which systems take the local ends of outgoing connections
+// FreePort draws a port below the range from which systems take the local ends of outgoing connections
 // (Linux: 32768 up): a port from within it may be taken while its server is down, and a client that keeps
 // dialling a closed port of that range even connects to itself once in a while.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	const low, high = 15000, 32000
 	for range 1000 {
 		if port := low + rand.IntN(high-low); portFree(port) {

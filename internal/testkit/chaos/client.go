@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Counts are a campaign's, as the API shows them.
+type Counts struct {
+	Total     int `json:"total"`
+	Pending   int `json:"pending"`
+	Sent      int `json:"sent"`
+	Failed    int `json:"failed"`
+	Skipped   int `json:"skipped"`
+	Expired   int `json:"expired"`
+	Cancelled int `json:"cancelled"`
+	Unknown   int `json:"unknown"`
+}
+
+// Sum is what Total must be.
+func (c Counts) Sum() int {
+	return c.Pending + c.Sent + c.Failed + c.Skipped + c.Expired + c.Cancelled + c.Unknown
+}
+
+// View is what the trials read of GET /v1/campaigns/{id}.
+type View struct {
+	ID      string `json:"id"`
+	Status  string `json:"status"`
+	Reason  string `json:"statusReason"`
+	Planned bool   `json:"planned"`
+	Counts  Counts `json:"counts"`
+}
+
+// Over says whether the campaign has come to its end.
+func (v View) Over() bool {
+	switch v.Status {
+	case "completed", "cancelled", "expired", "failed":
+		return v.Counts.Pending == 0
+	}
+	return false
+}
+
+// Row is a recipient in the ledger.
+type Row struct {
+	UserID      string `json:"userID"`
+	Status      string `json:"status"`
+	Attempts    int    `json:"attempts"`
+	ClientMsgID string `json:"clientMsgID"`
+}
+
+// Reply is one answer of the API.
+type Reply struct {
+	Status     int
+	RetryAfter string
+	ErrDlt     string
+	Data       json.RawMessage
+}
+
+// Client speaks to the API as an admin.
+type Client struct {
+	base, token string
+	http        http.Client
+}
+
+func newClient(base, token string) *Client {
+	return &Client{base: base, token: token, http: http.Client{Timeout: 15 * time.Second}}
+}
+
+// Do makes one request. An error means that no complete answer came.
+func (c *Client) Do(ctx context.Context, method, path, key string, body any) (Reply, error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return Reply{}, err
+	}
+	if body == nil {
+		raw = nil
+	}
+	resp, err := c.request(ctx, method, path, key, "application/json", bytes.NewReader(raw))
+	if err != nil {
+		return Reply{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	r := Reply{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
+	raw, err = io.ReadAll(resp.Body)
+	if err != nil {
+		return Reply{}, err
+	}
+	var envelope struct {
+		ErrDlt string          `json:"errDlt"`
+		Data   json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(raw, &envelope); err != nil {
+		return r, fmt.Errorf("%s %s answered %d with no envelope: %.200q", method, path, r.Status, raw)
+	}
+	r.ErrDlt, r.Data = envelope.ErrDlt, envelope.Data
+	return r, nil
+}
+
+func (c *Client) request(ctx context.Context, method, path, key, contentType string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.GetBody = nil // net/http must not repeat a POST by itself
+	req.Header.Set("token", c.token)
+	req.Header.Set("Content-Type", contentType)
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
+	return c.http.Do(req)
+}
+
+// Get reads a campaign; the reply tells why when there is none.
+func (c *Client) Get(ctx context.Context, id string) (v View, r Reply, err error) {
+	r, err = c.Do(ctx, http.MethodGet, "/v1/campaigns/"+id, "", nil)
+	if err == nil && r.Status == http.StatusOK {
+		err = json.Unmarshal(r.Data, &v)
+	}
+	return v, r, err
+}
+
+// Import puts users into the directory.
+func (c *Client) Import(ctx context.Context, users []string) error {
+	var body bytes.Buffer
+	for _, u := range users {
+		fmt.Fprintf(&body, "{\"userID\":%q}\n", u)
+	}
+	resp, err := c.request(ctx, http.MethodPost, "/v1/users/import", "", "application/x-ndjson", &body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("import answered %d: %.300s", resp.StatusCode, raw)
+	}
+	return err
+}
+
+// Rows reads all of a campaign's recipients.
+func (c *Client) Rows(ctx context.Context, id string) ([]Row, error) {
+	resp, err := c.request(ctx, http.MethodGet, "/v1/campaigns/"+id+"/recipients.ndjson", "", "", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("recipients.ndjson answered %d", resp.StatusCode)
+	}
+	var rows []Row
+	for in := bufio.NewScanner(resp.Body); ; {
+		if !in.Scan() {
+			return rows, in.Err()
+		}
+		var r Row
+		if err := json.Unmarshal(in.Bytes(), &r); err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+}

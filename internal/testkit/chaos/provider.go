@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Arrival is one recipient of one request that reached the provider whole: a line of its log.
+type Arrival struct {
+	Campaign    string    `json:"campaign"`
+	RecvID      string    `json:"recvID"`
+	ClientMsgID string    `json:"clientMsgID"`
+	Sender      string    `json:"sender"` // the process that sent it
+	At          time.Time `json:"at"`
+	Answer      int       `json:"answer"`        // HTTP status; 0 = the provider hung until the sender gave up
+	Dup         bool      `json:"dup,omitempty"` // a clientMsgID that was accepted before: who honours the key ignores it
+}
+
+// Accepted says whether the user got the message by this arrival at a provider that does not honour the key.
+func (a Arrival) Accepted() bool { return a.Answer == http.StatusOK }
+
+// Manners is how the provider behaves. By the end of its ID a user may be one that it does not serve.
+type Manners struct {
+	Delay    time.Duration // before each answer
+	Refuses  string        // IDs with this end: 422, a failure for good
+	Stumbles string        // IDs with this end: 500, a failure to try again
+	Hangs    string        // IDs with this end: no answer at all
+}
+
+// Provider is what the webhook channel talks to: a server outside the product that writes down every request
+// it was really sent, before it answers.
+type Provider struct {
+	mu       sync.Mutex
+	file     *os.File
+	out      *bufio.Writer
+	log      []Arrival
+	accepted map[string]bool // clientMsgIDs
+
+	manners  atomic.Pointer[Manners]
+	server   *http.Server
+	listener net.Listener
+	quit     chan struct{}
+}
+
+// StartProvider serves on a free loopback port and appends its log to the file at path, one JSON per line.
+func StartProvider(path string) (*Provider, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	p := &Provider{file: f, out: bufio.NewWriterSize(f, 1<<16), accepted: map[string]bool{}, listener: l, quit: make(chan struct{})}
+	p.manners.Store(&Manners{})
+	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Minute}
+	go func() { _ = p.server.Serve(l) }()
+	return p, nil
+}
+
+// Addr is host:port.
+func (p *Provider) Addr() string { return p.listener.Addr().String() }
+
+// Behave changes the provider's manners.
+func (p *Provider) Behave(m Manners) { p.manners.Store(&m) }
+
+// Close ends the provider and its log.
+func (p *Provider) Close() error {
+	close(p.quit)
+	err := p.server.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Join(err, p.out.Flush(), p.file.Close())
+}
+
+// Log is every arrival so far, in order.
+func (p *Provider) Log() []Arrival {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Arrival(nil), p.log...)
+}
+
+// Len is the number of arrivals so far.
+func (p *Provider) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.log)
+}
+
+type webhookBody struct {
+	CampaignID string `json:"campaignID"`
+	Recipients []struct {
+		RecvID      string `json:"recvID"`
+		ClientMsgID string `json:"clientMsgID"`
+	} `json:"recipients"`
+}
+
+// serve answers one POST to /<sender>.
+func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(r.Body)
+	var body webhookBody
+	if err != nil || json.Unmarshal(raw, &body) != nil {
+		w.WriteHeader(http.StatusBadRequest) // cut on the way: nobody was named, nobody is written down
+		return
+	}
+	m := *p.manners.Load()
+	answers := make([]int, len(body.Recipients))
+	for i, rec := range body.Recipients {
+		answers[i] = m.answer(rec.RecvID)
+	}
+	p.note(strings.TrimPrefix(r.URL.Path, "/"), body, answers)
+	status := http.StatusOK
+	if len(answers) == 1 {
+		status = answers[0]
+	}
+	if status == 0 {
+		select { // the client's going away ends the wait, and so does the end of the trial
+		case <-r.Context().Done():
+		case <-p.quit:
+		}
+		return
+	}
+	if !sleep(r.Context(), m.Delay) {
+		return
+	}
+	if len(answers) == 1 {
+		w.WriteHeader(status)
+		return
+	}
+	writeResults(w, body, answers)
+}
+
+// writeResults tells each recipient of a batch apart. In a batch nobody can hang alone: such a user is left out of
+// the results, which the product takes for ambiguous.
+func writeResults(w http.ResponseWriter, body webhookBody, answers []int) {
+	type result struct {
+		RecvID  string `json:"recvID"`
+		Status  string `json:"status"`
+		ErrCode int    `json:"errCode,omitempty"`
+	}
+	var out struct {
+		Results []result `json:"results"`
+	}
+	for i, rec := range body.Recipients {
+		switch answers[i] {
+		case http.StatusOK:
+			out.Results = append(out.Results, result{rec.RecvID, "sent", 0})
+		case http.StatusUnprocessableEntity:
+			out.Results = append(out.Results, result{rec.RecvID, "failed", 1})
+		case http.StatusInternalServerError:
+			out.Results = append(out.Results, result{rec.RecvID, "retry", 1})
+		}
+	}
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+func (m Manners) answer(user string) int {
+	ends := func(suffix string) bool { return suffix != "" && strings.HasSuffix(user, suffix) }
+	switch {
+	case ends(m.Refuses):
+		return http.StatusUnprocessableEntity
+	case ends(m.Stumbles):
+		return http.StatusInternalServerError
+	case ends(m.Hangs):
+		return 0
+	}
+	return http.StatusOK
+}
+
+// note writes a request down.
+func (p *Provider) note(sender string, body webhookBody, answers []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for i, rec := range body.Recipients {
+		a := Arrival{Campaign: body.CampaignID, RecvID: rec.RecvID, ClientMsgID: rec.ClientMsgID, Sender: sender, At: now, Answer: answers[i]}
+		if a.Accepted() {
+			a.Dup = p.accepted[a.ClientMsgID]
+			p.accepted[a.ClientMsgID] = true
+		}
+		p.log = append(p.log, a)
+		line, err := json.Marshal(a)
+		if err == nil {
+			_, _ = p.out.Write(append(line, '\n')) // a full disk shows when the log is closed
+		}
+	}
+}
+
+// sleep waits, and is false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Options are a run's.
+type Options struct {
+	Seed       uint64
+	Recipients int
+	Workers    int
+	Batch      int
+	Span       time.Duration // of a storm's faults
+	Times      bool          // judge how long things take, not only counts
+	Freeze     bool          // the storm may freeze workers
+}
+
+// trial is one experiment on a fresh system.
+type trial struct {
+	name string
+	what string
+	run  func(ctx context.Context, b *Bench, o Options) ([]Check, error)
+}
+
+// trials are all there are; "storm" is the one that many seeds are worth.
+var trials = []trial{
+	{"storm", "faults of all kinds, drawn from the seed", storm},
+	{"kills", "20 × kill -9 of workers", kills},
+	{"durable", "1,000 POSTs while the API is killed", durable},
+	{"term", "SIGTERM in mid-chunk", term},
+	{"redis", "FLUSHALL, then Redis away", redisLoss},
+	{"mysql", "MariaDB away for 30 s", mysqlLoss},
+	{"rate", "500/s over 4 workers", rate},
+	{"poison", "users that the provider refuses, stumbles over and hangs for", poison},
+	{"control", "pause, resume, cancel", control},
+	{"once", "kill -9 with atMostOnce", once},
+}
+
+const (
+	burst     = 2000              // recipients of a campaign that is posted just ahead of a fault
+	endLimit  = 150 * time.Second // for everything to be delivered once all is healed
+	quietTail = 2 * time.Second
+)
+
+// paced is the rate at which n recipients take the span.
+func paced(n int, span time.Duration) int { return max(1, int(float64(n)/span.Seconds())) }
+
+// siege runs a paced campaign for all users through a schedule. Just ahead of each fault a campaign without a
+// rate is posted, so that full chunks are under way when it strikes.
+func siege(ctx context.Context, s *System, users []string, rate int, faults []Fault, delivery string) (*Evidence, error) {
+	main, err := s.MustPost(ctx, Order{Name: "paced", Users: users, All: true, Rate: rate, Delivery: delivery})
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	campaigns := []*Campaign{main}
+	var wg sync.WaitGroup
+	n := 0
+	events := Strike(ctx, s, faults, func(Fault) {
+		mu.Lock()
+		n++
+		name := fmt.Sprintf("burst%02d", n)
+		lo := n * burst % max(1, len(users)-burst)
+		mu.Unlock()
+		wg.Go(func() { // the API may be down, which must not hold up the fault
+			c, postErr := s.MustPost(ctx, Order{Name: name, Users: users[lo:min(lo+burst, len(users))], Delivery: delivery})
+			mu.Lock()
+			defer mu.Unlock()
+			if postErr != nil {
+				err = postErr
+				return
+			}
+			campaigns = append(campaigns, c)
+		})
+	})
+	wg.Wait()
+	if err != nil {
+		return nil, err
+	}
+	s.note("all healed; %d arrivals so far", s.Provider.Len())
+	e, err := s.Await(ctx, endLimit, events, campaigns...)
+	s.note("all over: %d campaigns, %d arrivals", len(campaigns), len(e.Arrivals))
+	return e, err
+}
+
+// storm is the seeded nemesis.
+func storm(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	rnd := Random(o.Seed, "storm")
+	delay := between(rnd, 0, 150*time.Millisecond)
+	faults := Schedule(rnd, Plan{Span: o.Span, Workers: o.Workers, Every: 4 * time.Second, Freeze: o.Freeze})
+	fmt.Fprintf(b.log, "schedule of seed %d (the provider answers after %s):\n", o.Seed, delay)
+	for _, f := range faults {
+		fmt.Fprintln(b.log, " ", f)
+	}
+	users := userIDs(o.Recipients)
+	return b.on(ctx, Setup{Trial: fmt.Sprint("storm", o.Seed), Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		s.Provider.Behave(Manners{Delay: delay})
+		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, "")
+		if err != nil {
+			return nil, err
+		}
+		checks := append(e.basics(),
+			e.Moving("R4", o.Times, KillWorker),
+			e.Terms(o.Times),
+			e.Moving("R6", o.Times, FlushRedis, KillRedis))
+		return append(checks, e.Moving("R7", o.Times, KillMariaDB)), nil
+	})
+}
+
+// basics are the checks of every trial.
+func (e *Evidence) basics() []Check {
+	return []Check{e.Lost(), e.Sums(), e.Repeats(), e.Clean()}
+}
+
+// on runs f on a fresh system.
+func (b *Bench) on(ctx context.Context, setup Setup, users []string, f func(context.Context, *System) ([]Check, error)) (checks []Check, err error) {
+	ctx, cancel := context.WithCancel(ctx) // ends what watches campaigns
+	defer cancel()
+	s, err := b.Open(ctx, setup, users)
+	defer func() {
+		if closeErr := s.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	return f(ctx, s)
+}
+
+// every makes n faults of one kind, a steady while apart, on the workers in turn.
+func every(rnd *rand.Rand, n, workers int, from, apart time.Duration, kind Kind, lasting time.Duration) []Fault {
+	faults := make([]Fault, n)
+	for i := range faults {
+		jitter := between(rnd, 0, apart/2)
+		faults[i] = Fault{At: from + time.Duration(i)*apart + jitter, Kind: kind, Worker: i % workers, For: lasting}
+	}
+	return faults
+}
+
+func kills(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	const n, apart = 20, 2 * time.Second
+	users := userIDs(o.Recipients)
+	faults := every(Random(o.Seed, "kills"), n, o.Workers, 2*time.Second, apart, KillWorker, time.Second)
+	return b.on(ctx, Setup{Trial: "kills", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		s.Provider.Behave(Manners{Delay: 20 * time.Millisecond})
+		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, "")
+		if err != nil {
+			return nil, err
+		}
+		return append(e.basics(), e.Moving("R4", o.Times, KillWorker)), nil
+	})
+}
+
+func term(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	const n, apart = 6, 4 * time.Second
+	users := userIDs(o.Recipients)
+	faults := every(Random(o.Seed, "term"), n, o.Workers, 2*time.Second, apart, TermWorker, time.Second)
+	return b.on(ctx, Setup{Trial: "term", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		s.Provider.Behave(Manners{Delay: 100 * time.Millisecond})
+		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, "")
+		if err != nil {
+			return nil, err
+		}
+		moving := e.Moving("R5", o.Times, TermWorker)
+		return append(e.basics(), e.Terms(o.Times), moving), nil
+	})
+}
+
+func once(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	const n, apart = 6, 3 * time.Second
+	users := userIDs(o.Recipients / 2)
+	faults := every(Random(o.Seed, "once"), n, o.Workers, 2*time.Second, apart, KillWorker, time.Second)
+	return b.on(ctx, Setup{Trial: "once", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		c, r, err := s.Post(ctx, Order{Name: "asked", Users: users[:1], Delivery: "atMostOnce"})
+		if err != nil {
+			return nil, err
+		}
+		if c == nil {
+			if r.Status != http.StatusUnprocessableEntity {
+				return nil, fmt.Errorf("delivery atMostOnce was answered %d: %s", r.Status, r.ErrDlt)
+			}
+			return []Check{{"R3", NotExercised, "delivery atMostOnce is refused: " + r.ErrDlt}}, nil
+		}
+		s.Provider.Behave(Manners{Delay: 50 * time.Millisecond})
+		e, err := siege(ctx, s, users, paced(len(users), n*apart), faults, "atMostOnce")
+		if err != nil {
+			return nil, err
+		}
+		return e.basics(), nil
+	})
+}

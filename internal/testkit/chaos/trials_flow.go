@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// rate is R9: four workers share one rate.
+func rate(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	const perSecond, seconds = 500, 20
+	users := userIDs(perSecond * (seconds + 3))
+	return b.on(ctx, Setup{Trial: "rate", Workers: 4, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		s.Provider.Behave(Manners{Delay: 5 * time.Millisecond})
+		c, err := s.MustPost(ctx, Order{Name: "rated", Users: users, All: true, Rate: perSecond})
+		if err != nil {
+			return nil, err
+		}
+		e, err := s.Await(ctx, endLimit, nil, c)
+		if err != nil {
+			return nil, err
+		}
+		return append(e.basics(), e.Rate(perSecond, seconds)), nil
+	})
+}
+
+// Rate is R9: over so many seconds from the first arrival the provider got the rate ± 2 %, and in no second,
+// wherever one begins, more than 110 % of it.
+func (e *Evidence) Rate(perSecond, seconds int) Check {
+	at := make([]time.Time, len(e.Arrivals))
+	workers := map[string]bool{}
+	for i, a := range e.Arrivals {
+		at[i] = a.At
+		workers[a.Sender] = true
+	}
+	if len(at) == 0 {
+		return check("R9", false, "nothing arrived")
+	}
+	end := at[0].Add(time.Duration(seconds) * time.Second)
+	n := 0
+	for n < len(at) && at[n].Before(end) {
+		n++
+	}
+	most, least := 0, n
+	for lo, hi := 0, 0; lo < n; lo++ {
+		for hi < n && at[hi].Sub(at[lo]) < time.Second {
+			hi++
+		}
+		most = max(most, hi-lo)
+		if !at[lo].Add(time.Second).After(end) {
+			least = min(least, hi-lo)
+		}
+	}
+	want := perSecond * seconds
+	ok := n*100 >= want*98 && n*100 <= want*102 && most*100 <= perSecond*110
+	return check("R9", ok, "%d of %d in %d s over %d workers; in any second %d to %d", n, want, seconds, len(workers), least, most)
+}
+
+// poison is R12: some users are refused, some make the provider stumble, for some it hangs. Only they may fail,
+// and a campaign of others keeps its speed.
+func poison(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	const n, perSecond = 5000, 500
+	users := userIDs(2 * n)
+	bad := Manners{Delay: 5 * time.Millisecond, Refuses: "13", Stumbles: "31", Hangs: "77"}
+	if o.Batch > 1 {
+		bad.Hangs = "" // a batch is answered or not as a whole
+	}
+	setup := Setup{Trial: "poison", Workers: o.Workers, Batch: o.Batch, MaxAttempts: 3, Timeout: 2 * time.Second}
+	return b.on(ctx, setup, users, func(ctx context.Context, s *System) ([]Check, error) {
+		s.Provider.Behave(bad)
+		healthy := slices.DeleteFunc(slices.Clone(users[n:]), func(u string) bool { return bad.answer(u) != http.StatusOK })
+		ill, err := s.MustPost(ctx, Order{Name: "poisoned", Users: users[:n]})
+		if err != nil {
+			return nil, err
+		}
+		other, err := s.MustPost(ctx, Order{Name: "other", Users: healthy, Rate: perSecond})
+		if err != nil {
+			return nil, err
+		}
+		e, err := s.Await(ctx, endLimit, nil, ill, other)
+		if err != nil {
+			return nil, err
+		}
+		e.Poison = bad
+		return append(e.basics(), e.Isolated(ill), e.Kept(other, perSecond, o.Times)), nil
+	})
+}
+
+// Isolated says that those whom the provider does not serve failed, and nobody else.
+func (e *Evidence) Isolated(c *Campaign) Check {
+	want, wrong := 0, 0
+	for _, r := range c.Rows {
+		served := e.Poison.answer(r.UserID) == http.StatusOK
+		if !served {
+			want++
+		}
+		if served != (r.Status == "sent") || !served && r.Status != "failed" {
+			wrong++
+		}
+	}
+	return check("R12", wrong == 0 && len(c.Rows) == len(c.Users), "%d of %d recipients are not as the provider treats them; it does not serve %d", wrong, len(c.Users), want)
+}
+
+// Kept says that a campaign ran at its own rate beside a poisoned one.
+func (e *Evidence) Kept(c *Campaign, perSecond int, times bool) Check {
+	var last time.Time
+	for _, a := range e.Arrivals {
+		if a.Campaign == c.ID {
+			last = a.At
+		}
+	}
+	took, alone := last.Sub(c.Posted), time.Duration(len(c.Users))*time.Second/time.Duration(perSecond)
+	return check("R12", !times || took <= alone*6/5+time.Second, "the campaign beside it: %d recipients at %d/s in %.1f s (alone %.1f s)", len(c.Users), perSecond, took.Seconds(), alone.Seconds())
+}
+
+// control is R8.
+func control(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	users := userIDs(o.Recipients)
+	return b.on(ctx, Setup{Trial: "control", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		s.Provider.Behave(Manners{Delay: 50 * time.Millisecond})
+		paused, err := s.MustPost(ctx, Order{Name: "paused", Users: users, All: true, Rate: 1000})
+		if err != nil {
+			return nil, err
+		}
+		sleep(ctx, 3*time.Second)
+		r, pausedAt, err := s.tell(ctx, paused, "pause")
+		if err != nil || r.Status == http.StatusNotFound {
+			return []Check{{"R8", NotExercised, "POST …/pause answers 404"}}, err
+		}
+		sleep(ctx, 6*time.Second)
+		late := after(s.Provider.Log(), paused.ID, pausedAt)
+		checks := []Check{check("R8", r.Status == http.StatusOK && late <= 2*time.Second, "pause answered %d; the last send began %.2f s later", r.Status, late.Seconds())}
+		if r, _, err = s.tell(ctx, paused, "resume"); err != nil {
+			return checks, err
+		}
+		checks = append(checks, check("R8", r.Status == http.StatusOK, "resume answered %d %s", r.Status, r.ErrDlt))
+		e, err := s.Await(ctx, endLimit, nil, paused)
+		if err != nil {
+			return checks, err
+		}
+		checks = append(checks, e.basics()...)
+		cancelled, err := s.cancelled(ctx, users)
+		return append(checks, cancelled...), err
+	})
+}
+
+// cancelled starts a campaign without a rate and cancels it.
+func (s *System) cancelled(ctx context.Context, users []string) ([]Check, error) {
+	s.Provider.Behave(Manners{Delay: 500 * time.Millisecond})
+	c, err := s.MustPost(ctx, Order{Name: "cancelled", Users: users, All: true})
+	if err != nil {
+		return nil, err
+	}
+	sleep(ctx, 2*time.Second)
+	r, at, err := s.tell(ctx, c, "cancel")
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.Await(ctx, 30*time.Second, nil, c)
+	if err != nil {
+		return nil, err
+	}
+	sleep(ctx, quietTail)
+	late, v := after(s.Provider.Log(), c.ID, at), c.Last()
+	sent := map[string]bool{}
+	for _, a := range e.Arrivals {
+		if a.Campaign == c.ID {
+			sent[a.RecvID] = true
+		}
+	}
+	return []Check{
+		check("R8", r.Status == http.StatusOK && late <= 2*time.Second, "cancel answered %d; the last send began %.2f s later", r.Status, late.Seconds()),
+		check("R8", v.Status == "cancelled" && v.Counts.Sent == len(sent) && v.Counts.Cancelled > 0, "cancelled: %s %+v, %d at the provider", v.Status, v.Counts, len(sent)),
+		e.Sums(),
+	}, nil
+}
+
+func (s *System) tell(ctx context.Context, c *Campaign, what string) (Reply, time.Time, error) {
+	r, err := s.Client.Do(ctx, http.MethodPost, fmt.Sprintf("/v1/campaigns/%s/%s", c.ID, what), "", nil)
+	s.note("%s: %d", what, r.Status)
+	return r, time.Now(), err
+}
+
+// after is how long after t the last arrival of a campaign came; 0 when it came before.
+func after(log []Arrival, campaign string, t time.Time) (late time.Duration) {
+	for _, a := range log {
+		if a.Campaign == campaign {
+			late = max(late, a.At.Sub(t))
+		}
+	}
+	return late
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// durable is R1: clients post while the API is killed again and again. Each retries under its key until it is
+// answered; afterwards each answered campaign must be there, and no other one.
+func durable(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	const posts, clients, killings = 1000, 8, 4
+	rnd := Random(o.Seed, "durable")
+	at := map[int64]bool{} // the numbers of answers at which the API is killed
+	for i := range killings {
+		at[int64(i*posts/killings+20+rnd.IntN(posts/killings-40))] = true
+	}
+	users := userIDs(posts)
+	return b.on(ctx, Setup{Trial: "durable", Workers: 1, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		var answered, tries atomic.Int64
+		ids, errs := make([]string, posts), make([]error, clients)
+		var killer, wg sync.WaitGroup
+		for k := range clients {
+			wg.Go(func() {
+				for i := k; i < posts && errs[k] == nil; i += clients {
+					if ids[i], errs[k] = s.postOnce(ctx, users[i], &tries); at[answered.Add(1)] {
+						killer.Go(func() {
+							if e := s.Deal(ctx, Fault{Kind: KillAPI, For: 300 * time.Millisecond}); e.Err != nil {
+								s.note("the API did not start again: %v", e.Err)
+							}
+						})
+					}
+				}
+			})
+		}
+		wg.Wait()
+		killer.Wait()
+		for _, err := range errs {
+			if err != nil {
+				return nil, err
+			}
+		}
+		return s.judgeDurable(ctx, ids, users, int(tries.Load()), killings)
+	})
+}
+
+// postOnce posts a campaign for one user until it is answered, and returns its ID.
+func (s *System) postOnce(ctx context.Context, user string, tries *atomic.Int64) (string, error) {
+	body := Order{Name: user, Users: []string{user}}.body()
+	for {
+		tries.Add(1)
+		r, err := s.Client.Do(ctx, http.MethodPost, "/v1/campaigns", "key-"+user, body)
+		var v View
+		switch {
+		case err == nil && r.Status == http.StatusAccepted:
+			return v.ID, json.Unmarshal(r.Data, &v)
+		case err == nil && r.Status != http.StatusServiceUnavailable && r.Status != http.StatusConflict:
+			return "", fmt.Errorf("a POST was answered %d: %s", r.Status, r.ErrDlt)
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return "", ctx.Err()
+		}
+	}
+}
+
+func (s *System) judgeDurable(ctx context.Context, ids, users []string, tries, killings int) ([]Check, error) {
+	if err := s.awaitAPI(ctx, 30*time.Second); err != nil {
+		return nil, err
+	}
+	lost := 0
+	for _, id := range ids {
+		if _, r, err := s.Client.Get(ctx, id); err != nil {
+			return nil, err
+		} else if r.Status != http.StatusOK {
+			lost++
+		}
+	}
+	var list struct {
+		Campaigns []View `json:"campaigns"`
+	}
+	r, err := s.Client.Do(ctx, http.MethodGet, "/v1/campaigns?limit=1000", "", nil)
+	if err == nil {
+		err = json.Unmarshal(r.Data, &list)
+	}
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(60 * time.Second)
+	for s.Provider.Len() < len(users) && time.Now().Before(deadline) && sleep(ctx, 100*time.Millisecond) {
+	}
+	sleep(ctx, quietTail)
+	got := map[string]int{}
+	repeats := 0
+	for _, a := range s.Provider.Log() {
+		if got[a.RecvID]++; got[a.RecvID] > 1 {
+			repeats++
+		}
+	}
+	races := (&Evidence{Races: s.races()}).Clean()
+	return []Check{
+		check("R1", lost == 0, "%d of %d answered POSTs lost; %d × kill -9 of the API, %d POSTs in all", lost, len(ids), killings, tries),
+		check("R2", len(got) == len(users), "%d of %d recipients reached the provider", len(got), len(users)),
+		check("R3", repeats == 0, "%d repeats", repeats),
+		check("R11", len(list.Campaigns) == len(ids), "%d campaigns (of at most 1,000 listed) for %d keys", len(list.Campaigns), len(ids)),
+		races,
+	}, nil
+}
+
+// redisLoss is R6.
+func redisLoss(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	rnd := Random(o.Seed, "redis")
+	users := userIDs(o.Recipients)
+	away := Fault{At: 12*time.Second + between(rnd, 0, 3*time.Second), Kind: KillRedis, For: 6 * time.Second}
+	faults := []Fault{{At: between(rnd, 3*time.Second, 6*time.Second), Kind: FlushRedis}, away}
+	return b.on(ctx, Setup{Trial: "redis", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		posted := make(chan Check, 1)
+		go func() {
+			sleep(ctx, away.At+2*time.Second)
+			posted <- s.postWithoutRedis(ctx, users[:10])
+		}()
+		e, err := siege(ctx, s, users, paced(o.Recipients, 30*time.Second), faults, "")
+		if err != nil {
+			return nil, err
+		}
+		return append(e.basics(), e.Moving("R6", o.Times, FlushRedis, KillRedis), <-posted), nil
+	})
+}
+
+func (s *System) postWithoutRedis(ctx context.Context, users []string) Check {
+	begun := time.Now()
+	r, err := s.Client.Do(ctx, http.MethodPost, "/v1/campaigns", "", Order{Name: "without Redis", Users: users}.body())
+	return check("R6", err == nil && r.Status == http.StatusAccepted, "a POST while Redis is down: %d after %.2f s %s%v", r.Status, time.Since(begun).Seconds(), r.ErrDlt, orNothing(err))
+}
+
+func orNothing(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// mysqlLoss is R7.
+func mysqlLoss(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	rnd := Random(o.Seed, "mysql")
+	users := userIDs(o.Recipients)
+	away := Fault{At: between(rnd, 4*time.Second, 7*time.Second), Kind: KillMariaDB, For: 30 * time.Second}
+	return b.on(ctx, Setup{Trial: "mysql", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
+		asked := make(chan []Check, 1)
+		go func() {
+			sleep(ctx, away.At+time.Second)
+			asked <- s.askWithoutMySQL(ctx, users[:10], 20*time.Second, o.Times)
+		}()
+		e, err := siege(ctx, s, users, paced(o.Recipients, 20*time.Second), []Fault{away}, "")
+		if err != nil {
+			return nil, err
+		}
+		return append(append(e.basics(), e.Moving("R7", o.Times, KillMariaDB)), <-asked...), nil
+	})
+}
+
+// askWithoutMySQL reads and posts for a while: every answer has to be a 503 that says when to come back.
+func (s *System) askWithoutMySQL(ctx context.Context, users []string, lasting time.Duration, times bool) []Check {
+	var checks []Check
+	for _, method := range []string{http.MethodPost, http.MethodGet} {
+		var slowest time.Duration
+		n, wrong, odd := 0, 0, ""
+		for until := time.Now().Add(lasting / 2); time.Now().Before(until) && sleep(ctx, 200*time.Millisecond); n++ {
+			var body any
+			if method == http.MethodPost {
+				body = Order{Name: "without MySQL", Users: users}.body()
+			}
+			begun := time.Now()
+			r, err := s.Client.Do(ctx, method, "/v1/campaigns", "", body)
+			slowest = max(slowest, time.Since(begun))
+			if err != nil || r.Status != http.StatusServiceUnavailable || r.RetryAfter == "" {
+				wrong++
+				odd = fmt.Sprintf(", for example %d %s%s", r.Status, r.ErrDlt, orNothing(err))
+			}
+		}
+		ok := wrong == 0 && n > 0 && (!times || slowest < 10*time.Second)
+		checks = append(checks, check("R7", ok, "%d of %d %s while it is down were not 503 with Retry-After; slowest %.2f s%s", wrong, n, method, slowest.Seconds(), odd))
+	}
+	return checks
+}
