@@ -172,11 +172,11 @@ func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchA
 		return out, nil
 	}
 	err = a.eachRecipient(ctx, c.Campaign, nil, func(rec models.Recipient) error {
-		switch rec.Status {
-		case models.RecipientSent:
+		if rec.Status == models.RecipientSent {
 			row := recipientJSON(c.Campaign, rec)
 			out.Results = append(out.Results, batchResult{row.ServerMsgID, row.ClientMsgID, int64(*rec.SentAt), rec.UserID})
-		case models.RecipientFailed:
+		}
+		if rec.Status == models.RecipientFailed {
 			out.FailedUserIDs = append(out.FailedUserIDs, rec.UserID)
 		}
 		return nil

@@ -91,7 +91,7 @@ func mustBe(e *json.SemanticError) string {
 	if t == nil {
 		return "has a value that cannot be read"
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the default is for the rest
 	case reflect.String:
 		return "must be a string"
 	case reflect.Bool:

@@ -54,6 +54,7 @@ var errClosing = &models.Error{Code: models.CodeUnavailable, Detail: "this proce
 // Close ends all streams and what feeds them, and waits for them: at most a few seconds, for clients that do
 // not read. It may be called twice; a stream that is asked for later gets 503.
 func (a *API) Close() {
+	a.waits.close()
 	a.feed.close()
 	a.mon.close()
 }

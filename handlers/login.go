@@ -60,7 +60,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if next == "" {
 		next = afterLogin
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // sameSite has let only a path of this site through
 	return nil
 }
 
@@ -90,7 +90,7 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 // sessionOf is the session's cookie. A proxy that ends TLS says so in X-Forwarded-Proto; who forges that
 // loses their own session only.
 func sessionOf(r *http.Request, token string, maxAge int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure only behind TLS: on plain HTTP a browser would not send it back
 		Name: sessionCookie, Value: token, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
 	}

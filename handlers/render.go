@@ -99,7 +99,7 @@ func statusOf(err error, e *models.Error, original bool) int {
 		}
 		return status
 	}
-	switch e.Code {
+	switch e.Code { //nolint:exhaustive // the others were the original's and are answered with 200
 	case models.CodeTooManyRequests, models.CodeIdempotencyMismatch, models.CodeIdempotencyInProgress, models.CodeTooLarge, models.CodeUnavailable:
 		return status
 	}
@@ -127,7 +127,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error, original b
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, e.RetryAfter.Round(time.Second)/time.Second))))
 	}
 	body := envelope{ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error()}
-	if len(e.Fields) > 0 && !(original && e.Code == models.CodeRecordNotFound) { // there the contract fixes the whole body
+	fixed := original && e.Code == models.CodeRecordNotFound // the contract shows the whole body
+	if len(e.Fields) > 0 && !fixed {
 		body.Data = map[string]any{"fields": e.Fields}
 	}
 	_ = answer(w, statusOf(err, e, original), body.encode())

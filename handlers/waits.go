@@ -14,6 +14,7 @@ const pollEvery = 100 * time.Millisecond
 // waits lets any number of callers wait for campaigns with one reader a campaign.
 type waits struct {
 	mu      sync.Mutex
+	closing chan struct{} // closed by close: nobody waits any longer
 	watched map[string]*watch
 }
 
@@ -37,8 +38,32 @@ func (ws *waits) until(ctx context.Context, store *models.Store, id string, limi
 		return w.last, w.err
 	case <-timeout.C:
 		return store.Campaign(ctx, id)
+	case <-ws.ended():
+		return store.Campaign(ctx, id)
 	case <-ctx.Done():
 		return models.CampaignView{}, ctx.Err()
+	}
+}
+
+// ended is closed when the process is to stop.
+func (ws *waits) ended() chan struct{} {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.closing == nil {
+		ws.closing = make(chan struct{})
+	}
+	return ws.closing
+}
+
+// close answers all who wait with the campaign as it then is. It may be called twice.
+func (ws *waits) close() {
+	ended := ws.ended()
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	select {
+	case <-ended:
+	default:
+		close(ended)
 	}
 }
 

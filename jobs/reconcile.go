@@ -23,7 +23,7 @@ const (
 )
 
 // Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and enqueues them
-// again under a new epoch. Every process with the worker role runs one; compare-and-set lets them overlap.
+// again under a new epoch. Every process runs one; compare-and-set lets them overlap.
 type Reconciler struct {
 	store          *models.Store
 	queue          *Queue

@@ -94,7 +94,7 @@ func (w *Worker) Start() error {
 			Queues:            map[string]int{string(priority): 1},
 			TaskCheckInterval: class.poll,
 			ShutdownTimeout:   w.opts.DrainTimeout,
-			Logger:            quietLog{w.log},
+			Logger:            quietLog{w.log, new(atomic.Int64)},
 			LogLevel:          asynq.WarnLevel,
 		})
 		if err := srv.Start(asynq.HandlerFunc(w.handle)); err != nil {
@@ -168,13 +168,24 @@ func (s *share) leave(c models.Campaign) {
 	s.channels[c.Channel]--
 }
 
-// quietLog gives asynq's own messages to slog.
-type quietLog struct{ log *slog.Logger }
+// quietLog gives asynq's own messages to slog, of warnings and errors at most one in ten seconds: while Redis is away
+// it has several a second, and the reconciler says so once.
+type quietLog struct {
+	log  *slog.Logger
+	last *atomic.Int64 // unix seconds
+}
+
+func (q quietLog) spare(level slog.Level, args []any) {
+	now := time.Now().Unix()
+	if last := q.last.Load(); now-last >= 10 && q.last.CompareAndSwap(last, now) {
+		q.log.Log(context.Background(), level, fmt.Sprint(args...), "from", "asynq")
+	}
+}
 
 func (q quietLog) Debug(args ...any) { q.log.Debug(fmt.Sprint(args...), "from", "asynq") }
 func (q quietLog) Info(args ...any)  { q.log.Info(fmt.Sprint(args...), "from", "asynq") }
-func (q quietLog) Warn(args ...any)  { q.log.Warn(fmt.Sprint(args...), "from", "asynq") }
-func (q quietLog) Error(args ...any) { q.log.Error(fmt.Sprint(args...), "from", "asynq") }
+func (q quietLog) Warn(args ...any)  { q.spare(slog.LevelWarn, args) }
+func (q quietLog) Error(args ...any) { q.spare(slog.LevelError, args) }
 func (q quietLog) Fatal(args ...any) {
 	q.log.Error(fmt.Sprint(args...), "from", "asynq", "fatal", true)
 }

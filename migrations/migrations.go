@@ -37,19 +37,27 @@ func Up(ctx context.Context, db *sql.DB, dialect string) (int, error) {
 	return len(done), nil
 }
 
-// Check reads how far the database is without changing it.
+// Check reads how far the database is and takes no lock and changes nothing, as goose's own question would.
 func Check(ctx context.Context, db *sql.DB, dialect string) (Status, error) {
 	p, err := provider(db, dialect)
 	if err != nil {
 		return Status{}, err
 	}
 	sources := p.ListSources()
-	latest := sources[len(sources)-1].Version
-	current, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return Status{}, fmt.Errorf("read the migrations table: %w", err)
+	status := Status{Latest: sources[len(sources)-1].Version}
+	find := "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME=?"
+	if dialect == "sqlite" {
+		find = "SELECT COUNT(*) FROM sqlite_master WHERE type='table' AND name=?"
 	}
-	return Status{Current: current, Latest: latest}, nil
+	var there int
+	err = db.QueryRowContext(ctx, find, goose.DefaultTablename).Scan(&there)
+	if err == nil && there > 0 {
+		err = db.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id),0) FROM "+goose.DefaultTablename+" WHERE is_applied").Scan(&status.Current)
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("read how far the database is migrated: %w", err)
+	}
+	return status, nil
 }
 
 func provider(db *sql.DB, dialect string) (*goose.Provider, error) {

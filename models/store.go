@@ -150,6 +150,7 @@ func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
 	c.ClientFoundRows = true
 	c.InterpolateParams = true
 	c.Collation = "utf8mb4_bin"
+	c.Logger = &mysqldriver.NopLogger{} // errors are returned; a broken idle connection is no news
 	c.Timeout = 5 * time.Second
 	c.ReadTimeout = time.Minute
 	c.WriteTimeout = time.Minute

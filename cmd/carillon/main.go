@@ -9,12 +9,11 @@ import (
 	"syscall"
 	_ "time/tzdata" // zones are known on machines that have none
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/redis/go-redis/v9"
 )
 
 func main() {
-	quietDrivers()
+	quietRedis()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -22,13 +21,9 @@ func main() {
 	os.Exit(code)
 }
 
-// quietDrivers: both also log what they return as errors, in lines that no level quiets.
-func quietDrivers() {
-	redis.SetLogger(silence{})
-	_ = mysql.SetLogger(silence{}) // fails for nil only
-}
+// quietRedis: the client also logs what it returns as errors, in lines that no level quiets.
+func quietRedis() { redis.SetLogger(silence{}) }
 
 type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
-func (silence) Print(...any)                           {}

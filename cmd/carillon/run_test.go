@@ -20,7 +20,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	quietDrivers()
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	quietRedis()
 	goleak.VerifyTestMain(m)
 }
 
