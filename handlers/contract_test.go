@@ -247,7 +247,7 @@ func (s *server) post(t *testing.T, request string, then func(net.Conn)) (int, s
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
-		s := newServer(t, stores, func(a *API) { a.BodyTime = 300 * time.Millisecond })
+		s := newServer(t, stores)
 		s.users("u1")
 		ok := okBatch.body()
 		for name, c := range map[string]struct {
@@ -289,7 +289,8 @@ func TestBadBodies(t *testing.T) {
 		if status, raw := s.post(t, head+`{"sendID"`, func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }); status != 400 || !strings.Contains(raw, "cut short") {
 			t.Errorf("half a body: %d %s", status, raw)
 		}
-		if status, raw := s.post(t, head+"{", func(net.Conn) {}); status != 408 || !strings.Contains(raw, "did not arrive") {
+		hurried := newServer(t, stores, func(a *API) { a.Store, a.BodyTime = s.Store, 300*time.Millisecond })
+		if status, raw := hurried.post(t, head+"{", func(net.Conn) {}); status != 408 || !strings.Contains(raw, "did not arrive") {
 			t.Errorf("a body that stops: %d %s", status, raw)
 		}
 		drip := func(c net.Conn) {
@@ -302,7 +303,7 @@ func TestBadBodies(t *testing.T) {
 				}
 			}
 		}
-		if status, raw := s.post(t, head, drip); status != 408 || !strings.Contains(raw, "did not arrive") {
+		if status, raw := hurried.post(t, head, drip); status != 408 || !strings.Contains(raw, "did not arrive") {
 			t.Errorf("a byte at a time: %d %s", status, raw)
 		}
 		if n := s.stored(); n != 0 {

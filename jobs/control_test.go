@@ -20,7 +20,7 @@ func running(t *testing.T, r *rig, log *sendLog, n, rate int) string {
 	sp := spec(models.Audience{Type: models.AudienceAll})
 	sp.RatePerSecond = rate
 	id := r.post(sp)
-	until(t, "the campaign is under way", 20*time.Second, func() bool { return log.total() > rate/10 })
+	until(t, "the campaign is under way", time.Minute, func() bool { return log.total() > rate/10 })
 	return id
 }
 
@@ -111,7 +111,12 @@ func TestCancel(t *testing.T) {
 // ended waits until a campaign in a state has nothing pending and knows when it ended.
 func ended(t *testing.T, r *rig, id string, status models.Status) (c models.CampaignView) {
 	t.Helper()
-	until(t, fmt.Sprintf("the campaign is %s for good", status), 30*time.Second, func() bool {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s, %q, planned %t: %+v", c.Status, c.StatusReason, c.Planned, c.Counts)
+		}
+	})
+	until(t, fmt.Sprintf("the campaign is %s for good", status), time.Minute, func() bool {
 		var err error
 		if c, err = r.store.Campaign(t.Context(), id); err != nil {
 			t.Fatal(err)
@@ -126,14 +131,15 @@ func TestExpiryAndRetry(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		log := &sendLog{seen: map[string]int{}}
 		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{log}})
-		r.users(2500)
+		id := running(t, r, log, 2500, 200)
 		now, err := r.store.Now(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		sp := spec(models.Audience{Type: models.AudienceAll})
-		sp.RatePerSecond, sp.ExpireAt = 200, now+2500
-		id := r.post(sp)
+		end := now + 300
+		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{ExpireAt: &end}); err != nil {
+			t.Fatal(err)
+		}
 		c := ended(t, r, id, models.StatusExpired)
 		if c.Expired == 0 || c.Sent == 0 || c.Sent+c.Expired != 2500 {
 			t.Fatalf("counts %+v", c.Counts)
