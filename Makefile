@@ -1,16 +1,17 @@
 # Every command of the project; `make` alone lists them. Extra arguments go in ARGS.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test lint fuzz clean
+.PHONY: help demo run build test chaos chaos-long lint fuzz clean
 
 ARGS ?=
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
+SEED ?= 1
 
 # The program needs no C; only the race detector of `make test` does, and turns it on for itself.
 export CGO_ENABLED := 0
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a whole campaign in one process, with nothing installed
 	go run ./cmd/carillon demo $(ARGS)
@@ -23,6 +24,12 @@ build: ## the binary ./carillon, static
 
 test: ## all tests, with the race detector, on SQLite and on MariaDB + Redis (installs them); ARGS='-run X ./models'
 	@go run ./internal/testkit/runtests $(ARGS)
+
+chaos: ## the promises of docs/, tried on the real binary under faults drawn from SEED=1; ARGS='--trials storm'
+	go run ./internal/testkit/chaos --seed $(SEED) $(ARGS)
+
+chaos-long: ## the same with 200 storms, seeds SEED to SEED+199; some six hours
+	go run ./internal/testkit/chaos --seed $(SEED) --schedules 200 $(ARGS)
 
 lint: ## golangci-lint; its first build takes minutes
 	go run $(GOLANGCI_LINT) run $(ARGS)

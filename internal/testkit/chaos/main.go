@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.Workers, "workers", 3, "worker processes")
 	flags.IntVar(&o.Batch, "batch", 1, "recipients in one request to the provider")
 	flags.DurationVar(&o.Span, "span", 45*time.Second, "of a storm's faults")
+	flags.DurationVar(&o.Every, "every", 4*time.Second, "a fault, on average")
 	race := flags.Bool("race", false, "build the binary with the race detector")
 	keep := flags.Bool("keep", false, "keep the logs also when nothing failed")
 	if err := flags.Parse(args); err != nil {
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	report.Print(stdout)
 	fmt.Fprintf(stdout, "\nseed %d, %s\n", o.Seed, time.Since(began).Round(time.Second))
 	if report.Failed() || *keep {
-		_ = os.RemoveAll(filepath.Join(dir, "mariadb", "data")) // large, and the ledger's rows were judged
+		_ = os.RemoveAll(filepath.Join(dir, "servers", "mariadb", "data")) // large, and the ledger's rows were judged
 		fmt.Fprintf(stdout, "logs: %s\n", dir)
 	} else {
 		_ = os.RemoveAll(dir)

@@ -50,6 +50,8 @@ type Provider struct {
 	server   *http.Server
 	listener net.Listener
 	quit     chan struct{}
+	closing  sync.Once
+	closed   error
 }
 
 // StartProvider serves on a free loopback port and appends its log to the file at path, one JSON per line.
@@ -75,13 +77,16 @@ func (p *Provider) Addr() string { return p.listener.Addr().String() }
 // Behave changes the provider's manners.
 func (p *Provider) Behave(m Manners) { p.manners.Store(&m) }
 
-// Close ends the provider and its log.
+// Close ends the provider and its log. It may be called twice.
 func (p *Provider) Close() error {
-	close(p.quit)
-	err := p.server.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return errors.Join(err, p.out.Flush(), p.file.Close())
+	p.closing.Do(func() {
+		close(p.quit)
+		err := p.server.Close()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.closed = errors.Join(err, p.out.Flush(), p.file.Close())
+	})
+	return p.closed
 }
 
 // Log is every arrival so far, in order.

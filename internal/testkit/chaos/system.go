@@ -34,8 +34,8 @@ func OpenBench(ctx context.Context, dir string, race bool, log io.Writer) (b *Be
 	var wg sync.WaitGroup
 	var buildErr, redisErr, mariaErr error
 	wg.Go(func() { b.bin, buildErr = buildBinary(ctx, dir, race) })
-	wg.Go(func() { b.maria, mariaErr = services.StartMariaDB(filepath.Join(dir, "mariadb")) })
-	wg.Go(func() { b.redis, redisErr = services.StartRedis(filepath.Join(dir, "redis")) })
+	wg.Go(func() { b.maria, mariaErr = services.StartMariaDB(filepath.Join(dir, "servers", "mariadb")) })
+	wg.Go(func() { b.redis, redisErr = services.StartRedis(filepath.Join(dir, "servers", "redis")) })
 	wg.Wait()
 	return b, errors.Join(buildErr, redisErr, mariaErr)
 }

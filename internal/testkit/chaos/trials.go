@@ -16,6 +16,7 @@ type Options struct {
 	Workers    int
 	Batch      int
 	Span       time.Duration // of a storm's faults
+	Every      time.Duration // a fault, on average
 	Times      bool          // judge how long things take, not only counts
 	Freeze     bool          // the storm may freeze workers
 }
@@ -42,7 +43,6 @@ var trials = []trial{
 }
 
 const (
-	burst     = 2000              // recipients of a campaign that is posted just ahead of a fault
 	endLimit  = 150 * time.Second // for everything to be delivered once all is healed
 	quietTail = 2 * time.Second
 )
@@ -60,7 +60,7 @@ func siege(ctx context.Context, s *System, users []string, rate int, faults []Fa
 	var mu sync.Mutex
 	campaigns := []*Campaign{main}
 	var wg sync.WaitGroup
-	n := 0
+	n, burst := 0, max(1, len(users)/10)
 	events := Strike(ctx, s, faults, func(Fault) {
 		mu.Lock()
 		n++
@@ -92,7 +92,7 @@ func siege(ctx context.Context, s *System, users []string, rate int, faults []Fa
 func storm(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	rnd := Random(o.Seed, "storm")
 	delay := between(rnd, 0, 150*time.Millisecond)
-	faults := Schedule(rnd, Plan{Span: o.Span, Workers: o.Workers, Every: 4 * time.Second, Freeze: o.Freeze})
+	faults := Schedule(rnd, Plan{Span: o.Span, Workers: o.Workers, Every: o.Every, Freeze: o.Freeze})
 	fmt.Fprintf(b.log, "schedule of seed %d (the provider answers after %s):\n", o.Seed, delay)
 	for _, f := range faults {
 		fmt.Fprintln(b.log, " ", f)
@@ -105,7 +105,7 @@ func storm(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			return nil, err
 		}
 		checks := append(e.basics(),
-			e.Moving("R4", o.Times, KillWorker),
+			e.Moving("R4", o.Times, KillWorker, FreezeWorker),
 			e.Terms(o.Times),
 			e.Moving("R6", o.Times, FlushRedis, KillRedis))
 		return append(checks, e.Moving("R7", o.Times, KillMariaDB)), nil
