@@ -178,7 +178,7 @@ func (d *delivery) next() []member {
 		})
 		return chunk[:min(len(chunk), d.opts.ChunkSize)]
 	}
-	for _, id := range d.v.Members[d.v.Pos:min(d.v.Size, d.v.Pos+d.opts.ChunkSize)] {
+	for _, id := range d.v.Fresh(d.opts.ChunkSize) {
 		chunk = append(chunk, member{id: id})
 	}
 	return chunk

@@ -144,8 +144,7 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 		free += fmt.Sprintf(" OR state=%d AND due_at<=%s", PageRunning, s.d.now)
 	}
 	free += ")"
-	column := RecipientStatusNames[rest]
-	err = s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, rest=?, "+column+"="+column+"+size-pos WHERE "+free+" AND pending_rows=0", PageDone, rest).Error
+	err = s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0", PageDone).Error
 	if err != nil {
 		return false, err
 	}
@@ -166,14 +165,23 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 	return res.RowsAffected == 1, res.Error
 }
 
+// closeAhead gives the members ahead of a page's cursor a status and counts them, unless an earlier end did.
+func closeAhead(rest RecipientStatus) string {
+	column := RecipientStatusNames[rest]
+	return fmt.Sprintf("%[1]s=%[1]s+CASE WHEN rest=%[2]d THEN size-pos ELSE 0 END, rest=CASE WHEN rest=%[2]d THEN %[3]d ELSE rest END", column, RecipientPending, rest)
+}
+
 // closePage ends a page as it was read, its stored pending rows too. One that has moved since is left alone.
 func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest RecipientStatus) error {
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		column := RecipientStatusNames[rest]
-		fence := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, rest=?, "+column+"="+column+"+size-pos+pending_rows, pending_rows=0 WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
-			PageDone, rest, p.CampaignID, p.No, p.Epoch, p.Rev)
+		fence := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+column+"="+column+"+pending_rows, pending_rows=0 WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+			PageDone, p.CampaignID, p.No, p.Epoch, p.Rev)
 		if fence.Error != nil || fence.RowsAffected == 0 {
 			return fence.Error
+		}
+		if err := tx.Exec("UPDATE pages SET "+closeAhead(rest)+" WHERE campaign_id=? AND no=?", p.CampaignID, p.No).Error; err != nil {
+			return err
 		}
 		return s.closeRows(tx, c, p, rest)
 	})

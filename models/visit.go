@@ -49,6 +49,14 @@ type Visit struct {
 // Now is the database's clock, reckoned from the claim.
 func (v *Visit) Now() Millis { return v.now + Millis(time.Since(v.read).Milliseconds()) }
 
+// Fresh are up to n members that the cursor has not reached; none when an earlier end of the campaign has closed them.
+func (v *Visit) Fresh(n int) []string {
+	if v.Rest != RecipientPending {
+		return nil
+	}
+	return v.Members[v.Pos:min(v.Size, v.Pos+n)]
+}
+
 // Attempt is a recipient that was tried and is still pending.
 type Attempt struct {
 	Attempts      int
@@ -184,7 +192,7 @@ func (s *Store) CloseChunk(ctx context.Context, v *Visit, c Chunk) error {
 		}
 		next.count(o.Status)
 	}
-	if next.Pos == next.Size && next.PendingRows == 0 {
+	if next.PendingRows == 0 && (next.Pos == next.Size || next.Rest != RecipientPending) {
 		next.State = PageDone
 	}
 	due := WorkLease
