@@ -22,7 +22,7 @@ func TestStorm(t *testing.T) {
 		}
 		t.Skip("NOT TESTED: ", err)
 	}
-	o := Options{Seed: 48, Recipients: 4000, Workers: 2, Batch: 1, Span: 16 * time.Second, Every: 2 * time.Second}
+	o := Options{Seed: 117, Recipients: 4000, Workers: 2, Batch: 1, Span: 11 * time.Second, Every: 1500 * time.Millisecond}
 	if v := os.Getenv("CARILLON_CHAOS_SEED"); v != "" {
 		var err error
 		if o.Seed, err = strconv.ParseUint(v, 10, 64); err != nil {
