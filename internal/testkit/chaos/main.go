@@ -105,9 +105,9 @@ func choose(names string) ([]trial, error) {
 // as there are schedules.
 func runTrials(ctx context.Context, dir string, race bool, chosen []trial, schedules int, o Options, log io.Writer) *Report {
 	report := &Report{}
-	b, err := OpenBench(ctx, dir, race, log)
+	b := &Bench{dir: dir, race: race, log: log}
 	defer b.Close()
-	if err != nil {
+	if err := b.Start(ctx); err != nil {
 		report.Add("bench", nil, err)
 		return report
 	}

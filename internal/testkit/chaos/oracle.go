@@ -93,7 +93,7 @@ func (e *Evidence) Lost() Check {
 			here := arrived[u]
 			ok := slices.ContainsFunc(here, Arrival.Accepted)
 			switch {
-			case stands && r.Status == "unknown" && c.Delivery == "atMostOnce":
+			case stands && r.Status == "unknown" && c.Delivery == atMostOnce:
 				unknown++ // claimed, and perhaps never sent
 			case !stands, len(here) == 0:
 				lost++
@@ -213,7 +213,7 @@ func (e *Evidence) Repeats() Check {
 			}
 			keyed += len(keys) - 1
 			repeats += max(0, accepted-1)
-			if c.Delivery == "atMostOnce" {
+			if c.Delivery == atMostOnce {
 				once += len(arrivals) - 1
 				continue
 			}

@@ -147,18 +147,18 @@ func TestTheOracleFindsWhatIsWrong(t *testing.T) {
 			e.again(3, time.Second).ClientMsgID = "other"
 		}, "repeats"},
 		{"a repeat with atMostOnce after a crash", func(e *Evidence) {
-			e.Campaigns[0].Delivery = "atMostOnce"
+			e.Campaigns[0].Delivery = atMostOnce
 			e.Events = []Event{kill(1, 5*time.Second)}
 			e.again(3, time.Second)
 		}, "repeats"},
 		{"unknown after a crash with atMostOnce, sent or not", func(e *Evidence) {
-			e.Campaigns[0].Delivery = "atMostOnce"
+			e.Campaigns[0].Delivery = atMostOnce
 			e.Events = []Event{kill(1, 5*time.Second)}
 			e.unknown(3, 4)
 			gone(e, "user-000004")
 		}, ""},
 		{"unknown without a crash", func(e *Evidence) {
-			e.Campaigns[0].Delivery = "atMostOnce"
+			e.Campaigns[0].Delivery = atMostOnce
 			e.unknown(3)
 		}, "repeats"},
 		{"unknown although each send may be repeated", func(e *Evidence) {

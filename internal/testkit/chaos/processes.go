@@ -24,7 +24,7 @@ func buildBinary(ctx context.Context, dir string, race bool) (string, error) {
 	if race {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "carillon/cmd/carillon")...) //nolint:gosec // our own arguments
+	cmd := exec.CommandContext(ctx, "go", append(args, "carillon/cmd/carillon")...)
 	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -46,7 +46,7 @@ type Child struct {
 }
 
 func (c *Child) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, c.bin, args...) //nolint:gosec // the binary built here
+	cmd := exec.CommandContext(ctx, c.bin, args...)
 	// Nothing of the caller's environment: a CARILLON_ setting there would change what is tried.
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(c.log), "GOTRACEBACK=all"}, c.env...)
 	cmd.Dir = filepath.Dir(c.log)

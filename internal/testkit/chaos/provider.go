@@ -116,8 +116,8 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(r.Body)
 	var body webhookBody
 	if err != nil || json.Unmarshal(raw, &body) != nil {
-		w.WriteHeader(http.StatusBadRequest) // cut on the way: nobody was named, nobody is written down
-		return
+		// Cut on the way: nobody was named, nobody is written down, and a 400 would be the provider's refusal.
+		panic(http.ErrAbortHandler)
 	}
 	m := *p.manners.Load()
 	answers := make([]int, len(body.Recipients))

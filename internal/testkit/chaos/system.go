@@ -27,17 +27,16 @@ type Bench struct {
 	log   io.Writer
 }
 
-// OpenBench builds the binary and starts MariaDB, with its default durability, and Redis. Close it even after
-// an error.
-func OpenBench(ctx context.Context, dir string, race bool, log io.Writer) (b *Bench, err error) {
-	b = &Bench{dir: dir, race: race, log: log}
+// Start builds the binary and starts MariaDB, with its default durability, and Redis. Close the bench even
+// after an error.
+func (b *Bench) Start(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var buildErr, redisErr, mariaErr error
-	wg.Go(func() { b.bin, buildErr = buildBinary(ctx, dir, race) })
-	wg.Go(func() { b.maria, mariaErr = services.StartMariaDB(filepath.Join(dir, "servers", "mariadb")) })
-	wg.Go(func() { b.redis, redisErr = services.StartRedis(filepath.Join(dir, "servers", "redis")) })
+	wg.Go(func() { b.bin, buildErr = buildBinary(ctx, b.dir, b.race) })
+	wg.Go(func() { b.maria, mariaErr = services.StartMariaDB(filepath.Join(b.dir, "servers", "mariadb")) })
+	wg.Go(func() { b.redis, redisErr = services.StartRedis(filepath.Join(b.dir, "servers", "redis")) })
 	wg.Wait()
-	return b, errors.Join(buildErr, redisErr, mariaErr)
+	return errors.Join(buildErr, redisErr, mariaErr)
 }
 
 // Close ends the servers.

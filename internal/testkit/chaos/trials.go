@@ -47,13 +47,20 @@ const (
 	quietTail = 2 * time.Second
 )
 
+// What a campaign may do with a recipient of whom it is not known whether it was sent.
+const (
+	atLeastOnce = "atLeastOnce"
+	atMostOnce  = "atMostOnce"
+)
+
 // paced is the rate at which n recipients take the span.
 func paced(n int, span time.Duration) int { return max(1, int(float64(n)/span.Seconds())) }
 
 // siege runs a paced campaign for all users through a schedule. Just ahead of each fault a campaign without a
-// rate is posted, so that full chunks are under way when it strikes.
-func siege(ctx context.Context, s *System, users []string, rate int, faults []Fault, delivery string) (*Evidence, error) {
-	main, err := s.MustPost(ctx, Order{Name: "paced", Users: users, All: true, Rate: rate, Delivery: delivery})
+// rate is posted, so that full chunks are under way when it strikes. The deliveries go round; the paced campaign has
+// the first.
+func siege(ctx context.Context, s *System, users []string, rate int, faults []Fault, deliveries ...string) (*Evidence, error) {
+	main, err := s.MustPost(ctx, Order{Name: "paced", Users: users, All: true, Rate: rate, Delivery: deliveries[0]})
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +73,7 @@ func siege(ctx context.Context, s *System, users []string, rate int, faults []Fa
 		n++
 		name := fmt.Sprintf("burst%02d", n)
 		lo := n * burst % max(1, len(users)-burst)
+		delivery := deliveries[n%len(deliveries)]
 		mu.Unlock()
 		wg.Go(func() { // the API may be down, which must not hold up the fault
 			c, postErr := s.MustPost(ctx, Order{Name: name, Users: users[lo:min(lo+burst, len(users))], Delivery: delivery})
@@ -100,7 +108,7 @@ func storm(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	users := userIDs(o.Recipients)
 	return b.on(ctx, Setup{Trial: fmt.Sprint("storm", o.Seed), Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: delay})
-		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, "")
+		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, atLeastOnce, atLeastOnce, atMostOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +157,7 @@ func kills(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	faults := every(Random(o.Seed, "kills"), n, o.Workers, 2*time.Second, apart, KillWorker, time.Second)
 	return b.on(ctx, Setup{Trial: "kills", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: 20 * time.Millisecond})
-		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, "")
+		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, atLeastOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -163,7 +171,7 @@ func term(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	faults := every(Random(o.Seed, "term"), n, o.Workers, 2*time.Second, apart, TermWorker, time.Second)
 	return b.on(ctx, Setup{Trial: "term", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: 100 * time.Millisecond})
-		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, "")
+		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, atLeastOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +185,7 @@ func once(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	users := userIDs(o.Recipients / 2)
 	faults := every(Random(o.Seed, "once"), n, o.Workers, 2*time.Second, apart, KillWorker, time.Second)
 	return b.on(ctx, Setup{Trial: "once", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
-		c, r, err := s.Post(ctx, Order{Name: "asked", Users: users[:1], Delivery: "atMostOnce"})
+		c, r, err := s.Post(ctx, Order{Name: "asked", Users: users[:1], Delivery: atMostOnce})
 		if err != nil {
 			return nil, err
 		}
@@ -188,7 +196,7 @@ func once(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			return []Check{{"R3", NotExercised, "delivery atMostOnce is refused: " + r.ErrDlt}}, nil
 		}
 		s.Provider.Behave(Manners{Delay: 50 * time.Millisecond})
-		e, err := siege(ctx, s, users, paced(len(users), n*apart), faults, "atMostOnce")
+		e, err := siege(ctx, s, users, paced(len(users), n*apart), faults, atMostOnce)
 		if err != nil {
 			return nil, err
 		}
