@@ -32,6 +32,7 @@ type recipientView struct {
 	ClientMsgID string      `json:"clientMsgID"`
 	ServerMsgID string      `json:"serverMsgID"`
 	SentAt      *time.Time  `json:"sentAt"`
+	Why         string      `json:"why,omitempty"` // in words; where one recipient is asked for
 }
 
 func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
@@ -119,7 +120,39 @@ func (a *API) getRecipient(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, recipientJSON(c.Campaign, rec))
+	v := recipientJSON(c.Campaign, rec)
+	v.Why = why(c, rec)
+	return answerData(w, http.StatusOK, v)
+}
+
+// why says in words how a recipient came to their status, or what they wait for.
+func why(c models.CampaignView, rec models.Recipient) string {
+	said := ""
+	if rec.ErrMsg != nil {
+		said = ": " + *rec.ErrMsg
+	}
+	switch rec.Status {
+	case models.RecipientSent:
+		return fmt.Sprintf("the channel accepted it at attempt %d", rec.Attempts)
+	case models.RecipientFailed:
+		return fmt.Sprintf("failed for good after %d attempts%s", rec.Attempts, said)
+	case models.RecipientSkipped:
+		return "rightly not sent" + said
+	case models.RecipientExpired:
+		return "the campaign's expireAt passed before it was their turn"
+	case models.RecipientCancelled:
+		return "the campaign was cancelled before it was their turn"
+	case models.RecipientUnknown:
+		return "it may or may not have been sent, and delivery is atMostOnce" + said
+	case models.RecipientPending, models.RecipientClaimed:
+	}
+	switch {
+	case c.Status != models.StatusRunning:
+		return fmt.Sprintf("still to come; the campaign is %s", c.Status)
+	case rec.NextAttemptAt != nil:
+		return fmt.Sprintf("to be tried again at %s after %d attempts%s", rec.NextAttemptAt.Time().Format(time.RFC3339), rec.Attempts, said)
+	}
+	return "still to come"
 }
 
 // eachRecipient reads a campaign's recipients batch by batch, each batch a short read of its own.

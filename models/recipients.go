@@ -144,9 +144,30 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 			return members[i], nil
 		}
 	}
-	why := "is not in this campaign's audience"
-	if !c.Planned {
-		why = "is not in the part of this campaign's audience that has been planned so far"
+	why, err := s.whyNot(ctx, c, id)
+	if err != nil {
+		return Recipient{}, err
 	}
-	return Recipient{}, &Error{Code: CodeRecordNotFound, Detail: "the user " + why}
+	return Recipient{}, &Error{Code: CodeRecordNotFound, Detail: why}
+}
+
+// whyNot says why somebody is not among a campaign's recipients.
+func (s *Store) whyNot(ctx context.Context, c Campaign, id string) (string, error) {
+	switch {
+	case c.Kind == KindGroup:
+		return "this campaign's one recipient is a group; its members read it from there", nil
+	case !c.Planned:
+		return "not in the part of this campaign's audience that has been planned so far", nil
+	case c.AudienceType == AudienceUsers:
+		return "not in this campaign's list of recipients", nil
+	case id == c.Message.SendID:
+		return "the sender of a campaign is not among its recipients", nil
+	case c.AudienceType == AudienceGroup:
+		return "was not a member of the group when this campaign's audience was frozen", nil
+	}
+	known, err := s.KnownUsers(ctx, []string{id})
+	if rev, here := known[id]; here && rev > c.Mark {
+		return "was added to the directory after this campaign's audience was frozen", err
+	}
+	return "was not in the directory when this campaign's audience was frozen", err
 }

@@ -1,0 +1,139 @@
+package handlers
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"carillon/internal/testkit"
+	"carillon/models"
+)
+
+// five stores a campaign for everybody, of whom one each is sent, failed, skipped, tried again and still to come.
+func (s *server) five(t *testing.T) (id string) {
+	t.Helper()
+	var created models.Created
+	s.Enqueue = func(_ context.Context, c models.Created) error { created = c; return nil }
+	s.users("a-sent", "b-failed", "c-skipped", "d-again", "e-still", "imAdmin")
+	status, got := s.send(okMessage.but(jsonFields{"isSendAll": "true"}).body())
+	if status != 200 || got.ErrCode != 0 {
+		t.Fatalf("%d %s", status, got.Raw)
+	}
+	for {
+		step, err := s.Store.PlanNext(t.Context(), *created.Plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		created.Tasks = append(created.Tasks, step.Tasks...)
+		if step.Done {
+			break
+		}
+	}
+	v, err := s.Store.ClaimPage(t.Context(), created.Tasks[0])
+	if err != nil || v == nil {
+		t.Fatal(err)
+	}
+	err = s.Store.CloseChunk(t.Context(), v, models.Chunk{State: models.PageWaiting, ReadyIn: 1 << 40, Outcomes: []models.RecipientOutcome{
+		{UserID: "a-sent", Status: models.RecipientSent, Attempts: 1},
+		{UserID: "b-failed", Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: "=cmd|' /C calc'!A0"},
+		{UserID: "c-skipped", Status: models.RecipientSkipped, ErrMsg: "deleted"},
+		{UserID: "d-again", Status: models.RecipientPending, Attempts: 2, ErrCode: 90004, ErrMsg: "no answer", RetryIn: 1 << 40},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created.PublicID
+}
+
+func TestRecipientSaysWhy(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		id := s.five(t)
+		s.users("z-late")
+		for user, want := range map[string]string{
+			"a-sent":    "accepted it at attempt 1",
+			"b-failed":  "failed for good after 5 attempts",
+			"c-skipped": "rightly not sent: deleted",
+			"d-again":   "after 2 attempts: no answer",
+			"e-still":   "still to come",
+		} {
+			status, got := s.do(http.MethodGet, "/v1/campaigns/"+id+"/recipients/"+user, nil)
+			var v recipientView
+			got.into(t, &v)
+			if status != 200 || !strings.Contains(v.Why, want) {
+				t.Errorf("%s: %d %q, want %q", user, status, v.Why, want)
+			}
+		}
+		for user, want := range map[string]string{"imAdmin": "the sender", "z-late": "after this campaign's audience was frozen", "nobody": "not in the directory"} {
+			status, got := s.do(http.MethodGet, "/v1/campaigns/"+id+"/recipients/"+user, nil)
+			if status != 404 || got.ErrCode != 1004 || !strings.Contains(got.ErrDlt, want) {
+				t.Errorf("%s: %d %s", user, status, got.Raw)
+			}
+		}
+	})
+}
+
+func TestRecipientsListedAndExported(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		path := "/v1/campaigns/" + s.five(t) + "/recipients"
+		var all []string
+		for cursor := ""; ; {
+			status, got := s.do(http.MethodGet, path+"?limit=2&cursor="+cursor, nil)
+			var page struct {
+				Recipients []recipientView
+				NextCursor string
+			}
+			got.into(t, &page)
+			if status != 200 || len(page.Recipients) > 2 {
+				t.Fatalf("%d %s", status, got.Raw)
+			}
+			for _, r := range page.Recipients {
+				all = append(all, r.UserID+" "+r.Status)
+			}
+			if cursor = page.NextCursor; cursor == "" {
+				break
+			}
+		}
+		want := []string{"a-sent sent", "b-failed failed", "c-skipped skipped", "d-again pending", "e-still pending"}
+		if fmt.Sprint(all) != fmt.Sprint(want) {
+			t.Errorf("listed %v", all)
+		}
+		for status, n := range map[string]int{"sent": 1, "failed": 1, "skipped": 1, "pending": 2, "cancelled": 0} {
+			_, got := s.do(http.MethodGet, path+"?status="+status, nil)
+			var page struct{ Recipients []recipientView }
+			got.into(t, &page)
+			if len(page.Recipients) != n {
+				t.Errorf("%s: %s", status, got.Raw)
+			}
+			_, got = s.do(http.MethodGet, path+".ndjson?status="+status, nil)
+			if lines := strings.Count(string(got.Raw), "\n"); lines != n {
+				t.Errorf("%s.ndjson: %s", status, got.Raw)
+			}
+		}
+		_, got := s.do(http.MethodGet, path+".csv", nil)
+		rows, err := csv.NewReader(strings.NewReader(string(got.Raw))).ReadAll()
+		if err != nil || len(rows) != 6 || rows[0][0] != "userID" {
+			t.Fatalf("%v %s", err, got.Raw)
+		}
+		if rows[2][5] != "'=cmd|' /C calc'!A0" {
+			t.Errorf("a formula in a cell: %q", rows[2][5])
+		}
+		for _, bad := range []string{"?status=lost", "?cursor=x", "?limit=0", "?limit=1001"} {
+			if status, got := s.do(http.MethodGet, path+bad, nil); status != 422 || got.ErrCode != 1001 {
+				t.Errorf("%s: %d %s", bad, status, got.Raw)
+			}
+		}
+		_, got = s.do(http.MethodGet, path+".ndjson", nil)
+		var first recipientView
+		if err := json.Unmarshal([]byte(strings.SplitN(string(got.Raw), "\n", 2)[0]), &first); err != nil || first.UserID != "a-sent" || first.ServerMsgID == "" {
+			t.Errorf("%v %s", err, got.Raw)
+		}
+	})
+}
