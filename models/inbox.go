@@ -39,9 +39,6 @@ func (m InboxMessage) Cursor() InboxCursor { return InboxCursor{m.SentAt, m.Camp
 // was committed late. Clients know a repeated message by its clientMsgID.
 const inboxLookback Millis = 10_000
 
-// largeBatch is how many large campaigns one primary-key look-up covers (1,000 in 2 ms, measured).
-const largeBatch = 1000
-
 // Inbox reads a user's messages after a cursor, oldest first: those of the ten seconds up to the cursor
 // again, then up to limit newer ones.
 func (s *Store) Inbox(ctx context.Context, userID string, after InboxCursor, limit int) ([]InboxMessage, error) {
@@ -77,32 +74,32 @@ type inboxRef struct {
 	Kind       int
 	UserID     string
 	SentAt     Millis
+	StartedAt  Millis // of a large campaign
 }
 
 func (r inboxRef) cursor() InboxCursor { return InboxCursor{r.SentAt, r.CampaignID} }
 
-// inboxKeys are the recipients' keys that a user reads: their own, and their groups'.
-func (s *Store) inboxKeys(ctx context.Context, userID string) ([][]any, error) {
+// inboxKeys are the recipients' keys that a user reads, by kind: their own, and their groups'.
+func (s *Store) inboxKeys(ctx context.Context, userID string) (map[int][]string, error) {
 	var groups []string
 	err := s.db.WithContext(ctx).Raw("SELECT m.group_id FROM group_members m JOIN chat_groups g ON g.group_id=m.group_id AND g.version=m.version WHERE m.user_id=?", userID).
 		Scan(&groups).Error
-	keys := [][]any{{KindUser, userID}}
-	for _, g := range groups {
-		keys = append(keys, []any{KindGroup, g})
-	}
-	return keys, err
+	return map[int][]string{KindUser: {userID}, KindGroup: groups}, err
 }
 
-// smallRefs reads all of (floor, after] and up to limit later ones, for each of the user's keys.
-func (s *Store) smallRefs(ctx context.Context, keys [][]any, floor, after Millis, limit int) ([]inboxRef, error) {
-	const columns = "SELECT campaign_id, kind, user_id, sent_at FROM inbox_small WHERE kind=? AND user_id=?"
+// smallRefs reads all of (floor, after] and up to limit later ones, of the user's keys.
+func (s *Store) smallRefs(ctx context.Context, keys map[int][]string, floor, after Millis, limit int) ([]inboxRef, error) {
+	const columns = "SELECT campaign_id, kind, user_id, sent_at FROM inbox_small WHERE kind=? AND user_id IN ? AND sent_at"
 	db := s.db.WithContext(ctx)
 	var all []inboxRef
-	for _, k := range keys {
+	for kind, ids := range keys {
+		if len(ids) == 0 {
+			continue
+		}
 		var again, later []inboxRef
-		err := db.Raw(columns+" AND sent_at BETWEEN ? AND ? ORDER BY sent_at, campaign_id", k[0], k[1], floor, after).Scan(&again).Error
+		err := db.Raw(columns+" BETWEEN ? AND ?", kind, ids, floor, after).Scan(&again).Error
 		if err == nil {
-			err = db.Raw(columns+" AND sent_at>? ORDER BY sent_at, campaign_id LIMIT ?", k[0], k[1], after, limit).Scan(&later).Error
+			err = db.Raw(columns+">? ORDER BY sent_at, campaign_id LIMIT ?", kind, ids, after, limit).Scan(&later).Error
 		}
 		if err != nil {
 			return nil, err
@@ -112,38 +109,41 @@ func (s *Store) smallRefs(ctx context.Context, keys [][]any, floor, after Millis
 	return all, nil
 }
 
-// largeRefs walks the large campaigns in the order they started, so that it may stop as soon as no later one
-// can hold an earlier message.
+// largeMore is how many messages of large campaigns are read beyond the wanted ones: those that come again,
+// and those of campaigns that ran at the same time.
+const largeMore = 50
+
+// largeRefs walks the large campaigns in the order they started, looking the user up in each by primary key,
+// so that it may stop as soon as no later one can hold an earlier message.
 func (s *Store) largeRefs(ctx context.Context, userID string, floor, after Millis, limit int) ([]inboxRef, error) {
 	db := s.db.WithContext(ctx)
-	var campaigns []struct {
-		ID        int64
-		StartedAt Millis
-	}
-	err := db.Raw("SELECT id, started_at FROM campaigns WHERE inbox=? AND (finished_at=0 OR finished_at>=?) ORDER BY started_at, id", inboxLarge, floor).Scan(&campaigns).Error
-	if err != nil {
+	var from inboxRef
+	// The walk begins at the first campaign that was not over by then.
+	const begun = "SELECT MIN(started_at) AS began FROM campaigns WHERE inbox=? AND finished_at"
+	err := db.Raw("SELECT COALESCE(MIN(began),-1) AS started_at FROM ("+begun+"=0 UNION ALL "+begun+">=?) b", inboxLarge, inboxLarge, floor).Scan(&from).Error
+	if err != nil || from.StartedAt < 0 {
 		return nil, err
 	}
 	var all []inboxRef
-	for len(campaigns) > 0 {
-		batch := campaigns[:min(largeBatch, len(campaigns))]
-		campaigns = campaigns[len(batch):]
-		ids := make([]int64, len(batch))
-		for i, c := range batch {
-			ids[i] = c.ID
-		}
-		var refs []inboxRef
-		err := db.Raw("SELECT campaign_id, kind, user_id, sent_at FROM recipients WHERE campaign_id IN ? AND kind=? AND user_id=? AND status=? AND sent_at>=?",
-			ids, KindUser, userID, RecipientSent, floor).Scan(&refs).Error
+	for {
+		var rows []inboxRef
+		// finished_at+0: the walk is in the order of started_at, whatever index would find the finished ones.
+		err := db.Raw(`SELECT r.campaign_id, r.kind, r.user_id, r.sent_at, c.started_at FROM campaigns c
+			JOIN recipients r ON r.campaign_id=c.id AND r.kind=? AND r.user_id=? AND r.status=? AND r.sent_at>=?
+			WHERE c.inbox=? AND c.started_at>=? AND (c.started_at>? OR c.id>?) AND (c.finished_at+0=0 OR c.finished_at+0>=?)
+			ORDER BY c.started_at, c.id LIMIT ?`,
+			KindUser, userID, RecipientSent, floor, inboxLarge, from.StartedAt, from.StartedAt, from.CampaignID, floor, limit+largeMore).Scan(&rows).Error
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, refs...)
-		if len(campaigns) > 0 && settled(all, after, campaigns[0].StartedAt) >= limit {
-			break
+		all = append(all, rows...)
+		if len(rows) < limit+largeMore {
+			return all, nil
+		}
+		if from = rows[len(rows)-1]; settled(all, after, from.StartedAt) >= limit {
+			return all, nil
 		}
 	}
-	return all, nil
 }
 
 // settled counts the messages after the cursor that no campaign started at or after t can precede.
@@ -199,8 +199,9 @@ const newsBatch = 500
 func (s *Store) InboxNews(ctx context.Context, users []string, since Millis) ([]InboxNews, error) {
 	floor := since - inboxLookback
 	var active []Campaign
-	err := s.db.WithContext(ctx).Raw("SELECT id, kind, inbox, group_id FROM campaigns WHERE inbox IN ? AND (finished_at=0 OR finished_at>=?)",
-		[]int{inboxSmall, inboxLarge}, floor).Scan(&active).Error
+	// a UNION, not an OR: SQLite would read the campaigns of all time
+	const campaigns = "SELECT id, kind, inbox, group_id FROM campaigns WHERE inbox IN (1,2) AND finished_at"
+	err := s.db.WithContext(ctx).Raw(campaigns+"=0 UNION ALL "+campaigns+">=?", max(1, floor)).Scan(&active).Error
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,8 @@ CREATE TABLE campaigns (
   finished_at     BIGINT       NOT NULL, -- 0 until finished
   UNIQUE KEY campaigns_public_id (public_id),
   KEY campaigns_status (status, id),
-  KEY campaigns_inbox (inbox, started_at, finished_at)
+  KEY campaigns_inbox (inbox, started_at, id, finished_at),
+  KEY campaigns_inbox_end (inbox, finished_at, started_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE pages (

@@ -70,7 +70,8 @@ CREATE TABLE campaigns (
 );
 CREATE UNIQUE INDEX campaigns_public_id ON campaigns (public_id);
 CREATE INDEX campaigns_status ON campaigns (status, id);
-CREATE INDEX campaigns_inbox ON campaigns (inbox, started_at, finished_at);
+CREATE INDEX campaigns_inbox ON campaigns (inbox, started_at, id, finished_at);
+CREATE INDEX campaigns_inbox_end ON campaigns (inbox, finished_at, started_at);
 
 CREATE TABLE pages (
   campaign_id INTEGER NOT NULL,
