@@ -238,7 +238,7 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (Ca
 		return c, err
 	}
 	switch {
-	case c.Status == StatusRunning && c.Campaign.Retry != "":
+	case c.Status == StatusRunning && c.Retry != "":
 		return c, nil // under way
 	case c.Status == StatusRunning || c.Status == StatusPaused:
 		return c, Errorf(CodeIllegalTransition, "a campaign that is %s still tries; retry it when it has finished", c.Status)

@@ -86,8 +86,8 @@ func fillInboxes(b *testing.B, store *models.Store) {
 				'', '', '', 0, 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', 0, '', 0, 'bulk', 'op', 'admin', 0 FROM seq_1_to_%[4]d`,
 			message, benchBegan, benchMinute, benchCampaigns),
 		fmt.Sprintf(`INSERT INTO recipients SELECT seq, 0, 'user-in-all', 1, 1, %d+seq*%d, NULL, NULL, NULL, NULL FROM seq_1_to_%d`, benchBegan, benchMinute, benchCampaigns),
-		fmt.Sprintf(`INSERT INTO recipients SELECT c.id, 0, CONCAT('user-', LPAD(s.seq*7,7,'0')), 1, 1, c.started_at+1000, NULL, NULL, NULL, NULL
-			FROM campaigns c JOIN seq_1_to_150 s WHERE c.inbox=2`),
+		`INSERT INTO recipients SELECT c.id, 0, CONCAT('user-', LPAD(s.seq*7,7,'0')), 1, 1, c.started_at+1000, NULL, NULL, NULL, NULL
+			FROM campaigns c JOIN seq_1_to_150 s WHERE c.inbox=2`,
 		`INSERT INTO inbox_small SELECT 0, 'user-in-all', started_at+1000, id FROM campaigns WHERE inbox=1`,
 		`INSERT INTO chat_groups SELECT CONCAT('group-', seq), '', 1, 1 FROM seq_0_to_99`,
 		`INSERT INTO group_members SELECT CONCAT('group-', seq), 1, 'user-in-groups' FROM seq_0_to_99`,

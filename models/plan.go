@@ -128,7 +128,7 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		return false, err
 	}
 	c, err := s.CampaignByID(ctx, campaignID)
-	if err != nil || c.Status != StatusRunning || !c.Planned || c.Campaign.Retry != "" {
+	if err != nil || c.Status != StatusRunning || !c.Planned || c.Retry != "" {
 		return false, err
 	}
 	if c.Pending != 0 {
