@@ -35,6 +35,7 @@ func buildBinary(ctx context.Context, dir string, race bool) (string, error) {
 // Child is one process of the product, which can be started again and again. All its lives write one log.
 type Child struct {
 	Name string
+	URL  string // where it serves HTTP
 	bin  string
 	args []string
 	env  []string

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -117,14 +118,14 @@ func (s *System) children(setup Setup, databaseURL string) error {
 	secret := rand.Text()
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
-	child := func(name, role string) (*Child, string, error) {
+	child := func(name, role string) (*Child, error) {
 		port, err := services.FreePort()
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		listen := fmt.Sprintf("127.0.0.1:%d", port)
 		return &Child{
-			Name: name, bin: s.bin, args: []string{"serve", "--roles", role}, log: filepath.Join(s.dir, name+".log"),
+			Name: name, URL: "http://" + listen, bin: s.bin, args: []string{"serve", "--roles", role}, log: filepath.Join(s.dir, name+".log"),
 			env: []string{
 				"CARILLON_DATABASE_URL=" + databaseURL, "CARILLON_REDIS_URL=" + s.redis.URL(), "CARILLON_SECRET=" + secret, "CARILLON_LISTEN=" + listen,
 				"CARILLON_CHANNEL=webhook", "CARILLON_WEBHOOK_URL=http://" + s.providerLink.Addr() + "/" + name,
@@ -132,15 +133,15 @@ func (s *System) children(setup Setup, databaseURL string) error {
 				fmt.Sprint("CARILLON_WEBHOOK_BATCH=", setup.Batch), fmt.Sprint("CARILLON_WEBHOOK_TIMEOUT=", setup.Timeout),
 				fmt.Sprint("CARILLON_MAX_ATTEMPTS=", setup.MaxAttempts),
 			},
-		}, "http://" + listen, nil
+		}, nil
 	}
-	api, base, err := child("api", "api")
+	api, err := child("api", "api")
 	if err != nil {
 		return err
 	}
-	s.API, s.Client = api, newClient(base, "")
+	s.API, s.Client = api, newClient(api.URL, "")
 	for i := range setup.Workers {
-		w, _, err := child(fmt.Sprint("worker", i+1), "worker")
+		w, err := child(fmt.Sprint("worker", i+1), "worker")
 		if err != nil {
 			return err
 		}
@@ -163,24 +164,27 @@ func (s *System) start(ctx context.Context, users []string) error {
 			return err
 		}
 	}
-	if err := s.awaitAPI(ctx, 30*time.Second); err != nil {
-		return err
+	for _, c := range append([]*Child{s.API}, s.Workers...) {
+		if err := s.awaitReady(ctx, c, 30*time.Second); err != nil {
+			return err
+		}
 	}
 	return s.Client.Import(ctx, users)
 }
 
-// awaitAPI waits until the API can do its work.
-func (s *System) awaitAPI(ctx context.Context, limit time.Duration) error {
+// awaitReady waits until a process can do its work.
+func (s *System) awaitReady(ctx context.Context, c *Child, limit time.Duration) error {
+	client := newClient(c.URL, s.Client.token)
+	defer client.http.CloseIdleConnections()
 	deadline := time.Now().Add(limit)
 	for {
-		r, err := s.Client.Do(ctx, "GET", "/readyz", "", nil)
-		if err == nil && r.Status == 200 {
+		r, err := client.Do(ctx, http.MethodGet, "/readyz", "", nil)
+		switch {
+		case err == nil && r.Status == http.StatusOK:
 			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the API is not ready after %s: status %d, %s, %w", limit, r.Status, r.ErrDlt, err)
-		}
-		if !sleep(ctx, 50*time.Millisecond) {
+		case time.Now().After(deadline):
+			return fmt.Errorf("%s is not ready after %s: status %d %s%s", c.Name, limit, r.Status, r.ErrDlt, orNothing(err))
+		case !sleep(ctx, 50*time.Millisecond):
 			return ctx.Err()
 		}
 	}

@@ -68,7 +68,7 @@ func (s *System) postOnce(ctx context.Context, user string, tries *atomic.Int64)
 }
 
 func (s *System) judgeDurable(ctx context.Context, ids, users []string, tries, killings int) ([]Check, error) {
-	if err := s.awaitAPI(ctx, 30*time.Second); err != nil {
+	if err := s.awaitReady(ctx, s.API, 30*time.Second); err != nil {
 		return nil, err
 	}
 	lost := 0
