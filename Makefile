@@ -1,6 +1,6 @@
 # Every command of the project; `make` alone lists them. Extra arguments go in ARGS.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test chaos chaos-long lint fuzz clean
+.PHONY: help demo run build test chaos chaos-long lint fuzz mutations clean
 
 ARGS ?=
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -40,6 +40,9 @@ fuzz: ## every fuzz test for FUZZTIME=30s each
 			go test -run '^$$' -fuzz "^$$fuzz$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+mutations: ## take one guard at a time out of a copy of the code, and see its test fail
+	go run -tags mutations ./internal/testkit/mutations
 
 clean: ## remove what build, test and lint left here; never the data directory
 	rm -f carillon *.test *.out

@@ -336,3 +336,46 @@ func TestAtMostOnceTakeOver(t *testing.T) {
 		}
 	})
 }
+
+// peek looks at the ledger from within a send.
+type peek struct {
+	sendLog
+	look func(userIDs []string)
+}
+
+func (p *peek) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
+	var ids []string
+	for _, r := range b.Recipients {
+		ids = append(ids, r.UserID)
+	}
+	p.look(ids)
+	return p.sendLog.Send(ctx, b)
+}
+
+// Whoever an at-most-once send is for stands claimed in the ledger before it begins.
+func TestAtMostOnceClaimsFirst(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		ch := &peek{sendLog: sendLog{seen: map[string]int{}}}
+		store := openStore(t, s.DatabaseURL)
+		db, _, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch.look = func(ids []string) {
+			for _, id := range ids {
+				var n int
+				if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM recipients WHERE user_id=? AND status=?", id, models.RecipientClaimed).Scan(&n); err != nil || n != 1 {
+					t.Errorf("%s is sent with %d claims, %v", id, n, err)
+				}
+			}
+		}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, ChunkSize: 10})
+		r.users(30)
+		sp := spec(models.Audience{Type: models.AudienceAll})
+		sp.Delivery = models.AtMostOnce
+		if c := r.finished(r.post(sp), time.Minute); c.Sent != 30 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -51,6 +52,28 @@ func TestFlushallInTheMiddle(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c := r.finished(id, time.Minute); c.Sent != 5000 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+	})
+}
+
+// All of a campaign's tasks are lost before any worker saw one.
+func TestFlushallOfTheQueue(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r := newRig(t, s, jobs.Options{})
+		r.stop()
+		r.users(1500)
+		var ids []string
+		for i := range 1500 {
+			ids = append(ids, fmt.Sprintf("user-%07d", i))
+		}
+		id := r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: ids}))
+		if err := r.rdb.FlushDB(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		r = r.with(jobs.Options{})
+		if c := r.finished(id, 30*time.Second); c.Sent != 1500 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 	})

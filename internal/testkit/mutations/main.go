@@ -1,0 +1,150 @@
+//go:build mutations
+
+// Command mutations shows that the tests behind the promises can fail: it takes one guard at a time out of a copy of
+// the code (the product has no switches for that), runs the tests that should notice, and fails if they do not.
+//
+//	make mutations
+//
+// It uses the embedded stores alone.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// mutation is one guard taken out: in file, the text old becomes new; then test in pkg must fail.
+type mutation struct {
+	promise   string
+	guard     string
+	file      string
+	old, new  string
+	pkg, test string
+}
+
+// All tests named here run on the embedded stores, so that the table needs nothing installed.
+var mutations = []mutation{
+	{
+		"R2, R3", "the fence: epoch and rev in the first statement of a chunk", "models/visit.go",
+		"unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?", "unknown=? WHERE campaign_id=? AND no=? AND ?>=0 AND ?>=0",
+		"./jobs", "TestDeadWorkersPageMovesAgain/embedded",
+	},
+	{
+		"R4", "the reconciler: pages whose lease ended", "jobs/reconcile.go",
+		"	if steady {\n", "	if false {\n",
+		"./jobs", "TestDeadWorkersPageMovesAgain/embedded",
+	},
+	{
+		"R6", "the reconciler: queued pages whose task is gone", "jobs/reconcile.go",
+		"	if err := r.lookAfterQueued(ctx); err != nil {", "	if err := error(nil); err != nil {",
+		"./jobs", "TestFlushallOfTheQueue/embedded",
+	},
+	{
+		"R3", "the claim of an at-most-once send", "jobs/deliver.go",
+		"if d.v.Campaign.Delivery == models.AtMostOnce {\n			if chunk", "if false {\n			if chunk",
+		"./jobs", "TestAtMostOnceClaimsFirst/embedded",
+	},
+	{
+		"R3", "ambiguous answers of an at-most-once send end as unknown", "jobs/deliver.go",
+		"case o.Result == channels.Ambiguous && d.v.Campaign.Delivery == models.AtMostOnce:", "case false:",
+		"./jobs", "TestAtMostOnce/embedded",
+	},
+	{
+		"R3", "claims of a worker that is gone become unknown", "models/visit.go",
+		"if v.PendingRows > 0 && v.Campaign.Delivery == AtMostOnce {", "if false {",
+		"./jobs", "TestAtMostOnceTakeOver/embedded",
+	},
+	{
+		"R8", "the control state before each chunk", "jobs/deliver.go",
+		"case !fresh || now.Status != models.StatusRunning:", "case false:",
+		"./jobs", "TestPauseAndResume/embedded",
+	},
+	{
+		"R9", "the rate limiter", "jobs/limit.go",
+		"	return grant{N: int(got[0])", "	got[0] = int64(n)\n	return grant{N: int(got[0])",
+		"./jobs", "TestRateHoldsOverWorkers/embedded",
+	},
+	{
+		"R11", "the idempotency key in the campaign's transaction", "models/campaigns.go",
+		"			if err := tx.Create(&row).Error; err != nil {", "			if err := error(nil); err != nil || row.PublicID == \"\" {",
+		"./models", "TestFiftyParallelPostsWithOneKey/embedded",
+	},
+	{
+		"R2", "the mark: users added later are not in the audience", "models/plan.go",
+		"user_id > ? AND added_rev <= ?\", c.PlanCursor, c.Mark", "user_id > ? AND added_rev <= ?\", c.PlanCursor, c.Mark+1000000",
+		"./jobs", "TestAllUsersUpToTheMark/embedded",
+	},
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "mutations:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	dir, err := os.MkdirTemp("", "carillon-mutations-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Println("| Promise | Taken out | Test | It |\n| --- | --- | --- | --- |")
+	survived := 0
+	for i, m := range mutations {
+		noticed, out, err := m.try(filepath.Join(dir, fmt.Sprint(i)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.guard, err)
+		}
+		verdict := "fails"
+		if !noticed {
+			verdict = "**PASSES**"
+			survived++
+			fmt.Fprintf(os.Stderr, "%s\n", out)
+		}
+		fmt.Printf("| %s | %s | `%s` | %s |\n", m.promise, m.guard, m.test, verdict)
+	}
+	if survived > 0 {
+		return fmt.Errorf("%d guards can be taken out unnoticed", survived)
+	}
+	return nil
+}
+
+// try runs the test on the code without the guard. A copy that does not compile is an error, not a test that fails.
+func (m mutation) try(dir string) (noticed bool, out []byte, err error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return false, nil, err
+	}
+	file := filepath.Join(root, m.file)
+	code, err := os.ReadFile(file)
+	if err != nil {
+		return false, nil, err
+	}
+	if strings.Count(string(code), m.old) != 1 {
+		return false, nil, fmt.Errorf("%s holds the text to take out %d times", m.file, strings.Count(string(code), m.old))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return false, nil, err
+	}
+	mutant, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(mutant, []byte(strings.Replace(string(code), m.old, m.new, 1)), 0o600); err != nil {
+		return false, nil, err
+	}
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {file: mutant}})
+	if err != nil {
+		return false, nil, err
+	}
+	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
+		return false, nil, err
+	}
+	if out, err := exec.Command("go", "test", "-overlay", overlay, "-run", "^$", m.pkg).CombinedOutput(); err != nil {
+		return false, out, fmt.Errorf("the mutant does not compile: %s", out)
+	}
+	out, err = exec.Command("go", "test", "-overlay", overlay, "-count=1", "-run", "^"+strings.Replace(m.test, "/", "$/^", 1)+"$", m.pkg).CombinedOutput()
+	return err != nil && strings.Contains(string(out), "--- FAIL: "), out, nil
+}
