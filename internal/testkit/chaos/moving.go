@@ -47,13 +47,20 @@ type track struct {
 	at       []time.Time
 	sender   []string
 	last     time.Time // when the last of its recipients came for the first time
+	missing  int       // recipients that never came
 }
 
 func (e *Evidence) tracks() []*track {
 	pages := e.pages()
-	names := map[string]string{}
+	names, sizes := map[string]string{}, map[string]map[int]int{}
 	for _, c := range e.Campaigns {
-		names[c.ID] = c.Name
+		names[c.ID], sizes[c.ID] = c.Name, map[int]int{}
+		for i := range c.Users {
+			sizes[c.ID][i/pageSize]++
+		}
+		if c.Delivery == atMostOnce {
+			clear(sizes[c.ID]) // one that is unknown need never come
+		}
 	}
 	type key struct {
 		campaign string
@@ -70,12 +77,13 @@ func (e *Evidence) tracks() []*track {
 		k := key{a.Campaign, page}
 		t := by[k]
 		if t == nil {
-			t = &track{campaign: names[a.Campaign], page: page}
+			t = &track{campaign: names[a.Campaign], page: page, missing: sizes[a.Campaign][page]}
 			by[k], list = t, append(list, t)
 		}
 		t.at, t.sender = append(t.at, a.At), append(t.sender, a.Sender)
 		if user := [2]string{a.Campaign, a.RecvID}; !seen[user] {
 			seen[user], t.last = true, a.At
+			t.missing--
 		}
 	}
 	return list
@@ -90,7 +98,8 @@ func (e *Evidence) stood(t *track, ev Event) (took time.Duration, hit bool) {
 	}
 	// What the killed worker had on the wire still arrives.
 	next := sort.Search(len(t.at), func(i int) bool { return t.at[i].After(from.Add(50 * time.Millisecond)) })
-	if next == 0 || !t.last.After(from) || next == len(t.at) {
+	stuck := t.missing > 0 && next == len(t.at)
+	if next == 0 || !stuck && (!t.last.After(from) || next == len(t.at)) {
 		return 0, false
 	}
 	if ev.Kind == KillWorker || ev.Kind == FreezeWorker {
@@ -98,13 +107,28 @@ func (e *Evidence) stood(t *track, ev Event) (took time.Duration, hit bool) {
 			return 0, false
 		}
 	}
-	moved := t.at[next]
+	var moved time.Time
+	if stuck { // for as long as anybody looked
+		moved = e.end()
+	} else {
+		moved = t.at[next]
+	}
 	for _, o := range e.Events {
 		if outage(o.Kind) && o.End.After(from) && o.Start.Before(moved) {
 			from = o.End
 		}
 	}
 	return max(0, moved.Sub(from)), true
+}
+
+// end is when the last sample was taken.
+func (e *Evidence) end() (end time.Time) {
+	for _, c := range e.Campaigns {
+		if n := len(c.Samples); n > 0 && c.Samples[n-1].At.After(end) {
+			end = c.Samples[n-1].At
+		}
+	}
+	return end
 }
 
 func outage(k Kind) bool {

@@ -22,7 +22,7 @@ type Evidence struct {
 	Arrivals  []Arrival // at the provider, in order
 	Events    []Event   // of the nemesis, in order
 	Refusals  []Refusal // answers to the sampler that were not 200
-	Races     []string  // logs in which the race detector spoke
+	Races     []string  // logs that tell of a data race or a panic
 	Poison    Manners   // whom the provider does not serve
 }
 
@@ -330,7 +330,7 @@ func (e *Evidence) Clean() Check {
 		figure += fmt.Sprintf(" %v", odd)
 	}
 	if len(e.Races) > 0 {
-		figure += ", DATA RACES in " + strings.Join(e.Races, ", ")
+		figure += ", data races or panics in " + strings.Join(e.Races, ", ")
 	}
 	if len(failed) > 0 {
 		figure += ", the nemesis failed: " + strings.Join(failed, "; ")

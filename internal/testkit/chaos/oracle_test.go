@@ -173,6 +173,13 @@ func TestTheOracleFindsWhatIsWrong(t *testing.T) {
 			e.Events = []Event{kill(1, 5*time.Second)}
 			e.halt(0, 5*time.Second, 31*time.Second)
 		}, "R4"},
+		{"a page that never moves again", func(e *Evidence) {
+			e.Events = []Event{kill(1, 5*time.Second)}
+			e.Arrivals = slices.DeleteFunc(e.Arrivals, func(a Arrival) bool { return a.Sender == "worker1" && a.At.After(noon.Add(5*time.Second)) })
+			last := e.Campaigns[0].Samples[5]
+			last.At = noon.Add(time.Minute)
+			e.Campaigns[0].Samples = append(e.Campaigns[0].Samples, last)
+		}, "lost R4"},
 		{"another worker's page", func(e *Evidence) {
 			e.Events = []Event{kill(2, 5*time.Second)}
 			e.halt(0, 5*time.Second, 31*time.Second)
