@@ -1,12 +1,11 @@
 package handlers
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-
-	"encoding/base64"
 
 	"carillon/channels"
 	"carillon/models"
