@@ -104,9 +104,6 @@ func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status, rea
 	}
 	// SQLite evaluates all of SET on the old row, MySQL from left to right: what reads the old row comes first.
 	set := strings.TrimPrefix(also+", status=?, status_reason=?", ", ")
-	if to == StatusCompleted {
-		set += ", finished_at=" + s.d.now
-	}
 	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND status=?", to, reason, id, from)
 	return res.RowsAffected == 1, res.Error
 }
@@ -117,10 +114,13 @@ func (s *Store) PauseAll(ctx context.Context, reason string) (int64, error) {
 	return res.RowsAffected, res.Error
 }
 
+// expiredReason is the statusReason of an expired campaign.
+const expiredReason = "expireAt passed with recipients unsent"
+
 // ExpireCampaigns ends the campaigns whose expireAt has passed.
 func (s *Store) ExpireCampaigns(ctx context.Context) error {
 	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason=? WHERE status IN ? AND expire_at>0 AND expire_at<="+s.d.now,
-		StatusExpired, "expireAt passed with recipients unsent", []Status{StatusRunning, StatusPaused, StatusScheduled}).Error
+		StatusExpired, expiredReason, []Status{StatusRunning, StatusPaused, StatusScheduled}).Error
 }
 
 // ClosingCampaigns reads, without messages, the campaigns that have ended early and still hold pending recipients.

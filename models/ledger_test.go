@@ -283,3 +283,41 @@ func sendPage(tb testing.TB, store *models.Store, task models.PageTask) error {
 	}
 	return nil
 }
+
+// Workers obey expireAt to the instant: when they have closed all pages before the reconciler came by, the campaign
+// has expired and not completed.
+func TestWorkersThatCloseFirst(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := openStore(t, s.DatabaseURL)
+		users(t, store, 3)
+		now, err := store.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000", "user-0000001"}})
+		sp.ExpireAt = now - 1
+		created, err := store.CreateCampaign(t.Context(), sp, []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return []byte("{}") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := store.ClaimPage(t.Context(), created.Tasks[0])
+		if err != nil || v == nil {
+			t.Fatal(err)
+		}
+		states, err := store.Controls(t.Context(), []int64{v.CampaignID})
+		if err != nil || states[v.CampaignID].Status != models.StatusExpired {
+			t.Fatalf("%+v, %v", states, err)
+		}
+		if err := store.CloseVisit(t.Context(), v, models.StatusExpired); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := store.FinishCampaign(t.Context(), v.CampaignID); err != nil || !done {
+			t.Fatalf("%t, %v", done, err)
+		}
+		c, err := store.Campaign(t.Context(), created.PublicID)
+		if err != nil || c.Status != models.StatusExpired || c.Expired != 2 || c.FinishedAt == 0 || c.StatusReason == "" {
+			t.Fatalf("%s %q %+v, %v", c.Status, c.StatusReason, c.Counts, err)
+		}
+	})
+}

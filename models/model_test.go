@@ -287,7 +287,7 @@ func TestDiagramIsTheCode(t *testing.T) {
 
 // TestMain lets TestModel run few sequences unless the command line asks for more: each is some 300 transactions.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "25"); err != nil {
+	if err := flag.Set("rapid.checks", "10"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

@@ -118,7 +118,8 @@ func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 	return tasks, nil
 }
 
-// FinishCampaign completes a running campaign when all its pages are done and their outcomes are its total.
+// FinishCampaign completes a running campaign (or, after its expireAt, expires it) when all its pages are done and
+// their outcomes are its total.
 // Otherwise it stays as it is; when all pages are done and the sums still differ, statusReason says so.
 func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished bool, err error) {
 	var open int64
@@ -135,5 +136,14 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		reason := "all pages are done but their outcomes are not the total"
 		return false, s.w.WithContext(ctx).Exec("UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning).Error
 	}
-	return s.moveCampaign(ctx, campaignID, StatusRunning, StatusCompleted, "", "")
+	ends := ", finished_at=" + s.d.now
+	now, err := s.Now(ctx)
+	if err != nil {
+		return false, err
+	}
+	if c.Expired > 0 && c.ExpireAt > 0 && c.ExpireAt <= now {
+		// The workers obey expireAt to the instant, so they may have closed every page before the row said so.
+		return s.moveCampaign(ctx, campaignID, StatusRunning, StatusExpired, expiredReason, ends)
+	}
+	return s.moveCampaign(ctx, campaignID, StatusRunning, StatusCompleted, "", ends)
 }

@@ -22,6 +22,7 @@ func PrivateMariaDB(tb testing.TB, flags ...string) *MariaDB {
 
 // PrivateRedis starts a server for this test alone; settings are lines of a redis.conf.
 func PrivateRedis(tb testing.TB, settings ...string) *Redis {
+	quiet()
 	tb.Helper()
 	return private(tb, "redis", func(dir string) (*Redis, error) { return services.StartRedis(dir, settings...) })
 }

@@ -4,6 +4,7 @@
 package testkit
 
 import (
+	"context"
 	"crypto/rand"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 
 	"carillon/internal/testkit/services"
 )
@@ -35,9 +37,17 @@ type Stores struct {
 	RedisURL    string
 }
 
+// quiet keeps the Redis client from printing what it also returns as errors: tests take servers away on purpose.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
 // EachStore runs f twice, in parallel, on fresh stores: as the subtests "embedded" and "mariadb+redis".
 func EachStore(t *testing.T, f func(t *testing.T, s Stores)) {
 	t.Helper()
+	quiet()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		f(t, Stores{
