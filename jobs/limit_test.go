@@ -97,3 +97,48 @@ func TestTransactionalIsFirst(t *testing.T) {
 		}
 	})
 }
+
+// perSecond counts the sends of each whole second after begun.
+func (l *sendLog) perSecond(begun time.Time) []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n []int
+	for _, at := range l.times {
+		if s := int(at.Sub(begun) / time.Second); at.After(begun) {
+			for len(n) <= s {
+				n = append(n, 0)
+			}
+			n[s]++
+		}
+	}
+	return n
+}
+
+// Five a second are five in each second, not fifty every ten; and a new rate is obeyed within a second.
+func TestSlowRateIsSmoothAndCanBeRaised(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		log := &sendLog{seen: map[string]int{}}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{log}})
+		r.users(1000)
+		sp := spec(models.Audience{Type: models.AudienceAll})
+		sp.RatePerSecond = 5
+		id := r.post(sp)
+		until(t, "the campaign is under way", time.Minute, func() bool { return log.total() > 0 })
+		begun := time.Now()
+		until(t, "thirty are sent", 20*time.Second, func() bool { return log.total() >= 30 })
+		// in any second, wherever it begins, at most six, and one that a busy machine noted late
+		log.mu.Lock()
+		most := log.most()
+		log.mu.Unlock()
+		if took := time.Since(begun); most > 7 || took < 5*time.Second {
+			t.Errorf("thirty in %s at 5/s, %d of them in one second: %v", took, most, log.perSecond(begun))
+		}
+		rate := 500
+		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{RatePerSecond: &rate}); err != nil {
+			t.Fatal(err)
+		}
+		before := log.total() // at 5/s, fifty more would take ten seconds
+		until(t, "the new rate shows", 5*time.Second, func() bool { return log.total() >= before+50 })
+	})
+}
