@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"carillon/internal/testkit"
-	"carillon/migrations"
 	"carillon/models"
 )
 
@@ -38,7 +37,7 @@ func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *serve
 	rdb := conn.MakeRedisClient().(redis.UniversalClient)
 	t.Cleanup(func() { _ = rdb.Close() })
 	a := &API{
-		Store:     openStore(t, stores.DatabaseURL),
+		Store:     testkit.OpenStore(t, stores.DatabaseURL),
 		Redis:     rdb,
 		RedisConn: conn,
 		Enqueue:   func(context.Context, models.Created) error { return nil },
@@ -58,24 +57,6 @@ func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *serve
 		web.Close()
 	})
 	return &server{API: a, t: t, URL: web.URL}
-}
-
-// openStore opens a migrated ledger.
-func openStore(t testing.TB, url string) *models.Store {
-	t.Helper()
-	store, err := models.Open(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	db, dialect, err := store.Writer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context(), db, dialect); err != nil {
-		t.Fatal(err)
-	}
-	return store
 }
 
 func (s *server) adminToken() string { return s.token("imAdmin") }

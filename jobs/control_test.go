@@ -357,7 +357,7 @@ func TestAtMostOnceClaimsFirst(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		ch := &peek{sendLog: sendLog{seen: map[string]int{}}}
-		store := openStore(t, s.DatabaseURL)
+		store := testkit.OpenStore(t, s.DatabaseURL)
 		db, _, err := store.Writer()
 		if err != nil {
 			t.Fatal(err)

@@ -13,7 +13,6 @@ import (
 	"carillon/channels"
 	"carillon/internal/testkit"
 	"carillon/jobs"
-	"carillon/migrations"
 	"carillon/models"
 )
 
@@ -26,27 +25,9 @@ type rig struct {
 	stop  func()
 }
 
-// openStore opens a migrated ledger.
-func openStore(t *testing.T, url string) *models.Store {
-	t.Helper()
-	store, err := models.Open(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	db, dialect, err := store.Writer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context(), db, dialect); err != nil {
-		t.Fatal(err)
-	}
-	return store
-}
-
 func newRig(t *testing.T, s testkit.Stores, opts jobs.Options) *rig {
 	t.Helper()
-	r := &rig{t: t, store: openStore(t, s.DatabaseURL)}
+	r := &rig{t: t, store: testkit.OpenStore(t, s.DatabaseURL)}
 	ro, err := redis.ParseURL(s.RedisURL)
 	if err != nil {
 		t.Fatal(err)

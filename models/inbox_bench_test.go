@@ -24,7 +24,7 @@ const (
 //
 //	go test ./models -run '^$' -bench InboxRead -benchtime 1x
 func BenchmarkInboxRead(b *testing.B) {
-	store := openStore(b, testkit.MySQLURL(b))
+	store := testkit.OpenStore(b, testkit.MySQLURL(b))
 	fillInboxes(b, store)
 	last := benchBegan + benchCampaigns*benchMinute
 	for range b.N {

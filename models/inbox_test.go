@@ -89,7 +89,7 @@ func TestInboxPagesAreInOrderAndComplete(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		random := rand.New(rand.NewPCG(seed, 0))
-		store := openStore(t, stores.DatabaseURL)
+		store := testkit.OpenStore(t, stores.DatabaseURL)
 		want := overlapping(t, store, random)
 		for _, limit := range []int{10 + random.IntN(10), 50, 1000} {
 			var cursor models.InboxCursor
@@ -124,7 +124,7 @@ func TestInboxNewsIsWhatWasStored(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
-		store := openStore(t, stores.DatabaseURL)
+		store := testkit.OpenStore(t, stores.DatabaseURL)
 		all := overlapping(t, store, rand.New(rand.NewPCG(seed, 0)))
 		for _, since := range []models.Millis{0, all[len(all)/2].sentAt, all[len(all)-1].sentAt + 10_001} {
 			var want []models.InboxNews

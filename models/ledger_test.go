@@ -10,26 +10,8 @@ import (
 	"testing"
 
 	"carillon/internal/testkit"
-	"carillon/migrations"
 	"carillon/models"
 )
-
-func openStore(tb testing.TB, url string) *models.Store {
-	tb.Helper()
-	store, err := models.Open(url)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = store.Close() })
-	db, dialect, err := store.Writer()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := migrations.Up(tb.Context(), db, dialect); err != nil {
-		tb.Fatal(err)
-	}
-	return store
-}
 
 func spec(a models.Audience) models.CampaignSpec {
 	return models.CampaignSpec{
@@ -54,7 +36,7 @@ func users(tb testing.TB, s *models.Store, n int) {
 func TestFiftyParallelPostsWithOneKey(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := openStore(t, s.DatabaseURL)
+		store := testkit.OpenStore(t, s.DatabaseURL)
 		users(t, store, 10)
 		idem := models.Idempotency{Caller: "admin", Route: "/msg", Key: "k", BodyHash: sha256.Sum256([]byte("body"))}
 		answers := make([]models.Created, 50)
@@ -99,7 +81,7 @@ func TestFiftyParallelPostsWithOneKey(t *testing.T) {
 func TestDirectoryMark(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := openStore(t, s.DatabaseURL)
+		store := testkit.OpenStore(t, s.DatabaseURL)
 		var wg sync.WaitGroup
 		for w := range 8 {
 			wg.Go(func() {
@@ -130,7 +112,7 @@ func TestDirectoryMark(t *testing.T) {
 func TestUnknownNames(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := openStore(t, s.DatabaseURL)
+		store := testkit.OpenStore(t, s.DatabaseURL)
 		create := func(sp models.CampaignSpec) error {
 			_, err := store.CreateCampaign(t.Context(), sp, []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return nil })
 			return err
@@ -181,7 +163,7 @@ func TestTransitions(t *testing.T) {
 func TestBytesPerRecipient(t *testing.T) {
 	t.Parallel()
 	url := testkit.MySQLURL(t)
-	store := openStore(t, url)
+	store := testkit.OpenStore(t, url)
 	const n = 100_000
 	users(t, store, n)
 	created, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceAll}), []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return nil })
@@ -289,7 +271,7 @@ func sendPage(tb testing.TB, store *models.Store, task models.PageTask) error {
 func TestWorkersThatCloseFirst(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := openStore(t, s.DatabaseURL)
+		store := testkit.OpenStore(t, s.DatabaseURL)
 		users(t, store, 3)
 		now, err := store.Now(t.Context())
 		if err != nil {

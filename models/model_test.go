@@ -46,7 +46,7 @@ func (w *world) end(s models.RecipientStatus) {
 func TestModel(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := openStore(t, s.DatabaseURL)
+		store := testkit.OpenStore(t, s.DatabaseURL)
 		users(t, store, 12)
 		rapid.Check(t, func(rt *rapid.T) {
 			d := &driver{t: t, rt: rt, store: store, model: &world{status: models.StatusRunning, recipients: map[string]models.RecipientStatus{}}}

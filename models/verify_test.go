@@ -13,7 +13,7 @@ import (
 func TestVerifyFindsDamage(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := openStore(t, s.DatabaseURL)
+		store := testkit.OpenStore(t, s.DatabaseURL)
 		users(t, store, 3000)
 		db, _, err := store.Writer()
 		if err != nil {
