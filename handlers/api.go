@@ -28,6 +28,7 @@ type API struct {
 	Secret   string        // signs tokens
 	Admins   []string      // user IDs that are admins
 	Channels []string      // set up here; the first is the default
+	Zone     string        // of users who have none; IANA name
 	BodyTime time.Duration // within which a body must arrive; 0 = 30 s
 	Log      *slog.Logger
 
@@ -67,6 +68,17 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV)).Methods(get)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON)).Methods(get)
 	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get)
+
+	r.Handle("/v1/schedules", a.admin(a.createSchedule)).Methods(post)
+	r.Handle("/v1/schedules", a.admin(a.listSchedules)).Methods(get)
+	r.Handle("/v1/schedules/preview", a.admin(a.previewSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}", a.admin(a.getSchedule)).Methods(get)
+	r.Handle("/v1/schedules/{id}", a.admin(a.patchSchedule)).Methods(http.MethodPatch)
+	r.Handle("/v1/schedules/{id}", a.admin(a.deleteSchedule)).Methods(http.MethodDelete)
+	r.Handle("/v1/schedules/{id}/pause", a.admin(a.pauseSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}/resume", a.admin(a.resumeSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}/run", a.admin(a.runSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}/next", a.admin(a.nextSlots)).Methods(get)
 
 	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
 	r.Handle("/v1/users", a.admin(a.listUsers)).Methods(get)

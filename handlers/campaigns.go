@@ -111,34 +111,52 @@ func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.Ca
 	if err != nil {
 		return spec, err
 	}
-	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
+	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
+	return spec, a.throughChannel(&spec, "")
+}
+
+// throughChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
+func (a *API) throughChannel(spec *models.CampaignSpec, prefix string) error {
 	if spec.Channel == "" {
 		spec.Channel = a.Channels[0]
 	}
 	if spec.Channel == "inbox" && spec.Message.IsOnlineOnly && spec.Message.SessionType == models.SessionLargeGroup {
 		// the message is stored once and read later; there is no "once" for those online now
-		return spec, models.Invalid([]models.FieldError{{Field: "isOnlineOnly", Reason: "cannot be used with sessionType 3 through inbox; use sessionType 2"}})
+		return models.Invalid([]models.FieldError{{Field: prefix + "isOnlineOnly", Reason: "cannot be used with sessionType 3 through inbox; use sessionType 2"}})
 	}
 	if !slices.Contains(a.Channels, spec.Channel) {
-		return spec, models.Invalid([]models.FieldError{{Field: "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
+		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
 	}
-	return spec, nil
+	return nil
 }
 
 // store makes the campaign and has its first tasks enqueued.
 func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, render func(models.Campaign) []byte) (models.Created, error) {
+	idem, err := idempotency(r, body)
+	if err != nil {
+		return models.Created{}, err
+	}
+	created, err := a.Store.CreateCampaign(r.Context(), spec, a.Admins, idem, render)
+	return a.stored(r, created, err)
+}
+
+// idempotency is the request's Idempotency-Key, if it has one.
+func idempotency(r *http.Request, body []byte) (models.Idempotency, error) {
 	key := r.Header.Get("Idempotency-Key")
 	if len(key) > maxIdempotencyKey {
-		return models.Created{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: "must be at most 255 bytes"}})
+		return models.Idempotency{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: "must be at most 255 bytes"}})
 	}
-	idem := models.Idempotency{Caller: spec.CreatedBy, Route: routeName(r), Key: key, BodyHash: sha256.Sum256(body)}
-	created, err := a.Store.CreateCampaign(r.Context(), spec, a.Admins, idem, render)
+	return models.Idempotency{Caller: callerOf(r).UserID, Route: routeName(r), Key: key, BodyHash: sha256.Sum256(body)}, nil
+}
+
+// stored has the first tasks of a campaign that was just made enqueued.
+func (a *API) stored(r *http.Request, created models.Created, err error) (models.Created, error) {
 	if err != nil || created.Replayed {
 		return created, err
 	}
 	// The campaign is stored: from here on nothing may turn the answer into an error.
 	if err := a.Enqueue(context.WithoutCancel(r.Context()), created); err != nil {
-		a.Log.Warn("a stored campaign is left to the reconciler", "operationID", spec.OperationID, "campaign", created.PublicID, "err", err)
+		a.Log.Warn("a stored campaign is left to the reconciler", "operationID", operationID(r.Context()), "campaign", created.PublicID, "err", err)
 	}
 	return created, nil
 }
@@ -202,12 +220,16 @@ type campaignView struct {
 	LimitedBy            string          `json:"limitedBy"` // what holds it back; empty = nothing
 	Priority             models.Priority `json:"priority"`
 	Delivery             models.Delivery `json:"delivery"`
-	OperationID          string          `json:"operationID"`
-	CreatedBy            string          `json:"createdBy"`
-	CreatedAt            time.Time       `json:"createdAt"`
-	ExpireAt             *time.Time      `json:"expireAt"`
-	StartedAt            *time.Time      `json:"startedAt"`
-	FinishedAt           *time.Time      `json:"finishedAt"`
+	timingView
+	OperationID string     `json:"operationID"`
+	CreatedBy   string     `json:"createdBy"`
+	ScheduleID  string     `json:"scheduleID"` // empty = none
+	Slot        *string    `json:"slot"`       // null = none, or run by hand
+	CreatedAt   time.Time  `json:"createdAt"`
+	SendAt      *string    `json:"sendAt"` // with localTime a local date and clock; null = at once
+	ExpireAt    *time.Time `json:"expireAt"`
+	StartedAt   *time.Time `json:"startedAt"`
+	FinishedAt  *time.Time `json:"finishedAt"`
 }
 
 type audienceView struct {
@@ -221,7 +243,11 @@ func campaignJSON(c models.CampaignView) campaignView {
 		ID: c.PublicID, Name: c.Name, Status: c.Status, StatusReason: c.StatusReason, Channel: c.Channel,
 		Audience: audienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
-		Delivery: c.Delivery, CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt),
+		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
+		CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt),
+	}
+	if c.WallAt != 0 {
+		v.SendAt = instantJSON(c.WallAt, true)
 	}
 	if c.Message.ContentType != 0 {
 		v.Message = &c.Message
@@ -282,10 +308,8 @@ func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
 	if f.Status != "" && !slices.Contains(models.Statuses, f.Status) {
 		return queryError("status", "must be a campaign's status")
 	}
-	if cursor != "" {
-		if f.Before, err = strconv.ParseInt(cursor, 10, 64); err != nil || f.Before < 1 {
-			return queryError("cursor", "is not one that a list gave")
-		}
+	if f.Before, err = before(cursor); err != nil {
+		return err
 	}
 	list, err := a.Store.Campaigns(r.Context(), f)
 	if err != nil {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"carillon/models"
@@ -93,6 +94,7 @@ type patchBody struct {
 	Name          *string `json:"name"`
 	RatePerSecond *int    `json:"ratePerSecond"`
 	ExpireAt      *string `json:"expireAt"` // empty = never
+	SendAt        *string `json:"sendAt"`
 }
 
 func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
@@ -104,7 +106,22 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
 		return err
 	}
+	campaign, err := a.campaign(r)
+	if err != nil {
+		return err
+	}
+	change, err := checkPatch(b, campaign.Campaign)
+	if err != nil {
+		return err
+	}
+	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
+		return a.Store.UpdateCampaign(r.Context(), id, change)
+	})
+}
+
+func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, error) {
 	var c checker
+	now := time.Now()
 	change := models.CampaignChange{Name: b.Name, RatePerSecond: b.RatePerSecond}
 	if b.Name != nil {
 		c.atMost("name", "characters", utf8.RuneCountInString(*b.Name), maxNameChars)
@@ -112,16 +129,25 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 	if b.RatePerSecond != nil {
 		c.rate(*b.RatePerSecond)
 	}
+	begin, end, last := campaign.SendAt, campaign.ExpireAt, ""
+	if b.SendAt != nil {
+		var at models.Millis
+		if campaign.WallAt != 0 {
+			wall, first := c.wallAt(*b.SendAt, now)
+			change.WallAt, at = &wall, first
+		} else {
+			at = c.sendAt(*b.SendAt, now)
+		}
+		change.SendAt, begin, last = &at, at, "sendAt"
+	}
 	if b.ExpireAt != nil {
-		at := c.expireAt(*b.ExpireAt)
-		change.ExpireAt = &at
+		at := c.expireAt(*b.ExpireAt, now)
+		change.ExpireAt, end, last = &at, at, "expireAt"
 	}
-	if err := c.err(); err != nil {
-		return err
+	if last != "" && end != 0 && end <= begin {
+		c.add(last, "must leave expireAt after sendAt")
 	}
-	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
-		return a.Store.UpdateCampaign(r.Context(), id, change)
-	})
+	return change, c.err()
 }
 
 func (a *API) verifyCampaign(w http.ResponseWriter, r *http.Request) error {

@@ -56,7 +56,7 @@ func (s *server) deliverOne(spec models.CampaignSpec) error {
 	}
 	tasks := c.Tasks
 	for done := c.Plan == nil; !done; {
-		step, err := s.Store.PlanNext(ctx, *c.Plan)
+		step, err := s.Store.PlanNext(ctx, *c.Plan, nil)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -47,32 +46,6 @@ type batchBody struct {
 	IsSendAll bool     `json:"isSendAll"`
 }
 
-// campaignBody is the body of POST /v1/campaigns. Pointers tell a key that is given from one that is not.
-type campaignBody struct {
-	Name          string          `json:"name"`
-	Channel       string          `json:"channel"`
-	Message       *messageBody    `json:"message"`
-	Audience      *audienceBody   `json:"audience"`
-	RatePerSecond int             `json:"ratePerSecond"`
-	Priority      models.Priority `json:"priority"`
-	Delivery      models.Delivery `json:"delivery"`
-	ExpireAt      string          `json:"expireAt"`
-	SendAt        jsontext.Value  `json:"sendAt"`
-}
-
-type audienceBody struct {
-	All     *bool     `json:"all"`
-	UserIDs *[]string `json:"userIDs"`
-	GroupID *string   `json:"groupID"`
-}
-
-// campaignUnknown are fields that one route knows and callers may try on the other.
-var campaignUnknown = unknownFields{
-	"message.recvIDs":   "is not a field of message; name the recipients in audience.userIDs",
-	"message.groupID":   "is not a field of message; name the group in audience.groupID",
-	"message.isSendAll": "is not a field of message; for all users say audience.all",
-}
-
 // parseBatchSend reads and checks the body of POST /msg/batch_send_msg. Where the original cannot bind a
 // body (malformed, a wrong type, a required field missing), the error is a bindError and the HTTP status 400;
 // any other error is answered with 200 and its code.
@@ -103,54 +76,6 @@ func parseBatchSend(body []byte) (models.CampaignSpec, error) {
 		return models.CampaignSpec{}, err
 	}
 	return models.CampaignSpec{Message: message, Audience: audience, Priority: priority}, nil
-}
-
-// parseCampaign reads and checks the body of POST /v1/campaigns. Malformed JSON is a bindError; what is
-// well-formed and refused is not.
-func parseCampaign(body []byte) (models.CampaignSpec, error) {
-	var b campaignBody
-	if err := decodeJSON(body, &b, campaignUnknown); err != nil {
-		return models.CampaignSpec{}, err
-	}
-	var c checker
-	c.atMost("name", "characters", utf8.RuneCountInString(b.Name), maxNameChars)
-	c.atMost("channel", "bytes", len(b.Channel), maxChannelBytes)
-	c.rate(b.RatePerSecond)
-	expireAt := c.expireAt(b.ExpireAt)
-	if b.Delivery != "" && b.Delivery != models.AtLeastOnce && b.Delivery != models.AtMostOnce {
-		c.add("delivery", "must be %s or %s", models.AtLeastOnce, models.AtMostOnce)
-	}
-	c.unsupported("sendAt", b.SendAt)
-
-	request, ok := c.oneAudience(b.Audience)
-	var message models.Message
-	if b.Message == nil {
-		c.add("message", "is required")
-	} else {
-		if b.Message.SessionType == 0 {
-			b.Message.SessionType = models.SessionSingle
-			if request.group != "" {
-				b.Message.SessionType = models.SessionLargeGroup
-			}
-		}
-		c.prefix = "message."
-		c.required(b.Message)
-		message = c.message(b.Message)
-		c.prefix = ""
-		request.session = b.Message.SessionType
-	}
-	var audience models.Audience
-	if ok {
-		audience = c.audience(request)
-	}
-	priority := c.priority(b.Priority, audience)
-	if err := c.err(); err != nil {
-		return models.CampaignSpec{}, err
-	}
-	return models.CampaignSpec{
-		Name: b.Name, Channel: b.Channel, Message: message, Audience: audience, RatePerSecond: b.RatePerSecond, Priority: priority,
-		Delivery: b.Delivery, ExpireAt: expireAt,
-	}, nil
 }
 
 // checker collects what is wrong with a request; prefix is where the message stands in it.
@@ -188,27 +113,6 @@ func (c *checker) id(field, id string) {
 func (c *checker) rate(perSecond int) {
 	if perSecond < 0 || perSecond > maxRatePerSecond {
 		c.add("ratePerSecond", "must be from 0, which is no limit, to %d", maxRatePerSecond)
-	}
-}
-
-// expireAt reads a time that has yet to come; empty = never.
-func (c *checker) expireAt(text string) models.Millis {
-	if text == "" {
-		return 0
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	switch {
-	case err != nil:
-		c.add("expireAt", "must be a time like 2026-01-31T09:00:00Z")
-	case !t.After(time.Now()):
-		c.add("expireAt", "must be in the future")
-	}
-	return models.Millis(t.UnixMilli())
-}
-
-func (c *checker) unsupported(field string, value jsontext.Value) {
-	if given(value) {
-		c.add(field, "is not supported yet; leave it out")
 	}
 }
 
@@ -294,39 +198,6 @@ type audienceRequest struct {
 	usersField   string
 	groupField   string
 	sessionField string
-}
-
-// oneAudience takes exactly one of the three keys. It says whether there is an audience to check further.
-func (c *checker) oneAudience(a *audienceBody) (audienceRequest, bool) {
-	r := audienceRequest{allField: "audience.all", usersField: "audience.userIDs", groupField: "audience.groupID", sessionField: "message.sessionType"}
-	if a == nil {
-		c.add("audience", "is required")
-		return r, false
-	}
-	keys := 0
-	for _, given := range []bool{a.All != nil, a.UserIDs != nil, a.GroupID != nil} {
-		if given {
-			keys++
-		}
-	}
-	switch {
-	case keys != 1:
-		c.add("audience", "must have exactly one of all, userIDs and groupID")
-	case a.All != nil && !*a.All:
-		c.add("audience.all", "must be true; a part of the users is named by userIDs or groupID")
-	case a.All != nil:
-		r.all = true
-		return r, true
-	case a.GroupID != nil && *a.GroupID == "":
-		c.add("audience.groupID", "must not be empty")
-	case a.GroupID != nil:
-		r.group = *a.GroupID
-		return r, true
-	default:
-		r.users = *a.UserIDs
-		return r, true
-	}
-	return r, false
 }
 
 // audience checks who is to receive and gives it without repeats. All users and listed users go with

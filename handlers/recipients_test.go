@@ -24,7 +24,7 @@ func (s *server) five(t *testing.T) (id string) {
 		t.Fatalf("%d %s", status, got.Raw)
 	}
 	for {
-		step, err := s.Store.PlanNext(t.Context(), *created.Plan)
+		step, err := s.Store.PlanNext(t.Context(), *created.Plan, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask, log *slog.Logger)
 		return err
 	}
 	defer w.control.leave(v.CampaignID)
-	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, until: claimedAt.Add(visitFor)}
+	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, until: claimedAt.Add(visitFor), zone: zoneOf(v.Zone)}
 	err = d.run(ctx)
 	if errors.Is(err, models.ErrFenced) {
 		log.Warn("the page was taken over by another worker")
@@ -75,6 +75,7 @@ type delivery struct {
 	log   *slog.Logger
 	until time.Time
 	known map[string]int64 // the page's members in the directory; nil when it does not matter
+	zone  *time.Location   // of the page's members
 }
 
 // member is one recipient of the next chunk.
@@ -97,6 +98,10 @@ func (d *delivery) run(ctx context.Context) error {
 			return d.end(ctx, d.v, d.lease, soon) // it is not queued again before the campaign runs
 		case d.drain.Err() != nil || time.Now().After(d.until) || !d.lease.held():
 			return d.end(ctx, d.v, d.lease, 0)
+		}
+		if end, quiet := quietUntil(&d.v.Campaign, d.zone, d.v.Now()); quiet {
+			// Back among the new pages, so that the end of the night does not put them all into Redis at once.
+			return d.write(ctx, d.v, d.lease, models.Chunk{State: models.PageNew, ReadyIn: time.Duration(end-d.v.Now()) * time.Millisecond})
 		}
 		d.v.Campaign.RatePerSecond = now.RatePerSecond
 		chunk := d.next()

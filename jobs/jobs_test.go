@@ -28,14 +28,20 @@ type rig struct {
 func newRig(t *testing.T, s testkit.Stores, opts jobs.Options) *rig {
 	t.Helper()
 	r := &rig{t: t, store: testkit.OpenStore(t, s.DatabaseURL)}
+	r.connect(s)
+	return r.with(opts)
+}
+
+// connect opens the rig's Redis.
+func (r *rig) connect(s testkit.Stores) {
+	r.t.Helper()
 	ro, err := redis.ParseURL(s.RedisURL)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	r.rdb = redis.NewClient(ro)
-	t.Cleanup(func() { _ = r.rdb.Close() })
+	r.t.Cleanup(func() { _ = r.rdb.Close() })
 	r.queue = jobs.NewQueue(r.rdb)
-	return r.with(opts)
 }
 
 // with runs another worker and reconciler on the same ledger and Redis, as another process would.

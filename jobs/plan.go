@@ -11,7 +11,7 @@ import (
 // stand. It may be cut short anywhere: the next to plan goes on where the last commit came to.
 func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 	for {
-		step, err := w.store.PlanNext(ctx, t)
+		step, err := w.store.PlanNext(ctx, t, turn)
 		if errors.Is(err, models.ErrFenced) {
 			return nil
 		}
@@ -21,8 +21,10 @@ func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 		if err := w.queue.Pages(ctx, step.Tasks); err != nil {
 			return err
 		}
-		if step.Done {
-			return w.advance(ctx, t.Campaign)
+		if step.Done || step.Due {
+			if err := w.advance(ctx, t.Campaign); err != nil || step.Done {
+				return err
+			}
 		}
 		if w.drain.Err() != nil {
 			return nil // the plan's lease ends by itself and another process goes on

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"carillon/models"
@@ -33,8 +32,7 @@ type Reconciler struct {
 
 	progress     Progress
 	contactSince time.Time // zero without contact
-	cancel       context.CancelFunc
-	wg           sync.WaitGroup
+	loops        loops
 }
 
 // NewReconciler makes a reconciler beside a worker. Idempotency keys older than idempotencyTTL are deleted.
@@ -44,45 +42,30 @@ func NewReconciler(store *models.Store, queue *Queue, worker *Worker, idempotenc
 
 // Start begins the loops.
 func (r *Reconciler) Start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	r.loop(ctx, promoteEvery, "promote", r.promote)
-	r.loop(ctx, reconcileEvery, "reconcile", r.reconcile)
-	r.loop(ctx, slotsEvery, "count slots", r.countSlots)
-	r.loop(ctx, purgeEvery, "purge", r.purge)
+	r.loops.start(r.log,
+		loop{promoteEvery, "promote", r.promote},
+		loop{reconcileEvery, "reconcile", r.reconcile},
+		loop{slotsEvery, "count slots", r.countSlots},
+		loop{purgeEvery, "purge", r.purge},
+	)
 }
 
 // Stop ends the loops and waits for them. It may be called twice.
-func (r *Reconciler) Stop() {
-	if r.cancel != nil {
-		r.cancel()
-	}
-	r.wg.Wait()
-}
+func (r *Reconciler) Stop() { r.loops.stop() }
 
-func (r *Reconciler) loop(ctx context.Context, every time.Duration, name string, f func(context.Context) error) {
-	r.wg.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		failing := false
-		for {
-			err := f(ctx)
-			if err != nil && ctx.Err() == nil && !failing { // once per spell, not once per tick
-				r.log.Warn("the reconciler cannot work now", "step", name, "err", err)
-			}
-			failing = err != nil
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-// promote queues the waiting pages whose time has come.
+// promote queues the waiting pages whose time has come, and lets in the pages of zones whose time has come.
 func (r *Reconciler) promote(ctx context.Context) error {
-	return r.again(ctx, models.PageWaiting, func(models.Page, models.Campaign) (bool, error) { return true, nil })
+	if err := r.again(ctx, models.PageWaiting, func(models.Page, models.Campaign) (bool, error) { return true, nil }); err != nil {
+		return err
+	}
+	ids, err := r.store.DueZones(ctx)
+	for _, id := range ids {
+		if err != nil {
+			break
+		}
+		err = r.worker.advance(ctx, id)
+	}
+	return err
 }
 
 // again queues those due pages of running campaigns in a state that lost says are to move.

@@ -12,9 +12,9 @@ const (
 // Audience is who a campaign is for. Exactly one of the three forms is meant; UserIDs may hold repeats
 // until the campaign is stored.
 type Audience struct {
-	Type    AudienceType
-	UserIDs []string // AudienceUsers only
-	GroupID string   // AudienceGroup only
+	Type    AudienceType `json:"type"`
+	UserIDs []string     `json:"userIDs,omitempty"` // AudienceUsers only
+	GroupID string       `json:"groupID,omitempty"` // AudienceGroup only
 }
 
 // Priority picks the class of workers that carries a campaign.
@@ -32,19 +32,50 @@ const (
 	MaxListed            = 100_000 // recvIDs or userIDs in one POST, repeats included
 )
 
-// CampaignSpec is what a POST asks for, checked and with its defaults filled in.
+// CampaignSpec is what a POST asks for, checked and with its defaults filled in. A schedule keeps one as its
+// template, in the JSON form below.
 type CampaignSpec struct {
-	Name          string
-	Channel       string // empty = the configured default
-	Message       Message
-	Audience      Audience
-	RatePerSecond int // recipients per second; 0 = no limit of its own
-	Priority      Priority
-	Delivery      Delivery // empty = AtLeastOnce
-	ExpireAt      Millis   // 0 = never
-	OperationID   string
-	CreatedBy     string // the admin's user ID
+	Name          string   `json:"name,omitempty"`
+	Channel       string   `json:"channel"`
+	Message       Message  `json:"message"`
+	Audience      Audience `json:"audience"`
+	RatePerSecond int      `json:"ratePerSecond,omitempty"` // recipients per second; 0 = no limit of its own
+	Priority      Priority `json:"priority"`
+	Delivery      Delivery `json:"delivery,omitempty"`    // empty = AtLeastOnce
+	ExpireAfter   Millis   `json:"expireAfter,omitempty"` // of a template: how long after its start a campaign expires; 0 = never
+	Timing        `json:"timing"`
+
+	ExpireAt    Millis `json:"-"` // 0 = never
+	SendAt      Millis `json:"-"` // when it starts; 0 = at once
+	ScheduleID  string `json:"-"` // of an occurrence
+	Slot        Millis `json:"-"` // of an occurrence; 0 = run by hand
+	OperationID string `json:"-"`
+	CreatedBy   string `json:"-"` // the admin's user ID
 }
+
+// Timing is what makes a campaign go by its recipients' own clocks.
+type Timing struct {
+	WallAt      Millis `json:"-"`                     // local time: the date and clock at which each user gets it, as if in UTC; 0 = not by local time
+	Missed      Missed `json:"missed,omitempty"`      // local time: zones in which it is past already
+	MissedGrace Millis `json:"missedGrace,omitempty"` // within which MissedOnce still sends
+	QuietFrom   int    `json:"quietFrom,omitempty"`   // minutes of the local day in which nobody is sent to;
+	QuietTo     int    `json:"quietTo,omitempty"`     // equal = no quiet hours
+	Zone        string `json:"zone,omitempty"`        // of users who have none; IANA name
+}
+
+// Quiet says whether there are quiet hours.
+func (t Timing) Quiet() bool { return t.QuietFrom != t.QuietTo }
+
+// Zoned says whether pages are cut by time zone.
+func (t Timing) Zoned() bool { return t.WallAt != 0 || t.Quiet() }
+
+// Missed says what becomes of a time that has passed unused.
+type Missed string
+
+const (
+	MissedSkip Missed = "skip" // nothing is sent, and the history says so
+	MissedOnce Missed = "once" // sent late, within a grace; of several slots only the last
+)
 
 // Status is a campaign's state.
 type Status string
@@ -126,8 +157,12 @@ type Campaign struct {
 	CreatedBy     string
 	ExpireAt      Millis // 0 = never
 	CreatedAt     Millis `gorm:"autoCreateTime:false"`
-	StartedAt     Millis
+	StartedAt     Millis // 0 until started
 	FinishedAt    Millis // 0 until finished
+	SendAt        Millis // when it starts; 0 = when it was posted
+	ScheduleID    string // the public one; empty = none
+	Slot          Millis // of the schedule; 0 = run by hand
+	Timing
 }
 
 // Counts are a campaign's recipients by status. Total is the sum of all the others at every instant.

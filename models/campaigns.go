@@ -49,32 +49,37 @@ func ClientMsgID(publicID string, kind int, recipientID string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// CreateCampaign stores spec as a running campaign whose audience is frozen, and its Idempotency-Key with
-// the complete answer, in one transaction. answer renders what is to be answered; knowsUsers says whether
-// the channel reaches users of the directory only; admins may send without standing in the directory.
+// CreateCampaign stores spec, and its Idempotency-Key with the complete answer, in one transaction: as a running
+// campaign whose audience is frozen, or, with a sendAt to come, as a scheduled one. answer renders what is to
+// be answered; admins may send without standing in the directory.
 // Errors: 1004 for an unknown sender, group or an empty directory, 3002 and 3003 for the key.
 func (s *Store) CreateCampaign(ctx context.Context, spec CampaignSpec, admins []string, idem Idempotency, answer func(Campaign) []byte) (Created, error) {
-	if idem.Key != "" {
-		if done, err := s.replay(ctx, idem); err != nil || done != nil {
-			return deref(done), err
-		}
+	if done, err := s.replay(ctx, idem); err != nil || done != nil {
+		return deref(done), err
 	}
-	spec.Audience.UserIDs = sortedUnique(spec.Audience.UserIDs)
-	c, err := s.freeze(ctx, spec, admins)
+	c, err := s.newCampaign(ctx, &spec, admins)
 	if err != nil {
 		return Created{}, err
 	}
 	out := Created{PublicID: c.PublicID, Answer: answer(c)}
-	err = s.tx(ctx, func(tx *gorm.DB) error {
+	return s.once(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
 		c := c // a repeated transaction starts from the frozen row
+		return s.insertCampaign(tx, &c, spec.Audience, out)
+	})
+}
+
+// once runs f and stores the Idempotency-Key with out's answer in one transaction, the key first: the loser of two
+// that come at the same time blocks on it and then replays.
+func (s *Store) once(ctx context.Context, idem Idempotency, out Created, now Millis, f func(tx *gorm.DB, out *Created) error) (Created, error) {
+	err := s.tx(ctx, func(tx *gorm.DB) error {
 		out.Tasks, out.Plan = nil, nil
 		if idem.Key != "" {
-			row := idempotencyRow{idem.Caller, idem.Route, idem.Key, idem.BodyHash[:], c.PublicID, out.Answer, c.CreatedAt}
+			row := idempotencyRow{idem.Caller, idem.Route, idem.Key, idem.BodyHash[:], out.PublicID, out.Answer, now}
 			if err := tx.Create(&row).Error; err != nil {
 				return err
 			}
 		}
-		return s.insertCampaign(tx, &c, spec.Audience, &out)
+		return f(tx, &out)
 	})
 	if idem.Key == "" || err == nil {
 		return out, err
@@ -102,8 +107,11 @@ func deref(c *Created) Created {
 	return *c
 }
 
-// replay finds what was answered under the key before: nil when nothing was.
+// replay finds what was answered under the key before: nil when nothing was, or there is no key.
 func (s *Store) replay(ctx context.Context, idem Idempotency) (*Created, error) {
+	if idem.Key == "" {
+		return nil, nil
+	}
 	var rows []idempotencyRow
 	err := s.db.WithContext(ctx).Where("caller = ? AND route = ? AND idem_key = ?", idem.Caller, idem.Route, idem.Key).Limit(1).Find(&rows).Error
 	if err != nil || len(rows) == 0 {
@@ -115,15 +123,22 @@ func (s *Store) replay(ctx context.Context, idem Idempotency) (*Created, error) 
 	return &Created{PublicID: rows[0].PublicID, Answer: rows[0].Answer, Replayed: true}, nil
 }
 
-// freeze turns spec into the row to insert: the audience's mark, group version and first total, from one
-// non-locking read of the directory.
-func (s *Store) freeze(ctx context.Context, spec CampaignSpec, admins []string) (Campaign, error) {
-	var dir struct {
-		Rev, Live, Now int64
-		SenderKnown    bool
-	}
-	err := s.db.WithContext(ctx).Raw("SELECT rev, live, "+s.d.now+" AS now, EXISTS(SELECT 1 FROM users WHERE user_id = ?) AS sender_known FROM directory WHERE id=1",
-		spec.Message.SendID).Scan(&dir).Error
+// directoryNow is what freezes an audience: one non-locking read of the directory.
+type directoryNow struct {
+	Rev, Live, Now int64
+	SenderKnown    bool
+}
+
+func (s *Store) directoryNow(db *gorm.DB, senderID string) (d directoryNow, err error) {
+	err = db.Raw("SELECT rev, live, "+s.d.now+" AS now, EXISTS(SELECT 1 FROM users WHERE user_id = ?) AS sender_known FROM directory WHERE id=1", senderID).Scan(&d).Error
+	return d, err
+}
+
+// newCampaign turns spec into the row to insert, its audience frozen unless it starts later.
+func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []string) (Campaign, error) {
+	spec.Audience.UserIDs = sortedUnique(spec.Audience.UserIDs)
+	db := s.db.WithContext(ctx)
+	dir, err := s.directoryNow(db, spec.Message.SendID)
 	if err != nil {
 		return Campaign{}, err
 	}
@@ -133,56 +148,76 @@ func (s *Store) freeze(ctx context.Context, spec CampaignSpec, admins []string) 
 	now := Millis(dir.Now)
 	c := Campaign{
 		PublicID: ulid.Make().String(), Name: spec.Name, Status: StatusRunning, Channel: spec.Channel, Message: spec.Message,
-		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, Mark: dir.Rev, RatePerSecond: spec.RatePerSecond,
-		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), Guard: true, ExpireAt: spec.ExpireAt, OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
+		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, RatePerSecond: spec.RatePerSecond,
+		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), Guard: true, ExpireAt: spec.ExpireAt,
+		SendAt: spec.SendAt, Timing: spec.Timing, ScheduleID: spec.ScheduleID, Slot: spec.Slot,
+		OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
 	}
-	switch spec.Audience.Type {
+	if spec.ExpireAfter > 0 {
+		c.ExpireAt = now + spec.ExpireAfter
+	}
+	if err := s.freeze(db, &c, dir, len(spec.Audience.UserIDs)); err != nil {
+		return c, err
+	}
+	if c.SendAt > now {
+		c.Status, c.StartedAt, c.Inbox = StatusScheduled, 0, inboxNone
+	}
+	return c, nil
+}
+
+// freeze sets what the audience of c is from here on: its mark or group version, and its first total. listed is how
+// many recipients it names. For one that starts later it is a first look, and the start freezes anew.
+func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryNow, listed int) error {
+	switch c.AudienceType {
 	case AudienceAll:
 		if dir.Live == 0 {
-			return c, &Error{Code: CodeRecordNotFound, Detail: "the directory holds no users; run carillon users import",
+			return &Error{Code: CodeRecordNotFound, Detail: "the directory holds no users; run carillon users import",
 				Fields: []FieldError{{Field: "audience", Reason: "is empty: the directory holds no users; run carillon users import"}}}
 		}
-		c.Total = dir.Live
+		c.Mark, c.Total = dir.Rev, dir.Live
 		if dir.SenderKnown {
 			c.Total--
 		}
 	case AudienceUsers:
-		c.Planned = true
-		c.Total = int64(len(spec.Audience.UserIDs))
+		c.Mark, c.Planned, c.Total = dir.Rev, !c.Zoned(), int64(listed)
 	case AudienceGroup:
-		g, err := s.Group(ctx, spec.Audience.GroupID)
+		g, err := s.group(db, c.GroupID)
 		if err != nil && AsError(err).Code == CodeRecordNotFound {
-			return c, &Error{Code: CodeRecordNotFound, Detail: "the group does not exist", Fields: []FieldError{{Field: "audience.groupID", Reason: "does not exist"}}}
+			return &Error{Code: CodeRecordNotFound, Detail: "the group does not exist", Fields: []FieldError{{Field: "audience.groupID", Reason: "does not exist"}}}
 		}
 		if err != nil {
-			return c, err
+			return err
 		}
-		c.Total = int64(g.Size)
-		if spec.Message.SessionType == SessionLargeGroup {
+		c.Mark, c.GroupVersion, c.Total = dir.Rev, g.Version, int64(g.Size)
+		if c.Message.SessionType == SessionLargeGroup {
 			c.Kind, c.Planned, c.Total = KindGroup, true, 1
 		} else if c.Priority == PriorityTransactional && g.Size > MaxTransactional {
-			return c, Invalid([]FieldError{{Field: "priority", Reason: fmt.Sprintf("transactional is for at most %d recipients; the group has %d", MaxTransactional, g.Size)}})
+			return Invalid([]FieldError{{Field: "priority", Reason: fmt.Sprintf("transactional is for at most %d recipients; the group has %d", MaxTransactional, g.Size)}})
 		}
 	}
-	if spec.Channel == "inbox" && !spec.Message.IsOnlineOnly {
+	if c.Channel == "inbox" && !c.Message.IsOnlineOnly {
 		c.Inbox = inboxLarge
 		if c.Total <= maxInboxSmall {
 			c.Inbox = inboxSmall
 		}
 	}
-	return c, nil
+	return nil
 }
 
-// insertCampaign stores the row and, where the audience is at hand, its pages, and queues the first of them.
+// lockGroup locks a group's row: a PUT of new members comes wholly before or wholly after this transaction, so no
+// version that a campaign froze is ever purged.
+func (s *Store) lockGroup(tx *gorm.DB, groupID string) (Group, error) {
+	if s.d.name == "mysql" {
+		tx = tx.Clauses(clause.Locking{Strength: "UPDATE"})
+	}
+	return s.group(tx, groupID)
+}
+
+// insertCampaign stores the row and, where the audience is at hand, its pages, and queues the first of them if it
+// runs.
 func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Created) error {
 	if c.AudienceType == AudienceGroup {
-		// Locking the group's row puts a PUT of new members wholly before or wholly after this campaign, so
-		// no version that it froze is ever purged.
-		q := tx
-		if s.d.name == "mysql" {
-			q = tx.Clauses(clause.Locking{Strength: "UPDATE"})
-		}
-		g, err := s.group(q, c.GroupID)
+		g, err := s.lockGroup(tx, c.GroupID)
 		if err != nil {
 			return err
 		}
@@ -192,25 +227,27 @@ func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Create
 	if c.Kind == KindGroup {
 		members = []string{c.GroupID}
 	}
+	running := c.Status == StatusRunning
 	if c.Planned {
 		c.Pages = (len(members) + PageSize - 1) / PageSize
-	} else {
+	} else if running {
 		c.PlanEpoch, c.PlanDue = 1, c.CreatedAt+PlanLease
 	}
 	if err := tx.Create(c).Error; err != nil {
 		return err
 	}
 	if !c.Planned {
-		out.Plan = &PlanTask{Campaign: c.ID, Epoch: c.PlanEpoch, Priority: c.Priority}
-		return nil
+		if running {
+			out.Plan = &PlanTask{Campaign: c.ID, Epoch: c.PlanEpoch, Priority: c.Priority}
+		}
+		return insertListed(tx, c.ID, members)
 	}
 	pages := cutPages(c.ID, 0, members)
-	for i := range pages {
-		if i == firstWindow {
-			break
+	if running {
+		for i := range pages[:min(firstWindow, len(pages))] {
+			pages[i].State, pages[i].Epoch, pages[i].DueAt = PageQueued, 1, c.CreatedAt+QueueLease
+			out.Tasks = append(out.Tasks, PageTask{Campaign: c.ID, Page: pages[i].No, Epoch: 1, Priority: c.Priority})
 		}
-		pages[i].State, pages[i].Epoch, pages[i].DueAt = PageQueued, 1, c.CreatedAt+QueueLease
-		out.Tasks = append(out.Tasks, PageTask{Campaign: c.ID, Page: pages[i].No, Epoch: 1, Priority: c.Priority})
 	}
 	return insertPages(tx, pages)
 }
@@ -253,7 +290,8 @@ type CampaignFilter struct {
 
 // listedColumns are all but the message, which can be 64 KiB.
 const listedColumns = `id, public_id, name, status, status_reason, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
-	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at`
+	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
+	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot`
 
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {

@@ -59,8 +59,17 @@ func (s *Store) PauseCampaign(ctx context.Context, publicID, reason string) (Cam
 
 // ResumeCampaign goes on with a paused campaign. One that had paused itself because too many failed is not
 // paused by that guard again.
+// One that had not started yet is scheduled again, and starts at once when its sendAt has passed meanwhile.
 func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignView, error) {
-	return s.control(ctx, publicID, StatusRunning, "", ", guard = CASE WHEN status_reason LIKE '"+guardReason+"%' THEN 0 ELSE guard END")
+	c, err := s.Campaign(ctx, publicID)
+	if err != nil {
+		return c, err
+	}
+	to := StatusRunning
+	if c.StartedAt == 0 { // which an operator's pause does not change
+		to = StatusScheduled
+	}
+	return s.control(ctx, publicID, to, "", ", guard = CASE WHEN status_reason LIKE '"+guardReason+"%' THEN 0 ELSE guard END")
 }
 
 // CancelCampaign ends a campaign for good: whoever is still pending becomes cancelled.
@@ -83,7 +92,7 @@ func (s *Store) control(ctx context.Context, publicID string, to Status, reason,
 		if err != nil || c.Status == to {
 			return c, err
 		}
-		if to == StatusRunning && c.Status != StatusPaused {
+		if (to == StatusRunning || to == StatusScheduled) && c.Status != StatusPaused {
 			return c, Errorf(CodeIllegalTransition, "a campaign that is %s cannot be resumed", c.Status)
 		}
 		moved, err := s.moveCampaign(ctx, c.ID, c.Status, to, reason, also)
@@ -157,12 +166,30 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 			return false, err
 		}
 	}
+	if c.StartedAt == 0 {
+		if err := s.closeUnstarted(ctx, c); err != nil {
+			return false, err
+		}
+	}
 	view, err := s.CampaignByID(ctx, c.ID)
 	if err != nil || !view.Planned || view.Pending > 0 {
 		return false, err
 	}
 	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET finished_at="+s.d.now+" WHERE id=? AND status=? AND finished_at=0", c.ID, c.Status)
 	return res.RowsAffected == 1, res.Error
+}
+
+// closeUnstarted settles the audience of a campaign that ended before it started. Listed recipients are planned, to
+// get their status; nobody else was ever in its audience.
+func (s *Store) closeUnstarted(ctx context.Context, c Campaign) error {
+	if c.Planned {
+		return nil
+	}
+	set := "planned=1, total=0"
+	if c.AudienceType == AudienceUsers {
+		set = "plan_epoch=1, plan_due=" + s.d.now
+	}
+	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND status=? AND plan_epoch=0", c.ID, c.Status).Error
 }
 
 // closeAhead gives the members ahead of a page's cursor a status and counts them, unless an earlier end did.
@@ -339,10 +366,12 @@ type CampaignChange struct {
 	Name          *string
 	RatePerSecond *int
 	ExpireAt      *Millis // 0 = never
+	SendAt        *Millis // of one that has not started
+	WallAt        *Millis // with SendAt, of a local-time campaign
 }
 
 // UpdateCampaign changes a campaign; workers see it within a second. The rate and the end of one that has
-// finished cannot be changed (3001).
+// finished cannot be changed, nor the beginning of one that has started (3001).
 func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch CampaignChange) (CampaignView, error) {
 	c, err := s.Campaign(ctx, publicID)
 	if err != nil {
@@ -361,9 +390,21 @@ func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch Campaign
 	if ch.ExpireAt != nil {
 		set["expire_at"] = *ch.ExpireAt
 	}
+	q := s.w.WithContext(ctx).Model(&Campaign{}).Where("id = ?", c.ID)
+	if ch.SendAt != nil {
+		set["send_at"] = *ch.SendAt
+		if ch.WallAt != nil {
+			set["wall_at"] = *ch.WallAt
+		}
+		q = q.Where("started_at = 0 AND status IN ?", []Status{StatusScheduled, StatusPaused}) // it may start at any moment
+	}
 	if len(set) > 0 {
-		if err := s.w.WithContext(ctx).Model(&Campaign{}).Where("id = ?", c.ID).Updates(set).Error; err != nil {
-			return c, err
+		res := q.Updates(set)
+		if res.Error == nil && res.RowsAffected == 0 {
+			return c, Errorf(CodeIllegalTransition, "the campaign has started or ended; its sendAt can no longer be changed")
+		}
+		if res.Error != nil {
+			return c, res.Error
 		}
 	}
 	return s.Campaign(ctx, publicID)

@@ -217,7 +217,7 @@ func sendAll(tb testing.TB, store *models.Store, created models.Created) {
 	id := int64(0)
 	for created.Plan != nil {
 		id = created.Plan.Campaign
-		step, err := store.PlanNext(tb.Context(), *created.Plan)
+		step, err := store.PlanNext(tb.Context(), *created.Plan, nil)
 		if err != nil {
 			tb.Fatal(err)
 		}

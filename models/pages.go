@@ -33,11 +33,12 @@ const maxInboxSmall = 1000
 type PageState int
 
 const (
-	PageNew     PageState = iota // cut, not yet in the window
+	PageNew     PageState = iota // cut, not yet in the window; let in from due_at on
 	PageQueued                   // a task carries it; due_at is when that is doubted
 	PageRunning                  // a worker holds it until due_at
 	PageWaiting                  // it may be queued again at due_at
 	PageDone                     // cursor at the end, nothing pending
+	PageOpen                     // the planner still adds members of its zone
 )
 
 // Page is the row of one page; its members stand in page_members.
@@ -53,6 +54,7 @@ type Page struct {
 	PendingRows int             // of those, how many are still pending
 	Rest        RecipientStatus // of the members ahead of the cursor: pending until the page is closed
 	FirstID     string
+	Zone        string // of all its members; empty = it does not matter
 	Sent        int
 	Failed      int
 	Skipped     int
@@ -68,6 +70,15 @@ type pageMembers struct {
 }
 
 func (pageMembers) TableName() string { return "page_members" }
+
+// listed is a piece of the recipients that a POST named.
+type listed struct {
+	CampaignID int64  `gorm:"primaryKey;autoIncrement:false"`
+	LastID     string `gorm:"primaryKey"`
+	Members    []byte
+}
+
+func (listed) TableName() string { return "listed" }
 
 // PageTask names the visit to one page that is to be enqueued.
 type PageTask struct {
@@ -127,6 +138,18 @@ func cutPages(campaignID int64, first int, members []string) []cutPage {
 	return pages
 }
 
+// insertListed stores the sorted recipients that a POST named, for planning to cut into pages.
+func insertListed(tx *gorm.DB, campaignID int64, members []string) error {
+	var rows []listed
+	for ids := range slices.Chunk(members, PageSize) {
+		rows = append(rows, listed{campaignID, ids[len(ids)-1], packMembers(ids)})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return tx.CreateInBatches(rows, 100).Error
+}
+
 func insertPages(tx *gorm.DB, cut []cutPage) error {
 	if len(cut) == 0 {
 		return nil
@@ -141,10 +164,10 @@ func insertPages(tx *gorm.DB, cut []cutPage) error {
 	return tx.CreateInBatches(members, 100).Error
 }
 
-// QueuePages moves up to n new pages of a running campaign into the window and returns their tasks.
+// QueuePages moves up to n new pages of a running campaign whose time has come into the window and returns their tasks.
 func (s *Store) QueuePages(ctx context.Context, c Campaign, n int) ([]PageTask, error) {
 	var pages []Page
-	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ?", c.ID, PageNew).Order("no").Limit(n).Find(&pages).Error
+	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ? AND due_at <= "+s.d.now, c.ID, PageNew).Order("due_at, no").Limit(n).Find(&pages).Error
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +190,11 @@ func (s *Store) queueAll(ctx context.Context, pages []Page, priority Priority) (
 
 // QueuePage gives a page as it was read a new epoch and makes it queued. ok is false when it has moved since.
 func (s *Store) QueuePage(ctx context.Context, p Page, priority Priority) (task PageTask, ok bool, err error) {
-	res := s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
+	return s.queuePage(s.w.WithContext(ctx), p, priority)
+}
+
+func (s *Store) queuePage(tx *gorm.DB, p Page, priority Priority) (task PageTask, ok bool, err error) {
+	res := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
 		PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev)
 	return PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1, Priority: priority}, res.RowsAffected == 1, res.Error
 }
@@ -189,7 +216,8 @@ func (s *Store) DuePages(ctx context.Context, state PageState) ([]Page, error) {
 // Window is what one running campaign has in hand.
 type Window struct {
 	Campaign
-	New     int // pages that wait to be let in (0 or 1: whether there are any)
+	New     int // pages that may be let in now (0 or 1: whether there are any)
+	Later   int // pages whose time is still to come, or that are being filled (0 or 1)
 	Queued  int
 	Running int
 	Soon    int // waiting pages that come back within two seconds
@@ -200,7 +228,7 @@ type Window struct {
 func (w Window) Inside() int { return w.Queued + w.Running + w.Soon }
 
 // Open says whether any page is not done.
-func (w Window) Open() bool { return w.New+w.Queued+w.Running+w.Waiting > 0 }
+func (w Window) Open() bool { return w.New+w.Later+w.Queued+w.Running+w.Waiting > 0 }
 
 // Windows reads the windows of all running campaigns, without their messages.
 func (s *Store) Windows(ctx context.Context) ([]Window, error) {
@@ -217,13 +245,17 @@ func (s *Store) WindowOf(ctx context.Context, campaignID int64) (*Window, error)
 }
 
 func (s *Store) windows(ctx context.Context, where string, args ...any) ([]Window, error) {
-	// Counted from the narrow (campaign_id, state, no) index, one state at a time: done pages are not touched.
+	// Counted from the narrow (campaign_id, state, due_at) index, one state at a time: done pages are not touched.
 	count := func(state PageState, and string) string {
 		return fmt.Sprintf("(SELECT COUNT(*) FROM pages p WHERE p.campaign_id=c.id AND p.state=%d%s)", state, and)
 	}
+	exists := func(which string) string {
+		return "EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND " + which + ")"
+	}
 	var out []Window
-	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+
-		fmt.Sprintf(", EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=%d) AS new, ", PageNew)+
+	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+", "+
+		exists(fmt.Sprintf("p.state=%d AND p.due_at<=%s", PageNew, s.d.now))+" AS new, "+
+		exists(fmt.Sprintf("p.state=%d AND p.due_at>%s", PageNew, s.d.now))+" OR "+exists(fmt.Sprintf("p.state=%d", PageOpen))+" AS later, "+
 		count(PageQueued, "")+" AS queued, "+count(PageRunning, "")+" AS running, "+
 		count(PageWaiting, " AND p.due_at<="+s.d.now+"+2000")+" AS soon, "+count(PageWaiting, "")+" AS waiting FROM campaigns c WHERE "+where, args...).Scan(&out).Error
 	return out, err

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"slices"
 
 	"gorm.io/gorm"
 )
@@ -12,13 +13,20 @@ const planBatch = 10 * PageSize
 // PlanStep is what one step of planning did.
 type PlanStep struct {
 	Done  bool // the whole audience is cut, or there is nothing (more) to plan
+	Due   bool // pages by zone whose time has come stand ready for the window
 	Tasks []PageTask
+}
+
+// Turn is when it is a zone's turn in a campaign.
+type Turn struct {
+	Due    Millis // from when on its pages may go out
+	Missed bool   // never: its time has passed, and what is late is skipped
 }
 
 // PlanNext cuts the next pages of a campaign's audience by one key-ordered read, and remembers how far it
 // came, in one transaction that only the holder of the plan's epoch can commit. When the walk ends it fixes
-// the campaign's total. ErrFenced: another worker plans it now.
-func (s *Store) PlanNext(ctx context.Context, task PlanTask) (PlanStep, error) {
+// the campaign's total. turn is asked for campaigns that go by time zone. ErrFenced: another worker plans it now.
+func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campaign, zone string, now Millis) Turn) (PlanStep, error) {
 	var rows []Campaign
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Limit(1).Find(&rows).Error; err != nil {
 		return PlanStep{}, err
@@ -26,73 +34,159 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask) (PlanStep, error) {
 	if len(rows) == 0 || rows[0].Planned {
 		return PlanStep{Done: true}, nil
 	}
-	c := rows[0]
+	c := &rows[0]
 	if c.PlanEpoch != task.Epoch {
 		return PlanStep{}, ErrFenced
 	}
-	ids, err := s.audienceAfter(ctx, c)
+	now, err := s.Now(ctx)
 	if err != nil {
 		return PlanStep{}, err
 	}
-	step := PlanStep{Done: len(ids) < planBatch}
-	next := c.PlanCursor
-	if len(ids) > 0 {
-		next = ids[len(ids)-1]
+	found, err := s.audienceAfter(ctx, c)
+	if err != nil {
+		return PlanStep{}, err
 	}
-	members := make([]string, 0, len(ids))
-	for _, id := range ids {
-		if id != c.Message.SendID {
-			members = append(members, id)
+	step := PlanStep{Done: len(found) < planBatch}
+	next := c.PlanCursor
+	if len(found) > 0 {
+		next = found[len(found)-1].UserID
+	}
+	var cut planned
+	if c.Zoned() {
+		cut, err = s.cutZones(ctx, c, found, now, func(zone string) Turn { return turn(c, zone, now) }, step.Done)
+	} else {
+		cut.fresh, step.Tasks = cutWalk(c, found, now)
+	}
+	if err != nil {
+		return PlanStep{}, err
+	}
+	step.Due = cut.due
+	err = s.tx(ctx, func(tx *gorm.DB) error { return s.commitPlan(tx, c, next, cut, step.Done) })
+	return step, err
+}
+
+// planned is what a step of planning writes.
+type planned struct {
+	fresh []cutPage // to insert
+	grown []cutPage // open ones that got members, or are released
+	due   bool      // some of them may go out now
+}
+
+// cutWalk cuts members in key order into pages, and queues the campaign's very first ones.
+func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []cutPage, tasks []PageTask) {
+	members := make([]string, 0, len(found))
+	for _, m := range found {
+		if m.UserID != c.Message.SendID {
+			members = append(members, m.UserID)
 		}
 	}
-	pages := cutPages(c.ID, c.Pages, members)
+	pages = cutPages(c.ID, c.Pages, members)
 	for i := range pages {
 		if pages[i].No >= firstWindow {
 			break
 		}
-		pages[i].State, pages[i].Epoch = PageQueued, 1
-		step.Tasks = append(step.Tasks, PageTask{Campaign: c.ID, Page: pages[i].No, Epoch: 1, Priority: c.Priority})
+		pages[i].State, pages[i].Epoch, pages[i].DueAt = PageQueued, 1, now+QueueLease
+		tasks = append(tasks, PageTask{Campaign: c.ID, Page: pages[i].No, Epoch: 1, Priority: c.Priority})
 	}
-	err = s.tx(ctx, func(tx *gorm.DB) error {
-		fence := tx.Exec("UPDATE campaigns SET plan_cursor=?, pages=pages+?, plan_due="+s.d.now+"+? WHERE id=? AND plan_epoch=? AND plan_cursor=? AND planned=?",
-			next, len(pages), PlanLease, c.ID, c.PlanEpoch, c.PlanCursor, false)
-		if fence.Error != nil {
-			return fence.Error
-		}
-		if fence.RowsAffected == 0 {
-			return ErrFenced
-		}
-		var due Millis
-		if err := tx.Raw("SELECT " + s.d.now).Scan(&due).Error; err != nil {
-			return err
-		}
-		for i := range pages {
-			if pages[i].State == PageQueued {
-				pages[i].DueAt = due + QueueLease
-			}
-		}
-		if err := insertPages(tx, pages); err != nil || !step.Done {
-			return err
-		}
-		var total int64
-		if err := tx.Raw("SELECT COALESCE(SUM(size),0) FROM pages WHERE campaign_id=?", c.ID).Scan(&total).Error; err != nil {
-			return err
-		}
-		return tx.Exec("UPDATE campaigns SET planned=?, total=? WHERE id=?", true, total, c.ID).Error
-	})
-	return step, err
+	return pages, tasks
 }
 
-// audienceAfter reads the next members of the frozen audience, in byte order, the sender still among them.
-func (s *Store) audienceAfter(ctx context.Context, c Campaign) ([]string, error) {
+func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planned, done bool) error {
+	fence := tx.Exec("UPDATE campaigns SET plan_cursor=?, pages=pages+?, plan_due="+s.d.now+"+? WHERE id=? AND plan_epoch=? AND plan_cursor=? AND planned=?",
+		next, len(cut.fresh), PlanLease, c.ID, c.PlanEpoch, c.PlanCursor, false)
+	if fence.Error != nil {
+		return fence.Error
+	}
+	if fence.RowsAffected == 0 {
+		return ErrFenced
+	}
+	for _, p := range cut.grown {
+		if err := growPage(tx, p); err != nil {
+			return err
+		}
+	}
+	if err := insertPages(tx, cut.fresh); err != nil || !done {
+		return err
+	}
+	if err := tx.Exec("DELETE FROM listed WHERE campaign_id=?", c.ID).Error; err != nil {
+		return err
+	}
+	var total int64
+	if err := tx.Raw("SELECT COALESCE(SUM(size),0) FROM pages WHERE campaign_id=?", c.ID).Scan(&total).Error; err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE campaigns SET planned=?, total=? WHERE id=?", true, total, c.ID).Error
+}
+
+// audienceMember is a recipient with the time zone that the directory has for them: "" = none.
+type audienceMember struct {
+	UserID   string
+	Timezone string
+}
+
+// audienceAfter reads the next members of the frozen audience, in byte order, the sender still among them. Zones
+// are read for campaigns that go by them.
+func (s *Store) audienceAfter(ctx context.Context, c *Campaign) (found []audienceMember, err error) {
 	db := s.db.WithContext(ctx)
-	if c.AudienceType == AudienceGroup {
-		return s.membersAfter(db, c.GroupID, c.GroupVersion, c.PlanCursor, planBatch)
+	if c.AudienceType == AudienceAll {
+		columns := "user_id"
+		if c.Zoned() {
+			columns = "user_id, timezone"
+		}
+		err := db.Raw("SELECT "+columns+" FROM users WHERE user_id > ? AND added_rev <= ? ORDER BY user_id LIMIT ?", c.PlanCursor, c.Mark, planBatch).Scan(&found).Error
+		return found, err
 	}
 	var ids []string
-	err := db.Model(&User{}).Where("user_id > ? AND added_rev <= ?", c.PlanCursor, c.Mark).
-		Order("user_id").Limit(planBatch).Pluck("user_id", &ids).Error
+	if c.AudienceType == AudienceGroup {
+		ids, err = s.membersAfter(db, c.GroupID, c.GroupVersion, c.PlanCursor, planBatch)
+	} else {
+		ids, err = s.listedAfter(db, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found = make([]audienceMember, len(ids))
+	for i, id := range ids {
+		found[i].UserID = id
+	}
+	if c.Zoned() {
+		err = fillZones(db, found)
+	}
+	return found, err
+}
+
+// listedAfter reads the next of the recipients that a POST named.
+func (s *Store) listedAfter(db *gorm.DB, c *Campaign) (ids []string, err error) {
+	var rows []listed
+	err = db.Where("campaign_id = ? AND last_id > ?", c.ID, c.PlanCursor).Order("last_id").Limit(planBatch / PageSize).Find(&rows).Error
+	for _, r := range rows {
+		if err != nil {
+			break
+		}
+		var some []string
+		some, err = unpackMembers(r.Members)
+		ids = append(ids, some...)
+	}
 	return ids, err
+}
+
+func fillZones(db *gorm.DB, members []audienceMember) error {
+	for some := range slices.Chunk(members, PageSize) {
+		ids := make([]string, len(some))
+		for i, m := range some {
+			ids[i] = m.UserID
+		}
+		var known []audienceMember
+		if err := db.Raw("SELECT user_id, timezone FROM users WHERE user_id IN ? ORDER BY user_id", ids).Scan(&known).Error; err != nil {
+			return err
+		}
+		for _, k := range known {
+			if i, ok := slices.BinarySearch(ids, k.UserID); ok {
+				some[i].Timezone = k.Timezone
+			}
+		}
+	}
+	return nil
 }
 
 // DuePlans gives every campaign whose planning has stood still past its lease a new epoch, and returns the
@@ -100,7 +194,7 @@ func (s *Store) audienceAfter(ctx context.Context, c Campaign) ([]string, error)
 func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 	var rows []Campaign
 	err := s.db.WithContext(ctx).Select("id", "plan_epoch", "priority").
-		Where("status IN ? AND planned = ? AND plan_due <= "+s.d.now, []Status{StatusRunning, StatusPaused, StatusCancelled, StatusExpired}, false).Limit(200).Find(&rows).Error
+		Where("status IN ? AND planned = ? AND plan_epoch > 0 AND plan_due <= "+s.d.now, []Status{StatusRunning, StatusPaused, StatusCancelled, StatusExpired}, false).Limit(200).Find(&rows).Error
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +217,8 @@ func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 // Otherwise it stays as it is; when all pages are done and the sums still differ, statusReason says so.
 func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished bool, err error) {
 	var open int64
-	err = s.db.WithContext(ctx).Raw("SELECT COUNT(*) FROM (SELECT 1 AS one FROM pages WHERE campaign_id=? AND state IN (?,?,?,?) LIMIT 1) o",
-		campaignID, PageNew, PageQueued, PageRunning, PageWaiting).Scan(&open).Error
+	err = s.db.WithContext(ctx).Raw("SELECT COUNT(*) FROM (SELECT 1 AS one FROM pages WHERE campaign_id=? AND state IN (?,?,?,?,?) LIMIT 1) o",
+		campaignID, PageNew, PageQueued, PageRunning, PageWaiting, PageOpen).Scan(&open).Error
 	if err != nil || open > 0 {
 		return false, err
 	}

@@ -82,6 +82,8 @@ func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *
 	return &pages[0], nil
 }
 
+var missedReason = "missed: the local time had passed when the campaign came to it"
+
 // pageRecipients reads all recipients of a page in member order, the implied pending ones among them.
 func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Recipient, error) {
 	db := s.db.WithContext(ctx)
@@ -103,6 +105,9 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 		switch {
 		case !ok:
 			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.Rest}
+			if r.Status == RecipientSkipped { // the one reason to skip a page's rest
+				r.ErrMsg = &missedReason
+			}
 		case r.Status == RecipientClaimed:
 			r.Status = RecipientPending
 		}
@@ -129,13 +134,15 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 	if len(rows) == 1 {
 		return rows[0], nil
 	}
-	// No row: the page whose first member comes last before the ID holds it, if any does.
-	var page []Page
-	if err := db.Where("campaign_id = ? AND first_id <= ?", c.ID, id).Order("first_id DESC").Limit(1).Find(&page).Error; err != nil {
+	// No row: the page whose first member comes last before the ID holds it, if any does; of each zone one may.
+	var pages []Page
+	err := db.Raw("SELECT p.* FROM pages p JOIN (SELECT zone, MAX(first_id) AS first_id FROM pages WHERE campaign_id=? AND first_id<=? GROUP BY zone) z"+
+		" ON p.zone=z.zone AND p.first_id=z.first_id WHERE p.campaign_id=?", c.ID, id, c.ID).Scan(&pages).Error
+	if err != nil {
 		return Recipient{}, err
 	}
-	if len(page) == 1 {
-		members, err := s.pageRecipients(ctx, c, page[0])
+	for _, page := range pages {
+		members, err := s.pageRecipients(ctx, c, page)
 		if err != nil {
 			return Recipient{}, err
 		}

@@ -124,12 +124,24 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = conn.(driver.ExecerContext).ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil)
+	exec := conn.(driver.ExecerContext)
+	_, err = exec.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil)
+	if err == nil {
+		// A process that is frozen in mid-transaction must not hold its row locks for longer than a lease. MySQL has
+		// no such limit: there the locks go with the connection.
+		_, err = exec.ExecContext(ctx, "SET SESSION idle_transaction_timeout=10", nil) // seconds
+		var m *mysqldriver.MySQLError
+		if errors.As(err, &m) && m.Number == unknownVariable {
+			err = nil
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }
+
+const unknownVariable = 1193 // MySQL's error number
 
 // mysqlConfig turns the URL into the driver's form and forces what the protocol rests on: matched (not
 // changed) rows from UPDATE, UTC and strict mode in every session.
@@ -180,6 +192,10 @@ func (s *Store) Writer() (*sql.DB, string, error) {
 	pool, err := s.w.DB()
 	return pool, s.d.name, err
 }
+
+// UseClock makes now, an SQL expression in unix milliseconds, the ledger's clock: for tests that drive time.
+// It is called before anything else uses the store.
+func (s *Store) UseClock(now string) { s.d.now = now }
 
 // Now is the database's clock.
 func (s *Store) Now(ctx context.Context) (Millis, error) {

@@ -2,8 +2,9 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"io"
 )
 
 // Report is what verifying a campaign found, from the ledger alone.
@@ -28,8 +29,8 @@ type verifier struct {
 	*Store
 	c      CampaignView
 	report Report
-	last   string // the last member of the page before
-	seen   Counts // recounted from rows and cursors
+	last   map[string]string // by zone, the last member of the page before
+	seen   Counts            // recounted from rows and cursors
 }
 
 func (v *verifier) find(page *int, format string, args ...any) {
@@ -47,7 +48,7 @@ func (s *Store) Verify(ctx context.Context, publicID string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	v := &verifier{Store: s, c: c, report: Report{CampaignID: publicID, Findings: []Finding{}}}
+	v := &verifier{Store: s, c: c, last: map[string]string{}, report: Report{CampaignID: publicID, Findings: []Finding{}}}
 	if err := v.pages(ctx); err != nil {
 		return Report{}, err
 	}
@@ -122,11 +123,11 @@ func (v *verifier) check(p Page, members []string, rows []Recipient) {
 		v.find(&no, "the page's size is %d, it holds %d members", p.Size, len(members))
 	}
 	for i, id := range members {
-		if id <= v.last && (i > 0 || no > 0) {
+		if last, any := v.last[p.Zone]; any && id <= last {
 			v.find(&no, "member %d comes twice, or out of order", i)
 			break
 		}
-		v.last = id
+		v.last[p.Zone] = id
 	}
 	var n [RecipientClaimed + 1]int
 	stands := make(map[string]bool, len(rows))
@@ -170,47 +171,71 @@ func (v *verifier) check(p Page, members []string, rows []Recipient) {
 	v.seen.Pending += int64(n[RecipientPending] + n[RecipientClaimed])
 }
 
-// coverage looks for users of the frozen audience, as far as they still stand in the directory, in no page.
+// coverage looks for members that stand in pages of two zones, and for users of the frozen audience, as far as they
+// still stand in the directory, in no page.
 func (v *verifier) coverage(ctx context.Context) error {
-	if v.c.AudienceType != AudienceAll {
+	if v.c.AudienceType != AudienceAll && !v.c.Zoned() || v.c.StartedAt == 0 { // nobody was in it before it started
 		return nil
 	}
-	var pages []Page
-	if err := v.db.WithContext(ctx).Select("no", "first_id").Where("campaign_id = ?", v.c.ID).Order("no").Find(&pages).Error; err != nil {
+	walk, err := v.walkMembers(ctx, v.c.ID)
+	if err != nil {
 		return err
 	}
-	c, missing := v.c.Campaign, 0
-	c.PlanCursor = ""
-	var members []string
-	at := -1
-	for {
-		ids, err := v.audienceAfter(ctx, c)
-		if err != nil {
-			return err
+	member, err := walk.next()
+	twice, missing := 0, 0
+	advance := func() {
+		before := member
+		if member, err = walk.next(); err == nil && member == before {
+			twice++
 		}
-		for _, id := range ids {
-			if id == c.Message.SendID {
-				continue
+	}
+	if v.c.AudienceType == AudienceAll {
+		audienceErr := v.eachOfAudience(ctx, func(id string) {
+			for err == nil && member < id {
+				advance()
 			}
-			for at+1 < len(pages) && pages[at+1].FirstID <= id {
-				at++
-				if members, err = v.members(v.db.WithContext(ctx), c.ID, pages[at].No); err != nil {
-					members = nil // reported with its page
-				}
-			}
-			if _, found := slices.BinarySearch(members, id); !found {
+			if err != nil || member != id {
 				missing++
 			}
+		})
+		if audienceErr != nil {
+			return audienceErr
 		}
-		if len(ids) < planBatch {
-			break
-		}
-		c.PlanCursor = ids[len(ids)-1]
+	}
+	for err == nil {
+		advance()
+	}
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	if twice > 0 && v.c.Zoned() { // within one zone the order of its pages has told
+		v.find(nil, "%d members stand in pages of two zones", twice)
 	}
 	if missing > 0 {
 		v.find(nil, "%d users of the frozen audience stand in no page", missing)
 	}
 	return nil
+}
+
+// eachOfAudience walks those of an all-users audience who still stand in the directory.
+func (v *verifier) eachOfAudience(ctx context.Context, f func(id string)) error {
+	c := v.c.Campaign
+	c.PlanCursor = ""
+	for {
+		found, err := v.audienceAfter(ctx, &c)
+		if err != nil {
+			return err
+		}
+		for _, m := range found {
+			if m.UserID != c.Message.SendID {
+				f(m.UserID)
+			}
+		}
+		if len(found) < planBatch {
+			return nil
+		}
+		c.PlanCursor = found[len(found)-1].UserID
+	}
 }
 
 // strays looks for rows that belong to no page: there are as many rows as the cursors say.

@@ -170,8 +170,8 @@ type RecipientOutcome struct {
 // Chunk is what a worker writes after sending: the outcomes, and where the page stands now.
 type Chunk struct {
 	Outcomes []RecipientOutcome // in key order
-	State    PageState          // PageRunning to go on, PageWaiting to end the visit; a page with nothing left becomes PageDone by itself
-	ReadyIn  time.Duration      // with PageWaiting
+	State    PageState          // PageRunning to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
+	ReadyIn  time.Duration      // with PageWaiting and PageNew
 }
 
 // CloseChunk writes a chunk in one transaction whose first statement is the fence: page v moves on by its
@@ -196,7 +196,7 @@ func (s *Store) CloseChunk(ctx context.Context, v *Visit, c Chunk) error {
 		next.State = PageDone
 	}
 	due := WorkLease
-	if next.State == PageWaiting {
+	if next.State == PageWaiting || next.State == PageNew {
 		due = Millis(c.ReadyIn.Milliseconds())
 	}
 	err := s.tx(ctx, func(tx *gorm.DB) error {

@@ -31,6 +31,7 @@ type cli struct {
 	Demo      demoCmd      `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
 	Users     usersCmd     `cmd:"" help:"Import users into the directory."`
 	Campaigns campaignsCmd `cmd:"" help:"List, pause, resume, cancel and retry campaigns."`
+	Schedules schedulesCmd `cmd:"" help:"List, pause, resume, run and delete schedules."`
 	Verify    verifyCmd    `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
 	Token     tokenCmd     `cmd:"" help:"Print a token for the API."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database's tables up to date."`

@@ -61,6 +61,7 @@ type system struct {
 	webhook    *channels.Webhook // nil where it is not set up
 	worker     *jobs.Worker
 	reconciler *jobs.Reconciler
+	scheduler  *jobs.Scheduler
 	log        *slog.Logger
 }
 
@@ -84,10 +85,11 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
 	}, log)
 	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, cfg.IdempotencyTTL, log)
+	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, cfg.Admins, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace:   sys.reconciler.Pace,
-		Secret: s.secret, Admins: cfg.Admins, Channels: cfg.Channels(), Log: log,
+		Secret: s.secret, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
 	}
 	sys.web = &http.Server{
 		Handler: sys.routes(), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
@@ -157,6 +159,9 @@ func (s *system) begin(ctx context.Context) error {
 		s.log.Info("the database answers")
 	}
 	s.reconciler.Start()
+	if s.roles.scheduler {
+		s.scheduler.Start()
+	}
 	if s.roles.worker {
 		return s.worker.Start()
 	}
@@ -166,6 +171,7 @@ func (s *system) begin(ctx context.Context) error {
 // stop ends the process' work: no new request and no new send, then what is under way, then the stores.
 func (s *system) stop() {
 	s.log.Info("stopping")
+	s.scheduler.Stop() // what it starts goes through the enqueuer
 	var wg sync.WaitGroup
 	wg.Go(s.worker.Stop)
 	wg.Go(func() {

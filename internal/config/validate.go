@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/slots"
 	"carillon/models"
 )
 
@@ -68,6 +69,9 @@ func (c *Config) Validate(use Use) error {
 		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")
+		if _, err := slots.Zone(c.DefaultTimezone); err != nil {
+			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin, not %q", c.DefaultTimezone)
+		}
 		if c.IdempotencyTTL < time.Minute {
 			m.add("CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h")
 		}

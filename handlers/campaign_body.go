@@ -1,0 +1,132 @@
+package handlers
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"carillon/models"
+)
+
+// campaignBody is the body of POST /v1/campaigns, and the template in a schedule. Pointers tell a key that is given
+// from one that is not.
+type campaignBody struct {
+	Name          string          `json:"name"`
+	Channel       string          `json:"channel"`
+	Message       *messageBody    `json:"message"`
+	Audience      *audienceBody   `json:"audience"`
+	RatePerSecond int             `json:"ratePerSecond"`
+	Priority      models.Priority `json:"priority"`
+	Delivery      models.Delivery `json:"delivery"`
+	ExpireAt      string          `json:"expireAt"`
+	ExpireAfter   string          `json:"expireAfter"` // of a template
+	SendAt        string          `json:"sendAt"`
+	LocalTime     bool            `json:"localTime"`
+	Missed        models.Missed   `json:"missed"`
+	MissedGrace   string          `json:"missedGrace"`
+	QuietHours    *quietBody      `json:"quietHours"`
+}
+
+type audienceBody struct {
+	All     *bool     `json:"all,omitempty"`
+	UserIDs *[]string `json:"userIDs,omitempty"`
+	GroupID *string   `json:"groupID,omitempty"`
+}
+
+// campaignUnknown are fields that one route knows and callers may try on the other.
+var campaignUnknown = unknownFields{
+	"message.recvIDs":   "is not a field of message; name the recipients in audience.userIDs",
+	"message.groupID":   "is not a field of message; name the group in audience.groupID",
+	"message.isSendAll": "is not a field of message; for all users say audience.all",
+}
+
+// parseCampaign reads and checks the body of POST /v1/campaigns. Malformed JSON is a bindError; what is
+// well-formed and refused is not.
+func parseCampaign(body []byte) (models.CampaignSpec, error) {
+	var b campaignBody
+	if err := decodeJSON(body, &b, campaignUnknown); err != nil {
+		return models.CampaignSpec{}, err
+	}
+	var c checker
+	now := time.Now()
+	spec := c.campaign(&b)
+	c.timing(&b, &spec, now)
+	spec.ExpireAt = c.expireAt(b.ExpireAt, now)
+	if spec.ExpireAt != 0 && spec.ExpireAt <= spec.SendAt {
+		c.add("expireAt", "must be after sendAt")
+	}
+	if b.ExpireAfter != "" {
+		c.add("expireAfter", "is for the campaign of a schedule; say expireAt")
+	}
+	return spec, c.err()
+}
+
+// campaign checks what a campaign and a schedule's template have in common.
+func (c *checker) campaign(b *campaignBody) models.CampaignSpec {
+	base := c.prefix
+	c.atMost("name", "characters", utf8.RuneCountInString(b.Name), maxNameChars)
+	c.atMost("channel", "bytes", len(b.Channel), maxChannelBytes)
+	c.rate(b.RatePerSecond)
+	if b.Delivery != "" && b.Delivery != models.AtLeastOnce && b.Delivery != models.AtMostOnce {
+		c.add("delivery", "must be %s or %s", models.AtLeastOnce, models.AtMostOnce)
+	}
+	request, ok := c.oneAudience(b.Audience)
+	var message models.Message
+	if b.Message == nil {
+		c.add("message", "is required")
+	} else {
+		if b.Message.SessionType == 0 {
+			b.Message.SessionType = models.SessionSingle
+			if request.group != "" {
+				b.Message.SessionType = models.SessionLargeGroup
+			}
+		}
+		c.prefix = base + "message."
+		c.required(b.Message)
+		message = c.message(b.Message)
+		c.prefix = base
+		request.session = b.Message.SessionType
+	}
+	var audience models.Audience
+	if ok {
+		audience = c.audience(request)
+	}
+	spec := models.CampaignSpec{
+		Name: b.Name, Channel: b.Channel, Message: message, Audience: audience, RatePerSecond: b.RatePerSecond,
+		Priority: c.priority(b.Priority, audience), Delivery: b.Delivery,
+	}
+	c.quietHours(b.QuietHours, &spec)
+	return spec
+}
+
+// oneAudience takes exactly one of the three keys. It says whether there is an audience to check further.
+func (c *checker) oneAudience(a *audienceBody) (audienceRequest, bool) {
+	r := audienceRequest{allField: "audience.all", usersField: "audience.userIDs", groupField: "audience.groupID", sessionField: "message.sessionType"}
+	if a == nil {
+		c.add("audience", "is required")
+		return r, false
+	}
+	keys := 0
+	for _, given := range []bool{a.All != nil, a.UserIDs != nil, a.GroupID != nil} {
+		if given {
+			keys++
+		}
+	}
+	switch {
+	case keys != 1:
+		c.add("audience", "must have exactly one of all, userIDs and groupID")
+	case a.All != nil && !*a.All:
+		c.add("audience.all", "must be true; a part of the users is named by userIDs or groupID")
+	case a.All != nil:
+		r.all = true
+		return r, true
+	case a.GroupID != nil && *a.GroupID == "":
+		c.add("audience.groupID", "must not be empty")
+	case a.GroupID != nil:
+		r.group = *a.GroupID
+		return r, true
+	default:
+		r.users = *a.UserIDs
+		return r, true
+	}
+	return r, false
+}

@@ -1,0 +1,116 @@
+package handlers
+
+import (
+	"time"
+
+	"carillon/internal/slots"
+	"carillon/models"
+)
+
+// scheduleView is a schedule as /v1 shows it. Slots are instants, or with localTime local dates and clocks.
+type scheduleView struct {
+	ID          string                `json:"id"`
+	Name        string                `json:"name"`
+	Status      models.ScheduleStatus `json:"status"`
+	Cron        string                `json:"cron"`
+	Timezone    string                `json:"timezone"`
+	LocalTime   bool                  `json:"localTime"`
+	StartAt     *time.Time            `json:"startAt"`
+	EndAt       *time.Time            `json:"endAt"`
+	Missed      models.Missed         `json:"missed"`
+	MissedGrace string                `json:"missedGrace"`
+	Overlap     models.Overlap        `json:"overlap"`
+	NextSlot    *string               `json:"nextSlot"` // null while it is paused, and at the end
+	OperationID string                `json:"operationID"`
+	CreatedBy   string                `json:"createdBy"`
+	CreatedAt   time.Time             `json:"createdAt"`
+	Campaign    *templateView         `json:"campaign,omitempty"` // left out of lists
+}
+
+// templateView is a template in the form in which it can be sent again.
+type templateView struct {
+	Name          string          `json:"name,omitempty"`
+	Channel       string          `json:"channel"`
+	Message       models.Message  `json:"message"`
+	Audience      audienceBody    `json:"audience"`
+	RatePerSecond int             `json:"ratePerSecond,omitempty"`
+	Priority      models.Priority `json:"priority"`
+	Delivery      models.Delivery `json:"delivery,omitempty"`
+	ExpireAfter   string          `json:"expireAfter,omitempty"`
+	QuietHours    *quietBody      `json:"quietHours,omitempty"`
+}
+
+func scheduleJSON(s models.Schedule) scheduleView {
+	v := scheduleView{
+		ID: s.PublicID, Name: s.Name, Status: s.Status, Cron: s.Cron, Timezone: s.Timezone, LocalTime: s.LocalTime,
+		StartAt: timeOrNil(s.StartAt), EndAt: timeOrNil(s.EndAt), Missed: s.Missed, MissedGrace: durationJSON(s.MissedGrace), Overlap: s.Overlap,
+		OperationID: s.OperationID, CreatedBy: s.CreatedBy, CreatedAt: s.CreatedAt.Time(), Campaign: templateJSON(s.Campaign),
+	}
+	if s.Status == models.ScheduleActive {
+		v.NextSlot = instantJSON(s.NextSlot, s.LocalTime)
+	}
+	return v
+}
+
+func templateJSON(c models.CampaignSpec) *templateView {
+	v := &templateView{
+		Name: c.Name, Channel: c.Channel, Message: c.Message, RatePerSecond: c.RatePerSecond, Priority: c.Priority, Delivery: c.Delivery,
+		QuietHours: timingJSON(c.Timing).QuietHours,
+	}
+	if c.ExpireAfter > 0 {
+		v.ExpireAfter = durationJSON(c.ExpireAfter)
+	}
+	switch c.Audience.Type {
+	case models.AudienceAll:
+		all := true
+		v.Audience.All = &all
+	case models.AudienceUsers:
+		v.Audience.UserIDs = &c.Audience.UserIDs
+	case models.AudienceGroup:
+		v.Audience.GroupID = &c.Audience.GroupID
+	}
+	return v
+}
+
+// scheduleHistory is one schedule with what became of its slots.
+type scheduleHistory struct {
+	scheduleView
+	Occurrences []occurrenceView `json:"occurrences"`
+	NextCursor  string           `json:"nextCursor"`
+}
+
+type occurrenceView struct {
+	Slot       *string        `json:"slot"`               // null = run by hand
+	LastSlot   *string        `json:"lastSlot,omitempty"` // of a run of missed slots
+	Slots      int            `json:"slots"`              // how many this entry stands for
+	Outcome    models.Outcome `json:"outcome"`
+	Reason     string         `json:"reason"`
+	CampaignID string         `json:"campaignID"` // empty = none was made
+	At         time.Time      `json:"at"`
+}
+
+func occurrenceJSON(s models.Schedule, o models.Occurrence) occurrenceView {
+	v := occurrenceView{
+		LastSlot: instantJSON(o.LastSlot, s.LocalTime), Slots: o.Slots, Outcome: o.Outcome, Reason: o.Reason, CampaignID: o.CampaignID, At: o.CreatedAt.Time(),
+	}
+	if o.Slot != nil {
+		v.Slot = instantJSON(*o.Slot, s.LocalTime)
+	}
+	return v
+}
+
+type slotView struct {
+	UTC   time.Time `json:"utc"`   // with localTime: where it comes first
+	Local string    `json:"local"` // with its offset, or with localTime the date and clock everywhere
+	Note  string    `json:"note"`  // on days on which the clocks change
+}
+
+// slotsJSON are up to n slots after an instant.
+func slotsJSON(t slots.Timetable, after models.Millis, n int) []slotView {
+	views := []slotView{}
+	for slot, fire := t.Next(after); slot != 0 && len(views) < n; slot, fire = t.After(slot) {
+		local, note := t.Show(slot)
+		views = append(views, slotView{fire.Time(), local, note})
+	}
+	return views
+}

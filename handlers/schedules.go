@@ -1,0 +1,291 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"carillon/internal/slots"
+	"carillon/models"
+)
+
+// createSchedule is POST /v1/schedules.
+func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	var b scheduleBody
+	if err := decodeJSON(body, &b, scheduleUnknown); err != nil {
+		return err
+	}
+	now, err := a.Store.Now(r.Context())
+	if err != nil {
+		return err
+	}
+	sch := models.Schedule{Timezone: a.Zone, OperationID: operationID(r.Context()), CreatedBy: callerOf(r).UserID, CreatedAt: now}
+	var c checker
+	b.apply(&c, &sch)
+	if b.Campaign == nil {
+		c.add("campaign", "is required")
+	}
+	sch.Anchor = now
+	if sch.StartAt != 0 {
+		sch.Anchor = sch.StartAt
+	}
+	if err := c.plan(&sch, now); err != nil {
+		return err
+	}
+	if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
+		return err
+	}
+	idem, err := idempotency(r, body)
+	if err != nil {
+		return err
+	}
+	created, err := a.Store.CreateSchedule(r.Context(), sch, a.Admins, idem, func(sch models.Schedule) []byte { return success(scheduleJSON(sch)) })
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/v1/schedules/"+created.PublicID)
+	return answer(w, http.StatusCreated, created.Answer)
+}
+
+// patchSchedule changes a schedule from its next slot on.
+func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	var b scheduleBody
+	if err := decodeJSON(body, &b, scheduleUnknown); err != nil {
+		return err
+	}
+	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime
+	return a.changed(w, r, func(sch *models.Schedule, now models.Millis) error {
+		var c checker
+		b.apply(&c, sch)
+		if b.StartAt != nil && sch.StartAt != 0 {
+			sch.Anchor = sch.StartAt
+		}
+		if err := c.err(); err != nil {
+			return err
+		}
+		if b.Campaign != nil {
+			if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
+				return err
+			}
+			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.Admins); err != nil {
+				return err
+			}
+		}
+		if !replan {
+			return nil
+		}
+		if sch.Status == models.ScheduleEnded {
+			sch.Status = models.ScheduleActive
+		}
+		return c.plan(sch, now)
+	})
+}
+
+// changed changes the schedule that the path names and answers with what it is then.
+func (a *API) changed(w http.ResponseWriter, r *http.Request, change func(*models.Schedule, models.Millis) error) error {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return models.NotFound()
+	}
+	sch, err := a.Store.ChangeSchedule(r.Context(), id, change)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, scheduleJSON(sch))
+}
+
+func (a *API) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
+	return a.changed(w, r, func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
+}
+
+func (a *API) resumeSchedule(w http.ResponseWriter, r *http.Request) error {
+	return a.changed(w, r, slots.Resume)
+}
+
+func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
+	return a.changed(w, r, func(sch *models.Schedule, _ models.Millis) error {
+		sch.Delete()
+		return nil
+	})
+}
+
+// runSchedule makes a campaign of a schedule's template now.
+func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
+	sch, err := a.schedule(r)
+	if err != nil {
+		return err
+	}
+	// The key's scope is the route, and the schedule stands in the path.
+	idem, err := idempotency(r, []byte(sch.PublicID))
+	if err != nil {
+		return err
+	}
+	spec := slots.RunNow(sch)
+	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
+	created, err := a.Store.RunSchedule(r.Context(), sch.PublicID, spec, a.Admins, idem, func(c models.Campaign) []byte {
+		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
+	})
+	if created, err = a.stored(r, created, err); err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
+	return answer(w, http.StatusAccepted, created.Answer)
+}
+
+// schedule reads the schedule that the path names.
+func (a *API) schedule(r *http.Request) (models.Schedule, error) {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return models.Schedule{}, models.NotFound()
+	}
+	return a.Store.Schedule(r.Context(), id)
+}
+
+// listSchedules lists schedules without their templates.
+func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
+	cursor, limit, err := parsePage(r)
+	if err != nil {
+		return err
+	}
+	f := models.ScheduleFilter{Status: models.ScheduleStatus(r.URL.Query().Get("status")), Limit: limit + 1}
+	switch f.Status {
+	case "", models.ScheduleActive, models.SchedulePaused, models.ScheduleEnded, models.ScheduleDeleted:
+	default:
+		return queryError("status", "must be active, paused, ended or deleted")
+	}
+	if f.Before, err = before(cursor); err != nil {
+		return err
+	}
+	list, err := a.Store.Schedules(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	next := ""
+	if len(list) > limit {
+		list = list[:limit]
+		next = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
+	}
+	views := make([]scheduleView, len(list))
+	for i, sch := range list {
+		views[i] = scheduleJSON(sch)
+		views[i].Campaign = nil
+	}
+	return answerData(w, http.StatusOK, map[string]any{"schedules": views, "nextCursor": next})
+}
+
+// before reads a cursor of a list that goes from the newest back.
+func before(cursor string) (int64, error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(cursor, 10, 64)
+	if err != nil || n < 1 {
+		return 0, queryError("cursor", "is not one that a list gave")
+	}
+	return n, nil
+}
+
+// getSchedule answers with a schedule and what became of its slots, the newest first.
+func (a *API) getSchedule(w http.ResponseWriter, r *http.Request) error {
+	sch, err := a.schedule(r)
+	if err != nil {
+		return err
+	}
+	cursor, limit, err := parsePage(r)
+	if err != nil {
+		return err
+	}
+	from, err := before(cursor)
+	if err != nil {
+		return err
+	}
+	list, err := a.Store.Occurrences(r.Context(), sch.ID, from, limit+1)
+	if err != nil {
+		return err
+	}
+	v := scheduleHistory{scheduleView: scheduleJSON(sch), Occurrences: []occurrenceView{}}
+	if len(list) > limit {
+		list = list[:limit]
+		v.NextCursor = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
+	}
+	for _, o := range list {
+		v.Occurrences = append(v.Occurrences, occurrenceJSON(sch, o))
+	}
+	return answerData(w, http.StatusOK, v)
+}
+
+const (
+	defaultSlots = 10
+	maxSlots     = 100
+)
+
+// nextSlots shows the coming slots of a schedule.
+func (a *API) nextSlots(w http.ResponseWriter, r *http.Request) error {
+	sch, err := a.schedule(r)
+	if err != nil {
+		return err
+	}
+	n := defaultSlots
+	if text := r.URL.Query().Get("n"); text != "" {
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > maxSlots {
+			return queryError("n", "must be from 1 to "+strconv.Itoa(maxSlots))
+		}
+	}
+	now, err := a.Store.Now(r.Context())
+	if err != nil {
+		return err
+	}
+	table, err := slots.Of(sch)
+	if err != nil {
+		return err
+	}
+	if sch.Status != models.ScheduleActive && sch.Status != models.SchedulePaused {
+		n = 0
+	}
+	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, now, n)})
+}
+
+type previewBody struct {
+	Cron      string `json:"cron"`
+	Timezone  string `json:"timezone"`
+	LocalTime bool   `json:"localTime"`
+	From      string `json:"from"` // default now
+	N         *int   `json:"n"`    // default 10
+}
+
+// previewSchedule shows the slots that a cron text would have.
+func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	var b previewBody
+	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
+		return err
+	}
+	var c checker
+	from := c.instant("from", b.From)
+	if b.From == "" {
+		from = models.Millis(time.Now().UnixMilli())
+	}
+	n := defaultSlots
+	if set(&n, b.N); n < 1 || n > maxSlots {
+		c.add("n", "must be from 1 to %d", maxSlots)
+	}
+	if b.Timezone == "" {
+		b.Timezone = a.Zone
+	}
+	table := c.timetable(models.Schedule{Cron: b.Cron, Timezone: b.Timezone, LocalTime: b.LocalTime, Anchor: from})
+	if err := c.err(); err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, from, n)})
+}

@@ -1,0 +1,171 @@
+package handlers
+
+import (
+	"fmt"
+	"time"
+
+	"carillon/internal/slots"
+	"carillon/models"
+)
+
+const (
+	// pastLimit: a sendAt that was now when its request was made is not refused.
+	pastLimit = time.Minute
+	// defaultGrace is how late MissedOnce still sends unless told otherwise.
+	defaultGrace = 10 * time.Minute
+	maxGrace     = 7 * 24 * time.Hour
+	// wallClock is a local date and clock, which have no offset.
+	wallClock = "2006-01-02T15:04:05"
+)
+
+// quietBody are quiet hours, by the recipient's clock.
+type quietBody struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// timing checks when a campaign goes out: at once, at an instant, or at each recipient's own local time.
+func (c *checker) timing(b *campaignBody, spec *models.CampaignSpec, now time.Time) {
+	if !b.LocalTime {
+		if b.Missed != "" {
+			c.add("missed", "goes with localTime")
+		}
+		if b.MissedGrace != "" {
+			c.add("missedGrace", "goes with localTime")
+		}
+		if b.SendAt != "" {
+			spec.SendAt = c.sendAt(b.SendAt, now)
+		}
+		return
+	}
+	c.ownZones("localTime", spec)
+	spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace)
+	if b.SendAt == "" {
+		c.add("sendAt", "is required with localTime: the date and clock at which each user gets it")
+		return
+	}
+	spec.WallAt, spec.SendAt = c.wallAt(b.SendAt, now)
+}
+
+// ownZones refuses what has no time zone of its own.
+func (c *checker) ownZones(field string, spec *models.CampaignSpec) {
+	if spec.Audience.Type == models.AudienceGroup && spec.Message.SessionType == models.SessionLargeGroup {
+		c.add(field, "cannot be used with sessionType 3, whose one recipient is the group; use sessionType 2")
+	}
+}
+
+// sendAt reads an instant.
+func (c *checker) sendAt(text string, now time.Time) models.Millis {
+	t, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err != nil:
+		c.add("sendAt", "must be a time like 2026-01-31T09:00:00Z")
+		return 0
+	case now.Sub(t) > pastLimit:
+		c.add("sendAt", "must not be in the past")
+	}
+	return models.Millis(t.UnixMilli())
+}
+
+// wallAt reads a local date and clock, and says when the first zone comes to it. An offset is read over: the date and
+// clock count.
+func (c *checker) wallAt(text string, now time.Time) (wall, first models.Millis) {
+	t, err := time.Parse(wallClock, text)
+	if err != nil {
+		if t, err = time.Parse(time.RFC3339, text); err != nil {
+			c.add("sendAt", "must, with localTime, be a date and clock like 2026-01-31T09:00:00")
+			return 0, 0
+		}
+		t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+	}
+	wall = models.Millis(t.UnixMilli())
+	if last := slots.LastInstant(wall); now.Sub(last.Time()) > pastLimit {
+		c.add("sendAt", "must not be past in every time zone")
+	}
+	return wall, slots.FirstInstant(wall)
+}
+
+// missed reads what becomes of times that have passed, with its defaults.
+func (c *checker) missed(policy models.Missed, grace string) (models.Missed, models.Millis) {
+	switch policy {
+	case "":
+		policy = models.MissedOnce
+	case models.MissedSkip, models.MissedOnce:
+	default:
+		c.add("missed", "must be skip or once")
+	}
+	if grace == "" {
+		return policy, models.Millis(defaultGrace.Milliseconds())
+	}
+	d, err := time.ParseDuration(grace)
+	if err != nil || d < 0 || d > maxGrace {
+		c.add("missedGrace", "must be a duration like 10m, at most %s", maxGrace)
+	}
+	return policy, models.Millis(d.Milliseconds())
+}
+
+func (c *checker) quietHours(b *quietBody, spec *models.CampaignSpec) {
+	if b == nil {
+		return
+	}
+	quiet, from, to := slots.ParseQuiet(b.From, b.To)
+	if from != "" {
+		c.add("quietHours.from", "%s", from)
+	}
+	if to != "" {
+		c.add("quietHours.to", "%s", to)
+	}
+	c.ownZones("quietHours", spec)
+	spec.QuietFrom, spec.QuietTo = quiet.From, quiet.To
+}
+
+// expireAt reads a time that has yet to come; empty = never.
+func (c *checker) expireAt(text string, now time.Time) models.Millis {
+	if text == "" {
+		return 0
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err != nil:
+		c.add("expireAt", "must be a time like 2026-01-31T09:00:00Z")
+	case !t.After(now):
+		c.add("expireAt", "must be in the future")
+	}
+	return models.Millis(t.UnixMilli())
+}
+
+// timingView is what a campaign and a template show of the recipients' own clocks.
+type timingView struct {
+	LocalTime   bool          `json:"localTime"`
+	Missed      models.Missed `json:"missed,omitempty"` // with localTime
+	MissedGrace string        `json:"missedGrace,omitempty"`
+	QuietHours  *quietBody    `json:"quietHours"`
+}
+
+func timingJSON(t models.Timing) timingView {
+	v := timingView{LocalTime: t.WallAt != 0}
+	if v.LocalTime {
+		v.Missed, v.MissedGrace = t.Missed, durationJSON(t.MissedGrace)
+	}
+	if t.Quiet() {
+		v.QuietHours = &quietBody{clock(t.QuietFrom), clock(t.QuietTo)}
+	}
+	return v
+}
+
+func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60) }
+
+func durationJSON(m models.Millis) string { return (time.Duration(m) * time.Millisecond).String() }
+
+// instantJSON is a time of a campaign or schedule: RFC 3339, or a local date and clock; nil = none.
+func instantJSON(m models.Millis, local bool) *string {
+	if m == 0 {
+		return nil
+	}
+	layout := time.RFC3339Nano
+	if local {
+		layout = wallClock
+	}
+	text := m.Time().Format(layout)
+	return &text
+}

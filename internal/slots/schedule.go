@@ -1,0 +1,139 @@
+package slots
+
+import (
+	"time"
+
+	"carillon/models"
+)
+
+// The zones farthest from UTC. A local date and clock comes first where clocks are ahead by 14 hours, and last where
+// they are behind by 12.
+const (
+	firstZone = models.Millis(14 * time.Hour / time.Millisecond)
+	lastZone  = models.Millis(12 * time.Hour / time.Millisecond)
+)
+
+// FirstInstant is when the first zone comes to a local date and clock, written as if in UTC.
+func FirstInstant(wall models.Millis) models.Millis { return wall - firstZone }
+
+// LastInstant is when the last zone comes to it.
+func LastInstant(wall models.Millis) models.Millis { return wall + lastZone }
+
+// Replan sets a schedule's next slot: the first that is acted upon after now.
+func Replan(s *models.Schedule, now models.Millis) error {
+	t, err := Of(*s)
+	if err == nil {
+		s.NextSlot, s.NextFire = t.Next(now)
+	}
+	return err
+}
+
+// Resume takes a paused schedule up again, from the first slot after now: those in between were not wanted.
+func Resume(s *models.Schedule, now models.Millis) error {
+	if s.Status == models.ScheduleActive {
+		return nil
+	}
+	if err := s.Resume(); err != nil {
+		return err
+	}
+	return Replan(s, now)
+}
+
+// Campaign is the campaign of one slot of a schedule.
+func (t Timetable) Campaign(s models.Schedule, slot models.Millis) models.CampaignSpec {
+	c := RunNow(s)
+	if s.LocalTime {
+		c.WallAt, c.SendAt, c.Missed, c.MissedGrace = slot, t.Fire(slot), s.Missed, s.MissedGrace
+	}
+	return c
+}
+
+// RunNow is a campaign of a schedule that belongs to no slot and goes to everybody at once.
+func RunNow(s models.Schedule) models.CampaignSpec {
+	c := s.Campaign
+	if c.Name == "" {
+		c.Name = s.Name
+	}
+	c.Zone = s.Timezone
+	return c
+}
+
+// Timetable is when the slots of a schedule come. Slots of a local-time schedule are local dates and clocks, as if in
+// UTC; it acts upon one when the first zone comes to it.
+type Timetable struct {
+	spec       Spec
+	loc        *time.Location
+	local      bool
+	start, end models.Millis
+}
+
+// Of is the timetable of a schedule. The error names what is wrong with its cron text or its zone.
+func Of(s models.Schedule) (Timetable, error) {
+	loc := time.UTC
+	if !s.LocalTime {
+		var err error
+		if loc, err = Zone(s.Timezone); err != nil {
+			return Timetable{}, err
+		}
+	}
+	spec, err := Parse(s.Cron, loc, s.Anchor.Time())
+	return Timetable{spec, loc, s.LocalTime, s.StartAt, s.EndAt}, err
+}
+
+// Show is a slot by the clocks where it counts, with a note on days on which they change.
+func (t Timetable) Show(slot models.Millis) (local, note string) {
+	if t.local {
+		return slot.Time().Format("2006-01-02T15:04:05"), ""
+	}
+	at := slot.Time()
+	return at.In(t.loc).Format(time.RFC3339), t.spec.Note(at)
+}
+
+// Fire is the instant at which a slot is acted upon.
+func (t Timetable) Fire(slot models.Millis) models.Millis {
+	if t.local {
+		return FirstInstant(slot)
+	}
+	return slot
+}
+
+// Span is how long after its slot, read as UTC, the last zone comes to it.
+func (t Timetable) Span() models.Millis {
+	if t.local {
+		return lastZone
+	}
+	return 0
+}
+
+// Next is the first slot that is acted upon after the given instant; 0 when there is none.
+func (t Timetable) Next(after models.Millis) (slot, fire models.Millis) {
+	if t.local {
+		return t.After(after + firstZone)
+	}
+	return t.After(after)
+}
+
+// After is the first slot behind a slot, or behind any other point of the slots' own time.
+func (t Timetable) After(from models.Millis) (slot, fire models.Millis) {
+	if t.start != 0 {
+		from = max(from, t.start+from-t.Fire(from)-1) // the start is an instant, and a slot upon it counts
+	}
+	next, ok := t.spec.Next(from.Time())
+	if !ok {
+		return 0, 0
+	}
+	slot = models.Millis(next.UnixMilli())
+	if fire = t.Fire(slot); t.end != 0 && fire > t.end {
+		return 0, 0
+	}
+	return slot, fire
+}
+
+// Missed counts the slots from one up to a point of the slots' own time, and returns the last of them.
+func (t Timetable) Missed(from, until models.Millis) (n int, last models.Millis) {
+	if t.end != 0 {
+		until = min(until, t.end+until-t.Fire(until))
+	}
+	n, at := t.spec.Missed(from.Time(), until.Time())
+	return n, models.Millis(at.UnixMilli())
+}

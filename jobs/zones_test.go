@@ -1,0 +1,344 @@
+package jobs_test
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"carillon/internal/testkit"
+	"carillon/jobs"
+	"carillon/models"
+)
+
+// newRigAt is newRig with a clock that the test drives, and a scheduler.
+func newRigAt(t *testing.T, s testkit.Stores, now time.Time) (*rig, *testkit.Clock) {
+	t.Helper()
+	r, clock := newQuietRigAt(t, s, now)
+	r.with(jobs.Options{})
+	r.schedule()
+	return r, clock
+}
+
+// newQuietRigAt is a ledger and a clock, and nobody works yet.
+func newQuietRigAt(t *testing.T, s testkit.Stores, now time.Time) (*rig, *testkit.Clock) {
+	t.Helper()
+	r := &rig{t: t}
+	var clock *testkit.Clock
+	r.store, clock = testkit.OpenStoreAt(t, s.DatabaseURL, now)
+	r.connect(s)
+	return r, clock
+}
+
+// schedule runs a scheduler until the test ends, or stop.
+func (r *rig) schedule() (stop func()) {
+	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+	sch := jobs.NewScheduler(r.store, r.queue.Stored, []string{"admin"}, log)
+	sch.Start()
+	r.t.Cleanup(sch.Stop)
+	return sch.Stop
+}
+
+// zone is a time zone with some users in it.
+type zone struct {
+	name   string
+	offset time.Duration
+}
+
+// zones are every whole-hour offset from UTC+14 to UTC−12, and Kathmandu's 5:45.
+func zones() []zone {
+	var all []zone
+	for h := 14; h >= -12; h-- {
+		all = append(all, zone{fmt.Sprintf("Etc/GMT%+d", -h), time.Duration(h) * time.Hour}) // POSIX signs
+		if h == 6 {
+			all = append(all, zone{"Asia/Kathmandu", 5*time.Hour + 45*time.Minute})
+		}
+	}
+	return all
+}
+
+// zoneOfUser is the zone that the directory has for a user of populate.
+func populate(r *rig, all []zone, perZone int) map[string]zone {
+	r.t.Helper()
+	of := map[string]zone{}
+	var batch []models.User
+	add := func(id, timezone string, z zone) {
+		of[id] = z
+		batch = append(batch, models.User{UserID: id, Timezone: timezone})
+		if len(batch) == 1000 {
+			r.upsert(batch)
+			batch = nil
+		}
+	}
+	for i := range perZone {
+		for k, z := range all {
+			add(fmt.Sprintf("user-%05d-%02d", i, k), z.name, z)
+		}
+	}
+	add("nobody-knows-where", "", zone{"Europe/Berlin", 2 * time.Hour}) // the default of localSpec, in June
+	r.upsert(batch)
+	return of
+}
+
+func (r *rig) upsert(batch []models.User) {
+	r.t.Helper()
+	if len(batch) == 0 {
+		return
+	}
+	if _, _, err := r.store.UpsertUsers(r.t.Context(), batch); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// recipients reads all recipients of a campaign.
+func (r *rig) recipients(id string) map[string]models.Recipient {
+	r.t.Helper()
+	c, err := r.store.Campaign(r.t.Context(), id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	list, _, err := r.store.Recipients(r.t.Context(), c.Campaign, models.RecipientFilter{Limit: 1 << 20})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	all := map[string]models.Recipient{}
+	for _, rec := range list {
+		all[rec.UserID] = rec
+	}
+	if len(all) != len(list) {
+		r.t.Errorf("%d recipients are listed for %d users", len(list), len(all))
+	}
+	return all
+}
+
+// until waits for a campaign to be as ok says.
+func (r *rig) until(id, what string, ok func(models.CampaignView) bool) models.CampaignView {
+	r.t.Helper()
+	var c models.CampaignView
+	r.eventually(what, func() bool {
+		var err error
+		if c, err = r.store.Campaign(r.t.Context(), id); err != nil {
+			r.t.Fatal(err)
+		}
+		return ok(c)
+	})
+	return c
+}
+
+func (r *rig) eventually(what string, ok func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+func millis(t time.Time) models.Millis { return models.Millis(t.UnixMilli()) }
+
+var wall = time.Date(2027, 6, 4, 9, 0, 0, 0, time.UTC) // a Friday at nine, by everybody's own clock
+
+func localSpec(policy models.Missed, grace time.Duration) models.CampaignSpec {
+	sp := spec(models.Audience{Type: models.AudienceAll})
+	sp.Timing = models.Timing{WallAt: millis(wall), Missed: policy, MissedGrace: models.Millis(grace.Milliseconds()), Zone: "Europe/Berlin"}
+	sp.SendAt = millis(wall.Add(-14 * time.Hour))
+	return sp
+}
+
+// TestLocalTime: everybody gets it at nine by their own clock, from UTC+14 to UTC−12; the campaign is complete after
+// the last zone.
+func TestLocalTime(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		all := zones()
+		r, clock := newRigAt(t, s, wall.Add(-20*time.Hour))
+		of := populate(r, all, 1000)
+		id := r.post(localSpec(models.MissedOnce, time.Minute))
+		r.until(id, "scheduled", func(c models.CampaignView) bool { return c.Status == models.StatusScheduled })
+		sent := int64(0)
+		for i, z := range all {
+			at := wall.Add(-z.offset)
+			clock.Set(at.Add(-time.Second))
+			clock.Set(at)
+			sent += 1000
+			if z.offset == 2*time.Hour {
+				sent++ // the user without a zone
+			}
+			c := r.until(id, fmt.Sprintf("%d sent at nine in %s", sent, z.name), func(c models.CampaignView) bool { return c.Sent >= sent })
+			if c.Sent != sent {
+				t.Fatalf("%d sent when %s came, not %d", c.Sent, z.name, sent)
+			}
+			if last := i == len(all)-1; !last && c.Status != models.StatusRunning {
+				t.Fatalf("%s before the last zone", c.Status)
+			}
+		}
+		r.until(id, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted })
+		for user, rec := range r.recipients(id) {
+			want := millis(wall.Add(-of[user].offset))
+			if rec.Status != models.RecipientSent || *rec.SentAt < want || *rec.SentAt > want+1000 {
+				t.Fatalf("%s of %s: %+v, not sent at %s", user, of[user].name, rec, want.Time())
+			}
+			delete(of, user)
+		}
+		if len(of) > 0 {
+			t.Errorf("%d users are no recipients", len(of))
+		}
+		r.verified(id)
+	})
+}
+
+func (r *rig) verified(id string) {
+	r.t.Helper()
+	if report, err := r.store.Verify(r.t.Context(), id); err != nil || !report.OK {
+		r.t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// TestLocalTimeMissed: a campaign whose first zones are past when it starts skips them, or sends within the grace.
+func TestLocalTimeMissed(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		all := zones()
+		now := wall.Add(-8*time.Hour + 5*time.Minute) // nine was five minutes ago in UTC+8
+		r, clock := newRigAt(t, s, now)
+		of := populate(r, all, 3)
+		for _, policy := range []models.Missed{models.MissedSkip, models.MissedOnce} {
+			clock.Set(now)
+			id := r.post(localSpec(policy, 10*time.Minute))
+			r.until(id, "planned", func(c models.CampaignView) bool { return c.Planned })
+			clock.Set(wall.Add(12 * time.Hour))
+			c := r.until(id, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted })
+			for user, rec := range r.recipients(id) {
+				offset := of[user].offset
+				missed := offset > 8*time.Hour || offset == 8*time.Hour && policy == models.MissedSkip
+				if missed != (rec.Status == models.RecipientSkipped) || missed && (rec.ErrMsg == nil || *rec.ErrMsg == "") {
+					t.Errorf("%s: %s of %s is %s", policy, user, of[user].name, rec.Status)
+				}
+			}
+			if c.Skipped+c.Sent != c.Counts.Total || c.Skipped == 0 || c.Sent == 0 {
+				t.Errorf("%+v", c.Counts)
+			}
+			r.verified(id)
+		}
+	})
+}
+
+// TestLocalTimeOfLists: listed recipients and a group's members go by the directory's zones too.
+func TestLocalTimeOfLists(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r, clock := newRigAt(t, s, wall.Add(-20*time.Hour))
+		r.upsert([]models.User{{UserID: "auckland", Timezone: "Pacific/Auckland"}, {UserID: "berlin"}, {UserID: "la", Timezone: "America/Los_Angeles"}})
+		if _, err := r.store.PutGroup(t.Context(), "g", "", []string{"auckland", "berlin", "la"}); err != nil {
+			t.Fatal(err)
+		}
+		list := localSpec(models.MissedSkip, 0)
+		list.Audience = models.Audience{Type: models.AudienceUsers, UserIDs: []string{"auckland", "berlin", "la"}}
+		list.Priority = models.PriorityTransactional
+		group := localSpec(models.MissedSkip, 0)
+		group.Audience, group.Message.SessionType = models.Audience{Type: models.AudienceGroup, GroupID: "g"}, models.SessionGroup
+		ids := []string{r.post(list), r.post(group)}
+		clock.Set(wall.Add(-14 * time.Hour))
+		for _, id := range ids {
+			r.until(id, "planned", func(c models.CampaignView) bool { return c.Planned })
+		}
+		clock.Set(wall.Add(-12 * time.Hour)) // Auckland in June
+		for _, id := range ids {
+			r.until(id, "sent in Auckland", func(c models.CampaignView) bool { return c.Sent == 1 })
+			c, _ := r.store.Campaign(t.Context(), id)
+			for user, want := range map[string]models.RecipientStatus{"auckland": models.RecipientSent, "berlin": models.RecipientPending, "la": models.RecipientPending} {
+				if rec, err := r.store.Recipient(t.Context(), c.Campaign, user); err != nil || rec.Status != want {
+					t.Errorf("%s: %s, %v", user, rec.Status, err)
+				}
+			}
+		}
+		clock.Set(wall.Add(7 * time.Hour)) // Los Angeles
+		for _, id := range ids {
+			r.until(id, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 3 })
+			r.verified(id)
+		}
+	})
+}
+
+// TestQuietHours: what falls into the night waits for eight o'clock in each zone, or expires; nobody is dropped.
+func TestQuietHours(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		now := time.Date(2027, 6, 4, 5, 30, 0, 0, time.UTC) // 7:30 in Berlin, 22:30 in Los Angeles, 14:30 in Tokyo
+		r, clock := newRigAt(t, s, now)
+		r.upsert([]models.User{{UserID: "berlin"}, {UserID: "la", Timezone: "America/Los_Angeles"}, {UserID: "tokyo", Timezone: "Asia/Tokyo"}})
+		sp := spec(models.Audience{Type: models.AudienceAll})
+		sp.Timing = models.Timing{QuietFrom: 22 * 60, QuietTo: 8 * 60, Zone: "Europe/Berlin"}
+		whole := r.post(sp)
+		sp.ExpireAt = millis(now.Add(2 * time.Hour))
+		ends := r.post(sp)
+		r.until(whole, "sent by day", func(c models.CampaignView) bool { return c.Sent == 1 })
+		r.until(ends, "sent by day", func(c models.CampaignView) bool { return c.Sent == 1 })
+		berlin := time.Date(2027, 6, 4, 6, 0, 0, 0, time.UTC)
+		clock.Set(berlin)
+		r.until(whole, "sent at eight in Berlin", func(c models.CampaignView) bool { return c.Sent == 2 })
+		r.until(ends, "sent at eight in Berlin", func(c models.CampaignView) bool { return c.Sent == 2 })
+		la := time.Date(2027, 6, 4, 15, 0, 0, 0, time.UTC)
+		clock.Set(la)
+		r.until(whole, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 3 })
+		r.until(ends, "expired", func(c models.CampaignView) bool {
+			return c.Status == models.StatusExpired && c.Sent == 2 && c.Expired == 1 && c.FinishedAt != 0
+		})
+		for user, want := range map[string]time.Time{"tokyo": now, "berlin": berlin, "la": la} {
+			if rec := r.recipients(whole)[user]; *rec.SentAt != millis(want) {
+				t.Errorf("%s: sent at %s, not %s", user, rec.SentAt.Time(), want)
+			}
+		}
+		if rec := r.recipients(ends)["la"]; rec.Status != models.RecipientExpired {
+			t.Errorf("la: %s", rec.Status)
+		}
+		r.verified(whole)
+		r.verified(ends)
+	})
+}
+
+// TestNightFalls: a campaign that is under way when the night begins goes on in the morning, with its retries.
+func TestNightFalls(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		evening := time.Date(2027, 6, 4, 19, 59, 0, 0, time.UTC) // 21:59 in Berlin
+		r, clock := newRigAt(t, s, evening)
+		r.users(2500)
+		sp := spec(models.Audience{Type: models.AudienceAll})
+		sp.RatePerSecond = 100
+		sp.Timing = models.Timing{QuietFrom: 22 * 60, QuietTo: 8 * 60, Zone: "Europe/Berlin"}
+		id := r.post(sp)
+		r.until(id, "under way", func(c models.CampaignView) bool { return c.Sent > 50 })
+		clock.Set(evening.Add(2 * time.Minute))
+		r.until(id, "all pages back among the new ones", func(c models.CampaignView) bool {
+			w, err := r.store.WindowOf(t.Context(), c.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c.Planned && w.Inside() == 0 && w.New == 0 && w.Later == 1
+		})
+		before, err := r.store.Campaign(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{RatePerSecond: new(int)}); err != nil {
+			t.Fatal(err)
+		}
+		morning := time.Date(2027, 6, 5, 6, 0, 0, 0, time.UTC)
+		clock.Set(morning)
+		r.until(id, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 2500 })
+		early, late := int64(0), int64(0)
+		for _, rec := range r.recipients(id) {
+			switch {
+			case *rec.SentAt >= millis(morning):
+				late++
+			default:
+				early++
+			}
+		}
+		if early != before.Sent || late != 2500-before.Sent {
+			t.Errorf("%d sent before the night and %d after it; %d were at its beginning", early, late, before.Sent)
+		}
+		r.verified(id)
+	})
+}

@@ -1,0 +1,108 @@
+package models
+
+// ScheduleStatus is a schedule's state.
+type ScheduleStatus string
+
+const (
+	ScheduleActive  ScheduleStatus = "active"
+	SchedulePaused  ScheduleStatus = "paused"
+	ScheduleEnded   ScheduleStatus = "ended"   // no slot is left
+	ScheduleDeleted ScheduleStatus = "deleted" // its history stays
+)
+
+// Overlap says what happens at a slot while an earlier campaign of the schedule has not ended.
+type Overlap string
+
+const (
+	OverlapSkip  Overlap = "skip"
+	OverlapAllow Overlap = "allow"
+)
+
+// Schedule is the row of one schedule: when its campaigns start, and the template they are made from.
+type Schedule struct {
+	ID          int64 `gorm:"primaryKey"`
+	PublicID    string
+	Name        string
+	Cron        string
+	Timezone    string // IANA name; of a local-time schedule: of users who have none
+	LocalTime   bool   // slots are local dates and clocks, as if in UTC, and each user gets it by their own
+	Anchor      Millis // the phase of @every
+	StartAt     Millis // no slot before it; 0 = since ever
+	EndAt       Millis // no slot after it; 0 = for ever
+	Missed      Missed
+	MissedGrace Millis
+	Overlap     Overlap
+	Campaign    CampaignSpec `gorm:"serializer:json"`
+	Status      ScheduleStatus
+	Version     int    // counts the changes: the fence of every firing
+	NextSlot    Millis // 0 = none
+	NextFire    Millis // the instant at which NextSlot is acted upon: the slot itself, or the first zone's instant
+	OperationID string
+	CreatedBy   string
+	CreatedAt   Millis `gorm:"autoCreateTime:false"`
+}
+
+// Pause stops an active schedule from firing. Already paused is no error; one that has ended has nothing to pause (3001).
+func (s *Schedule) Pause() error {
+	switch s.Status {
+	case ScheduleActive, SchedulePaused:
+		s.Status = SchedulePaused
+		return nil
+	case ScheduleEnded, ScheduleDeleted:
+	}
+	return Errorf(CodeIllegalTransition, "a schedule that is %s cannot be paused", s.Status)
+}
+
+// Resume makes a paused schedule active; the caller sets its next slot.
+func (s *Schedule) Resume() error {
+	if s.Status != SchedulePaused {
+		return Errorf(CodeIllegalTransition, "a schedule that is %s cannot be resumed", s.Status)
+	}
+	s.Status = ScheduleActive
+	return nil
+}
+
+// Delete ends a schedule for good; its history stays.
+func (s *Schedule) Delete() {
+	s.Status, s.NextSlot, s.NextFire = ScheduleDeleted, 0, 0
+}
+
+// Outcome is what became of a slot.
+type Outcome string
+
+const (
+	OutcomeFired   Outcome = "fired"   // a campaign was made
+	OutcomeMissed  Outcome = "missed"  // nobody was there at its time
+	OutcomeOverlap Outcome = "overlap" // an earlier campaign of the schedule had not ended
+	OutcomeRefused Outcome = "refused" // the template cannot be sent any more; the reason says why
+)
+
+// Occurrence is one slot of a schedule, or a run of missed ones, and what became of it.
+type Occurrence struct {
+	ID         int64 `gorm:"primaryKey"`
+	ScheduleID int64
+	Slot       *Millis // nil = run by hand
+	LastSlot   Millis  // of a run of missed slots; else 0
+	Slots      int     // how many this row stands for
+	Outcome    Outcome
+	Reason     string
+	CampaignID string // the public one; empty = none was made
+	CreatedAt  Millis `gorm:"autoCreateTime:false"`
+}
+
+// Firing is what is to be done about a schedule's next slot: the slots that were missed and the one that fires,
+// either of which there may be none of, and the slot to wait for next.
+type Firing struct {
+	Missed   *MissedRun
+	Slot     Millis // 0 = none fires
+	Campaign CampaignSpec
+	NextSlot Millis // 0 = none is left: the schedule has ended
+	NextFire Millis
+}
+
+// MissedRun is a run of slots at whose time nobody was there.
+type MissedRun struct {
+	From, To Millis
+	Slots    int
+	Reason   string
+}

@@ -1,0 +1,116 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"gorm.io/gorm"
+)
+
+// cutZones cuts members into one open page per time zone, still in one walk, so that nobody is met twice. A page is
+// released when it is full, when the walk ends, or, by local time, when its zone's time has come: those users
+// must not wait for the walk.
+func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMember, now Millis, turn func(zone string) Turn, done bool) (planned, error) {
+	byZone := map[string][]string{}
+	for _, m := range found {
+		if m.UserID != c.Message.SendID {
+			zone := cmp.Or(m.Timezone, c.Zone)
+			byZone[zone] = append(byZone[zone], m.UserID)
+		}
+	}
+	release := func(p *cutPage) bool {
+		t := turn(p.Zone)
+		if p.Size < PageSize && !done && (c.WallAt == 0 || !t.Missed && t.Due > now) {
+			return false
+		}
+		if t.Missed {
+			p.State, p.Rest, p.Skipped = PageDone, RecipientSkipped, p.Size
+		} else {
+			p.State, p.DueAt = PageNew, t.Due
+		}
+		return true
+	}
+	open, err := s.openPages(ctx, c.ID)
+	if err != nil {
+		return planned{}, err
+	}
+	var out planned
+	for i := range open {
+		p := &open[i]
+		changed, err := s.fillPage(ctx, p, byZone)
+		if err != nil {
+			return planned{}, err
+		}
+		if release(p) || changed {
+			out.grown = append(out.grown, *p)
+		}
+	}
+	for _, zone := range sortedKeys(byZone) {
+		for _, p := range cutPages(c.ID, c.Pages+len(out.fresh), byZone[zone]) {
+			p.Zone, p.State = zone, PageOpen
+			release(&p)
+			out.fresh = append(out.fresh, p)
+		}
+	}
+	for _, p := range slices.Concat(out.grown, out.fresh) {
+		out.due = out.due || p.State == PageNew && p.DueAt <= now
+	}
+	return out, nil
+}
+
+// openPages reads the pages that are being filled, without their members: at most one per zone.
+func (s *Store) openPages(ctx context.Context, campaignID int64) ([]cutPage, error) {
+	var pages []Page
+	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ?", campaignID, PageOpen).Order("no").Find(&pages).Error
+	open := make([]cutPage, len(pages))
+	for i, p := range pages {
+		open[i].Page = p
+	}
+	return open, err
+}
+
+// fillPage moves members of the page's zone into it, as far as there is room.
+func (s *Store) fillPage(ctx context.Context, p *cutPage, byZone map[string][]string) (changed bool, err error) {
+	more := byZone[p.Zone]
+	n := min(len(more), PageSize-p.Size)
+	if n == 0 {
+		return false, nil
+	}
+	members, err := s.members(s.db.WithContext(ctx), p.CampaignID, p.No)
+	if err != nil {
+		return false, err
+	}
+	p.members = packMembers(append(members, more[:n]...))
+	p.Size += n
+	if byZone[p.Zone] = more[n:]; n == len(more) {
+		delete(byZone, p.Zone)
+	}
+	return true, nil
+}
+
+// growPage writes what a step of planning did to an open page. Nobody else touches one.
+func growPage(tx *gorm.DB, p cutPage) error {
+	err := tx.Exec("UPDATE pages SET rev=rev+1, state=?, due_at=?, size=?, rest=?, skipped=? WHERE campaign_id=? AND no=?",
+		p.State, p.DueAt, p.Size, p.Rest, p.Skipped, p.CampaignID, p.No).Error
+	if err == nil && p.members != nil {
+		err = tx.Exec("UPDATE page_members SET members=? WHERE campaign_id=? AND no=?", p.members, p.CampaignID, p.No).Error
+	}
+	return err
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// DueZones are the running campaigns by time zone that have pages whose time came since they were planned.
+func (s *Store) DueZones(ctx context.Context) (ids []int64, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT id FROM campaigns c WHERE status=? AND (wall_at<>0 OR quiet_from<>quiet_to) AND EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=? AND p.due_at>0 AND p.due_at<="+s.d.now+")",
+		StatusRunning, PageNew).Scan(&ids).Error
+	return ids, err
+}
