@@ -57,7 +57,10 @@ func parseCampaign(body []byte) (models.CampaignSpec, error) {
 	if b.ExpireAfter != "" {
 		c.add("expireAfter", "is for the campaign of a schedule; say expireAt")
 	}
-	return spec, c.err()
+	if err := c.err(); err != nil {
+		return models.CampaignSpec{}, err
+	}
+	return spec, nil
 }
 
 // campaign checks what a campaign and a schedule's template have in common.

@@ -111,10 +111,15 @@ func (a *API) resumeSchedule(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changed(w, r, func(sch *models.Schedule, _ models.Millis) error {
-		sch.Delete()
-		return nil
-	})
+	id, err := pathID(r, "id")
+	if err != nil {
+		return models.NotFound()
+	}
+	sch, err := a.Store.DeleteSchedule(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, scheduleJSON(sch))
 }
 
 // runSchedule makes a campaign of a schedule's template now.

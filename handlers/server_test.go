@@ -46,6 +46,7 @@ func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *serve
 		Secret:    testSecret,
 		Admins:    []string{"openIMAdmin", "imAdmin"},
 		Channels:  []string{"inbox"},
+		Zone:      "UTC",
 		Log:       slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, f := range change {

@@ -128,6 +128,7 @@ func (c *checker) expireAt(text string, now time.Time) models.Millis {
 	switch {
 	case err != nil:
 		c.add("expireAt", "must be a time like 2026-01-31T09:00:00Z")
+		return 0
 	case !t.After(now):
 		c.add("expireAt", "must be in the future")
 	}

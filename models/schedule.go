@@ -62,11 +62,6 @@ func (s *Schedule) Resume() error {
 	return nil
 }
 
-// Delete ends a schedule for good; its history stays.
-func (s *Schedule) Delete() {
-	s.Status, s.NextSlot, s.NextFire = ScheduleDeleted, 0, 0
-}
-
 // Outcome is what became of a slot.
 type Outcome string
 

@@ -106,6 +106,9 @@ func (s *Store) ChangeSchedule(ctx context.Context, publicID string, change func
 		if err != nil {
 			return sch, err
 		}
+		if sch.Status == ScheduleDeleted {
+			return sch, Errorf(CodeIllegalTransition, "the schedule is deleted; make a new one")
+		}
 		now, err := s.Now(ctx)
 		if err != nil {
 			return sch, err
@@ -113,12 +116,6 @@ func (s *Store) ChangeSchedule(ctx context.Context, publicID string, change func
 		next := sch
 		if err := change(&next, now); err != nil {
 			return sch, err
-		}
-		if sch.Status == ScheduleDeleted {
-			if next.Status == ScheduleDeleted {
-				return sch, nil
-			}
-			return sch, Errorf(CodeIllegalTransition, "the schedule is deleted; make a new one")
 		}
 		if next.Status == ScheduleActive || next.Status == ScheduleEnded {
 			next.Status = statusFor(next)
@@ -129,6 +126,16 @@ func (s *Store) ChangeSchedule(ctx context.Context, publicID string, change func
 			return next, res.Error
 		}
 	}
+}
+
+// DeleteSchedule ends a schedule for good; its history stays. Already deleted is no error.
+func (s *Store) DeleteSchedule(ctx context.Context, publicID string) (Schedule, error) {
+	err := s.w.WithContext(ctx).Exec("UPDATE schedules SET status=?, next_slot=0, next_fire=0, version=version+1 WHERE public_id=? AND status<>?",
+		ScheduleDeleted, publicID, ScheduleDeleted).Error
+	if err != nil {
+		return Schedule{}, err
+	}
+	return s.Schedule(ctx, publicID)
 }
 
 // PauseAllSchedules pauses every active schedule in one statement, whoever sends it, and says how many there were.

@@ -196,9 +196,12 @@ type schedulesDeleteCmd struct {
 
 // Run deletes.
 func (c *schedulesDeleteCmd) Run(a *app) error {
-	return a.changeSchedule(c.ID, c.JSON, func(s *models.Schedule, _ models.Millis) error {
-		s.Delete()
-		return nil
+	return withLedger(a, func(ledger *models.Store) error {
+		s, err := ledger.DeleteSchedule(a.ctx, c.ID)
+		if err != nil {
+			return noSchedule(err)
+		}
+		return a.showSchedule(s, c.JSON)
 	})
 }
 
