@@ -17,6 +17,7 @@ var promises = []struct{ id, text string }{
 	{"R7", "MySQL loss"},
 	{"R8", "pause, resume and cancel obey"},
 	{"R9", "one rate over all processes"},
+	{"R10", "one campaign per slot of a schedule"},
 	{"R11", "one campaign per idempotency key"},
 	{"R12", "poison is isolated"},
 	{"health", "no data race, no odd answer, the nemesis itself"},

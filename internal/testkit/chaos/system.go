@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -54,6 +55,7 @@ func (b *Bench) Close() {
 type Setup struct {
 	Trial       string
 	Workers     int
+	Role        string        // of the workers; "" = worker
 	Batch       int           // recipients a request
 	MaxAttempts int           // 0: enough for any fault here, so that nobody is given up
 	Timeout     time.Duration // of a request to the provider; 0 = 5 s
@@ -141,7 +143,7 @@ func (s *System) children(setup Setup, databaseURL string) error {
 	}
 	s.API, s.Client = api, newClient(api.URL, "")
 	for i := range setup.Workers {
-		w, err := child(fmt.Sprint("worker", i+1), "worker")
+		w, err := child(fmt.Sprint("worker", i+1), cmp.Or(setup.Role, "worker"))
 		if err != nil {
 			return err
 		}
