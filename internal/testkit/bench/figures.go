@@ -15,6 +15,8 @@ type Row struct {
 	Recipients      int     `json:"recipients"` // fewer than size where a way is too slow for all of them
 	Seconds         float64 `json:"seconds"`
 	PerSecond       float64 `json:"perSecond"`
+	Lead            float64 `json:"lead,omitempty"` // seconds from the POST to the first request, within Seconds
+	Tail            float64 `json:"tail,omitempty"` // seconds from the last request to the end, within Seconds
 	PerRequest      float64 `json:"recipientsPerRequest,omitempty"`
 	BytesPerRequest float64 `json:"bytesPerRequest,omitempty"` // of its body
 	PeakRSS         int64   `json:"peakRSS,omitempty"`         // bytes; of the carillon process

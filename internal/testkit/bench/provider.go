@@ -40,12 +40,15 @@ type Seen struct {
 	Requests   int64            `json:"requests"`
 	Recipients int64            `json:"recipients"`
 	Bytes      int64            `json:"bytes"`    // of bodies
+	First      int64            `json:"first"`    // request's arrival, unix nanoseconds; 0 = none yet
+	Last       int64            `json:"last"`     // the same
 	Arrivals   map[string]int64 `json:"arrivals"` // of probes, unix nanoseconds
 }
 
 // receiver accepts everything, and costs as little as a server can: the ceiling and Carillon share it.
 type receiver struct {
 	requests, recipients, bytes atomic.Int64
+	first, last                 atomic.Int64 // unix nanoseconds
 	delay                       atomic.Int64 // nanoseconds before each answer
 
 	mu       sync.Mutex
@@ -57,11 +60,14 @@ func (r *receiver) handle(ctx *fasthttp.RequestCtx) {
 		r.control(ctx)
 		return
 	}
-	body := ctx.PostBody()
-	r.requests.Add(1)
+	body, now := ctx.PostBody(), time.Now().UnixNano()
+	if r.requests.Add(1) == 1 {
+		r.first.Store(now)
+	}
+	r.last.Store(now)
 	r.bytes.Add(int64(len(body)))
 	if i := bytes.Index(body, probeMark); i >= 0 {
-		r.arrived(body[i+len(probeMark)-len(probePrefix):])
+		r.arrived(body[i+len(probeMark)-len(probePrefix):], now)
 	}
 	r.recipients.Add(int64(bytes.Count(body, itemMark)))
 	if d := r.delay.Load(); d > 0 {
@@ -70,12 +76,12 @@ func (r *receiver) handle(ctx *fasthttp.RequestCtx) {
 }
 
 // arrived notes the first arrival of the probe whose ID begins rest.
-func (r *receiver) arrived(rest []byte) {
+func (r *receiver) arrived(rest []byte, now int64) {
 	id, _, _ := bytes.Cut(rest, []byte{'"'})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, seen := r.arrivals[string(id)]; !seen {
-		r.arrivals[string(id)] = time.Now().UnixNano()
+		r.arrivals[string(id)] = now
 	}
 }
 
@@ -85,7 +91,7 @@ func (r *receiver) control(ctx *fasthttp.RequestCtx) {
 	defer r.mu.Unlock()
 	switch string(ctx.Path()) {
 	case "/seen":
-		raw, err := json.Marshal(Seen{r.requests.Load(), r.recipients.Load(), r.bytes.Load(), r.arrivals})
+		raw, err := json.Marshal(Seen{r.requests.Load(), r.recipients.Load(), r.bytes.Load(), r.first.Load(), r.last.Load(), r.arrivals})
 		if err != nil {
 			ctx.Error(err.Error(), fasthttp.StatusInternalServerError)
 			return
@@ -98,9 +104,9 @@ func (r *receiver) control(ctx *fasthttp.RequestCtx) {
 			return
 		}
 		r.delay.Store(int64(delay))
-		r.requests.Store(0)
-		r.recipients.Store(0)
-		r.bytes.Store(0)
+		for _, n := range []*atomic.Int64{&r.requests, &r.recipients, &r.bytes, &r.first, &r.last} {
+			n.Store(0)
+		}
 		r.arrivals = map[string]int64{}
 	default:
 		ctx.SetStatusCode(fasthttp.StatusNotFound)

@@ -71,7 +71,11 @@ func (r *Report) memoryGoals() {
 		at := fmt.Sprintf("%s, at %d", row.What, row.Size)
 		r.goal("process memory: "+at, mib(row.PeakRSS), "MiB", mib(processGoal), false)
 		r.goal("Redis memory: "+at, mib(row.RedisPeak), "MiB", mib(redisGoal), false)
-		r.goal("database: "+at, row.RowBytes, "bytes/recipient", rowBytesGoal, false)
+		limit := float64(rowBytesGoal)
+		if row.Size < rowBytesFrom {
+			limit = 0
+		}
+		r.goal("database: "+at, row.RowBytes, "bytes/recipient", limit, false)
 	}
 }
 
@@ -80,9 +84,9 @@ func (r *Report) Print(w io.Writer) {
 	if r.Servers != "" {
 		fmt.Fprintf(w, "%s; %d CPUs; %s; %s\n", r.At.Format(time.DateTime), r.CPUs, r.Go, r.Servers)
 	}
-	table(w, len(r.Rows), "way\tusers\trecipients\tseconds\trecipients/s\ta request\tbody B\tRSS MiB\tRedis MiB\tB/recipient", func(i int) string {
+	table(w, len(r.Rows), "way\tusers\trecipients\tseconds\tlead s\ttail s\trecipients/s\ta request\tbody B\tRSS MiB\tRedis MiB\tB/recipient", func(i int) string {
 		o := r.Rows[i]
-		return fmt.Sprintf("%s\t%d\t%d\t%.2f\t%.0f\t%s\t%s\t%s\t%s\t%s", o.What, o.Size, o.Recipients, o.Seconds, o.PerSecond,
+		return fmt.Sprintf("%s\t%d\t%d\t%.2f\t%s\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s", o.What, o.Size, o.Recipients, o.Seconds, number(o.Lead), number(o.Tail), o.PerSecond,
 			number(o.PerRequest), number(o.BytesPerRequest), number(mib(o.PeakRSS)), number(mib(o.RedisPeak)), number(o.RowBytes))
 	})
 	table(w, len(r.Latencies), "latency\ttries\tp50 ms\tp99 ms\tmax ms", func(i int) string {
