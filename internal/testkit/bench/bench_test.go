@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +95,9 @@ func TestBodiesAreJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{1, 3} {
-		var got struct{ Recipients []struct{ RecvID, ClientMsgID string } }
+		var got struct {
+			Recipients []struct{ RecvID, ClientMsgID string }
+		}
 		if err := json.Unmarshal(b.render(5, 5+n), &got); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +157,7 @@ func TestCheck(t *testing.T) {
 // tests the figures themselves tell of the tests.
 func TestSmallRun(t *testing.T) {
 	if testing.Short() {
-		t.Skip("NOT TESTED: it takes half a minute")
+		t.Skip("NOT TESTED: it takes a quarter of a minute")
 	}
 	if err := services.Available(); err != nil {
 		if os.Getenv("CARILLON_TEST_REQUIRE") == "1" || os.Getenv("CI") == "true" {
@@ -162,7 +165,7 @@ func TestSmallRun(t *testing.T) {
 		}
 		t.Skip("NOT TESTED: ", err)
 	}
-	o := Options{Only: sections, Sizes: []int{1250, 2500}, Few: 300, Rounds: 1, Sends: 5, Profile: t.TempDir()}
+	o := Options{Only: sections, Sizes: []int{1250}, Few: 300, Rounds: 1, Sends: 5, Profile: t.TempDir()}
 	var log strings.Builder
 	r, err := measure(t.Context(), t.TempDir(), o, &log)
 	r.Print(&log)
@@ -170,14 +173,14 @@ func TestSmallRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 2*len(ways) + 1 + 2; len(r.Rows) != want {
+	if want := len(ways) + 2; len(r.Rows) != want {
 		t.Errorf("%d rows, want %d", len(r.Rows), want)
 	}
 	for _, row := range r.Rows {
 		if row.PerSecond <= 0 || row.Recipients <= 0 {
 			t.Errorf("%+v", row)
 		}
-		if strings.HasPrefix(row.What, "Carillon") && row.PeakRSS == 0 {
+		if runtime.GOOS == "linux" && strings.HasPrefix(row.What, "Carillon") && row.PeakRSS == 0 {
 			t.Errorf("%s: no peak memory", row.What)
 		}
 	}
