@@ -30,7 +30,9 @@ type Campaign struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
 	Reason string `json:"statusReason"`
-	Counts struct {
+	// FinishedAt is by the database's clock, to the millisecond; nil until then.
+	FinishedAt *time.Time `json:"finishedAt"`
+	Counts     struct {
 		Total, Pending, Sent int
 	} `json:"counts"`
 }
@@ -89,28 +91,37 @@ func (c *Client) get(ctx context.Context, id string) (v Campaign, err error) {
 	return v, c.do(ctx, http.MethodGet, "/v1/campaigns/"+id, nil, &v)
 }
 
-// stuck is how long a campaign may stand still before the bench gives up.
-const stuck = time.Minute
+const (
+	stuck = time.Minute            // a campaign may stand still so long before the bench gives up
+	look  = 100 * time.Millisecond // between two looks: closer ones would cost what is measured
+)
 
-// await waits until a campaign is completed with everybody sent.
-func (c *Client) await(ctx context.Context, id string) error {
+// await waits until a campaign is completed with everybody sent, and returns when that was. The time is the API's
+// own, and is not believed unless it lies between the last look that saw it running and the first that did not.
+func (c *Client) await(ctx context.Context, id string) (ended time.Time, err error) {
+	var running time.Time
 	moved, pending := time.Now(), -1
 	for {
+		begun := time.Now()
 		v, err := c.get(ctx, id)
 		switch {
 		case err != nil:
-			return err
-		case v.Status == "completed" && v.Counts.Sent == v.Counts.Total:
-			return nil
+			return ended, err
+		case v.Status == "completed" && v.Counts.Sent == v.Counts.Total && v.FinishedAt != nil:
+			if v.FinishedAt.Before(running.Add(-look)) || v.FinishedAt.After(time.Now().Add(look)) {
+				return ended, fmt.Errorf("the campaign says that it was finished at %s, and was seen running at %s", v.FinishedAt, running)
+			}
+			return *v.FinishedAt, nil
 		case v.Status != "running":
-			return fmt.Errorf("the campaign is %s (%s) with %d of %d sent", v.Status, v.Reason, v.Counts.Sent, v.Counts.Total)
+			return ended, fmt.Errorf("the campaign is %s (%s) with %d of %d sent", v.Status, v.Reason, v.Counts.Sent, v.Counts.Total)
 		case v.Counts.Pending != pending:
 			moved, pending = time.Now(), v.Counts.Pending
 		case time.Since(moved) > stuck:
-			return fmt.Errorf("the campaign stands still with %d of %d sent (%s)", v.Counts.Sent, v.Counts.Total, v.Reason)
+			return ended, fmt.Errorf("the campaign stands still with %d of %d sent (%s)", v.Counts.Sent, v.Counts.Total, v.Reason)
 		}
-		if err := wait(ctx, 20*time.Millisecond); err != nil {
-			return err
+		running = begun
+		if err := wait(ctx, look); err != nil {
+			return ended, err
 		}
 	}
 }

@@ -176,7 +176,7 @@ func (s *Service) keepBusy(ctx context.Context) (stop func() error, err error) {
 	go func() {
 		var err error
 		for ctx.Err() == nil && err == nil {
-			if err = s.await(ctx, c.ID); err == nil {
+			if _, err = s.await(ctx, c.ID); err == nil {
 				c, err = s.post(ctx)
 			}
 		}

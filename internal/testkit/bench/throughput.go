@@ -139,10 +139,10 @@ func (b *Bench) campaign(ctx context.Context, name string, size int, delay time.
 	if err != nil {
 		return Row{}, err
 	}
-	if err := s.await(ctx, c.ID); err != nil {
+	ended, err := s.await(ctx, c.ID)
+	if err != nil {
 		return Row{}, fmt.Errorf("%w: see %s", err, s.log)
 	}
-	ended := time.Now()
 	row = newRow(size, ended.Sub(begun))
 	if err := s.peaks(&row); err != nil {
 		return row, err
