@@ -1,6 +1,6 @@
 # Every command of the project; `make` alone lists them. Extra arguments go in ARGS.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test chaos chaos-long lint fuzz mutations clean
+.PHONY: help demo run build test bench chaos chaos-long lint fuzz mutations clean
 
 ARGS ?=
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -30,6 +30,9 @@ chaos: ## the promises of docs/, tried on the real binary under faults drawn fro
 
 chaos-long: ## the same with 200 storms, seeds SEED to SEED+199; some six hours
 	go run ./internal/testkit/chaos --seed $(SEED) --schedules 200 $(ARGS)
+
+bench: ## speed, memory and latency against bare loops in the same run; ARGS='--only one,batch,inbox --recipients 100000'
+	go run ./internal/testkit/bench $(ARGS)
 
 lint: ## golangci-lint; its first build takes minutes
 	go run $(GOLANGCI_LINT) run $(ARGS)

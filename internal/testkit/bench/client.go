@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"carillon/models"
+)
+
+// Client speaks to the API as an admin.
+type Client struct {
+	base, token string
+	http        http.Client
+}
+
+// message is what everybody is sent, by Carillon and by the loops it is compared with.
+func message() models.Message {
+	return models.Message{
+		SendID: "openIMAdmin", SenderPlatformID: 1, SenderNickname: "Carillon", ContentType: 101, SessionType: 1,
+		Content: json.RawMessage(`{"content":"The doors open at eight, and the first bell rings at nine."}`),
+	}
+}
+
+// Campaign is what the bench reads of one.
+type Campaign struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+	Reason string `json:"statusReason"`
+	// FinishedAt is by the database's clock, to the millisecond; nil until then.
+	FinishedAt *time.Time `json:"finishedAt"`
+	Counts     struct {
+		Total, Pending, Sent int
+	} `json:"counts"`
+}
+
+// do makes one request and decodes the answer's data. Any status of 300 or more is an error.
+func (c *Client) do(ctx context.Context, method, path string, body, data any) error {
+	var raw []byte
+	if body != nil {
+		var err error
+		if raw, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("token", c.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	envelope := struct {
+		ErrDlt string          `json:"errDlt"`
+		Data   json.RawMessage `json:"data"`
+	}{}
+	if err := json.NewDecoder(resp.Body).Decode(&envelope); err != nil {
+		return fmt.Errorf("%s %s answers %d: %w", method, path, resp.StatusCode, err)
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return fmt.Errorf("%s %s answers %d: %s", method, path, resp.StatusCode, envelope.ErrDlt)
+	}
+	if data == nil {
+		return nil
+	}
+	return json.Unmarshal(envelope.Data, data)
+}
+
+// post makes a campaign; no users are all users. A listed few are transactional by default.
+func (c *Client) post(ctx context.Context, users ...string) (Campaign, error) {
+	audience := map[string]any{"all": true}
+	if len(users) > 0 {
+		audience = map[string]any{"userIDs": users}
+	}
+	m := message()
+	body := map[string]any{"name": "bench", "audience": audience, "message": map[string]any{
+		"sendID": m.SendID, "senderPlatformID": m.SenderPlatformID, "senderNickname": m.SenderNickname, "contentType": m.ContentType, "content": m.Content,
+	}}
+	var made Campaign
+	return made, c.do(ctx, http.MethodPost, "/v1/campaigns", body, &made)
+}
+
+func (c *Client) get(ctx context.Context, id string) (v Campaign, err error) {
+	return v, c.do(ctx, http.MethodGet, "/v1/campaigns/"+id, nil, &v)
+}
+
+const (
+	stuck = time.Minute            // a campaign may stand still so long before the bench gives up
+	look  = 100 * time.Millisecond // between two looks: closer ones would cost what is measured
+)
+
+// await waits until a campaign is completed with everybody sent, and returns when that was. The time is the API's
+// own, and is not believed unless it lies between the last look that saw it running and the first that did not.
+func (c *Client) await(ctx context.Context, id string) (ended time.Time, err error) {
+	var running time.Time
+	moved, pending := time.Now(), -1
+	for {
+		begun := time.Now()
+		v, err := c.get(ctx, id)
+		switch {
+		case err != nil:
+			return ended, err
+		case v.Status == "completed" && v.Counts.Sent == v.Counts.Total && v.FinishedAt != nil:
+			if v.FinishedAt.Before(running.Add(-look)) || v.FinishedAt.After(time.Now().Add(look)) {
+				return ended, fmt.Errorf("the campaign says that it was finished at %s, and was seen running at %s", v.FinishedAt, running)
+			}
+			return *v.FinishedAt, nil
+		case v.Status != "running":
+			return ended, fmt.Errorf("the campaign is %s (%s) with %d of %d sent", v.Status, v.Reason, v.Counts.Sent, v.Counts.Total)
+		case v.Counts.Pending != pending:
+			moved, pending = time.Now(), v.Counts.Pending
+		case time.Since(moved) > stuck:
+			return ended, fmt.Errorf("the campaign stands still with %d of %d sent (%s)", v.Counts.Sent, v.Counts.Total, v.Reason)
+		}
+		running = begun
+		if err := wait(ctx, look); err != nil {
+			return ended, err
+		}
+	}
+}
