@@ -69,6 +69,21 @@ var mutations = []mutation{
 		"./jobs", "TestRateHoldsOverWorkers/embedded",
 	},
 	{
+		"R10", "missed slots: what nobody was there for is no burst", "jobs/schedule.go",
+		"sch.NextSlot < until-onTime {", "sch.NextSlot < 0 {",
+		"./jobs", "TestDownTime/skip/embedded",
+	},
+	{
+		"R10", "the version of a schedule, and its slot's one row", "models/schedules.go",
+		"WHERE id=? AND version=? AND next_slot=? AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)", "WHERE id=? AND ?>=0 AND ?>=0 AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)\n	f.Slot += Millis(sch.Version)",
+		"./jobs", "TestEverySlotOnce/embedded",
+	},
+	{
+		"local time", "a zone's pages wait for its clock", "jobs/zones.go",
+		"		t.Due = models.Millis(", "		t.Due = now - models.Millis(",
+		"./jobs", "TestLocalTime/embedded",
+	},
+	{
 		"R11", "the idempotency key in the campaign's transaction", "models/campaigns.go",
 		"			if err := tx.Create(&row).Error; err != nil {", "			if err := error(nil); err != nil || row.PublicID == \"\" {",
 		"./models", "TestFiftyParallelPostsWithOneKey/embedded",

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestSchedulesFromTheCommandLine: beside a running server, through the ledger alone.
+func TestSchedulesFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	p := serve(t, "--data-dir", dir, "--secret", testSecret)
+	base, token := p.ready(), adminToken(t)
+	call(t, http.MethodPost, base+"/v1/users", token, `{"users":[{"userID":"alice"}]}`)
+	made := call(t, http.MethodPost, base+"/v1/schedules", token, `{"name":"weekly","cron":"0 9 * * 1","timezone":"Europe/Berlin","campaign":{"audience":{"all":true},
+		"message":{"sendID":"openIMAdmin","contentType":101,"content":{"content":"hi"}}}}`)
+	id, _ := made.data["id"].(string)
+	if made.status != http.StatusCreated || id == "" {
+		t.Fatalf("%d %s", made.status, made.body)
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		code, stdout, stderr := finish(t, append([]string{"schedules"}, append(args, "--data-dir", dir)...)...)
+		if code != 0 {
+			t.Fatalf("%q: exit code %d, %s", args, code, stderr)
+		}
+		return stdout
+	}
+	if out := run("list"); !strings.Contains(out, id) || !strings.Contains(out, "T09:00:00+0") || !strings.Contains(out, "weekly") {
+		t.Errorf("list: %s", out)
+	}
+	if out := run("next", id, "-n", "3"); strings.Count(out, "T09:00:00+0") != 3 {
+		t.Errorf("next: %s", out)
+	}
+	if out := run("pause", "--all"); out != "paused 1 schedules\n" {
+		t.Errorf("pause: %s", out)
+	}
+	if out := run("list", "--json"); !strings.Contains(out, `"status":"paused"`) || !strings.Contains(out, `"nextSlot":"-"`) {
+		t.Errorf("list: %s", out)
+	}
+	if out := run("resume", id); !strings.Contains(out, "is active, next slot ") {
+		t.Errorf("resume: %s", out)
+	}
+	out := run("run", id)
+	campaign, _, ok := strings.Cut(out, " is running: ")
+	if !ok {
+		t.Fatalf("run: %s", out)
+	}
+	if n := p.completed(base, token, campaign); n != 1 {
+		t.Errorf("%v sent", n)
+	}
+	if out := run("delete", id); !strings.Contains(out, "is deleted") {
+		t.Errorf("delete: %s", out)
+	}
+	for _, args := range [][]string{{"pause", id}, {"resume", id}, {"run", id}} {
+		if code, _, stderr := finish(t, append([]string{"schedules"}, append(args, "--data-dir", dir)...)...); code != exitFailed || !strings.Contains(stderr, "deleted") {
+			t.Errorf("%q: exit code %d, %s", args, code, stderr)
+		}
+	}
+	code, _, stderr := finish(t, "schedules", "next", "none", "--data-dir", dir)
+	oneLine(t, code, stderr, "there is no such schedule")
+	code, _, stderr = finish(t, "schedules", "pause", "--data-dir", dir)
+	oneLine(t, code, stderr, "say which schedule, or --all")
+}
