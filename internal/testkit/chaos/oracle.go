@@ -192,8 +192,8 @@ func countRows(rows []Row) Counts {
 // Repeats is R3. A repeat is an accepted arrival beyond a recipient's first. One that the ledger counts as an
 // attempt followed an ambiguous answer; the others may only come from crashes, each at most 2 × chunk × the
 // pages that the worker held. At a provider that honours the key a repeat is one under another clientMsgID.
-// With no fault on the provider's link no answer is ambiguous, so that without a crash there is none. With
-// atMostOnce a recipient has one arrival at most, and what a crash left open is unknown.
+// With no fault on the provider's link no answer is ambiguous but a frozen worker's, whose requests time out
+// while it sleeps, so that without a crash there is none. With atMostOnce a recipient has one arrival at most, and what a crash left open is unknown.
 func (e *Evidence) Repeats() Check {
 	by := e.arrivalsOf()
 	var repeats, beyond, keyed, once, unknown int
@@ -220,17 +220,18 @@ func (e *Evidence) Repeats() Check {
 			beyond += max(0, accepted-max(1, attempts[user]))
 		}
 	}
-	crashes, allowed := e.crashes()
+	crashes, allowed, frozen := e.crashes()
 	ok := beyond <= allowed && keyed == 0 && once == 0
 	if !e.providerDisturbed() {
-		ok = ok && repeats == beyond && unknown <= allowed
+		ok = ok && repeats <= allowed && repeats-beyond <= frozen && unknown <= allowed
 	}
 	return check("R3", ok, "%d repeats: %d after ambiguous answers, %d from %d crashes (at most %d); %d at a provider that honours the key; with atMostOnce %d repeats, %d unknown",
 		repeats, repeats-beyond, beyond, crashes, allowed, keyed, once, unknown)
 }
 
-// crashes counts the events after which a worker's last chunks are ambiguous, and how many repeats they allow.
-func (e *Evidence) crashes() (n, allowed int) {
+// crashes counts the events after which a worker's last chunks are ambiguous, and how many repeats they allow; frozen
+// are those of workers that woke up again.
+func (e *Evidence) crashes() (n, allowed, frozen int) {
 	for _, ev := range e.Events {
 		if !e.crash(ev) {
 			continue
@@ -244,9 +245,12 @@ func (e *Evidence) crashes() (n, allowed int) {
 				held[fmt.Sprint(a.Campaign, pages[a.Campaign][a.RecvID])] = true
 			}
 		}
-		allowed += 2 * e.Chunk * min(len(held), channelPages)
+		most := 2 * e.Chunk * min(len(held), channelPages)
+		if allowed += most; ev.Kind == FreezeWorker {
+			frozen += most
+		}
 	}
-	return n, allowed
+	return n, allowed, frozen
 }
 
 // crash says whether an event leaves sends behind that nobody wrote down: a worker killed, frozen past its

@@ -39,6 +39,10 @@ func kill(worker int, at time.Duration) Event {
 	return Event{Fault: Fault{Kind: KillWorker, Worker: worker - 1}, Start: noon.Add(at), End: noon.Add(at + time.Second)}
 }
 
+func freeze(worker int, at time.Duration) Event {
+	return Event{Fault: Fault{Kind: FreezeWorker, Worker: worker - 1}, Start: noon.Add(at), End: noon.Add(at + 18*time.Second)}
+}
+
 func down(kind Kind, from, to time.Duration) Event {
 	return Event{Fault: Fault{Kind: kind}, Start: noon.Add(from), End: noon.Add(to)}
 }
@@ -120,6 +124,23 @@ func TestTheOracleFindsWhatIsWrong(t *testing.T) {
 			e.Campaigns[0].Rows[3].Attempts = 2
 			e.Events = []Event{down(SpoilProvider, 0, time.Second)}
 		}, ""},
+		{"a repeat that the ledger knows, of a worker that was frozen", func(e *Evidence) {
+			e.again(3, time.Second)
+			e.Campaigns[0].Rows[3].Attempts = 2
+			e.Events = []Event{freeze(1, 5*time.Second)}
+		}, ""},
+		{"a repeat that the ledger knows, of a worker that was killed", func(e *Evidence) {
+			e.again(3, time.Second)
+			e.Campaigns[0].Rows[3].Attempts = 2
+			e.Events = []Event{kill(1, 5*time.Second)}
+		}, "repeats"},
+		{"more of them than a frozen worker held", func(e *Evidence) {
+			e.Events = []Event{freeze(1, 5*time.Second)}
+			for i := range 501 {
+				e.again(i, time.Second)
+				e.Campaigns[0].Rows[i].Attempts = 2
+			}
+		}, "repeats"},
 		{"a repeat too many after an ambiguous answer", func(e *Evidence) {
 			e.again(3, time.Second)
 			e.again(3, time.Second)
