@@ -2,50 +2,62 @@ package slots
 
 import "time"
 
-// Quiet are hours in which nobody is sent to, in minutes of the local day; they may go past midnight.
+// Quiet are quiet hours, in minutes of the local day: From belongs to them, To no longer does. They may wrap
+// past midnight. From == To is no quiet hours.
 type Quiet struct{ From, To int }
 
-// ParseQuiet reads two clocks, "22:00" and "08:00". A reason that is not empty says what is wrong with that one.
+// ParseQuiet reads two times of day, "00:00" to "23:59". Equal ones are refused, for they would be the whole
+// day. A reason follows its field's name, and is "" when nothing is wrong.
 func ParseQuiet(from, to string) (q Quiet, fromReason, toReason string) {
 	q.From, fromReason = parseClock(from)
 	q.To, toReason = parseClock(to)
 	if fromReason == "" && toReason == "" && q.From == q.To {
-		toReason = "must differ from from: quiet hours cannot last all day"
+		toReason = "must not be when the quiet hours begin: they would be the whole day"
 	}
-	return q, fromReason, toReason
+	if fromReason != "" || toReason != "" {
+		return Quiet{}, fromReason, toReason
+	}
+	return q, "", ""
 }
 
-func parseClock(text string) (minutes int, reason string) {
-	t, err := time.Parse("15:04", text)
-	if err != nil || len(text) != len("15:04") {
-		return 0, "must be a clock from 00:00 to 23:59"
+func parseClock(text string) (minute int, reason string) {
+	const layout = "15:04"
+	t, err := time.Parse(layout, text)
+	if err != nil || len(text) != len(layout) { // "8:00" is read, too
+		return 0, "must be a time of day as HH:MM, 00:00 to 23:59"
 	}
 	return t.Hour()*60 + t.Minute(), ""
 }
 
-// Until says whether the clocks of loc are within the quiet hours at t, and when those end, in UTC.
+// Until says whether the local clock shows quiet hours at t, and when they end: the first instant after t at
+// which it does not, in UTC. Of a clock that goes back into quiet hours both comings are quiet.
 func (q Quiet) Until(t time.Time, loc *time.Location) (end time.Time, quiet bool) {
-	if q.From == q.To {
+	local := clock(t, loc)
+	if !q.holds(local) {
 		return time.Time{}, false
 	}
-	local := floating(t, loc)
-	clock := local.Hour()*60 + local.Minute()
-	if q.From < q.To {
-		quiet = q.From <= clock && clock < q.To
-	} else {
-		quiet = clock >= q.From || clock < q.To
+	for begin := t; ; {
+		to := day(local).Add(time.Duration(q.To) * time.Minute)
+		if !to.After(local) {
+			to = to.AddDate(0, 0, 1)
+		}
+		at := to.Add(-offset(begin, loc))
+		next := nextBound(begin, loc)
+		if next.IsZero() || at.Before(next) {
+			return at, true
+		}
+		begin, local = next, clock(next, loc)
+		if !q.holds(local) { // the clock went over their end
+			return begin.UTC(), true
+		}
 	}
-	if !quiet {
-		return time.Time{}, false
+}
+
+// holds is for a floating time.
+func (q Quiet) holds(local time.Time) bool {
+	minute := local.Hour()*60 + local.Minute()
+	if q.From <= q.To {
+		return q.From <= minute && minute < q.To
 	}
-	day := time.Date(local.Year(), local.Month(), local.Day(), q.To/60, q.To%60, 0, 0, time.UTC)
-	for !day.After(local) {
-		day = day.AddDate(0, 0, 1)
-	}
-	end = Instant(day, loc)
-	if !end.After(t) { // the clocks went back over the end, and it was there before: wait for it to come again
-		_, offset := t.In(loc).Zone()
-		end = day.Add(-time.Duration(offset) * time.Second)
-	}
-	return end, true
+	return minute >= q.From || minute < q.To
 }

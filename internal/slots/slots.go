@@ -1,110 +1,110 @@
-// Package slots says when a cron text fires in a time zone: pure functions, and the guard around the cron parser,
-// which panics on some texts and knows another daylight-saving rule than ours.
-//
-// The rule. A spec is an interval when its hour field begins with `*`, or it is @every; every other is fixed to the
-// local clock. A fixed local time that does not exist on a day fires at the first instant after the gap; one that comes
-// twice fires once, at its first coming; fixed slots that fall on the same instant are one slot. Intervals
-// follow real time: they fire at every instant whose local clock matches.
 package slots
 
-import (
-	"time"
+import "time"
 
-	"github.com/robfig/cron/v3"
-)
+// maxCount is where Missed stops counting: a minute's schedule after ten weeks.
+const maxCount = 100_000
 
-// Spec is when a schedule fires: a parsed cron text in a zone.
-type Spec struct {
-	fields *cron.SpecSchedule // nil for @every; asked for floating times in UTC only
-	fixed  bool
-	every  time.Duration
-	anchor time.Time
-	loc    *time.Location
-}
+// horizonYears is how far Next looks ahead: twice the longest wait for a 29 February and some more, as a gap may
+// take one from an interval.
+const horizonYears = 20
 
-// Interval says whether the spec follows real time.
-func (s Spec) Interval() bool { return !s.fixed }
-
-// Next is the first slot strictly after t, in UTC; ok is false when there is none within the five years that the
-// parser looks ahead.
+// Next is the first slot strictly after t, in UTC. ok is false when there is none in sight; Parse refuses the
+// texts that never fire.
 func (s Spec) Next(t time.Time) (slot time.Time, ok bool) {
 	switch {
-	case s.fields == nil:
+	case s.cron == nil:
 		return s.nextEvery(t), true
-	case s.fixed:
+	case s.interval:
+		return s.nextInterval(t)
+	default:
 		return s.nextFixed(t)
 	}
-	return s.nextInterval(t)
 }
 
 func (s Spec) nextEvery(t time.Time) time.Time {
-	since := t.Sub(s.anchor)
-	if since < 0 {
-		return s.anchor
+	next := s.anchor
+	if passed := t.Unix() - s.anchor; passed >= 0 {
+		next += (passed/s.every + 1) * s.every
 	}
-	return s.anchor.Add((since/s.every + 1) * s.every)
+	return time.Unix(next, 0).UTC()
 }
 
-// nextFixed walks the slots of the floating clock: those at or before t's own clock have come already.
-func (s Spec) nextFixed(t time.Time) (time.Time, bool) {
-	for wall := s.fields.Next(floating(t, s.loc)); !wall.IsZero(); wall = s.fields.Next(wall) {
-		if at := Instant(wall, s.loc); at.After(t) {
-			return at, true
-		}
-	}
-	return time.Time{}, false
-}
-
-// nextInterval looks in one stretch of constant offset after the other, in each of which local and real time run alike.
+// nextInterval goes from one change of clocks to the next; between two, local time is real time moved by an offset.
 func (s Spec) nextInterval(t time.Time) (time.Time, bool) {
-	at := t
-	_, offset := t.In(s.loc).Zone()
-	from := t.Add(time.Duration(offset) * time.Second).UTC() // floating, and itself no slot any more
-	for range maxStretches {
-		wall := s.fields.Next(from)
-		if wall.IsZero() {
-			break
+	local := clock(t, s.loc)
+	for begin, horizon := t, t.AddDate(horizonYears, 0, 0); begin.Before(horizon); {
+		next, ok := s.after(local)
+		if !ok {
+			return time.Time{}, false
 		}
-		slot := wall.Add(-time.Duration(offset) * time.Second)
-		_, end := at.In(s.loc).ZoneBounds()
+		slot := next.Add(-offset(begin, s.loc))
+		end := nextBound(begin, s.loc)
 		if end.IsZero() || slot.Before(end) {
 			return slot, true
 		}
-		at = end
-		_, offset = end.In(s.loc).Zone()
-		from = end.Add(time.Duration(offset)*time.Second - time.Second).UTC() // a slot upon the change counts
+		begin = end
+		local = clock(end, s.loc).Add(-1) // end itself may be a slot
 	}
 	return time.Time{}, false
 }
 
-// maxStretches: some zones change their clocks four times a year, and the parser looks five years ahead.
-const maxStretches = 64
-
-// floating is t's local date and clock, as if in UTC.
-func floating(t time.Time, loc *time.Location) time.Time {
-	_, offset := t.In(loc).Zone()
-	return t.Add(time.Duration(offset) * time.Second).UTC()
+// nextFixed ends because local times are walked in their order: those that come to t or earlier, having had
+// their first coming, are at most as many as the clocks once went back.
+func (s Spec) nextFixed(t time.Time) (time.Time, bool) {
+	for local := clock(t, s.loc); ; {
+		next, ok := s.after(local)
+		if !ok {
+			return time.Time{}, false
+		}
+		if slot := Instant(next, s.loc); slot.After(t) {
+			return slot, true
+		}
+		local = next
+	}
 }
 
-// Instant is the instant of a local date and clock (wall, as if in UTC): the first instant after the gap for one that
-// does not exist, the first coming of one that comes twice.
-func Instant(wall time.Time, loc *time.Location) time.Time {
-	wall = wall.UTC()
-	// The offsets a day before and after are those around any change that can matter.
-	_, before := wall.Add(-26 * time.Hour).In(loc).Zone()
-	first := wall.Add(-time.Duration(before) * time.Second)
-	// Walk the changes from the one before: the first stretch that holds the clock gives its first coming.
-	for at := first.Add(-26 * time.Hour); ; {
-		local := at.In(loc)
-		_, offset := local.Zone()
-		candidate := wall.Add(-time.Duration(offset) * time.Second)
-		start, end := local.ZoneBounds()
-		switch {
-		case !start.IsZero() && candidate.Before(start):
-			return start.UTC() // it fell into the gap that opened here
-		case end.IsZero() || candidate.Before(end):
-			return candidate
+// after is the next match strictly after local, on the floating clock.
+func (s Spec) after(local time.Time) (next time.Time, ok bool) {
+	// The parser looks five years ahead, and eight may lie between two 29ths of February.
+	for range 2 {
+		if next = s.cron.Next(local); !next.IsZero() {
+			return next, true
 		}
-		at = end
+		local = local.AddDate(5, 0, 0)
 	}
+	return time.Time{}, false
+}
+
+// Missed counts the slots from `from`, a slot itself, up to and with until, and returns the last of them. Of a
+// cron text it counts at most 100,000; last is the true last one nevertheless.
+func (s Spec) Missed(from, until time.Time) (n int, last time.Time) {
+	next, ok := s.Next(from.Add(-1))
+	if !ok || next.After(until) {
+		return 0, time.Time{}
+	}
+	if s.cron == nil {
+		more := (until.Unix() - next.Unix()) / s.every
+		return int(more) + 1, time.Unix(next.Unix()+more*s.every, 0).UTC()
+	}
+	for ; ok && !next.After(until); next, ok = s.Next(next) {
+		if n == maxCount {
+			return n, s.lastSlot(next, until)
+		}
+		n, last = n+1, next
+	}
+	return n, last
+}
+
+// lastSlot halves the time between a slot and until, where no slot follows, down to the last one.
+func (s Spec) lastSlot(slot, until time.Time) time.Time {
+	for end := until; end.Sub(slot) >= time.Second; {
+		mid := slot.Add(end.Sub(slot) / 2)
+		if next, ok := s.Next(mid); ok && !next.After(until) {
+			slot = next
+		} else {
+			end = mid
+		}
+	}
+	return slot
 }

@@ -1,0 +1,130 @@
+package slots
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxOffset is more than any zone was ever away from UTC; Manila was 15:56:08 behind.
+const maxOffset = 24 * time.Hour
+
+// offset is how far the local clock is ahead of UTC at t.
+func offset(t time.Time, loc *time.Location) time.Duration {
+	_, seconds := t.In(loc).Zone()
+	return time.Duration(seconds) * time.Second
+}
+
+// clock is what the local clock shows at t, on the floating clock.
+func clock(t time.Time, loc *time.Location) time.Time {
+	return t.Round(0).UTC().Add(offset(t, loc)) // Round drops the monotonic reading
+}
+
+// nextBound is an instant after t up to which the offset at t holds; zero when it holds for ever. On the last day
+// of a leap year beyond a zone's table the standard library names a bound that has passed; nothing changes before that
+// day's end.
+func nextBound(t time.Time, loc *time.Location) time.Time {
+	_, end := t.In(loc).ZoneBounds()
+	if !end.IsZero() && !end.After(t) {
+		return day(t.UTC()).AddDate(0, 0, 1)
+	}
+	return end
+}
+
+// Instant is the instant, in UTC, of a local date and time of day, which wall gives as if in UTC. One that
+// does not exist is the first instant after the gap, one that comes twice is its first coming: the first
+// instant at which the local clock shows wall or later.
+func Instant(wall time.Time, loc *time.Location) time.Time {
+	wall = wall.Round(0).UTC()
+	for begin := wall.Add(-maxOffset); ; {
+		at := wall.Add(-offset(begin, loc))
+		if at.Before(begin) {
+			return begin.UTC()
+		}
+		end := nextBound(begin, loc)
+		if end.IsZero() || at.Before(end) {
+			return at
+		}
+		begin = end
+	}
+}
+
+// Note marks a slot on a day on which the zone's clocks change, in words; it is "" on every other day.
+func (s Spec) Note(slot time.Time) string {
+	at, before, after, ok := change(slot, s.loc)
+	if !ok {
+		return ""
+	}
+	local := clock(slot, s.loc)
+	const hm = "15:04"
+	if after.After(before) {
+		note := "clocks go forward this day"
+		if s.interval || !slot.Equal(at) {
+			return note
+		}
+		missing, ok := s.after(before.Add(-1))
+		if !ok || !missing.Before(after) {
+			return note
+		}
+		layout := hm
+		if !day(missing).Equal(day(local)) {
+			layout = time.DateOnly + " " + hm
+		}
+		return note + ": " + missing.Format(layout) + " does not exist, so it is " + local.Format(hm)
+	}
+	note := "clocks go back this day"
+	switch twice := !local.Before(after) && local.Before(before); {
+	case !twice:
+		return note
+	case !s.interval:
+		return note + "; fires at the first " + local.Format(hm)
+	case slot.Before(at):
+		return note + "; this is the first " + local.Format(hm)
+	default:
+		return note + "; this is the second " + local.Format(hm)
+	}
+}
+
+// change is the change of clocks on the local day of t: at that instant the local clock goes from before to after.
+func change(t time.Time, loc *time.Location) (at, before, after time.Time, ok bool) {
+	today := day(clock(t, loc))
+	start, end := t.In(loc).ZoneBounds()
+	for _, at := range []time.Time{start, end} {
+		if at.IsZero() {
+			continue
+		}
+		before, after := clock(at.Add(-1), loc).Add(1), clock(at, loc)
+		// The days that lack times or have some twice, and the one that begins right after a gap.
+		first, last := before, after
+		if after.Before(before) {
+			first, last = after, before.Add(-1)
+		}
+		// Bounds without a change exist: the standard library also puts one at the turn of the year.
+		if !before.Equal(after) && !today.Before(day(first)) && !today.After(day(last)) {
+			return at, before, after, true
+		}
+	}
+	return at, before, after, false
+}
+
+// day is the date of a floating time.
+func day(local time.Time) time.Time { return local.Truncate(24 * time.Hour) }
+
+// zones remembers the zones that were found: a look-up reads a file, and delivery asks for each chunk.
+var zones sync.Map
+
+// Zone loads a zone by a name that is the same on every machine, which "Local" and the operating system's own
+// additions are not. The error's text is a reason that follows a field's name.
+func Zone(name string) (*time.Location, error) {
+	if known, ok := zones.Load(name); ok {
+		return known.(*time.Location), nil
+	}
+	own := name == "" || name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/")
+	loc, err := time.LoadLocation(name)
+	if err != nil || own {
+		return nil, errors.New("must be an IANA time zone such as Europe/Berlin")
+	}
+	zones.Store(name, loc)
+	return loc, nil
+}
