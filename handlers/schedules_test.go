@@ -46,7 +46,7 @@ func TestScheduleBadInput(t *testing.T) {
 			"every -1h":              {jsonFields{"cron": `"@every -1h"`}, "cron", "1s"},
 			"every what":             {jsonFields{"cron": `"@every"`}, "cron", ""},
 			"reboot":                 {jsonFields{"cron": `"@reboot"`}, "cron", ""},
-			"NUL":                    {jsonFields{"cron": `"0 9 * * 1\u0001"`}, "cron", "ASCII"},
+			"NUL":                    {jsonFields{"cron": `"0 9 * * 1\u0001"`}, "cron", "control"},
 			"too long":               {jsonFields{"cron": asJSON(strings.Repeat("0,", 200) + "0 9 * * 1")}, "cron", "255"},
 			"unknown zone":           {jsonFields{"timezone": `"Mars/Olympus"`}, "timezone", "IANA"},
 			"local zone":             {jsonFields{"timezone": `"Local"`}, "timezone", "IANA"},
@@ -73,7 +73,7 @@ func TestScheduleBadInput(t *testing.T) {
 			"channel":                {template(jsonFields{"channel": `"pigeon"`}), "campaign.channel", "set up"},
 			"sender":                 {template(jsonFields{"message": `{"sendID":"nobody","content":{"content":"x"},"contentType":101}`}), "campaign.message.sendID", "neither"},
 			"group":                  {template(jsonFields{"audience": `{"groupID":"none"}`}), "campaign.audience.groupID", "exist"},
-			"quiet hours":            {template(jsonFields{"quietHours": `{"from":"1","to":"08:00"}`}), "campaign.quietHours.from", "clock"},
+			"quiet hours":            {template(jsonFields{"quietHours": `{"from":"1","to":"08:00"}`}), "campaign.quietHours.from", "HH:MM"},
 			"priority":               {template(jsonFields{"priority": `"transactional"`}), "campaign.priority", "bulk"},
 		} {
 			status, got := s.do(http.MethodPost, "/v1/schedules", okSchedule(c.change).body())

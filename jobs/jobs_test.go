@@ -23,6 +23,7 @@ type rig struct {
 	rdb   redis.UniversalClient
 	queue *jobs.Queue
 	stop  func()
+	clock *testkit.Clock // nil = the database's own
 }
 
 func newRig(t *testing.T, s testkit.Stores, opts jobs.Options) *rig {

@@ -8,7 +8,7 @@ import (
 	"carillon/models"
 )
 
-// Clock is the time of a ledger whose test drives it. It stands still until Set.
+// Clock is the time of a ledger whose test drives it. It stands still between Set and Tick.
 type Clock struct {
 	tb testing.TB
 	db *sql.DB
@@ -33,10 +33,15 @@ func OpenStoreAt(tb testing.TB, url string, now time.Time) (*models.Store, *Cloc
 	return store, c
 }
 
-// Set moves the clock.
-func (c *Clock) Set(now time.Time) {
+// Set moves the clock to a time.
+func (c *Clock) Set(now time.Time) { c.exec("UPDATE test_clock SET ms=?", now.UnixMilli()) }
+
+// Tick moves the clock on.
+func (c *Clock) Tick(d time.Duration) { c.exec("UPDATE test_clock SET ms=ms+?", d.Milliseconds()) }
+
+func (c *Clock) exec(query string, arg int64) {
 	c.tb.Helper()
-	if _, err := c.db.ExecContext(c.tb.Context(), "UPDATE test_clock SET ms=?", now.UnixMilli()); err != nil {
+	if _, err := c.db.ExecContext(c.tb.Context(), query, arg); err != nil {
 		c.tb.Fatal(err)
 	}
 }
