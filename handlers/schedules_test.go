@@ -27,7 +27,7 @@ func TestScheduleBadInput(t *testing.T) {
 		s := newServer(t, stores)
 		s.users("u1")
 		template := func(change jsonFields) jsonFields {
-			return jsonFields{"campaign": string(jsonFields{"message": aMessage, "audience": `{"all":true}`}.but(change).body())}
+			return jsonFields{"campaign": jsonFields{"message": aMessage, "audience": `{"all":true}`}.but(change).body()}
 		}
 		for name, c := range map[string]struct {
 			change        jsonFields
