@@ -1,6 +1,6 @@
 # Every command of the project; `make` alone lists them. Extra arguments go in ARGS.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench chaos chaos-long lint fuzz mutations clean
+.PHONY: help demo run build test bench chaos chaos-long chaos-large soak lint fuzz mutations clean
 
 ARGS ?=
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -11,7 +11,7 @@ SEED ?= 1
 export CGO_ENABLED := 0
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a whole campaign in one process, with nothing installed
 	go run ./cmd/carillon demo $(ARGS)
@@ -25,11 +25,17 @@ build: ## the binary ./carillon, static
 test: ## all tests, with the race detector, on SQLite and on MariaDB + Redis (installs them); ARGS='-run X ./models'
 	@go run ./internal/testkit/runtests $(ARGS)
 
-chaos: ## the promises of docs/, tried on the real binary under faults drawn from SEED=1; ARGS='--trials storm'
+chaos: ## the promises of docs/, tried on the real binary under faults drawn from SEED=1; ARGS='--trials smooth,share,patch,first'
 	go run ./internal/testkit/chaos --seed $(SEED) $(ARGS)
 
 chaos-long: ## the same with 200 storms, seeds SEED to SEED+199; some six hours
 	go run ./internal/testkit/chaos --seed $(SEED) --schedules 200 $(ARGS)
+
+chaos-large: ## trials million and slow: 1,000,000 recipients with 20 × kill -9, and at 1/s beside ten others; ARGS='--recipients 100000'
+	go run ./internal/testkit/chaos --seed $(SEED) --trials million,slow $(ARGS)
+
+soak: ## trial soak: 20 minutes of campaigns under the race detector, goroutines and memory flat; ARGS='--span 2m'
+	go run ./internal/testkit/chaos --seed $(SEED) --trials soak --race $(ARGS)
 
 bench: ## speed, memory and latency against bare loops in the same run; ARGS='--only one,batch,inbox --recipients 100000'
 	go run ./internal/testkit/bench $(ARGS)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -16,6 +17,7 @@ type Order struct {
 	Users    []string
 	All      bool   // the audience is "all users", who are Users
 	Rate     int    // recipients per second; 0 = no limit
+	Priority string // "" = bulk
 	Delivery string // "" = the default
 }
 
@@ -63,7 +65,7 @@ func (o Order) body() map[string]any {
 		audience = map[string]any{"all": true}
 	}
 	body := map[string]any{
-		"name": o.Name, "priority": "bulk", "audience": audience, "ratePerSecond": o.Rate,
+		"name": o.Name, "priority": cmp.Or(o.Priority, "bulk"), "audience": audience, "ratePerSecond": o.Rate,
 		"message": map[string]any{"sendID": "openIMAdmin", "contentType": 101, "content": map[string]string{"content": "chaos"}, "senderPlatformID": 1},
 	}
 	if o.Delivery != "" {

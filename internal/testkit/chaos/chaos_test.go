@@ -30,7 +30,7 @@ func TestStorm(t *testing.T) {
 		}
 	}
 	var log strings.Builder
-	report := runTrials(t.Context(), t.TempDir(), true, trials[:1], 1, o, &log)
+	report := runTrials(t.Context(), t.TempDir(), true, trials()[:1], 1, o, &log)
 	report.Print(&log)
 	t.Log(log.String())
 	if report.Failed() {

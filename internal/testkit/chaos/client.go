@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -62,6 +63,12 @@ type Reply struct {
 	Data       json.RawMessage
 }
 
+const (
+	askLimit    = 15 * time.Second // for a request and its answer
+	streamLimit = 10 * time.Minute // for a file's
+	importLines = 50_000           // users of one request
+)
+
 // Client speaks to the API as an admin.
 type Client struct {
 	base, token string
@@ -69,7 +76,7 @@ type Client struct {
 }
 
 func newClient(base, token string) *Client {
-	return &Client{base: base, token: token, http: http.Client{Timeout: 15 * time.Second}}
+	return &Client{base: base, token: token}
 }
 
 // Do makes one request. An error means that no complete answer came.
@@ -81,6 +88,8 @@ func (c *Client) Do(ctx context.Context, method, path, key string, body any) (Re
 	if body == nil {
 		raw = nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
 	resp, err := c.request(ctx, method, path, key, "application/json", bytes.NewReader(raw))
 	if err != nil {
 		return Reply{}, err
@@ -125,12 +134,23 @@ func (c *Client) Get(ctx context.Context, id string) (v View, r Reply, err error
 	return v, r, err
 }
 
-// Import puts users into the directory.
+// Import puts users into the directory, a part at a time.
 func (c *Client) Import(ctx context.Context, users []string) error {
+	for part := range slices.Chunk(users, importLines) {
+		if err := c.importPart(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) importPart(ctx context.Context, users []string) error {
 	var body bytes.Buffer
 	for _, u := range users {
 		fmt.Fprintf(&body, "{\"userID\":%q}\n", u)
 	}
+	ctx, cancel := context.WithTimeout(ctx, streamLimit)
+	defer cancel()
 	resp, err := c.request(ctx, http.MethodPost, "/v1/users/import", "", "application/x-ndjson", &body)
 	if err != nil {
 		return err
@@ -145,6 +165,8 @@ func (c *Client) Import(ctx context.Context, users []string) error {
 
 // Rows reads all of a campaign's recipients.
 func (c *Client) Rows(ctx context.Context, id string) ([]Row, error) {
+	ctx, cancel := context.WithTimeout(ctx, streamLimit)
+	defer cancel()
 	resp, err := c.request(ctx, http.MethodGet, "/v1/campaigns/"+id+"/recipients.ndjson", "", "", nil)
 	if err != nil {
 		return nil, err

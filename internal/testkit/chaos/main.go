@@ -38,17 +38,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	flags.Uint64Var(&o.Seed, "seed", uint64(time.Now().Unix()), "what the faults are drawn from")
 	schedules := flags.Int("schedules", 1, "storms, each with the next seed")
-	names := flags.String("trials", "all", "which ones, of "+trialNames())
-	flags.IntVar(&o.Recipients, "recipients", 20_000, "of the largest campaign")
+	names := flags.String("trials", "all", "which ones, of "+trialNames(false)+"; and, when named only, "+trialNames(true))
+	flags.IntVar(&o.Recipients, "recipients", 20_000, "of the largest campaign; of million and slow 1,000,000")
 	flags.IntVar(&o.Workers, "workers", 3, "worker processes")
 	flags.IntVar(&o.Batch, "batch", 1, "recipients in one request to the provider")
-	flags.DurationVar(&o.Span, "span", 45*time.Second, "of a storm's faults")
+	flags.DurationVar(&o.Span, "span", 45*time.Second, "of a storm's faults; of soak 20m")
 	flags.DurationVar(&o.Every, "every", 4*time.Second, "a fault, on average")
 	race := flags.Bool("race", false, "build the binary with the race detector")
 	keep := flags.Bool("keep", false, "keep the logs also when nothing failed")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
+	flags.Visit(func(f *flag.Flag) {
+		o.asked.recipients = o.asked.recipients || f.Name == "recipients"
+		o.asked.span = o.asked.span || f.Name == "span"
+	})
 	chosen, err := choose(*names)
 	if err != nil {
 		fmt.Fprintln(stderr, "chaos:", err)
@@ -78,25 +82,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func trialNames() string {
+// trialNames are those that are run only when named, or the others.
+func trialNames(named bool) string {
 	var names []string
-	for _, t := range trials {
-		names = append(names, t.name)
+	for _, t := range trials() {
+		if t.named == named {
+			names = append(names, t.name)
+		}
 	}
 	return strings.Join(names, ",")
 }
 
 func choose(names string) ([]trial, error) {
+	all := trials()
 	if names == "all" {
-		return trials, nil
+		return slices.DeleteFunc(all, func(t trial) bool { return t.named }), nil
 	}
 	var chosen []trial
 	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(trials, func(t trial) bool { return t.name == name })
+		i := slices.IndexFunc(all, func(t trial) bool { return t.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("no trial is called %q: there are %s", name, trialNames())
+			return nil, fmt.Errorf("no trial is called %q: there are %s,%s", name, trialNames(false), trialNames(true))
 		}
-		chosen = append(chosen, trials[i])
+		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }
@@ -121,7 +129,7 @@ func runTrials(ctx context.Context, dir string, race bool, chosen []trial, sched
 				report.Add(t.name, nil, errors.New("interrupted"))
 				return report
 			}
-			mine := o
+			mine := t.options(o)
 			name := t.name
 			if t.name == "storm" {
 				mine.Seed += uint64(i)

@@ -232,6 +232,7 @@ func (e *Evidence) Repeats() Check {
 // crashes counts the events after which a worker's last chunks are ambiguous, and how many repeats they allow; frozen
 // are those of workers that woke up again.
 func (e *Evidence) crashes() (n, allowed, frozen int) {
+	pages := e.pages()
 	for _, ev := range e.Events {
 		if !e.crash(ev) {
 			continue
@@ -239,7 +240,6 @@ func (e *Evidence) crashes() (n, allowed, frozen int) {
 		n++
 		held := map[string]bool{}
 		since := e.calmBefore(ev.Start).Add(-8 * time.Second) // a visit's 5 s, and the time to write
-		pages := e.pages()
 		for _, a := range e.Arrivals {
 			if a.Sender == fmt.Sprint("worker", ev.Worker+1) && a.At.After(since) && a.At.Before(ev.Start.Add(time.Second)) {
 				held[fmt.Sprint(a.Campaign, pages[a.Campaign][a.RecvID])] = true

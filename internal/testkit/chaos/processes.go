@@ -17,14 +17,15 @@ import (
 // stopLimit is what R5 grants a process after SIGTERM.
 const stopLimit = 10 * time.Second
 
-// buildBinary builds the product as it is shipped, or with the race detector.
-func buildBinary(ctx context.Context, dir string, race bool) (string, error) {
+// buildBinary builds the product as it is shipped, or with the race detector; flags are go build's own.
+func buildBinary(ctx context.Context, dir string, race bool, flags ...string) (string, error) {
 	bin := filepath.Join(dir, "carillon")
 	args, cgo := []string{"build", "-o", bin}, "CGO_ENABLED=0"
 	if race {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "carillon/cmd/carillon")...)
+	args = append(append(args, flags...), "carillon/cmd/carillon")
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -40,6 +41,8 @@ type Child struct {
 	args []string
 	env  []string
 	log  string
+
+	probe string // the file of its readings; "" = it writes none
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd

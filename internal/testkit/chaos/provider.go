@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,8 +44,9 @@ type Provider struct {
 	mu       sync.Mutex
 	file     *os.File
 	out      *bufio.Writer
-	log      []Arrival
-	accepted map[string]bool // clientMsgIDs
+	log      []Arrival         // what was written to it is never changed: readers share it
+	accepted map[string]bool   // clientMsgIDs
+	names    map[string]string // one copy of each campaign, recipient and sender, however often they arrive
 
 	manners  atomic.Pointer[Manners]
 	server   *http.Server
@@ -64,7 +66,7 @@ func StartProvider(path string) (*Provider, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	p := &Provider{file: f, out: bufio.NewWriterSize(f, 1<<16), accepted: map[string]bool{}, listener: l, quit: make(chan struct{})}
+	p := &Provider{file: f, out: bufio.NewWriterSize(f, 1<<16), accepted: map[string]bool{}, names: map[string]string{}, listener: l, quit: make(chan struct{})}
 	p.manners.Store(&Manners{})
 	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Minute}
 	go func() { _ = p.server.Serve(l) }()
@@ -89,11 +91,27 @@ func (p *Provider) Close() error {
 	return p.closed
 }
 
-// Log is every arrival so far, in order.
+// Log is every arrival so far, in order. It is not a copy: it is for reading.
 func (p *Provider) Log() []Arrival {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Arrival(nil), p.log...)
+	return slices.Clip(p.log)
+}
+
+// Forget drops a campaign's arrivals from memory, not from the file: a run of hours would fill it.
+func (p *Provider) Forget(campaign string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var kept []Arrival
+	for _, a := range p.log {
+		if a.Campaign == campaign {
+			delete(p.accepted, a.ClientMsgID)
+		} else {
+			kept = append(kept, a)
+		}
+	}
+	p.log = kept
+	delete(p.names, campaign)
 }
 
 // Len is the number of arrivals so far.
@@ -187,9 +205,9 @@ func (m Manners) answer(user string) int {
 func (p *Provider) note(sender string, body webhookBody, answers []int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now, campaign, sender := time.Now(), p.name(body.CampaignID), p.name(sender)
 	for i, rec := range body.Recipients {
-		a := Arrival{Campaign: body.CampaignID, RecvID: rec.RecvID, ClientMsgID: rec.ClientMsgID, Sender: sender, At: now, Answer: answers[i]}
+		a := Arrival{Campaign: campaign, RecvID: p.name(rec.RecvID), ClientMsgID: rec.ClientMsgID, Sender: sender, At: now, Answer: answers[i]}
 		if a.Accepted() {
 			a.Dup = p.accepted[a.ClientMsgID]
 			p.accepted[a.ClientMsgID] = true
@@ -200,6 +218,15 @@ func (p *Provider) note(sender string, body webhookBody, answers []int) {
 			_, _ = p.out.Write(append(line, '\n')) // a full disk shows when the log is closed
 		}
 	}
+}
+
+func (p *Provider) name(s string) string {
+	one, ok := p.names[s]
+	if !ok {
+		one = s
+		p.names[s] = s
+	}
+	return one
 }
 
 // sleep waits, and is false when ctx ended first.

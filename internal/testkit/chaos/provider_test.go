@@ -104,6 +104,31 @@ func TestTheProviderWritesDownWhatItWasSent(t *testing.T) {
 	}
 }
 
+func TestTheProviderForgetsACampaign(t *testing.T) {
+	t.Parallel()
+	p, path := startProvider(t)
+	for _, b := range []string{body("u1", "u2"), strings.ReplaceAll(strings.Replace(body("u1"), `"C"`, `"D"`, 1), "key-", "other-")} {
+		if got, _ := send(t, p.Addr(), b, 5*time.Second); got != 200 {
+			t.Fatalf("%d", got)
+		}
+	}
+	before := p.Log()
+	p.Forget("C")
+	if log := p.Log(); len(log) != 1 || log[0].Campaign != "D" {
+		t.Errorf("after it: %+v", log)
+	}
+	if len(before) != 3 || before[0].Campaign != "C" || before[2].Campaign != "D" {
+		t.Errorf("who had read the log before sees it change: %+v", before)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil || bytes.Count(raw, []byte("\n")) != 3 {
+		t.Errorf("the file does not keep it: %v\n%s", err, raw)
+	}
+}
+
 func TestTheProviderTellsTheRecipientsOfABatchApart(t *testing.T) {
 	t.Parallel()
 	p, _ := startProvider(t)

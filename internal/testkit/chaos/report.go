@@ -20,6 +20,15 @@ var promises = []struct{ id, text string }{
 	{"R10", "one campaign per slot of a schedule"},
 	{"R11", "one campaign per idempotency key"},
 	{"R12", "poison is isolated"},
+	{"S2", "1,000,000 recipients and 20 × kill -9"},
+	{"S5a", "a slow rate is smooth: 5/s is 5 ± 1 in every second"},
+	{"S5b", "two campaigns share a channel's rate within 10 %"},
+	{"S5c", "a new rate shows within 1 s"},
+	{"S5d", "transactional is first: p99 ≤ 100 ms from POST to provider"},
+	{"S6", "1/s for 1,000,000 holds up none of ten others"},
+	{"S8a", "a soak: each of its campaigns ends as it must"},
+	{"S8b", "a soak: goroutines stay flat"},
+	{"S8c", "a soak: memory stays flat"},
 	{"health", "no data race, no odd answer, the nemesis itself"},
 }
 

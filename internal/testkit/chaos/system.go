@@ -57,8 +57,10 @@ type Setup struct {
 	Workers     int
 	Role        string        // of the workers; "" = worker
 	Batch       int           // recipients a request
+	Rate        int           // the channel's, recipients per second; 0 = no limit
 	MaxAttempts int           // 0: enough for any fault here, so that nobody is given up
 	Timeout     time.Duration // of a request to the provider; 0 = 5 s
+	Probe       bool          // each process writes down its goroutines and memory: see probe.go
 }
 
 // System is one trial's product: an API and workers over fresh stores, and the provider.
@@ -102,7 +104,13 @@ func (b *Bench) Open(ctx context.Context, setup Setup, users []string) (s *Syste
 		return s, err
 	}
 	u.Host = s.databaseLink.Addr()
-	if err := s.children(setup, u.String()); err != nil {
+	bin := b.bin
+	if setup.Probe {
+		if bin, err = b.probed(ctx); err != nil {
+			return s, err
+		}
+	}
+	if err := s.children(setup, bin, u.String()); err != nil {
 		return s, err
 	}
 	return s, s.start(ctx, users)
@@ -110,7 +118,7 @@ func (b *Bench) Open(ctx context.Context, setup Setup, users []string) (s *Syste
 
 // children makes the processes. Each names itself in the path of the provider's URL, so that the provider's
 // log tells who sent what.
-func (s *System) children(setup Setup, databaseURL string) error {
+func (s *System) children(setup Setup, bin, databaseURL string) error {
 	if setup.MaxAttempts == 0 {
 		setup.MaxAttempts = 12
 	}
@@ -126,16 +134,21 @@ func (s *System) children(setup Setup, databaseURL string) error {
 			return nil, err
 		}
 		listen := fmt.Sprintf("127.0.0.1:%d", port)
-		return &Child{
-			Name: name, URL: "http://" + listen, bin: s.bin, args: []string{"serve", "--roles", role}, log: filepath.Join(s.dir, name+".log"),
+		c := &Child{
+			Name: name, URL: "http://" + listen, bin: bin, args: []string{"serve", "--roles", role}, log: filepath.Join(s.dir, name+".log"),
 			env: []string{
 				"CARILLON_DATABASE_URL=" + databaseURL, "CARILLON_REDIS_URL=" + s.redis.URL(), "CARILLON_SECRET=" + secret, "CARILLON_LISTEN=" + listen,
 				"CARILLON_CHANNEL=webhook", "CARILLON_WEBHOOK_URL=http://" + s.providerLink.Addr() + "/" + name,
 				"CARILLON_WEBHOOK_SECRET=whsec_" + base64.StdEncoding.EncodeToString(key),
-				fmt.Sprint("CARILLON_WEBHOOK_BATCH=", setup.Batch), fmt.Sprint("CARILLON_WEBHOOK_TIMEOUT=", setup.Timeout),
+				fmt.Sprint("CARILLON_WEBHOOK_BATCH=", setup.Batch), fmt.Sprint("CARILLON_WEBHOOK_RATE=", setup.Rate), fmt.Sprint("CARILLON_WEBHOOK_TIMEOUT=", setup.Timeout),
 				fmt.Sprint("CARILLON_MAX_ATTEMPTS=", setup.MaxAttempts),
 			},
-		}, nil
+		}
+		if setup.Probe {
+			c.probe = filepath.Join(s.dir, name+".probe")
+			c.env = append(c.env, "CHAOS_PROBE="+c.probe)
+		}
+		return c, nil
 	}
 	api, err := child("api", "api")
 	if err != nil {

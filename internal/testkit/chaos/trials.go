@@ -15,10 +15,11 @@ type Options struct {
 	Recipients int
 	Workers    int
 	Batch      int
-	Span       time.Duration // of a storm's faults
-	Every      time.Duration // a fault, on average
-	Times      bool          // judge how long things take, not only counts
-	Freeze     bool          // the storm may freeze workers
+	Span       time.Duration                   // of a storm's faults
+	Every      time.Duration                   // a fault, on average
+	Times      bool                            // judge how long things take, not only counts
+	Freeze     bool                            // the storm may freeze workers
+	asked      struct{ recipients, span bool } // what the command line gives wins over what a trial takes by itself
 }
 
 // trial is one experiment on a fresh system.
@@ -26,21 +27,46 @@ type trial struct {
 	name string
 	what string
 	run  func(ctx context.Context, b *Bench, o Options) ([]Check, error)
+
+	named      bool          // it is not among "all": it takes long
+	recipients int           // unless the command line says how many; 0 = as all
+	span       time.Duration // the same
 }
 
-// trials are all there are; "storm" is the one that many seeds are worth.
-var trials = []trial{
-	{"storm", "faults of all kinds, drawn from the seed", storm},
-	{"kills", "20 × kill -9 of workers", kills},
-	{"durable", "1,000 POSTs while the API is killed", durable},
-	{"term", "SIGTERM in mid-chunk", term},
-	{"redis", "FLUSHALL, then Redis away", redisLoss},
-	{"mysql", "MariaDB away for 30 s", mysqlLoss},
-	{"rate", "500/s over 4 workers", rate},
-	{"poison", "users that the provider refuses, stumbles over and hangs for", poison},
-	{"control", "pause, resume, cancel", control},
-	{"slots", "50 schedules every second, over 3 schedulers of which one is killed and one frozen", slots},
-	{"once", "kill -9 with atMostOnce", once},
+// trials are all there are; "storm" is the one that many seeds are worth, and comes first.
+func trials() []trial {
+	const million = 1_000_000
+	return []trial{
+		{name: "storm", what: "faults of all kinds, drawn from the seed", run: storm},
+		{name: "kills", what: "20 × kill -9 of workers", run: kills},
+		{name: "durable", what: "1,000 POSTs while the API is killed", run: durable},
+		{name: "term", what: "SIGTERM in mid-chunk", run: term},
+		{name: "redis", what: "FLUSHALL, then Redis away", run: redisLoss},
+		{name: "mysql", what: "MariaDB away for 30 s", run: mysqlLoss},
+		{name: "rate", what: "500/s over 4 workers", run: rate},
+		{name: "smooth", what: "5/s, second by second", run: smooth},
+		{name: "share", what: "two campaigns on a channel of 1,000/s", run: sharing},
+		{name: "patch", what: "from 100/s to 1,000/s while it runs", run: patch},
+		{name: "first", what: "transactional sends while bulk fills a channel of 1,000/s", run: first},
+		{name: "poison", what: "users that the provider refuses, stumbles over and hangs for", run: poison},
+		{name: "control", what: "pause, resume, cancel", run: control},
+		{name: "slots", what: "50 schedules every second, over 3 schedulers of which one is killed and one frozen", run: slots},
+		{name: "once", what: "kill -9 with atMostOnce", run: once},
+		{name: "million", what: "20 × kill -9 of workers at 1,000,000 recipients, and the same undisturbed", run: millionKills, named: true, recipients: million},
+		{name: "slow", what: "1/s for 1,000,000 recipients beside ten campaigns without a rate", run: slow, named: true, recipients: million},
+		{name: "soak", what: "campaigns begin and end all the time; try it with --race", run: soak, named: true, recipients: 4000, span: 20 * time.Minute},
+	}
+}
+
+// options are the run's as the trial takes them.
+func (t trial) options(o Options) Options {
+	if t.recipients > 0 && !o.asked.recipients {
+		o.Recipients = t.recipients
+	}
+	if t.span > 0 && !o.asked.span {
+		o.Span = t.span
+	}
+	return o
 }
 
 const (

@@ -39,20 +39,8 @@ func (e *Evidence) Rate(perSecond, seconds int) Check {
 		return check("R9", false, "nothing arrived")
 	}
 	end := at[0].Add(time.Duration(seconds) * time.Second)
-	n := 0
-	for n < len(at) && at[n].Before(end) {
-		n++
-	}
-	most, least := 0, n
-	for lo, hi := 0, 0; lo < n; lo++ {
-		for hi < n && at[hi].Sub(at[lo]) < time.Second {
-			hi++
-		}
-		most = max(most, hi-lo)
-		if !at[lo].Add(time.Second).After(end) {
-			least = min(least, hi-lo)
-		}
-	}
+	n := within(at, at[0], end)
+	least, most := extremes(at, at[0], end, time.Second)
 	want := perSecond * seconds
 	ok := n*100 >= want*98 && n*100 <= want*102 && most*100 <= perSecond*110
 	return check("R9", ok, "%d of %d in %d s over %d workers; in any second %d to %d", n, want, seconds, len(workers), least, most)
