@@ -25,6 +25,10 @@ const (
 	minPatience = 4                      // measurements between two trials, doubled by each that changed nothing
 	maxPatience = 64
 
+	// Where requests are quicker than this, most of their time is this machine's own, and its hiccups look like
+	// the provider's doing: a rate to compare with then takes several measurements.
+	quickRequest = 10 * time.Millisecond
+
 	quietPerPlace = time.Millisecond // 6 in flight are too few after 6 ms without an answer, 12 after 12 ms more, …
 )
 
@@ -35,6 +39,7 @@ type limiter struct {
 	flying int
 	queue  []chan struct{} // empty unless flying >= limit
 	timer  *time.Timer     // nil unless somebody waits
+	due    time.Time       // when it fires
 	quiet  time.Time       // since when nothing came back while somebody waited
 	took   time.Duration   // a good request's usual time; 0 = none came back yet
 
@@ -48,7 +53,8 @@ type limiter struct {
 
 	// The search.
 	from     int     // the limit that the present one is tried against; 0 = no trial
-	rate     float64 // good answers a second under from, or under the limit when there is no trial
+	rate     float64 // good answers a second under from, or under the limit when there is no trial: of late,
+	best     float64 // and at best. More in flight must beat the best, fewer only match what is usual
 	up       bool    // the direction of this trial or the next
 	patience int     // measurements between two trials
 	hold     int     // measurements until the next
@@ -74,6 +80,7 @@ func (l *limiter) acquire(ctx context.Context, turn chan struct{}) bool {
 	}
 	if l.queue = append(l.queue, turn); l.timer == nil {
 		l.timer = time.AfterFunc(l.patienceInQuiet(), l.checkQuiet)
+		l.due = l.quiet.Add(l.patienceInQuiet())
 	}
 	l.mu.Unlock()
 	select {
@@ -138,7 +145,7 @@ func (l *limiter) release(good bool, took time.Duration) {
 			l.good++
 		}
 		// Requests that began together come back together: only whole rounds of them give a rate.
-		if busy := l.busy + now.Sub(l.busySince); l.done%l.limit == 0 && busy >= trialTime {
+		if busy := l.busy + now.Sub(l.busySince); l.done%min(l.limit, l.peak) == 0 && busy >= trialTime {
 			l.judge(now, float64(l.good)/busy.Seconds())
 		}
 	}
@@ -166,20 +173,28 @@ func (l *limiter) move(now time.Time, to int) {
 func (l *limiter) judge(now time.Time, rate float64) {
 	switch {
 	case l.from == 0 && l.peak <= l.limit/2 && l.limit > startWorkers: // nobody needs so many
-		l.rate, l.hold = 0, 1
+		l.rate, l.best, l.hold = 0, 0, 1
 		l.move(now, l.limit/2)
 	case l.from == 0:
 		if rate < l.rate/2 { // the provider is not what it was
-			l.patience, l.hold = minPatience, 1
+			l.patience, l.hold, l.rate, l.best = minPatience, 1, 0, 0
 		}
-		l.rate = rate
+		if l.best == 0 { // the first under this limit
+			l.rate = rate
+			if l.took < quickRequest {
+				l.hold = minPatience
+			}
+		}
+		l.rate += (rate - l.rate) / 2
+		l.best = max(rate, l.best-(l.best-rate)/8)
 		if l.hold--; l.hold > 0 || !l.try(now) {
 			l.measure(now, 0)
 		}
-	case l.up && rate > l.rate*worthIt, !l.up && rate*worthIt >= l.rate:
+	case l.up && rate > l.best*worthIt, !l.up && rate*worthIt >= l.rate:
 		up := l.up
-		l.rate, l.patience, l.from = rate, minPatience, 0
-		if l.turn(); l.up != up || !l.try(now) { // to turn about at once would only undo it
+		l.rate, l.best, l.patience, l.from = rate, rate, minPatience, 0
+		// To turn about at once would only undo it.
+		if l.turn(); l.up != up || l.took < quickRequest || !l.try(now) {
 			l.hold = minPatience
 			l.measure(now, 0)
 		}
@@ -230,14 +245,19 @@ func (l *limiter) checkQuiet() {
 		return
 	}
 	now := time.Now()
-	if now.Sub(l.quiet) >= l.patienceInQuiet() && l.limit < maxWorkers {
+	switch {
+	case now.Sub(l.due) > l.patienceInQuiet()/2: // it was this process that stood still
+		l.quiet = now
+	case now.Sub(l.quiet) >= l.patienceInQuiet() && l.limit < maxWorkers:
 		l.quiet = now
 		l.limit *= 2
 		l.measure(now, l.flying)
-		l.from, l.rate, l.up, l.patience, l.hold = 0, 0, true, minPatience, 1
+		l.from, l.rate, l.best, l.up, l.patience, l.hold = 0, 0, 0, true, minPatience, 1
 		l.admitWaiting()
 	}
-	l.timer.Reset(max(l.patienceInQuiet()-now.Sub(l.quiet), quietPerPlace))
+	wait := max(l.patienceInQuiet()-now.Sub(l.quiet), quietPerPlace)
+	l.due = now.Add(wait)
+	l.timer.Reset(wait)
 }
 
 // each calls do(0) … do(n-1), as many at once as there are places, and returns when all are done. do is told
