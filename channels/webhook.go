@@ -14,6 +14,10 @@ const (
 	defaultWebhookTimeout = 5 * time.Second
 	maxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 15 s, with room to write its outcome
 	maxWebhookBatch       = 1000            // the largest page
+
+	// maxSend: requests that a slow provider keeps waiting longer are not begun, so that a chunk's outcomes
+	// are written before its page looks stuck (a minute).
+	maxSend = 30 * time.Second
 )
 
 var errWebhookURL = errors.New("webhook URL: must be an absolute http or https URL")
@@ -90,7 +94,8 @@ func (w *Webhook) Close() { w.transport.closeIdle() }
 
 // Send posts the message to all of b's recipients and returns one outcome each, in order. When ctx ends,
 // requests not begun are Retry and those under way Ambiguous, unless nothing of them was written. b.MayStart is
-// asked before each request, and once more if the request then waited long for its connection.
+// asked before each request, and once more if the request then waited long for its connection. A Send begins no
+// request later than 30 s after its own beginning; the rest is NotTried.
 func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 	n := len(b.Recipients)
 	message, err := w.encoder.message(b)
@@ -101,7 +106,9 @@ func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 	requests := (n + w.batch - 1) / w.batch
 	f := newFlight(ctx, requests, b.MayStart)
 	defer f.land()
-	w.limiter.each(ctx, requests, func(i int, placed bool) (tried, good bool, took time.Duration) {
+	waits, cancel := context.WithTimeout(ctx, maxSend)
+	defer cancel()
+	w.limiter.each(waits, requests, func(i int, placed bool) (tried, good bool, took time.Duration) {
 		lo, hi := i*w.batch, min((i+1)*w.batch, n)
 		p := post{Webhook: w, flight: f, no: i, message: message, items: b.Recipients[lo:hi], out: out[lo:hi]}
 		return p.run(placed)
@@ -122,10 +129,10 @@ type post struct {
 // run fills out. tried is false when no request was begun.
 func (p *post) run(placed bool) (tried, good bool, took time.Duration) {
 	switch {
-	case !p.mayStart():
+	case !p.mayStart(), !placed && p.ctx.Err() == nil:
 		p.all(Outcome{Result: NotTried})
 		return false, false, 0
-	case !placed || p.ctx.Err() != nil:
+	case p.ctx.Err() != nil:
 		p.all(p.faultOutcome(p.ctx, p.ctx.Err(), false))
 		return false, false, 0
 	}

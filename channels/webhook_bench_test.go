@@ -23,7 +23,12 @@ func benchProvider(b *testing.B, delay time.Duration) string {
 	}}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
-	b.Cleanup(func() { _ = ln.Close(); <-done })
+	b.Cleanup(func() {
+		_ = ln.Close()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
 	return "http://" + ln.Addr().String() + "/hook"
 }
 

@@ -54,14 +54,14 @@ type limiter struct {
 	// The search.
 	from     int     // the limit that the present one is tried against; 0 = no trial
 	rate     float64 // good answers a second under from, or under the limit when there is no trial: of late,
-	best     float64 // and at best. More in flight must beat the best, fewer only match what is usual
+	best     float64 // and at best; -1 = not measured. More in flight must beat the best, fewer only match what is usual
 	up       bool    // the direction of this trial or the next
 	patience int     // measurements between two trials
 	hold     int     // measurements until the next
 }
 
 func newLimiter() *limiter {
-	return &limiter{limit: startWorkers, up: true, patience: minPatience, hold: 1}
+	return &limiter{limit: startWorkers, best: -1, up: true, patience: minPatience, hold: 1}
 }
 
 // acquire waits for a place; false when ctx ends first. turn is the caller's own, with room for one.
@@ -173,14 +173,14 @@ func (l *limiter) move(now time.Time, to int) {
 func (l *limiter) judge(now time.Time, rate float64) {
 	switch {
 	case l.from == 0 && l.peak <= l.limit/2 && l.limit > startWorkers: // nobody needs so many
-		l.rate, l.best, l.hold = 0, 0, 1
+		l.rate, l.best, l.hold = 0, -1, 1
 		l.move(now, l.limit/2)
 	case l.from == 0:
 		if rate < l.rate/2 { // the provider is not what it was
-			l.patience, l.hold, l.rate, l.best = minPatience, 1, 0, 0
+			l.patience, l.hold, l.best = minPatience, 1, -1
 		}
-		if l.best == 0 { // the first under this limit
-			l.rate = rate
+		if l.best < 0 { // the first under this limit
+			l.rate, l.best = rate, rate
 			if l.took < quickRequest {
 				l.hold = minPatience
 			}
@@ -208,7 +208,8 @@ func (l *limiter) judge(now time.Time, rate float64) {
 
 // turn about if the search can go no further this way; false when it can go neither.
 func (l *limiter) turn() bool {
-	rise := l.limit < maxWorkers && l.peak >= l.limit // else the limit keeps nobody back
+	// More is of use only while the limit keeps somebody back and not everything fails.
+	rise := l.limit < maxWorkers && l.peak >= l.limit && l.rate > 0
 	fall := l.limit > startWorkers
 	if l.up && !rise || !l.up && !fall {
 		l.up = !l.up
@@ -252,7 +253,7 @@ func (l *limiter) checkQuiet() {
 		l.quiet = now
 		l.limit *= 2
 		l.measure(now, l.flying)
-		l.from, l.rate, l.best, l.up, l.patience, l.hold = 0, 0, 0, true, minPatience, 1
+		l.from, l.rate, l.best, l.up, l.patience, l.hold = 0, 0, -1, true, minPatience, 1
 		l.admitWaiting()
 	}
 	wait := max(l.patienceInQuiet()-now.Sub(l.quiet), quietPerPlace)
@@ -261,7 +262,7 @@ func (l *limiter) checkQuiet() {
 }
 
 // each calls do(0) … do(n-1), as many at once as there are places, and returns when all are done. do is told
-// whether it has a place; without one, as ctx has ended, it must begin no request. It says whether it made one,
+// whether it has a place; without one, as ctx has ended, it must make no request. It says whether it made one,
 // whether that went well and how long it took.
 func (l *limiter) each(ctx context.Context, n int, do func(i int, placed bool) (tried, good bool, took time.Duration)) {
 	var (

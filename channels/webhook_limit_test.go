@@ -124,16 +124,17 @@ func TestLimiterFinds(t *testing.T) {
 	}
 }
 
-// A provider that was near moves away, and comes back.
+// A provider that was near moves away, comes back, and breaks down.
 func TestLimiterFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter()
 		near := &simProvider{time: time.Millisecond, workers: simWorkers(4)}
 		far := &simProvider{time: 50 * time.Millisecond}
-		for i, p := range []*simProvider{near, far, near, far} {
+		broken := &simProvider{room: 1, here: 1}
+		for i, p := range []*simProvider{near, far, near, far, broken, far} {
 			rate, limits := simRun(l, p, 1000, 6*time.Second)
 			median := limits[len(limits)/2]
-			if p == far && (median < maxWorkers || rate < 13_000) || p == near && (median > 4*startWorkers || rate < 3_900) {
+			if p == broken && median != startWorkers || p == far && (median < maxWorkers || rate < 13_000) || p == near && (median > 4*startWorkers || rate < 3_900) {
 				t.Errorf("part %d: limit %d, %.0f/s", i, median, rate)
 			}
 		}
@@ -232,5 +233,33 @@ func TestLimiterEach(t *testing.T) {
 			t.Errorf("%d in flight, %d waiting in the end", l.flying, len(l.queue))
 		}
 		time.Sleep(time.Second)
+	})
+}
+
+// No place comes free: a Send gives up before its page looks stuck, and what it did not begin is not tried.
+func TestWebhookNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, err := NewWebhook(WebhookConfig{URL: "http://provider.test/", Secret: webhookTestSecret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.limiter.limit, w.limiter.flying = maxWorkers, maxWorkers
+		begun := time.Now()
+		for _, o := range w.Send(t.Context(), webhookBatch(250)) {
+			if o != (Outcome{Result: NotTried}) {
+				t.Fatalf("outcome %+v", o)
+			}
+		}
+		if d := time.Since(begun); d != maxSend {
+			t.Errorf("gave up after %s", d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, o := range w.Send(ctx, webhookBatch(250)) {
+			if o.Result != Retry || o.ErrMsg != "stopped before the request was sent" {
+				t.Fatalf("outcome %+v", o)
+			}
+		}
+		time.Sleep(time.Hour) // the limiter's timer ends
 	})
 }

@@ -23,7 +23,7 @@ func closedByPeer(c *conn) bool {
 	err = raw.Read(func(fd uintptr) bool {
 		var one [1]byte
 		_, readErr := syscall.Read(int(fd), one[:])
-		quiet = readErr == syscall.EAGAIN //nolint:errorlint // a bare errno by contract
+		quiet = readErr == syscall.EAGAIN
 		return true
 	})
 	return err != nil || !quiet
