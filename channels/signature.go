@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"strconv"
+	"hash"
 	"strings"
 )
 
@@ -21,32 +21,35 @@ var errSecret = errors.New(`webhook secret: must be "whsec_" and the base64 of a
 	`make one with: echo "whsec_$(openssl rand -base64 32)"`)
 
 // signer signs requests as https://www.standardwebhooks.com says, scheme v1: HMAC-SHA256 over
-// "<webhook-id>.<unix seconds>.<body>".
-type signer struct{ key []byte }
+// "<webhook-id>.<unix seconds>.<body>". Not safe for concurrent use: its state is used again and again.
+type signer struct {
+	mac hash.Hash
+	sum [sha256.Size]byte
+}
 
-func newSigner(secret string) (signer, error) {
+func decodeSecret(secret string) ([]byte, error) {
 	encoded, ok := strings.CutPrefix(secret, secretPrefix)
 	if !ok {
-		return signer{}, errSecret
+		return nil, errSecret
 	}
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(key) < minSecretBytes {
-		return signer{}, errSecret
+		return nil, errSecret
 	}
-	return signer{key: key}, nil
+	return key, nil
 }
 
-// sign returns the value of the header webhook-signature.
-func (s signer) sign(id string, unix int64, body []byte) string {
-	mac := hmac.New(sha256.New, s.key)
-	head := make([]byte, 0, len(id)+24)
-	head = append(head, id...)
-	head = append(head, '.')
-	head = strconv.AppendInt(head, unix, 10)
-	head = append(head, '.')
-	mac.Write(head)
-	mac.Write(body)
-	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+func newSigner(key []byte) signer { return signer{mac: hmac.New(sha256.New, key)} }
+
+// appendSignature appends the value of the header webhook-signature. head is "<webhook-id>.<unix seconds>.", the
+// body may come in parts.
+func (s *signer) appendSignature(dst, head []byte, body ...[]byte) []byte {
+	s.mac.Reset()
+	s.mac.Write(head)
+	for _, part := range body {
+		s.mac.Write(part)
+	}
+	return base64.StdEncoding.AppendEncode(append(dst, "v1,"...), s.mac.Sum(s.sum[:0]))
 }
 
 // requestKey is what webhook-id and Idempotency-Key carry: the clientMsgID of a single recipient, else the

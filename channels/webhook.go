@@ -1,16 +1,10 @@
 package channels
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"carillon/models"
@@ -21,17 +15,12 @@ const (
 	maxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 15 s, with room to write its outcome
 	maxWebhookBatch       = 1000            // the largest page
 
-	// maxConns bounds the connections of one process: 10,000 recipients/s at a provider that takes 50 ms
-	// need 500 at once, and a little more to make up for what is not waiting.
-	maxConns = 768
-
-	// idleConnTimeout is shorter than the keep-alive of common servers (gunicorn 2 s; Node, Apache and
-	// uvicorn 5 s): a request that meets a connection its server is just closing is ambiguous, and a new
-	// connection after a quiet second costs next to nothing.
-	idleConnTimeout = 1500 * time.Millisecond
-
-	maxAnswerHeaderBytes = 64 << 10
+	// maxSend: requests that a slow provider keeps waiting longer are not begun, so that a chunk's outcomes
+	// are written before its page looks stuck (a minute).
+	maxSend = 30 * time.Second
 )
+
+var errWebhookURL = errors.New("webhook URL: must be an absolute http or https URL")
 
 // WebhookConfig says where the webhook channel sends and how.
 type WebhookConfig struct {
@@ -49,11 +38,11 @@ type WebhookConfig struct {
 // connection tell for certain whether any of this request left. It uses no proxy, whatever the environment says: a
 // proxy would see users' IDs and texts, and its own errors would pass for the provider's answers.
 type Webhook struct {
-	url       *url.URL
-	signer    signer
 	batch     int
 	timeout   time.Duration
-	transport *http.Transport
+	transport *transport
+	limiter   *limiter
+	encoder   *encoder
 }
 
 var _ Channel = (*Webhook)(nil)
@@ -64,13 +53,17 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	u, err := url.Parse(cfg.URL)
 	switch {
 	case err != nil, u.Host == "", u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("webhook URL: must be an absolute http or https URL")
+		return nil, errWebhookURL
 	case u.User != nil:
 		return nil, errors.New("webhook URL: must not hold a user or password; the signature proves who is calling")
 	}
-	s, err := newSigner(cfg.Secret)
+	key, err := decodeSecret(cfg.Secret)
 	if err != nil {
 		return nil, err
+	}
+	t, head, err := newTransport(u)
+	if err != nil { // e.g. a host that is no name
+		return nil, errWebhookURL
 	}
 	if cfg.Batch == 0 {
 		cfg.Batch = 1
@@ -84,24 +77,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if cfg.Timeout < 0 || cfg.Timeout > maxWebhookTimeout {
 		return nil, fmt.Errorf("webhook timeout: must be more than 0 and at most %s", maxWebhookTimeout)
 	}
-	return &Webhook{url: u, signer: s, batch: cfg.Batch, timeout: cfg.Timeout, transport: newTransport(cfg.Timeout)}, nil
-}
-
-func newTransport(timeout time.Duration) *http.Transport {
-	http1 := new(http.Protocols)
-	http1.SetHTTP1(true)
-	dialer := net.Dialer{Timeout: timeout} // dials outlive the request that asked for them, so they need their own limit
-	return &http.Transport{
-		Proxy:                  nil,
-		Protocols:              http1,
-		DialContext:            watchWrites(dialer.DialContext),
-		TLSHandshakeTimeout:    timeout,
-		MaxConnsPerHost:        maxConns,
-		MaxIdleConnsPerHost:    maxConns,
-		IdleConnTimeout:        idleConnTimeout,
-		DisableCompression:     true, // the limit on an answer's size is then also one on what it unpacks to
-		MaxResponseHeaderBytes: maxAnswerHeaderBytes,
-	}
+	return &Webhook{batch: cfg.Batch, timeout: cfg.Timeout, transport: t, limiter: newLimiter(), encoder: newEncoder(head, key)}, nil
 }
 
 // Name is "webhook".
@@ -114,119 +90,111 @@ func (w *Webhook) MaxBatch() int { return w.batch }
 func (w *Webhook) KnowsUsers() bool { return false }
 
 // Close drops the connections that are idle. The channel may still be used.
-func (w *Webhook) Close() { w.transport.CloseIdleConnections() }
+func (w *Webhook) Close() { w.transport.closeIdle() }
 
 // Send posts the message to all of b's recipients and returns one outcome each, in order. When ctx ends,
 // requests not begun are Retry and those under way Ambiguous, unless nothing of them was written. b.MayStart is
-// asked before each request, and once more if the request then waited long for its connection.
+// asked before each request, and once more if the request then waited long for its connection. A Send begins no
+// request later than 30 s after its own beginning; the rest is NotTried.
 func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 	n := len(b.Recipients)
-	head, err := encodeHead(b)
+	message, err := w.encoder.message(b)
 	if err != nil {
 		return Same(n, Outcome{Result: Failed, ErrCode: models.CodeInternal, ErrMsg: "the campaign's message cannot be encoded"})
 	}
-	mayStart := b.MayStart
-	if mayStart == nil {
-		mayStart = func() bool { return true }
-	}
 	out := make([]Outcome, n)
-	fanOut((n+w.batch-1)/w.batch, func(i int) {
+	requests := (n + w.batch - 1) / w.batch
+	f := newFlight(ctx, requests, b.MayStart)
+	defer f.land()
+	waits, cancel := context.WithTimeout(ctx, maxSend)
+	defer cancel()
+	w.limiter.each(waits, requests, func(i int, placed bool) (tried, good bool, took time.Duration) {
 		lo, hi := i*w.batch, min((i+1)*w.batch, n)
-		copy(out[lo:hi], w.post(ctx, mayStart, head, b.Recipients[lo:hi]))
+		p := post{Webhook: w, flight: f, no: i, message: message, items: b.Recipients[lo:hi], out: out[lo:hi]}
+		return p.run(placed)
 	})
 	return out
 }
 
-// encodeHead is the part of the body that all requests of one Send share, up to the recipients.
-func encodeHead(b Batch) ([]byte, error) {
-	if b.Message == nil {
-		return nil, errors.New("no message")
-	}
-	head, err := json.Marshal(struct {
-		CampaignID  string          `json:"campaignID"`
-		OperationID string          `json:"operationID"`
-		Message     *models.Message `json:"message"`
-	}{b.CampaignID, b.OperationID, b.Message})
-	if err != nil {
-		return nil, err
-	}
-	return append(bytes.TrimSuffix(head, []byte("}")), `,"recipients":`...), nil
+// post is one request.
+type post struct {
+	*Webhook
+	*flight
+	no      int
+	message []byte
+	items   []Recipient
+	out     []Outcome // one for each of items
 }
 
-// webhookItem is one recipient as it stands in the body.
-type webhookItem struct {
-	RecvID      string `json:"recvID,omitempty"`
-	GroupID     string `json:"groupID,omitempty"`
-	ClientMsgID string `json:"clientMsgID"`
-}
-
-// encodeBody is head with the items behind it.
-func encodeBody(head []byte, items []Recipient) ([]byte, error) {
-	wire := make([]webhookItem, len(items))
-	for i, r := range items {
-		wire[i] = webhookItem{RecvID: r.UserID, GroupID: r.GroupID, ClientMsgID: r.ClientMsgID}
-	}
-	list, err := json.Marshal(wire)
-	if err != nil {
-		return nil, err
-	}
-	body := make([]byte, 0, len(head)+len(list)+1)
-	return append(append(append(body, head...), list...), '}'), nil
-}
-
-// post makes one request and returns one outcome per item.
-func (w *Webhook) post(ctx context.Context, mayStart func() bool, head []byte, items []Recipient) []Outcome {
-	n := len(items)
-	body, err := encodeBody(head, items)
-	if err != nil { // strings only: cannot happen
-		return Same(n, Outcome{Result: Failed, ErrCode: models.CodeInternal, ErrMsg: "the recipients cannot be encoded"})
-	}
-	reqCtx, cancel := context.WithTimeout(ctx, w.timeout)
-	defer cancel()
-	reqCtx, wire := watchRequest(reqCtx, mayStart)
-	req := w.newRequest(reqCtx, requestKey(items), body)
+// run fills out. tried is false when no request was begun.
+func (p *post) run(placed bool) (tried, good bool, took time.Duration) {
 	switch {
-	case !mayStart():
-		return Same(n, Outcome{Result: NotTried})
-	case ctx.Err() != nil:
-		return Same(n, w.faultOutcome(ctx, ctx.Err(), false))
+	case !p.mayStart(), !placed && p.ctx.Err() == nil:
+		p.all(Outcome{Result: NotTried})
+		return false, false, 0
+	case p.ctx.Err() != nil:
+		p.all(p.faultOutcome(p.ctx, p.ctx.Err(), false))
+		return false, false, 0
 	}
-	resp, err := w.transport.RoundTrip(req)
+	begun := time.Now()
+	c, err := p.transport.get(p.ctx, begun.Add(p.timeout))
 	if err != nil {
-		if wire.refused() {
-			return Same(n, Outcome{Result: NotTried})
-		}
-		return Same(n, w.faultOutcome(ctx, err, wire.written()))
+		p.all(p.faultOutcome(p.ctx, err, false))
+		return true, false, time.Since(begun)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, readErr := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1)) // to the end, so that the connection is kept
-	if !is2xx(resp.StatusCode) {
-		return Same(n, statusOutcome(resp))
+	// A dial can take as long as a request may, and a pause or the loss of the lease meanwhile must still stop
+	// the request.
+	if time.Since(begun) > maxWait && !p.mayStart() {
+		p.transport.put(c)
+		p.all(Outcome{Result: NotTried})
+		return false, false, 0
 	}
-	if readErr != nil { // the part that is missing may name recipients that were refused
-		return Same(n, w.faultOutcome(ctx, readErr, true))
-	}
-	return answerOutcomes(answer, items)
+	good = p.exchange(c)
+	return true, good, time.Since(begun)
 }
 
-// newRequest leaves GetBody nil on purpose: with it, net/http takes a POST that carries an Idempotency-Key
-// for replayable (isReplayable in net/http/request.go) and sends it again by itself, unseen, when a reused connection
-// closes without an answer.
-func (w *Webhook) newRequest(ctx context.Context, key string, body []byte) *http.Request {
-	now := time.Now().Unix()
-	req := &http.Request{
-		Method: http.MethodPost,
-		URL:    w.url,
-		Header: http.Header{
-			"Content-Type":      {"application/json"},
-			"User-Agent":        {"carillon"},
-			"Idempotency-Key":   {key},
-			"Webhook-Id":        {key},
-			"Webhook-Timestamp": {strconv.FormatInt(now, 10)},
-			"Webhook-Signature": {w.signer.sign(key, now, body)},
-		},
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
+func (p *post) all(o Outcome) {
+	for i := range p.out {
+		p.out[i] = o
 	}
-	return req.WithContext(ctx)
+}
+
+// exchange writes the request to c and makes outcomes of what comes back; false when that is nothing, or asks to
+// come again. c is idle or closed afterwards.
+func (p *post) exchange(c *conn) bool {
+	if !p.board(p.no, c) {
+		p.transport.put(c)
+		p.all(p.faultOutcome(p.ctx, p.ctx.Err(), false))
+		return false
+	}
+	before := c.writes()
+	err := p.encoder.write(c, p.message, p.items)
+	written := err == nil || c.wroteSince(before)
+	var answer []byte
+	var bodyErr error
+	if err == nil {
+		if err = c.readHead(); err == nil {
+			answer, bodyErr = c.readBody() // to the end, so that the connection is kept
+		}
+	}
+	p.leave(p.no)
+	if err != nil || bodyErr != nil || !c.reusable() {
+		_ = c.Close()
+	} else {
+		defer p.transport.put(c) // answer is c's until then
+	}
+	switch status := c.resp.StatusCode(); {
+	case err != nil:
+		p.all(p.faultOutcome(p.ctx, err, written))
+	case !is2xx(status):
+		o := statusOutcome(status, answerHeader(c))
+		p.all(o)
+		return o.Result == Failed
+	case bodyErr != nil: // the part that is missing may name recipients that were refused
+		p.all(p.faultOutcome(p.ctx, bodyErr, true))
+	default:
+		answerOutcomes(answer, p.items, p.out)
+		return true
+	}
+	return false
 }

@@ -31,16 +31,15 @@ func is2xx(status int) bool { return status >= 200 && status < 300 }
 // 3xx, as redirects are not followed. Every other 4xx is Retry: 401, 403 or 405 mean a wrong secret or a provider
 // half deployed, 407, 408, 425 and 413 the way there, and none of them should fail a whole audience for good while
 // an operator mends it. The attempts bound what that costs.
-func statusOutcome(resp *http.Response) Outcome {
-	status := resp.StatusCode
+func statusOutcome(status int, h http.Header) Outcome {
 	o := Outcome{Result: Retry, ErrCode: models.CodeCallback, ErrMsg: "the provider answered " + statusText(status)}
 	switch {
 	case status == http.StatusTooManyRequests:
-		if o.RetryAfter = retryAfter(resp.Header); o.RetryAfter <= 0 {
+		if o.RetryAfter = retryAfter(h); o.RetryAfter <= 0 {
 			o.RetryAfter = defaultSlowDown
 		}
 	case status == http.StatusServiceUnavailable:
-		o.RetryAfter = retryAfter(resp.Header)
+		o.RetryAfter = retryAfter(h)
 	case status == http.StatusBadRequest, status == http.StatusNotFound,
 		status == http.StatusGone, status == http.StatusUnprocessableEntity:
 		o.Result = Failed
@@ -88,19 +87,34 @@ type webhookResult struct {
 	ServerMsgID string `json:"serverMsgID"`
 }
 
-// answerOutcomes reads the body of a 2xx answer. Without a list of results all items are Sent; with one, each
-// item is what the list says of it, and Ambiguous where it says nothing or contradicts itself.
-func answerOutcomes(body []byte, items []Recipient) []Outcome {
-	if len(body) > maxAnswerBytes {
-		// Cut off, a JSON object cannot be read, and its results may name failures. Anything else has no results.
-		if bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
-			return Same(len(items), ambiguousAnswer("the provider's answer is larger than 1 MiB"))
+// answerHeader is the part of an answer's header that outcomes depend on.
+func answerHeader(c *conn) http.Header {
+	h := make(http.Header, 2)
+	for _, name := range []string{"Retry-After", "Date"} {
+		if v := c.resp.Header.Peek(name); len(v) > 0 {
+			h.Set(name, string(v))
 		}
-		return Same(len(items), Outcome{Result: Sent})
+	}
+	return h
+}
+
+// answerOutcomes reads the body of a 2xx answer into out. Without a list of results all items are Sent; with one,
+// each item is what the list says of it, and Ambiguous where it says nothing or contradicts itself.
+func answerOutcomes(body []byte, items []Recipient, out []Outcome) {
+	clear(out) // the zero Outcome is Sent
+	if !mayHaveResults(body) {
+		return
+	}
+	if len(body) > maxAnswerBytes {
+		// Cut off, a JSON object cannot be read, and its results may name failures.
+		for i := range out {
+			out[i] = ambiguousAnswer("the provider's answer is larger than 1 MiB")
+		}
+		return
 	}
 	results, ok := parseResults(body)
 	if !ok {
-		return Same(len(items), Outcome{Result: Sent})
+		return
 	}
 	type ref struct{ user, group string }
 	found := make(map[ref]Outcome, len(results))
@@ -119,7 +133,6 @@ func answerOutcomes(body []byte, items []Recipient) []Outcome {
 			note(ref{group: r.GroupID}, o)
 		}
 	}
-	out := make([]Outcome, len(items))
 	for i, it := range items {
 		o, ok := found[ref{user: it.UserID, group: it.GroupID}]
 		if !ok {
@@ -127,7 +140,28 @@ func answerOutcomes(body []byte, items []Recipient) []Outcome {
 		}
 		out[i] = o
 	}
-	return out
+}
+
+// mayHaveResults is false when body is certainly not a JSON object with the key "results": not an object at all,
+// or a short one in which that word, as the decoder compares it, does not stand. Most answers are such.
+func mayHaveResults(body []byte) bool {
+	const key, short = "results", 256
+	body = bytes.TrimLeft(body, " \t\r\n")
+	if len(body) == 0 || body[0] != '{' {
+		return false
+	}
+	if len(body) > short {
+		return true
+	}
+	for i, b := range body {
+		switch {
+		case b == '\\' || b >= utf8.RuneSelf: // an escape or a letter that folds into one of the key's
+			return true
+		case b|0x20 == key[0] && len(body)-i >= len(key) && strings.EqualFold(string(body[i:i+len(key)]), key):
+			return true
+		}
+	}
+	return false
 }
 
 func ambiguousAnswer(why string) Outcome {

@@ -1,0 +1,265 @@
+package channels
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	// idleConnTimeout is shorter than the keep-alive of common servers (gunicorn 2 s; Node, Apache and
+	// uvicorn 5 s): a request that meets a connection its server is just closing is ambiguous, and a new
+	// connection after a quiet second costs next to nothing.
+	idleConnTimeout = 1500 * time.Millisecond
+
+	answerBufferBytes    = 4 << 10  // what a connection reads at once
+	maxAnswerHeaderBytes = 64 << 10 // of an answer's head; more breaks the connection
+)
+
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// watchedConn counts the writes that may have put bytes on the wire. A write is taken back only if it failed
+// with nothing written. It stands below TLS, so that it sees what really leaves.
+type watchedConn struct {
+	net.Conn
+	writes atomic.Int64
+}
+
+func (c *watchedConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	n, err := c.Conn.Write(p)
+	if n == 0 && err != nil {
+		c.writes.Add(-1)
+	}
+	return n, err
+}
+
+func watchWrites(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &watchedConn{Conn: c}, nil
+	}
+}
+
+// conn is a connection to the provider with what reading its answers needs. One request at a time uses it.
+type conn struct {
+	net.Conn               // plain or TLS
+	wire      *watchedConn // below TLS; nil when it is not ours to watch
+	br        *bufio.Reader
+	resp      fasthttp.Response
+	answer    []byte // the last answer's body
+	idleSince time.Time
+}
+
+// writes is how many writes may have put bytes on the wire so far; -1 when nobody can tell.
+func (c *conn) writes() int64 {
+	if c.wire == nil {
+		return -1
+	}
+	return c.wire.writes.Load()
+}
+
+// wroteSince is true when anything may have left since writes() was before.
+func (c *conn) wroteSince(before int64) bool { return c.wire == nil || c.writes() > before }
+
+// readHead reads an answer up to its body, informational ones (1xx) skipped. A head larger than the usual
+// buffer gets a larger one for this once.
+func (c *conn) readHead() error {
+	err := c.resp.ReadLimitBody(c.br, 0) // the body is streamed, so the limit is readBody's
+	if small := (*fasthttp.ErrSmallBuffer)(nil); errors.As(err, &small) {
+		had, _ := c.br.Peek(c.br.Buffered())
+		c.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(had)), c.Conn), maxAnswerHeaderBytes)
+		err = c.resp.ReadLimitBody(c.br, 0)
+	}
+	return err
+}
+
+// readBody returns the answer's body, at most one byte more than maxAnswerBytes of it; it is the connection's own
+// and good until the next answer. An error means that it is not all there.
+func (c *conn) readBody() ([]byte, error) {
+	if c.answer = c.answer[:0]; c.answer == nil {
+		c.answer = make([]byte, 0, 512)
+	}
+	body := c.resp.BodyStream()
+	if body == nil { // a status that has none
+		return nil, nil
+	}
+	defer func() { _ = c.resp.CloseBodyStream() }()
+	for len(c.answer) <= maxAnswerBytes {
+		if len(c.answer) == cap(c.answer) {
+			c.answer = append(c.answer, 0)[:len(c.answer)]
+		}
+		n, err := body.Read(c.answer[len(c.answer):min(cap(c.answer), maxAnswerBytes+1)])
+		c.answer = c.answer[:len(c.answer)+n]
+		if errors.Is(err, io.EOF) {
+			return c.answer, nil
+		}
+		if err != nil {
+			return c.answer, err
+		}
+	}
+	return c.answer, nil
+}
+
+// reusable is true when the answer was read to its end and the connection may carry another request.
+func (c *conn) reusable() bool {
+	return !c.resp.ConnectionClose() && c.resp.StatusCode() >= 200 && len(c.answer) <= maxAnswerBytes && c.br.Buffered() == 0
+}
+
+// transport keeps the connections to one provider. How many there are is the limiter's to bound. It is no
+// http.Transport and no fasthttp.HostClient because both decide by themselves when a request is written again, and
+// on which connection; here a request is one Write on a connection that its caller holds.
+type transport struct {
+	DialContext     dialFunc
+	TLSClientConfig *tls.Config // nil = the system's roots
+	secure          bool
+	host, port      string
+
+	mu     sync.Mutex
+	idle   []*conn     // the one used last at the end, so that the surplus grows old
+	reaper *time.Timer // nil when nothing is idle
+}
+
+// newTransport also returns the fixed beginning of every request. The request line and Host are rendered by
+// net/http, so that any URL it knows how to call (international names, escapes, IPv6 zones) is called alike.
+func newTransport(u *url.URL) (*transport, []byte, error) {
+	req := &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{"User-Agent": {"carillon"}}}
+	var text bytes.Buffer
+	if err := req.Write(&text); err != nil {
+		return nil, nil, err
+	}
+	head, _, _ := bytes.Cut(text.Bytes(), []byte("Content-Length: "))
+	_, hostLine, _ := bytes.Cut(head, []byte("\r\nHost: "))
+	hostLine, _, _ = bytes.Cut(hostLine, []byte("\r\n"))
+	t := &transport{DialContext: watchWrites(new(net.Dialer).DialContext), secure: u.Scheme == "https", host: u.Hostname(), port: u.Port()}
+	for i := range len(t.host) {
+		if t.host[i] >= 0x80 { // Host has it in ASCII
+			t.host = (&url.URL{Host: string(hostLine)}).Hostname()
+			break
+		}
+	}
+	switch {
+	case t.port != "":
+	case t.secure:
+		t.port = "443"
+	default:
+		t.port = "80"
+	}
+	return t, append(head, "Content-Type: application/json\r\n"...), nil
+}
+
+// get returns a connection nobody else uses, the idle one used last or a new one; deadline is set on it.
+func (t *transport) get(ctx context.Context, deadline time.Time) (*conn, error) {
+	for {
+		c := t.pop()
+		switch {
+		case c == nil:
+			return t.dial(ctx, deadline)
+		case time.Since(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && !closedByPeer(c):
+			return c, nil
+		}
+		_ = c.Close()
+	}
+}
+
+func (t *transport) pop() *conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(t.idle)
+	if n == 0 {
+		return nil
+	}
+	c := t.idle[n-1]
+	t.idle[n-1] = nil
+	t.idle = t.idle[:n-1]
+	return c
+}
+
+// put makes c idle.
+func (t *transport) put(c *conn) {
+	if c.br.Size() > answerBufferBytes {
+		c.br = bufio.NewReaderSize(c.Conn, answerBufferBytes)
+	}
+	if cap(c.answer) > answerBufferBytes {
+		c.answer = nil
+	}
+	c.idleSince = time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.idle = append(t.idle, c)
+	if t.reaper == nil {
+		t.reaper = time.AfterFunc(idleConnTimeout, t.reap)
+	}
+}
+
+// reap closes what has been idle too long. The idle stand in the order in which they became it.
+func (t *transport) reap() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := 0
+	for old < len(t.idle) && time.Since(t.idle[old].idleSince) >= idleConnTimeout {
+		_ = t.idle[old].Close()
+		old++
+	}
+	t.idle = append(t.idle[:0:0], t.idle[old:]...)
+	if t.reaper = nil; len(t.idle) > 0 {
+		t.reaper = time.AfterFunc(idleConnTimeout-time.Since(t.idle[0].idleSince), t.reap)
+	}
+}
+
+func (t *transport) closeIdle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.idle {
+		_ = c.Close()
+	}
+	t.idle = nil
+	if t.reaper != nil {
+		t.reaper.Stop()
+		t.reaper = nil
+	}
+}
+
+// dial makes a new connection, its TLS handshake included.
+func (t *transport) dial(ctx context.Context, deadline time.Time) (*conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	nc, err := t.DialContext(ctx, "tcp", net.JoinHostPort(t.host, t.port))
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: nc}
+	c.wire, _ = nc.(*watchedConn)
+	if t.secure {
+		config := t.TLSClientConfig.Clone()
+		if config == nil {
+			config = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		if config.ServerName == "" {
+			config.ServerName = t.host
+		}
+		shaken := tls.Client(nc, config)
+		if err := shaken.HandshakeContext(ctx); err != nil {
+			_ = nc.Close()
+			return nil, err
+		}
+		c.Conn = shaken
+	}
+	c.br = bufio.NewReaderSize(c.Conn, answerBufferBytes)
+	c.resp.StreamBody = true
+	return c, nc.SetDeadline(deadline)
+}

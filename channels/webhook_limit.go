@@ -1,0 +1,296 @@
+package channels
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How many requests are in flight at once. By Little's law the right number is the provider's rate times the
+// time it takes, and only the provider knows either. So the limit, one for all Sends of the process, is found by
+// trying: it doubles or halves, and twice as many requests are worth it only if they bring a fifth more good
+// answers a second. Where they do not, the provider (or this machine) is busy and more would only wait. What
+// counts are good answers: a provider that refuses under load brings the limit down, fast as its refusals are.
+// A trial lasts as long as its own requests need to come back, and the more often trials changed nothing the
+// rarer they get. Trials need answers, so there is one rule without: when nothing at all came back for
+// long enough and somebody waits for a place, the limit doubles.
+const (
+	startWorkers = 6   // enough for a provider nearby that answers within half a millisecond
+	maxWorkers   = 768 // 10,000/s at a provider that takes 50 ms need 500, and a little more for what is not waiting
+
+	worthIt     = 1.2
+	trialTime   = 100 * time.Millisecond // the least that tells a rate
+	minPatience = 4                      // measurements between two trials, doubled by each that changed nothing
+	maxPatience = 64
+
+	// Where requests are quicker than this, most of their time is this machine's own, and its hiccups look like
+	// the provider's doing: a rate to compare with then takes several measurements.
+	quickRequest = 10 * time.Millisecond
+
+	quietPerPlace = time.Millisecond // 6 in flight are too few after 6 ms without an answer, 12 after 12 ms more, …
+)
+
+// limiter bounds the requests in flight. Whoever waits for a place gets one in the order of coming.
+type limiter struct {
+	mu     sync.Mutex
+	limit  int
+	flying int
+	queue  []chan struct{} // empty unless flying >= limit
+	timer  *time.Timer     // nil unless somebody waits
+	due    time.Time       // when it fires
+	quiet  time.Time       // since when nothing came back while somebody waited
+	took   time.Duration   // a good request's usual time; 0 = none came back yet
+
+	// The measurement under way.
+	skip      int // answers to requests that began under another limit
+	done      int
+	good      int
+	peak      int // of flying
+	busy      time.Duration
+	busySince time.Time
+
+	// The search.
+	from     int     // the limit that the present one is tried against; 0 = no trial
+	rate     float64 // good answers a second under from, or under the limit when there is no trial: of late,
+	best     float64 // and at best; -1 = not measured. More in flight must beat the best, fewer only match what is usual
+	up       bool    // the direction of this trial or the next
+	patience int     // measurements between two trials
+	hold     int     // measurements until the next
+}
+
+func newLimiter() *limiter {
+	return &limiter{limit: startWorkers, best: -1, up: true, patience: minPatience, hold: 1}
+}
+
+// acquire waits for a place; false when ctx ends first. turn is the caller's own, with room for one.
+func (l *limiter) acquire(ctx context.Context, turn chan struct{}) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	l.mu.Lock()
+	if l.flying < l.limit {
+		l.admit()
+		l.mu.Unlock()
+		return true
+	}
+	if len(l.queue) == 0 {
+		l.quiet = time.Now()
+	}
+	if l.queue = append(l.queue, turn); l.timer == nil {
+		l.timer = time.AfterFunc(l.patienceInQuiet(), l.checkQuiet)
+		l.due = l.quiet.Add(l.patienceInQuiet())
+	}
+	l.mu.Unlock()
+	select {
+	case <-turn:
+		return true
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.queue, turn); i >= 0 {
+		l.queue = slices.Delete(l.queue, i, i+1)
+		return false
+	}
+	<-turn // the place came at the same time
+	return true
+}
+
+// admit takes a place.
+func (l *limiter) admit() {
+	if l.flying == 0 {
+		l.busySince = time.Now()
+	}
+	l.flying++
+	l.peak = max(l.peak, l.flying)
+}
+
+func (l *limiter) admitWaiting() {
+	for len(l.queue) > 0 && l.flying < l.limit {
+		l.admit()
+		l.queue[0] <- struct{}{}
+		l.queue = l.queue[1:]
+	}
+}
+
+// leave gives a place back that no request was made with.
+func (l *limiter) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free(time.Now())
+}
+
+// release gives the place of a request back that took so long. good is false when it brought no answer, or
+// one that asks to come again.
+func (l *limiter) release(good bool, took time.Duration) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quiet = now
+	if good {
+		if l.took == 0 {
+			l.took = took
+		}
+		l.took += (took - l.took) / 16
+	}
+	if l.skip > 0 {
+		if l.skip--; l.skip == 0 {
+			l.measure(now, 0)
+		}
+	} else {
+		l.done++
+		if good {
+			l.good++
+		}
+		// Requests that began together come back together: only whole rounds of them give a rate.
+		if busy := l.busy + now.Sub(l.busySince); l.done%min(l.limit, l.peak) == 0 && busy >= trialTime {
+			l.judge(now, float64(l.good)/busy.Seconds())
+		}
+	}
+	l.free(now)
+}
+
+func (l *limiter) free(now time.Time) {
+	if l.flying--; l.flying == 0 {
+		l.busy += now.Sub(l.busySince)
+	}
+	l.admitWaiting()
+}
+
+// measure begins a measurement, once the answers to skip are in.
+func (l *limiter) measure(now time.Time, skip int) {
+	l.skip, l.done, l.good, l.busy, l.busySince, l.peak = skip, 0, 0, 0, now, l.flying
+}
+
+func (l *limiter) move(now time.Time, to int) {
+	l.limit = to
+	l.measure(now, l.flying-1) // the request that is just coming back is not waited for
+}
+
+// judge ends a measurement.
+func (l *limiter) judge(now time.Time, rate float64) {
+	switch {
+	case l.from == 0 && l.peak <= l.limit/2 && l.limit > startWorkers: // nobody needs so many
+		l.rate, l.best, l.hold = 0, -1, 1
+		l.move(now, l.limit/2)
+	case l.from == 0:
+		if rate < l.rate/2 { // the provider is not what it was
+			l.patience, l.hold, l.best = minPatience, 1, -1
+		}
+		if l.best < 0 { // the first under this limit
+			l.rate, l.best = rate, rate
+			if l.took < quickRequest {
+				l.hold = minPatience
+			}
+		}
+		l.rate += (rate - l.rate) / 2
+		l.best = max(rate, l.best-(l.best-rate)/8)
+		if l.hold--; l.hold > 0 || !l.try(now) {
+			l.measure(now, 0)
+		}
+	case l.up && rate > l.best*worthIt, !l.up && rate*worthIt >= l.rate:
+		up := l.up
+		l.rate, l.best, l.patience, l.from = rate, rate, minPatience, 0
+		// To turn about at once would only undo it.
+		if l.turn(); l.up != up || l.took < quickRequest || !l.try(now) {
+			l.hold = minPatience
+			l.measure(now, 0)
+		}
+	default:
+		back := l.from
+		l.patience = min(l.patience*2, maxPatience)
+		l.from, l.up, l.hold = 0, !l.up, l.patience
+		l.move(now, back)
+	}
+}
+
+// turn about if the search can go no further this way; false when it can go neither.
+func (l *limiter) turn() bool {
+	// More is of use only while the limit keeps somebody back and not everything fails.
+	rise := l.limit < maxWorkers && l.peak >= l.limit && l.rate > 0
+	fall := l.limit > startWorkers
+	if l.up && !rise || !l.up && !fall {
+		l.up = !l.up
+	}
+	return l.up && rise || !l.up && fall
+}
+
+// try begins a trial; false when there is nothing to try.
+func (l *limiter) try(now time.Time) bool {
+	if !l.turn() {
+		l.hold = l.patience
+		return false
+	}
+	l.from = l.limit
+	if l.up {
+		l.move(now, l.limit*2)
+	} else {
+		l.move(now, l.limit/2)
+	}
+	return true
+}
+
+// patienceInQuiet is how long nothing may come back. Once it is known how long requests take, silence says little
+// before twice that: a provider that answers in rounds is silent between them.
+func (l *limiter) patienceInQuiet() time.Duration {
+	return max(time.Duration(l.limit)*quietPerPlace, 2*l.took)
+}
+
+func (l *limiter) checkQuiet() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.timer = nil
+		return
+	}
+	now := time.Now()
+	switch {
+	case now.Sub(l.due) > l.patienceInQuiet()/2: // it was this process that stood still
+		l.quiet = now
+	case now.Sub(l.quiet) >= l.patienceInQuiet() && l.limit < maxWorkers:
+		l.quiet = now
+		l.limit *= 2
+		l.measure(now, l.flying)
+		l.from, l.rate, l.best, l.up, l.patience, l.hold = 0, 0, -1, true, minPatience, 1
+		l.admitWaiting()
+	}
+	wait := max(l.patienceInQuiet()-now.Sub(l.quiet), quietPerPlace)
+	l.due = now.Add(wait)
+	l.timer.Reset(wait)
+}
+
+// each calls do(0) … do(n-1), as many at once as there are places, and returns when all are done. do is told
+// whether it has a place; without one, as ctx has ended, it must make no request. It says whether it made one,
+// whether that went well and how long it took.
+func (l *limiter) each(ctx context.Context, n int, do func(i int, placed bool) (tried, good bool, took time.Duration)) {
+	var (
+		wg            sync.WaitGroup
+		next, waiting atomic.Int64
+		work          func()
+	)
+	work = func() {
+		turn := make(chan struct{}, 1)
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return
+			}
+			waiting.Add(1)
+			placed := l.acquire(ctx, turn)
+			if alone := waiting.Add(-1) == 0; placed && alone && int(next.Load()) < n {
+				wg.Go(work) // somebody waits for the next place while this one works
+			}
+			switch tried, good, took := do(i, placed); {
+			case !placed:
+			case tried:
+				l.release(good, took)
+			default:
+				l.leave()
+			}
+		}
+	}
+	work()
+	wg.Wait()
+}

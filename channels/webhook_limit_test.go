@@ -1,0 +1,265 @@
+package channels
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// simProvider works on as many requests at once as it has workers (nil = on all), each for its time, and refuses
+// those beyond room (0 = none) at once.
+type simProvider struct {
+	workers chan struct{}
+	time    time.Duration
+	room    int
+	mu      sync.Mutex
+	here    int
+}
+
+func simWorkers(n int) chan struct{} { return make(chan struct{}, n) }
+
+// request returns whether it was answered well.
+func (p *simProvider) request(ctx context.Context) bool {
+	p.mu.Lock()
+	p.here++
+	full := p.room > 0 && p.here > p.room
+	takes := p.time
+	p.mu.Unlock()
+	defer func() { p.mu.Lock(); p.here--; p.mu.Unlock() }()
+	if full {
+		time.Sleep(time.Millisecond)
+		return false
+	}
+	if p.workers != nil {
+		select {
+		case p.workers <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+		defer func() { <-p.workers }()
+	}
+	select {
+	case <-time.After(takes):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// simRun has clients make requests without end for a time and returns the good answers a second and the limits
+// seen, both in its second half.
+func simRun(l *limiter, p *simProvider, clients int, during time.Duration) (rate float64, limits []int) {
+	ctx, cancel := context.WithTimeout(context.Background(), during)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	good := 0
+	half := time.Now().Add(during / 2)
+	for range clients {
+		wg.Go(func() {
+			turn := make(chan struct{}, 1)
+			for l.acquire(ctx, turn) {
+				begun := time.Now()
+				ok := p.request(ctx)
+				l.release(ok, time.Since(begun))
+				if ok && time.Now().After(half) {
+					mu.Lock()
+					good++
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for time.Sleep(during / 2); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		l.mu.Lock()
+		limits = append(limits, l.limit)
+		l.mu.Unlock()
+	}
+	wg.Wait()
+	slices.Sort(limits)
+	return float64(good) / (during / 2).Seconds(), limits
+}
+
+// The limit finds the provider's own measure: rate times time. A trial may double it for a moment.
+func TestLimiterFinds(t *testing.T) {
+	for name, c := range map[string]struct {
+		provider    *simProvider
+		clients     int
+		during      time.Duration
+		least, most int     // of the median limit
+		rate        float64 // at least
+	}{
+		"far and wide":        {&simProvider{time: 50 * time.Millisecond}, 1000, 6 * time.Second, maxWorkers, maxWorkers, 14_000},
+		"far, not wide":       {&simProvider{time: 50 * time.Millisecond, workers: simWorkers(50)}, 1000, 6 * time.Second, 48, 96, 900},
+		"near":                {&simProvider{time: time.Millisecond, workers: simWorkers(4)}, 1000, 6 * time.Second, startWorkers, 2 * startWorkers, 3_900},
+		"nearer":              {&simProvider{time: 100 * time.Microsecond, workers: simWorkers(2)}, 100, 6 * time.Second, startWorkers, startWorkers, 19_000},
+		"one slow worker":     {&simProvider{time: 20 * time.Millisecond, workers: simWorkers(1)}, 500, 20 * time.Second, startWorkers, 2 * startWorkers, 49},
+		"very slow":           {&simProvider{time: 2 * time.Second}, 2000, 20 * time.Second, maxWorkers / 2, maxWorkers, 180},
+		"refuses beyond 100":  {&simProvider{time: 20 * time.Millisecond, room: 100}, 1000, 6 * time.Second, 24, 192, 2_000},
+		"refuses everything":  {&simProvider{room: -1}, 1000, 6 * time.Second, startWorkers, startWorkers, 0},
+		"less wanted than ok": {&simProvider{time: 50 * time.Millisecond}, 30, 6 * time.Second, 30, 96, 590},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if c.provider.workers != nil {
+					c.provider.workers = simWorkers(cap(c.provider.workers)) // of this bubble
+				}
+				if c.provider.room < 0 {
+					c.provider.room, c.provider.here = 1, 1
+				}
+				rate, limits := simRun(newLimiter(), c.provider, c.clients, c.during)
+				median, high := limits[len(limits)/2], limits[len(limits)-1]
+				t.Logf("%.0f/s, limit %d, at most %d", rate, median, high)
+				if median < c.least || median > c.most || high > maxWorkers {
+					t.Errorf("limit %d (at most %d), want %d to %d", median, high, c.least, c.most)
+				}
+				if rate < c.rate {
+					t.Errorf("%.0f good answers/s, want %.0f", rate, c.rate)
+				}
+			})
+		})
+	}
+}
+
+// A provider that was near moves away, comes back, and breaks down.
+func TestLimiterFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		near := &simProvider{time: time.Millisecond, workers: simWorkers(4)}
+		far := &simProvider{time: 50 * time.Millisecond}
+		broken := &simProvider{room: 1, here: 1}
+		for i, p := range []*simProvider{near, far, near, far, broken, far} {
+			rate, limits := simRun(l, p, 1000, 6*time.Second)
+			median := limits[len(limits)/2]
+			if p == broken && median != startWorkers || p == far && (median < maxWorkers || rate < 13_000) || p == near && (median > 4*startWorkers || rate < 3_900) {
+				t.Errorf("part %d: limit %d, %.0f/s", i, median, rate)
+			}
+		}
+	})
+}
+
+// Every place is held by a request that hangs: the others do not wait for its time-out.
+func TestLimiterPassesTheHanging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		if rate, _ := simRun(l, &simProvider{time: time.Millisecond, workers: simWorkers(4)}, 100, 2*time.Second); rate == 0 {
+			t.Fatal("nothing went through before")
+		}
+		l.mu.Lock()
+		n := 2 * l.limit
+		l.mu.Unlock()
+		for range n { // half of them wait for the limit to grow
+			go func() {
+				l.acquire(t.Context(), make(chan struct{}, 1))
+				time.Sleep(5 * time.Second)
+				l.release(false, 5*time.Second)
+			}()
+		}
+		synctest.Wait()
+		begun := time.Now()
+		if !l.acquire(t.Context(), make(chan struct{}, 1)) || time.Since(begun) > 200*time.Millisecond {
+			t.Errorf("waited %s", time.Since(begun))
+		}
+		l.leave()
+		time.Sleep(6 * time.Second)
+	})
+}
+
+// Places come in the order of asking; whoever gives up leaves none behind.
+func TestLimiterQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		for range startWorkers {
+			l.acquire(t.Context(), make(chan struct{}, 1))
+		}
+		var got []int
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 5 {
+			waits := t.Context()
+			if i == 2 {
+				waits = ctx
+			}
+			go func() {
+				if l.acquire(waits, make(chan struct{}, 1)) {
+					got = append(got, i)
+				}
+			}()
+			synctest.Wait()
+		}
+		cancel()
+		synctest.Wait()
+		for range 4 {
+			l.leave()
+			synctest.Wait()
+		}
+		if !slices.Equal(got, []int{0, 1, 3, 4}) {
+			t.Errorf("places went to %v", got)
+		}
+		for range startWorkers {
+			l.leave()
+		}
+		if l.acquire(ctx, nil) || l.flying != 0 || len(l.queue) != 0 {
+			t.Errorf("%d in flight, %d waiting in the end", l.flying, len(l.queue))
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+// However the work is shared out, each piece is done once.
+func TestLimiterEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				done := make([]int, 250)
+				l.each(t.Context(), len(done), func(i int, placed bool) (bool, bool, time.Duration) {
+					time.Sleep(time.Millisecond)
+					done[i]++
+					return placed, true, time.Millisecond
+				})
+				for i, n := range done {
+					if n != 1 {
+						t.Errorf("%d was done %d times", i, n)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if l.flying != 0 || len(l.queue) != 0 {
+			t.Errorf("%d in flight, %d waiting in the end", l.flying, len(l.queue))
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+// No place comes free: a Send gives up before its page looks stuck, and what it did not begin is not tried.
+func TestWebhookNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, err := NewWebhook(WebhookConfig{URL: "http://provider.test/", Secret: webhookTestSecret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.limiter.limit, w.limiter.flying = maxWorkers, maxWorkers
+		begun := time.Now()
+		for _, o := range w.Send(t.Context(), webhookBatch(250)) {
+			if o != (Outcome{Result: NotTried}) {
+				t.Fatalf("outcome %+v", o)
+			}
+		}
+		if d := time.Since(begun); d != maxSend {
+			t.Errorf("gave up after %s", d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, o := range w.Send(ctx, webhookBatch(250)) {
+			if o.Result != Retry || o.ErrMsg != "stopped before the request was sent" {
+				t.Fatalf("outcome %+v", o)
+			}
+		}
+		time.Sleep(time.Hour) // the limiter's timer ends
+	})
+}
