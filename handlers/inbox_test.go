@@ -71,7 +71,7 @@ func (s *server) deliverOne(spec models.CampaignSpec) error {
 		for i, id := range v.Members {
 			outcomes[i] = models.RecipientOutcome{UserID: id, Status: models.RecipientSent, Attempts: 1}
 		}
-		if err := s.Store.CloseChunk(ctx, v, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
+		if err := s.Store.WriteChunk(ctx, v.Close(models.Chunk{Outcomes: outcomes, State: models.PageRunning})); err != nil {
 			return err
 		}
 	}

@@ -37,12 +37,12 @@ func (s *server) five(t *testing.T) (id string) {
 	if err != nil || v == nil {
 		t.Fatal(err)
 	}
-	err = s.Store.CloseChunk(t.Context(), v, models.Chunk{State: models.PageWaiting, ReadyIn: 1 << 40, Outcomes: []models.RecipientOutcome{
+	err = s.Store.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: 1 << 40, Outcomes: []models.RecipientOutcome{
 		{UserID: "a-sent", Status: models.RecipientSent, Attempts: 1},
 		{UserID: "b-failed", Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: "=cmd|' /C calc'!A0"},
 		{UserID: "c-skipped", Status: models.RecipientSkipped, ErrMsg: "deleted"},
 		{UserID: "d-again", Status: models.RecipientPending, Attempts: 2, ErrCode: 90004, ErrMsg: "no answer", RetryIn: 1 << 40},
-	}})
+	}}))
 	if err != nil {
 		t.Fatal(err)
 	}

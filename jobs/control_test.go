@@ -324,7 +324,7 @@ func TestAtMostOnceTakeOver(t *testing.T) {
 		for _, id := range ids[:4] {
 			claims.Outcomes = append(claims.Outcomes, models.RecipientOutcome{UserID: id, Status: models.RecipientClaimed})
 		}
-		if err := r.store.CloseChunk(t.Context(), dead, claims); err != nil {
+		if err := r.store.WriteChunk(t.Context(), dead.Close(claims)); err != nil {
 			t.Fatal(err)
 		}
 		if c, err := r.store.Campaign(t.Context(), created.PublicID); err != nil || c.Pending != 10 {

@@ -4,85 +4,102 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"slices"
 	"time"
-	"unicode/utf8"
 
 	"carillon/channels"
 	"carillon/models"
 )
 
 const (
-	visitFor  = 5 * time.Second        // then the page goes to the tail of the queue
-	maxSleep  = 500 * time.Millisecond // no slot waits longer for a token; the page waits instead
-	soon      = 200 * time.Millisecond // a page that met a full process comes back so much later
-	rewrite   = 250 * time.Millisecond // between two tries to write a chunk's outcomes
-	maxErrMsg = 255                    // characters of a stored text
-	maxRetry  = 5 * time.Minute        // the longest backoff
+	visitFor = 5 * time.Second        // then the page goes to the tail of the queue
+	maxSleep = 500 * time.Millisecond // no slot waits longer for a token; the page waits instead
+	soon     = 200 * time.Millisecond // a page that met a full process comes back so much later
+	rewrite  = 250 * time.Millisecond // between two tries to write a chunk's outcomes
 )
 
-// visit is one worker's turn on one page: claim it, then chunk by chunk take tokens, send, and write the
-// outcomes, until nothing is left to send now or the turn is over. What it leaves behind is true at every
-// instant: a page that is done, or one that waits until a given time.
-func (w *Worker) visit(ctx context.Context, t models.PageTask, log *slog.Logger) error {
+// visit is one worker's turn: on the page that the task names and then, as long as nobody else waits for the slot,
+// on one new page of the same campaign after the other. A page that went through Redis each time would wait for the
+// poll of an idle queue.
+func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	claimedAt := time.Now()
 	v, err := w.store.ClaimPage(ctx, t)
 	if err != nil || v == nil {
 		return err
 	}
-	l := holdLease(w.store, t, claimedAt, log)
-	defer l.release()
-
-	ch := w.channels[v.Campaign.Channel]
+	c := v.Campaign
+	ch := w.channels[c.Channel]
 	if ch == nil {
-		log.Error("this worker is not set up for the campaign's channel", "channel", v.Campaign.Channel)
-		return w.end(ctx, v, l, 10*time.Second)
+		w.log.Error("this worker is not set up for the campaign's channel", "campaign", c.ID, "channel", c.Channel)
+		return w.store.WriteChunk(ctx, v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: 10 * time.Second}))
 	}
-	if v.Campaign.Priority == models.PriorityBulk {
-		if !w.share.enter(v.Campaign, w.opts.BulkSlots) {
-			return w.end(ctx, v, l, soon)
+	if c.Priority == models.PriorityBulk {
+		instead, ok := w.share.enter(c, w.opts.BulkSlots)
+		if !ok {
+			return w.store.WriteChunk(ctx, v.Close(instead))
 		}
-		defer w.share.leave(v.Campaign)
+		defer w.share.leave(c)
 	}
-	if err := w.control.enter(ctx, v.CampaignID); err != nil {
+	if err := w.control.enter(ctx, c.ID); err != nil {
 		return err
 	}
-	defer w.control.leave(v.CampaignID)
-	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, until: claimedAt.Add(visitFor), zone: zoneOf(v.Zone)}
+	defer w.control.leave(c.ID)
+	for v != nil {
+		done, err := w.deliver(ctx, v, ch, claimedAt)
+		if err != nil || !done {
+			return err
+		}
+		if !w.stay(ctx, c) {
+			break
+		}
+		claimedAt = time.Now()
+		if v, err = w.store.ClaimNext(ctx, c); err != nil {
+			return err
+		}
+	}
+	return w.advance(ctx, c.ID)
+}
+
+// stay says whether a turn goes on with another page: the campaign runs, and no page of another waits for the slot.
+func (w *Worker) stay(ctx context.Context, c models.Campaign) bool {
+	now, fresh := w.control.get(c.ID)
+	if !fresh || now.Status != models.StatusRunning || w.drain.Err() != nil || w.share.wanted(c) {
+		return false
+	}
+	waiting, err := w.queue.waiting(ctx, c.Priority)
+	return err == nil && waiting == 0
+}
+
+// deliver goes chunk by chunk through a claimed page: takes tokens, sends, and writes the outcomes, until nothing is left
+// to send now or the visit is over. What it leaves behind is true at every instant: a page that is done, or one
+// that waits until a given time. done is false also when another worker took the page over.
+func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (done bool, err error) {
+	log := w.log.With("campaign", v.CampaignID, "page", v.No)
+	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
+	defer l.release()
+	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, until: claimedAt.Add(visitFor), size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone)}
 	err = d.run(ctx)
+	if e := d.settle(); err == nil {
+		err = e
+	}
 	if errors.Is(err, models.ErrFenced) {
 		log.Warn("the page was taken over by another worker")
-		return nil
+		return false, nil
 	}
-	if err == nil && v.State == models.PageDone {
-		err = w.advance(ctx, v.CampaignID)
-	}
-	return err
+	return v.State == models.PageDone, err
 }
 
-// end leaves the page to be queued again after the given time.
-func (w *Worker) end(ctx context.Context, v *models.Visit, l *lease, in time.Duration) error {
-	return w.write(ctx, v, l, models.Chunk{State: models.PageWaiting, ReadyIn: in})
-}
-
-// delivery is the state of one visit.
+// delivery is the state of one visit to one page.
 type delivery struct {
 	*Worker
-	v     *models.Visit
-	ch    channels.Channel
-	lease *lease
-	log   *slog.Logger
-	until time.Time
-	known map[string]int64 // the page's members in the directory; nil when it does not matter
-	zone  *time.Location   // of the page's members
-}
-
-// member is one recipient of the next chunk.
-type member struct {
-	id       string
-	attempts int  // made before
-	again    bool // its row stands already
+	v      *models.Visit // as it stands once what is behind is written
+	ch     channels.Channel
+	lease  *lease
+	log    *slog.Logger
+	until  time.Time
+	size   int              // recipients of a chunk
+	known  map[string]int64 // the page's members in the directory; nil when it does not matter
+	zone   *time.Location   // of the page's members
+	behind chan error       // the write of the chunk before, while it is under way
 }
 
 func (d *delivery) run(ctx context.Context) error {
@@ -93,30 +110,33 @@ func (d *delivery) run(ctx context.Context) error {
 		now, fresh := d.control.get(d.v.CampaignID)
 		switch {
 		case fresh && (now.Status == models.StatusCancelled || now.Status == models.StatusExpired || now.Status == models.StatusFailed):
+			if err := d.settle(); err != nil {
+				return err
+			}
 			return d.store.CloseVisit(ctx, d.v, now.Status)
 		case !fresh || now.Status != models.StatusRunning:
-			return d.end(ctx, d.v, d.lease, soon) // it is not queued again before the campaign runs
+			return d.end(ctx, soon) // it is not queued again before the campaign runs
 		case d.drain.Err() != nil || time.Now().After(d.until) || !d.lease.held():
-			return d.end(ctx, d.v, d.lease, 0)
+			return d.end(ctx, 0)
 		}
 		if end, quiet := quietUntil(&d.v.Campaign, d.zone, d.v.Now()); quiet {
 			// Back among the new pages, so that the end of the night does not put them all into Redis at once.
-			return d.write(ctx, d.v, d.lease, models.Chunk{State: models.PageNew, ReadyIn: time.Duration(end-d.v.Now()) * time.Millisecond})
+			return d.write(ctx, models.Chunk{State: models.PageNew, ReadyIn: time.Duration(end-d.v.Now()) * time.Millisecond})
 		}
 		d.v.Campaign.RatePerSecond = now.RatePerSecond
 		chunk := d.next()
 		if len(chunk) == 0 {
-			return d.end(ctx, d.v, d.lease, d.untilDue())
+			return d.end(ctx, d.untilDue())
 		}
 		chunk, wait, err := d.tokens(ctx, chunk)
 		if err != nil {
 			// No Redis, no sends.
 			d.log.Warn("the rate limiter does not answer", "err", err)
-			return d.end(ctx, d.v, d.lease, time.Second)
+			return d.end(ctx, time.Second)
 		}
 		if len(chunk) == 0 {
 			if wait > maxSleep {
-				return d.end(ctx, d.v, d.lease, wait)
+				return d.end(ctx, wait)
 			}
 			d.sleep(wait)
 			continue
@@ -126,12 +146,12 @@ func (d *delivery) run(ctx context.Context) error {
 				return err
 			}
 		}
-		outcomes, rest := d.send(ctx, chunk)
-		if err := d.write(ctx, d.v, d.lease, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
+		outcomes, rest := d.send(ctx, chunk) // while the chunk before is being written
+		if err := d.writeBehind(ctx, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
 			return err
 		}
 		if rest > 0 {
-			return d.end(ctx, d.v, d.lease, rest)
+			return d.end(ctx, rest)
 		}
 	}
 	return nil
@@ -146,7 +166,7 @@ func (d *delivery) claim(ctx context.Context, chunk []member) ([]member, error) 
 		c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, Again: m.again})
 		claimed[i] = member{m.id, m.attempts, true}
 	}
-	return claimed, d.write(ctx, d.v, d.lease, c)
+	return claimed, d.write(ctx, c)
 }
 
 func (d *delivery) sleep(wait time.Duration) {
@@ -156,191 +176,65 @@ func (d *delivery) sleep(wait time.Duration) {
 	}
 }
 
-// lookUp asks the directory once per visit who of the page still stands in it.
-func (d *delivery) lookUp(ctx context.Context) (err error) {
-	c := d.v.Campaign
-	if c.Kind == models.KindUser && (c.AudienceType == models.AudienceAll || d.ch.KnowsUsers()) {
-		d.known, err = d.store.KnownUsers(ctx, d.v.Members)
+// end leaves the page to be queued again after the given time.
+func (d *delivery) end(ctx context.Context, in time.Duration) error {
+	return d.write(ctx, models.Chunk{State: models.PageWaiting, ReadyIn: in})
+}
+
+// write closes a chunk and returns when it is written.
+func (d *delivery) write(ctx context.Context, c models.Chunk) error {
+	if err := d.writeBehind(ctx, c); err != nil {
+		return err
 	}
+	return d.settle()
+}
+
+// writeBehind closes a chunk and writes it while the next one is sent. The one before is written first, so never
+// more than one chunk's outcomes are known to this process alone. An at-most-once chunk is written at once: the claim
+// of the next one must come after it.
+func (d *delivery) writeBehind(ctx context.Context, c models.Chunk) error {
+	if err := d.settle(); err != nil {
+		return err
+	}
+	closed, behind := d.v.Close(c), make(chan error, 1)
+	d.behind = behind
+	go func() { behind <- d.put(ctx, closed) }()
+	if d.v.Campaign.Delivery == models.AtMostOnce {
+		return d.settle()
+	}
+	return nil
+}
+
+// settle waits for the write of the chunk before.
+func (d *delivery) settle() error {
+	if d.behind == nil {
+		return nil
+	}
+	err := <-d.behind
+	d.behind = nil
 	return err
 }
 
-// next is the next chunk: what is due again first, then the members the cursor has not reached.
-func (d *delivery) next() []member {
-	var chunk []member
-	now := d.v.Now()
-	for id, a := range d.v.Attempts {
-		if a.NextAttemptAt <= now {
-			chunk = append(chunk, member{id, a.Attempts, true})
-		}
-	}
-	if len(chunk) > 0 {
-		slices.SortFunc(chunk, func(a, b member) int { // rows are written in key order
-			if a.id < b.id {
-				return -1
-			}
-			return 1
-		})
-		return chunk[:min(len(chunk), d.opts.ChunkSize)]
-	}
-	for _, id := range d.v.Fresh(d.opts.ChunkSize) {
-		chunk = append(chunk, member{id: id})
-	}
-	return chunk
-}
-
-// untilDue is how long until the first stored attempt is due.
-func (d *delivery) untilDue() time.Duration {
-	now := d.v.Now()
-	first := models.Millis(0)
-	for _, a := range d.v.Attempts {
-		if first == 0 || a.NextAttemptAt < first {
-			first = a.NextAttemptAt
-		}
-	}
-	return max(0, time.Duration(first-now)*time.Millisecond)
-}
-
-// settled is the outcome of a member that is not sent at all, if it is one.
-func (d *delivery) settled(m member) (models.RecipientOutcome, bool) {
-	if d.known == nil {
-		return models.RecipientOutcome{}, false
-	}
-	c := d.v.Campaign
-	added, here := d.known[m.id]
-	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, Again: m.again}
-	switch {
-	case c.AudienceType == models.AudienceAll && (!here || added > c.Mark):
-		o.Status, o.ErrMsg = models.RecipientSkipped, "deleted"
-		return o, true
-	case !here:
-		o.Status, o.ErrCode, o.ErrMsg = models.RecipientFailed, models.CodeRecordNotFound, "the user is not in the directory"
-		return o, true
-	}
-	return o, false
-}
-
-// tokens cuts the chunk to what the rates grant now: members that need no token, and as many others as there
-// are tokens, in order, since the cursor moves past all of it.
-func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.Duration, error) {
-	need := 0
-	for _, m := range chunk {
-		if _, ok := d.settled(m); !ok {
-			need++
-		}
-	}
-	if need == 0 {
-		return chunk, 0, nil
-	}
-	g, err := d.limit.take(ctx, &d.v.Campaign, d.opts.Rates[d.v.Campaign.Channel], need)
-	if err != nil || g.N >= need {
-		return chunk, 0, err
-	}
-	used := 0
-	for i, m := range chunk {
-		if _, ok := d.settled(m); ok {
-			continue
-		}
-		if used == g.N {
-			return chunk[:i], g.Wait, nil
-		}
-		used++
-	}
-	return chunk, g.Wait, nil
-}
-
-// send hands the chunk to the channel and turns what it says into rows. rest > 0: the provider asks for so
-// much rest.
-func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.RecipientOutcome, rest time.Duration) {
-	c := &d.v.Campaign
-	rows = make([]models.RecipientOutcome, len(chunk))
-	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message, MayStart: d.mayStart}
-	var sent []int
-	for i, m := range chunk {
-		var ok bool
-		if rows[i], ok = d.settled(m); ok {
-			continue
-		}
-		r := channels.Recipient{UserID: m.id, ClientMsgID: models.ClientMsgID(c.PublicID, c.Kind, m.id)}
-		if c.Kind == models.KindGroup {
-			r.UserID, r.GroupID = "", m.id
-		}
-		batch.Recipients = append(batch.Recipients, r)
-		sent = append(sent, i)
-	}
-	if len(sent) == 0 {
-		return rows, 0
-	}
-	for k, o := range d.ch.Send(ctx, batch) {
-		rows[sent[k]] = d.row(chunk[sent[k]], o)
-		rest = max(rest, o.RetryAfter)
-	}
-	if rest > 0 {
-		if err := d.limit.pause(ctx, c.Channel, rest); err != nil {
-			d.log.Warn("the channel's pause could not be told to the other workers", "err", err)
-		}
-	}
-	return rows, rest
-}
-
-// mayStart is asked by the channel directly before each request.
-func (d *delivery) mayStart() bool {
-	now, fresh := d.control.get(d.v.CampaignID)
-	return fresh && now.Status == models.StatusRunning && d.lease.held() && d.drain.Err() == nil
-}
-
-// row is a member's row after one try.
-func (d *delivery) row(m member, o channels.Outcome) models.RecipientOutcome {
-	r := models.RecipientOutcome{UserID: m.id, Again: m.again, Attempts: m.attempts + 1, ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
-	switch o.Result {
-	case channels.Sent:
-		r.Status, r.ServerMsgID, r.ErrCode, r.ErrMsg = models.RecipientSent, o.ServerMsgID, 0, ""
-	case channels.Failed:
-		r.Status = models.RecipientFailed
-	case channels.Skipped:
-		r.Status = models.RecipientSkipped
-	case channels.NotTried:
-		r.Status, r.Attempts = models.RecipientPending, m.attempts
-	case channels.Retry, channels.Ambiguous:
-		switch {
-		case o.Result == channels.Ambiguous && d.v.Campaign.Delivery == models.AtMostOnce:
-			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
-		case o.RetryAfter > 0: // the provider asked for rest, which is no failure of this recipient
-			r.Status, r.Attempts, r.RetryIn = models.RecipientPending, m.attempts, o.RetryAfter
-		case r.Attempts >= d.opts.MaxAttempts:
-			r.Status = models.RecipientFailed
-		default:
-			r.Status, r.RetryIn = models.RecipientPending, backoff(d.opts.Backoff, r.Attempts)
-		}
-	}
-	return r
-}
-
-// backoff doubles with each attempt, within a fifth more or less, so that retries do not come in step.
-func backoff(base time.Duration, attempts int) time.Duration {
-	d := min(base<<min(attempts-1, 20), maxRetry)
-	return d*4/5 + rand.N(d*2/5+1)
-}
-
-// write closes a chunk, whatever it takes: a COMMIT without an answer is settled by reading the page again,
+// put writes a chunk, whatever it takes: a COMMIT without an answer is settled by reading the page again,
 // and a database that is away is waited for, until another worker has the page or this process ends.
-func (w *Worker) write(ctx context.Context, v *models.Visit, l *lease, c models.Chunk) error {
+func (d *delivery) put(ctx context.Context, c models.ClosedChunk) error {
 	var giveUp <-chan time.Time
 	for {
-		err := w.store.CloseChunk(ctx, v, c)
+		err := d.store.WriteChunk(ctx, c)
 		if err != nil && !errors.Is(err, models.ErrFenced) {
-			err = w.store.Reread(ctx, v, c, err)
+			err = d.store.Reread(ctx, c, err)
 		}
 		if err == nil {
-			l.moved()
+			d.lease.moved()
 			return nil
 		}
 		if errors.Is(err, models.ErrFenced) {
+			d.lease.lose()
 			return err
 		}
-		w.log.Warn("a chunk's outcomes could not be written yet", "campaign", v.CampaignID, "page", v.No, "err", err)
-		if w.drain.Err() != nil && giveUp == nil {
-			giveUp = time.After(w.opts.DrainTimeout)
+		d.log.Warn("a chunk's outcomes could not be written yet", "err", err)
+		if d.drain.Err() != nil && giveUp == nil {
+			giveUp = time.After(d.opts.DrainTimeout)
 		}
 		select {
 		case <-giveUp:
@@ -348,11 +242,4 @@ func (w *Worker) write(ctx context.Context, v *models.Visit, l *lease, c models.
 		case <-time.After(rewrite):
 		}
 	}
-}
-
-func cutText(s string) string {
-	if utf8.RuneCountInString(s) <= maxErrMsg {
-		return s
-	}
-	return string([]rune(s)[:maxErrMsg])
 }

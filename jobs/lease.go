@@ -59,7 +59,7 @@ func (l *lease) renew(ctx context.Context, store *models.Store, t models.PageTas
 		err := store.RenewPage(ctx, t)
 		switch {
 		case errors.Is(err, models.ErrFenced):
-			l.until.Store(0)
+			l.lose()
 			return
 		case err == nil:
 			l.until.Store(int64(asked + workLease))
@@ -73,6 +73,9 @@ func (l *lease) renew(ctx context.Context, store *models.Store, t models.PageTas
 func (l *lease) held() bool {
 	return time.Since(l.start) < time.Duration(l.until.Load())-sendMargin
 }
+
+// lose ends it: the page was taken over.
+func (l *lease) lose() { l.until.Store(0) }
 
 // moved notes that a chunk was written.
 func (l *lease) moved() { l.wrote.Store(int64(time.Since(l.start))) }

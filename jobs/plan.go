@@ -21,10 +21,8 @@ func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 		if err := w.queue.Pages(ctx, step.Tasks); err != nil {
 			return err
 		}
-		if step.Done || step.Due {
-			if err := w.advance(ctx, t.Campaign); err != nil || step.Done {
-				return err
-			}
+		if err := w.advance(ctx, t.Campaign); err != nil || step.Done { // the window may have run dry meanwhile
+			return err
 		}
 		if w.drain.Err() != nil {
 			return nil // the plan's lease ends by itself and another process goes on

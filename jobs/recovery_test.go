@@ -119,7 +119,7 @@ func TestDeadWorkersPageMovesAgain(t *testing.T) {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 		// The dead one wakes up: it may write nothing.
-		err = r.store.CloseChunk(t.Context(), dead, models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000001", Status: models.RecipientFailed}}})
+		err = r.store.WriteChunk(t.Context(), dead.Close(models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000001", Status: models.RecipientFailed}}}))
 		if !errors.Is(err, models.ErrFenced) {
 			t.Fatalf("a fenced worker's write: %v", err)
 		}

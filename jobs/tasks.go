@@ -108,6 +108,11 @@ func (q *Queue) enqueue(ctx context.Context, kind, id string, p Payload) error {
 	return err
 }
 
+// waiting is how many tasks of a priority no worker has taken yet. asynq itself tells it only with many other figures.
+func (q *Queue) waiting(ctx context.Context, p models.Priority) (int64, error) {
+	return q.rdb.LLen(ctx, "asynq:{"+string(p)+"}:pending").Result()
+}
+
 // keepVisible names our queues in asynq's list again: after a FLUSHALL the queues work, but neither the
 // inspector nor the monitor sees them.
 func (q *Queue) keepVisible(ctx context.Context) error {

@@ -22,7 +22,7 @@ type Options struct {
 	Backoff      time.Duration  // before the second attempt; doubles with each further one
 	BulkSlots    int            // pages this process holds at once
 	TransSlots   int            // the same for transactional campaigns, beside the bulk ones
-	ChunkSize    int            // recipients sent between two writes
+	ChunkSize    int            // recipients sent between two writes, more or less: whole requests of a channel
 	DrainTimeout time.Duration  // how long Stop waits for what is in flight
 }
 
@@ -57,7 +57,7 @@ type Worker struct {
 	log      *slog.Logger
 
 	slots   atomic.Int64 // pages that all worker processes together can hold
-	share   share
+	share   *share
 	control *controls
 	servers []*asynq.Server
 	drain   context.Context // ended by Stop: begin no send
@@ -72,7 +72,7 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 		w.channels[c.Name()] = c
 	}
 	w.slots.Store(int64(w.opts.BulkSlots))
-	w.share.campaigns, w.share.channels = map[int64]int{}, map[string]int{}
+	w.share = newShare()
 	w.control = newControls(store, log)
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w
@@ -126,46 +126,17 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 		w.log.Warn("a task was left to the reconciler", "err", err)
 		return nil
 	}
-	log := w.log.With("campaign", p.Campaign, "page", p.Page)
 	ctx := context.Background()
 	switch task.Type() {
 	case KindPlan:
 		err = w.plan(ctx, models.PlanTask{Campaign: p.Campaign, Epoch: p.Epoch, Priority: p.Priority})
 	case KindPage:
-		err = w.visit(ctx, models.PageTask{Campaign: p.Campaign, Page: p.Page, Epoch: p.Epoch, Priority: p.Priority}, log)
+		err = w.visit(ctx, models.PageTask{Campaign: p.Campaign, Page: p.Page, Epoch: p.Epoch, Priority: p.Priority})
 	}
 	if err != nil {
-		log.Error("a task failed and is left to the reconciler", "kind", task.Type(), "err", err)
+		w.log.Error("a task failed and is left to the reconciler", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
 	}
 	return nil
-}
-
-// share counts the pages this process holds, so that one campaign never holds more than half of its slots,
-// nor one channel more than three quarters.
-type share struct {
-	mu        sync.Mutex
-	campaigns map[int64]int
-	channels  map[string]int
-}
-
-func (s *share) enter(c models.Campaign, slots int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.campaigns[c.ID] >= max(1, slots/2) || s.channels[c.Channel] >= max(1, slots*3/4) {
-		return false
-	}
-	s.campaigns[c.ID]++
-	s.channels[c.Channel]++
-	return true
-}
-
-func (s *share) leave(c models.Campaign) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.campaigns[c.ID]--; s.campaigns[c.ID] == 0 {
-		delete(s.campaigns, c.ID)
-	}
-	s.channels[c.Channel]--
 }
 
 // quietLog gives asynq's own messages to slog, of warnings and errors at most one in ten seconds: while Redis is away

@@ -259,7 +259,7 @@ func sendPage(tb testing.TB, store *models.Store, task models.PageTask) error {
 		for _, id := range ids {
 			c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: id, Status: models.RecipientSent, Attempts: 1})
 		}
-		if err := store.CloseChunk(tb.Context(), v, c); err != nil {
+		if err := store.WriteChunk(tb.Context(), v.Close(c)); err != nil {
 			return err
 		}
 	}

@@ -124,7 +124,7 @@ func (d *driver) send(rt *rapid.T) {
 	for _, id := range v.Fresh(rapid.IntRange(0, 12).Draw(rt, "fresh")) {
 		chunk.Outcomes = append(chunk.Outcomes, d.outcome(rt, id, false))
 	}
-	d.ok(d.store.CloseChunk(ctx, v, chunk))
+	d.ok(d.store.WriteChunk(ctx, v.Close(chunk)))
 	for _, o := range chunk.Outcomes {
 		d.model.recipients[o.UserID] = o.Status
 	}

@@ -104,12 +104,19 @@ func sortedUnique(ids []string) []string {
 	return slices.Compact(out)
 }
 
-// packMembers stores IDs, which hold no control characters, as compressed lines.
-func packMembers(ids []string) []byte {
+// packer stores IDs, which hold no control characters, as compressed lines. One serves many pages, since a compressor
+// takes more memory than the pages. The zero value is ready.
+type packer struct{ w *flate.Writer }
+
+func (p *packer) pack(ids []string) []byte {
 	var buf bytes.Buffer
-	w, _ := flate.NewWriter(&buf, flate.BestSpeed) // fails on an unknown level only; writes to memory do not fail
-	_, _ = io.WriteString(w, strings.Join(ids, "\n"))
-	_ = w.Close()
+	if p.w == nil {
+		p.w, _ = flate.NewWriter(&buf, flate.BestSpeed) // fails on an unknown level only; writes to memory do not fail
+	} else {
+		p.w.Reset(&buf)
+	}
+	_, _ = io.WriteString(p.w, strings.Join(ids, "\n"))
+	_ = p.w.Close()
 	return buf.Bytes()
 }
 
@@ -129,10 +136,11 @@ type cutPage struct {
 // cutPages cuts sorted members into new pages numbered from first.
 func cutPages(campaignID int64, first int, members []string) []cutPage {
 	var pages []cutPage
+	var p packer
 	for ids := range slices.Chunk(members, PageSize) {
 		pages = append(pages, cutPage{
 			Page:    Page{CampaignID: campaignID, No: first + len(pages), Size: len(ids), FirstID: ids[0]},
-			members: packMembers(ids),
+			members: p.pack(ids),
 		})
 	}
 	return pages
@@ -141,8 +149,9 @@ func cutPages(campaignID int64, first int, members []string) []cutPage {
 // insertListed stores the sorted recipients that a POST named, for planning to cut into pages.
 func insertListed(tx *gorm.DB, campaignID int64, members []string) error {
 	var rows []listed
+	var p packer
 	for ids := range slices.Chunk(members, PageSize) {
-		rows = append(rows, listed{campaignID, ids[len(ids)-1], packMembers(ids)})
+		rows = append(rows, listed{campaignID, ids[len(ids)-1], p.pack(ids)})
 	}
 	if len(rows) == 0 {
 		return nil

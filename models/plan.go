@@ -13,7 +13,6 @@ const planBatch = 10 * PageSize
 // PlanStep is what one step of planning did.
 type PlanStep struct {
 	Done  bool // the whole audience is cut, or there is nothing (more) to plan
-	Due   bool // pages by zone whose time has come stand ready for the window
 	Tasks []PageTask
 }
 
@@ -60,7 +59,6 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campai
 	if err != nil {
 		return PlanStep{}, err
 	}
-	step.Due = cut.due
 	err = s.tx(ctx, func(tx *gorm.DB) error { return s.commitPlan(tx, c, next, cut, step.Done) })
 	return step, err
 }
@@ -69,7 +67,6 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campai
 type planned struct {
 	fresh []cutPage // to insert
 	grown []cutPage // open ones that got members, or are released
-	due   bool      // some of them may go out now
 }
 
 // cutWalk cuts members in key order into pages, and queues the campaign's very first ones.

@@ -27,21 +27,24 @@ type Store struct {
 
 // dialect holds the few expressions in which the databases differ.
 type dialect struct {
-	name    string // "mysql" or "sqlite"
-	now     string // unix milliseconds by the database's clock
-	onRetry string // the upsert clause of a recipient that was tried again
+	name    string                              // "mysql" or "sqlite"
+	now     string                              // unix milliseconds by the database's clock
+	onRetry string                              // the upsert clause of a recipient that was tried again
+	id      func(q *strings.Builder, id string) // writes a recipient's ID as a literal
 }
 
 var dialects = map[string]dialect{
 	"mysql": {
 		name: "mysql",
 		now:  "CAST(UNIX_TIMESTAMP(NOW(3))*1000 AS SIGNED)",
+		id:   hexID,
 		onRetry: " ON DUPLICATE KEY UPDATE status=VALUES(status),attempts=VALUES(attempts),sent_at=VALUES(sent_at)," +
 			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id)",
 	},
 	"sqlite": {
 		name: "sqlite",
 		now:  "CAST(unixepoch('subsec')*1000 AS INTEGER)",
+		id:   quoteID,
 		onRetry: " ON CONFLICT (campaign_id,kind,user_id) DO UPDATE SET status=excluded.status,attempts=excluded.attempts,sent_at=excluded.sent_at," +
 			"next_attempt_at=excluded.next_attempt_at,err_code=excluded.err_code,err_msg=excluded.err_msg,server_msg_id=excluded.server_msg_id",
 	},

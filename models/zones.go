@@ -53,9 +53,6 @@ func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMembe
 			out.fresh = append(out.fresh, p)
 		}
 	}
-	for _, p := range slices.Concat(out.grown, out.fresh) {
-		out.due = out.due || p.State == PageNew && p.DueAt <= now
-	}
 	return out, nil
 }
 
@@ -81,7 +78,7 @@ func (s *Store) fillPage(ctx context.Context, p *cutPage, byZone map[string][]st
 	if err != nil {
 		return false, err
 	}
-	p.members = packMembers(append(members, more[:n]...))
+	p.members = new(packer).pack(append(members, more[:n]...))
 	p.Size += n
 	if byZone[p.Zone] = more[n:]; n == len(more) {
 		delete(byZone, p.Zone)

@@ -29,7 +29,7 @@ type mutation struct {
 // All tests named here run on the embedded stores, so that the table needs nothing installed.
 var mutations = []mutation{
 	{
-		"R2, R3", "the fence: epoch and rev in the first statement of a chunk", "models/visit.go",
+		"R2, R3", "the fence: epoch and rev in the first statement of a chunk", "models/chunk.go",
 		"unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?", "unknown=? WHERE campaign_id=? AND no=? AND ?>=0 AND ?>=0",
 		"./jobs", "TestDeadWorkersPageMovesAgain/embedded",
 	},

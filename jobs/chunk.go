@@ -1,0 +1,204 @@
+package jobs
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"carillon/channels"
+	"carillon/models"
+)
+
+const (
+	maxChunk  = 500             // recipients; what a kill can leave ambiguous is counted in chunks
+	maxErrMsg = 255             // characters of a stored text
+	maxRetry  = 5 * time.Minute // the longest backoff
+)
+
+// member is one recipient of the next chunk.
+type member struct {
+	id       string
+	attempts int  // made before
+	again    bool // its row stands already
+}
+
+// lookUp asks the directory once per visit who of the page still stands in it.
+func (d *delivery) lookUp(ctx context.Context) (err error) {
+	c := d.v.Campaign
+	if c.Kind == models.KindUser && (c.AudienceType == models.AudienceAll || d.ch.KnowsUsers()) {
+		d.known, err = d.store.KnownUsers(ctx, d.v.Members)
+	}
+	return err
+}
+
+// chunkSize is how many recipients are sent between two writes on a channel of that batch: about usual, as so many whole
+// requests. The channel that sends no requests has nothing to lose by the largest.
+func chunkSize(usual, batch int) int {
+	return min(max(usual/batch*batch, batch), max(usual, maxChunk))
+}
+
+// next is the next chunk: what is due again first, then the members the cursor has not reached.
+func (d *delivery) next() []member {
+	var chunk []member
+	now := d.v.Now()
+	for id, a := range d.v.Attempts {
+		if a.NextAttemptAt <= now {
+			chunk = append(chunk, member{id, a.Attempts, true})
+		}
+	}
+	if len(chunk) > 0 {
+		slices.SortFunc(chunk, func(a, b member) int { // rows are written in key order
+			if a.id < b.id {
+				return -1
+			}
+			return 1
+		})
+		return chunk[:min(len(chunk), d.size)]
+	}
+	for _, id := range d.v.Fresh(d.size) {
+		chunk = append(chunk, member{id: id})
+	}
+	return chunk
+}
+
+// untilDue is how long until the first stored attempt is due.
+func (d *delivery) untilDue() time.Duration {
+	now := d.v.Now()
+	first := models.Millis(0)
+	for _, a := range d.v.Attempts {
+		if first == 0 || a.NextAttemptAt < first {
+			first = a.NextAttemptAt
+		}
+	}
+	return max(0, time.Duration(first-now)*time.Millisecond)
+}
+
+// settled is the outcome of a member that is not sent at all, if it is one.
+func (d *delivery) settled(m member) (models.RecipientOutcome, bool) {
+	if d.known == nil {
+		return models.RecipientOutcome{}, false
+	}
+	c := d.v.Campaign
+	added, here := d.known[m.id]
+	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, Again: m.again}
+	switch {
+	case c.AudienceType == models.AudienceAll && (!here || added > c.Mark):
+		o.Status, o.ErrMsg = models.RecipientSkipped, "deleted"
+		return o, true
+	case !here:
+		o.Status, o.ErrCode, o.ErrMsg = models.RecipientFailed, models.CodeRecordNotFound, "the user is not in the directory"
+		return o, true
+	}
+	return o, false
+}
+
+// tokens cuts the chunk to what the rates grant now: members that need no token, and as many others as there
+// are tokens, in order, since the cursor moves past all of it.
+func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.Duration, error) {
+	need := 0
+	for _, m := range chunk {
+		if _, ok := d.settled(m); !ok {
+			need++
+		}
+	}
+	if need == 0 {
+		return chunk, 0, nil
+	}
+	g, err := d.limit.take(ctx, &d.v.Campaign, d.opts.Rates[d.v.Campaign.Channel], need)
+	if err != nil || g.N >= need {
+		return chunk, 0, err
+	}
+	used := 0
+	for i, m := range chunk {
+		if _, ok := d.settled(m); ok {
+			continue
+		}
+		if used == g.N {
+			return chunk[:i], g.Wait, nil
+		}
+		used++
+	}
+	return chunk, g.Wait, nil
+}
+
+// send hands the chunk to the channel and turns what it says into rows. rest > 0: the provider asks for so
+// much rest.
+func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.RecipientOutcome, rest time.Duration) {
+	c := &d.v.Campaign
+	rows = make([]models.RecipientOutcome, len(chunk))
+	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message, MayStart: d.mayStart}
+	var sent []int
+	for i, m := range chunk {
+		var ok bool
+		if rows[i], ok = d.settled(m); ok {
+			continue
+		}
+		r := channels.Recipient{UserID: m.id, ClientMsgID: models.ClientMsgID(c.PublicID, c.Kind, m.id)}
+		if c.Kind == models.KindGroup {
+			r.UserID, r.GroupID = "", m.id
+		}
+		batch.Recipients = append(batch.Recipients, r)
+		sent = append(sent, i)
+	}
+	if len(sent) == 0 {
+		return rows, 0
+	}
+	for k, o := range d.ch.Send(ctx, batch) {
+		rows[sent[k]] = d.row(chunk[sent[k]], o)
+		rest = max(rest, o.RetryAfter)
+	}
+	if rest > 0 {
+		if err := d.limit.pause(ctx, c.Channel, rest); err != nil {
+			d.log.Warn("the channel's pause could not be told to the other workers", "err", err)
+		}
+	}
+	return rows, rest
+}
+
+// mayStart is asked by the channel directly before each request.
+func (d *delivery) mayStart() bool {
+	now, fresh := d.control.get(d.v.CampaignID)
+	return fresh && now.Status == models.StatusRunning && d.lease.held() && d.drain.Err() == nil
+}
+
+// row is a member's row after one try.
+func (d *delivery) row(m member, o channels.Outcome) models.RecipientOutcome {
+	r := models.RecipientOutcome{UserID: m.id, Again: m.again, Attempts: m.attempts + 1, ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
+	switch o.Result {
+	case channels.Sent:
+		r.Status, r.ServerMsgID, r.ErrCode, r.ErrMsg = models.RecipientSent, o.ServerMsgID, 0, ""
+	case channels.Failed:
+		r.Status = models.RecipientFailed
+	case channels.Skipped:
+		r.Status = models.RecipientSkipped
+	case channels.NotTried:
+		r.Status, r.Attempts = models.RecipientPending, m.attempts
+	case channels.Retry, channels.Ambiguous:
+		switch {
+		case o.Result == channels.Ambiguous && d.v.Campaign.Delivery == models.AtMostOnce:
+			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
+		case o.RetryAfter > 0: // the provider asked for rest, which is no failure of this recipient
+			r.Status, r.Attempts, r.RetryIn = models.RecipientPending, m.attempts, o.RetryAfter
+		case r.Attempts >= d.opts.MaxAttempts:
+			r.Status = models.RecipientFailed
+		default:
+			r.Status, r.RetryIn = models.RecipientPending, backoff(d.opts.Backoff, r.Attempts)
+		}
+	}
+	return r
+}
+
+// backoff doubles with each attempt, within a fifth more or less, so that retries do not come in step.
+func backoff(base time.Duration, attempts int) time.Duration {
+	d := min(base<<min(attempts-1, 20), maxRetry)
+	return d*4/5 + rand.N(d*2/5+1)
+}
+
+func cutText(s string) string {
+	if utf8.RuneCountInString(s) <= maxErrMsg {
+		return s
+	}
+	return string([]rune(s)[:maxErrMsg])
+}

@@ -1,0 +1,243 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// RecipientOutcome is one recipient's row as a chunk leaves it.
+type RecipientOutcome struct {
+	UserID      string // or the group's ID
+	Status      RecipientStatus
+	Attempts    int
+	ErrCode     Code
+	ErrMsg      string
+	ServerMsgID string
+	RetryIn     time.Duration // until the next attempt, when still pending
+	Again       bool          // its row stands already, from an earlier attempt
+}
+
+// Chunk is what a worker writes after sending: the outcomes, and where the page stands now.
+type Chunk struct {
+	Outcomes []RecipientOutcome // in key order
+	State    PageState          // PageRunning to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
+	ReadyIn  time.Duration      // with PageWaiting and PageNew
+}
+
+// ClosedChunk is a chunk as it is to be written: the revision it must meet, and the page as it leaves it.
+type ClosedChunk struct {
+	page         Page // its Rev is the one after the write
+	kind         int
+	inbox        int
+	readyIn      Millis // from now to the page's DueAt
+	fresh, again []RecipientOutcome
+}
+
+// Close takes a chunk in: the cursor passes all first-time outcomes and the counters take them in. v stands from then
+// on as the ledger will after WriteChunk, so the next chunk can be sent meanwhile; if it cannot be written, v is void.
+func (v *Visit) Close(c Chunk) ClosedChunk {
+	w := ClosedChunk{kind: v.Campaign.Kind, inbox: v.Campaign.Inbox, readyIn: WorkLease}
+	v.Rev++
+	v.State = c.State
+	for _, o := range c.Outcomes {
+		if o.Again {
+			w.again = append(w.again, o)
+			v.PendingRows--
+		} else {
+			w.fresh = append(w.fresh, o)
+			v.Pos++
+		}
+		v.count(o.Status)
+	}
+	if v.PendingRows == 0 && (v.Pos == v.Size || v.Rest != RecipientPending) {
+		v.State = PageDone
+	}
+	if v.State == PageWaiting || v.State == PageNew {
+		w.readyIn = Millis(c.ReadyIn.Milliseconds())
+	}
+	v.noteAttempts(c.Outcomes)
+	w.page = v.Page
+	return w
+}
+
+func (p *Page) count(status RecipientStatus) {
+	switch status {
+	case RecipientPending, RecipientClaimed:
+		p.PendingRows++
+	case RecipientSent:
+		p.Sent++
+	case RecipientFailed:
+		p.Failed++
+	case RecipientSkipped:
+		p.Skipped++
+	case RecipientUnknown:
+		p.Unknown++
+	case RecipientExpired:
+		p.Expired++
+	case RecipientCancelled:
+		p.Cancelled++
+	}
+}
+
+// noteAttempts keeps the visit's picture of the stored pending rows true without reading them again.
+func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
+	for _, o := range outcomes {
+		if o.Status != RecipientPending {
+			delete(v.Attempts, o.UserID)
+			continue
+		}
+		if v.Attempts == nil {
+			v.Attempts = map[string]Attempt{}
+		}
+		v.Attempts[o.UserID] = Attempt{o.Attempts, v.Now() + Millis(o.RetryIn.Milliseconds())}
+	}
+}
+
+// WriteChunk writes a chunk in one transaction whose first statement is the fence: the page moves on by its rev.
+// ErrFenced: another worker has the page and nothing was written. Any other error leaves the outcome open: call Reread.
+func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
+	p := c.page
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+s.d.now+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+			int(p.State), int64(c.readyIn), p.Pos, p.PendingRows, p.Sent, p.Failed, p.Skipped, p.Unknown, p.CampaignID, p.No, p.Epoch, p.Rev-1)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errOr(err, ErrFenced)
+		}
+		if err := s.writeOutcomes(ctx, tx, c, c.fresh, ""); err != nil {
+			return err
+		}
+		return s.writeOutcomes(ctx, tx, c, c.again, s.d.onRetry)
+	})
+}
+
+func errOr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// writeOutcomes is the hot statement: one multi-row insert, written out by hand and given to the connection as it is.
+// Only texts are arguments: most rows have none, and the driver then has nothing to put in.
+func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcome, onConflict string) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	var q strings.Builder
+	q.Grow(200 + len(outcomes)*(len(s.d.now)+100))
+	var args []any
+	text := func(t string) {
+		if t == "" {
+			q.WriteString("NULL") // spares the row what says nothing
+			return
+		}
+		q.WriteByte('?')
+		args = append(args, t)
+	}
+	num := make([]byte, 0, 20)
+	number := func(n int64) { q.Write(strconv.AppendInt(num, n, 10)) }
+	q.WriteString("INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES ")
+	row := fmt.Sprintf("(%d,%d,", c.page.CampaignID, c.kind)
+	for i, o := range outcomes {
+		if i > 0 {
+			q.WriteByte(',')
+		}
+		q.WriteString(row)
+		s.d.id(&q, o.UserID)
+		q.WriteByte(',')
+		number(int64(o.Status))
+		q.WriteByte(',')
+		number(int64(o.Attempts))
+		if o.Status == RecipientSent {
+			q.WriteByte(',')
+			q.WriteString(s.d.now)
+			q.WriteString(",NULL,NULL,NULL,")
+			text(o.ServerMsgID)
+			q.WriteByte(')')
+			continue
+		}
+		q.WriteString(",NULL,")
+		if o.Status == RecipientPending {
+			q.WriteString(s.d.now)
+			q.WriteByte('+')
+			number(o.RetryIn.Milliseconds())
+		} else {
+			q.WriteString("NULL")
+		}
+		q.WriteByte(',')
+		if o.ErrCode == 0 {
+			q.WriteString("NULL")
+		} else {
+			number(int64(o.ErrCode))
+		}
+		q.WriteByte(',')
+		text(o.ErrMsg)
+		q.WriteString(",NULL)")
+	}
+	q.WriteString(onConflict)
+	if _, err := tx.Statement.ConnPool.ExecContext(ctx, q.String(), args...); err != nil {
+		return err
+	}
+	return s.noteInbox(tx, c, outcomes)
+}
+
+// noteInbox adds the way to a small campaign's messages.
+func (s *Store) noteInbox(tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcome) error {
+	if c.inbox != inboxSmall {
+		return nil
+	}
+	var sent []string
+	for _, o := range outcomes {
+		if o.Status == RecipientSent {
+			sent = append(sent, o.UserID)
+		}
+	}
+	if len(sent) == 0 {
+		return nil
+	}
+	return tx.Exec("INSERT INTO inbox_small (kind,user_id,sent_at,campaign_id) SELECT kind,user_id,sent_at,campaign_id FROM recipients WHERE campaign_id=? AND kind=? AND user_id IN ?",
+		c.page.CampaignID, c.kind, sent).Error
+}
+
+// hexID writes an ID as MySQL's hexadecimal literal, which is a byte string whatever the session's character set and
+// SQL mode, and holds nothing that the driver could take for a placeholder.
+func hexID(q *strings.Builder, id string) {
+	const digits = "0123456789ABCDEF"
+	q.WriteString("X'")
+	for i := range len(id) {
+		q.WriteByte(digits[id[i]>>4])
+		q.WriteByte(digits[id[i]&15])
+	}
+	q.WriteByte('\'')
+}
+
+// quoteID writes an ID as SQLite's text literal, in which the quote alone is special. IDs hold no NUL.
+func quoteID(q *strings.Builder, id string) {
+	q.WriteByte('\'')
+	q.WriteString(strings.ReplaceAll(id, "'", "''"))
+	q.WriteByte('\'')
+}
+
+// Reread settles a chunk whose commit got no answer: committed (nil), not committed
+// (gorm's or the driver's error is returned as it was: try again), or ErrFenced.
+func (s *Store) Reread(ctx context.Context, c ClosedChunk, cause error) error {
+	var now Page
+	if err := s.db.WithContext(ctx).Where("campaign_id = ? AND no = ?", c.page.CampaignID, c.page.No).Take(&now).Error; err != nil {
+		return err
+	}
+	switch {
+	case now.Epoch == c.page.Epoch && now.Rev == c.page.Rev:
+		return nil
+	case now.Epoch == c.page.Epoch && now.Rev == c.page.Rev-1:
+		return cause
+	}
+	return ErrFenced
+}

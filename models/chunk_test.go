@@ -1,0 +1,104 @@
+package models_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"pgregory.net/rapid"
+
+	"carillon/internal/testkit"
+	"carillon/models"
+)
+
+// ids draws IDs of all that is allowed in one, the characters that mean something to SQL and to the driver above all.
+func ids(rt *rapid.T, n int) []string {
+	special := []rune(`'"\?%_;-#/*()X` + "` \u00a0é🙂\u2028\ufffd")
+	one := rapid.Custom(func(rt *rapid.T) string {
+		r := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom(special), rapid.RuneFrom(nil, unicode.Letter, unicode.Digit, unicode.Punct, unicode.Symbol, unicode.Zs)), 1, 16).Draw(rt, "id")
+		return string(r)
+	})
+	out := rapid.SliceOfNDistinct(one, 1, n, func(id string) string { return id }).Draw(rt, "ids")
+	slices.Sort(out)
+	return out
+}
+
+// The hot statement is written out by hand: whatever stands in an ID or a text, the rows are those that placeholders
+// would have written.
+func TestOutcomesAreWrittenByteForByte(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		users(t, store, 1)
+		db, _, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rapid.Check(t, func(rt *rapid.T) {
+			members := ids(rt, 30)
+			created, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceUsers, UserIDs: members}), []string{"admin"}, models.Idempotency{},
+				func(models.Campaign) []byte { return []byte("{}") })
+			if err != nil {
+				rt.Fatal(err)
+			}
+			v, err := store.ClaimPage(t.Context(), created.Tasks[0])
+			if err != nil || v == nil {
+				rt.Fatal(err)
+			}
+			var want []models.RecipientOutcome
+			for _, id := range members {
+				want = append(want, drawOutcome(rt, id))
+			}
+			if err := store.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageRunning, Outcomes: want})); err != nil {
+				rt.Fatal(err)
+			}
+			for i := range want { // and over the rows that stand
+				if want[i].Status == models.RecipientPending {
+					want[i] = drawOutcome(rt, want[i].UserID)
+					want[i].Again = true
+					if err := store.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageRunning, Outcomes: want[i : i+1]})); err != nil {
+						rt.Fatal(err)
+					}
+				}
+			}
+			for _, o := range want {
+				var got models.Recipient
+				var smallInbox int
+				row := db.QueryRowContext(t.Context(), "SELECT status, attempts, COALESCE(err_code,0), COALESCE(err_msg,''), COALESCE(server_msg_id,''), sent_at, next_attempt_at, (SELECT COUNT(*) FROM inbox_small i WHERE i.campaign_id=r.campaign_id AND i.user_id=r.user_id) FROM recipients r WHERE campaign_id=? AND kind=0 AND user_id=?", v.CampaignID, o.UserID)
+				var code models.Code
+				var msg, server string
+				if err := row.Scan(&got.Status, &got.Attempts, &code, &msg, &server, &got.SentAt, &got.NextAttemptAt, &smallInbox); err != nil {
+					rt.Fatalf("%q: %v", o.UserID, err)
+				}
+				sent, waits := o.Status == models.RecipientSent, o.Status == models.RecipientPending
+				if got.Status != o.Status || got.Attempts != o.Attempts || code != o.ErrCode || msg != o.ErrMsg || server != o.ServerMsgID ||
+					(got.SentAt != nil) != sent || (got.NextAttemptAt != nil) != waits || (smallInbox == 1) != sent {
+					rt.Fatalf("%+v stands as %+v, %d %q %q", o, got, code, msg, server)
+				}
+			}
+			var rows int
+			if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM recipients WHERE campaign_id=?", v.CampaignID).Scan(&rows); err != nil || rows != len(members) {
+				rt.Fatalf("%d rows of %d, %v", rows, len(members), err)
+			}
+		})
+	})
+}
+
+func drawOutcome(rt *rapid.T, id string) models.RecipientOutcome {
+	o := models.RecipientOutcome{UserID: id, Attempts: rapid.IntRange(1, 9).Draw(rt, "attempts"),
+		Status: rapid.SampledFrom([]models.RecipientStatus{models.RecipientSent, models.RecipientFailed, models.RecipientPending, models.RecipientSkipped}).Draw(rt, "status")}
+	text := strings.Join(ids(rt, 3), "?'\\\x00\n")
+	switch {
+	case rapid.Bool().Draw(rt, "silent"):
+	case o.Status == models.RecipientSent:
+		o.ServerMsgID = strings.ToValidUTF8(text[:min(len(text), 64)], "")
+	default:
+		o.ErrCode, o.ErrMsg = models.CodeInternal, text
+	}
+	if o.Status == models.RecipientPending {
+		o.RetryIn = time.Hour
+	}
+	return o
+}
