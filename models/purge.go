@@ -98,6 +98,11 @@ func (s *Store) PurgeStep(ctx context.Context, p *Purge, n int) (done bool, err 
 	return done, err
 }
 
+// LeavePurge gives up a purge before its end, for the next purger to go on with at once.
+func (s *Store) LeavePurge(ctx context.Context, p *Purge) error {
+	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET purge_due=1 WHERE id=? AND purge_due=?", p.ID, p.PurgeDue).Error
+}
+
 // purgeRecipients deletes the next range of recipients; last is its end, "" when there was none. It goes
 // from where it was: looking from the beginning would wade through what InnoDB has marked as deleted and not yet taken out.
 func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {

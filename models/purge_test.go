@@ -156,7 +156,17 @@ func TestPurge(t *testing.T) {
 		if _, err := o.PurgeStep(t.Context(), first, 500); !errors.Is(err, models.ErrFenced) {
 			t.Errorf("a purger whose campaign was taken over: %v", err)
 		}
-		o.finish(second, 700)
+		if _, err := o.PurgeStep(t.Context(), second, 700); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.LeavePurge(t.Context(), second); err != nil { // in good order: the next one need not wait
+			t.Fatal(err)
+		}
+		third := o.take(o.large)
+		if err := o.LeavePurge(t.Context(), second); err != nil { // it has it no more
+			t.Fatal(err)
+		}
+		o.finish(third, 700)
 		o.finish(o.take(o.small), 2)
 		o.take("")
 
