@@ -22,6 +22,7 @@ const (
 	stepLeast = 250 // recipients; a step of fewer costs the same commit
 	restTimes = 9
 	restMost  = 5 * time.Second
+	leaveTime = 3 * time.Second
 )
 
 // pace is how many recipients the next step takes, and how long to rest before it.
@@ -52,7 +53,9 @@ func (r *Reconciler) purgeRecipients(ctx context.Context) error {
 			return nil // another process has it, after this one stood still
 		}
 		if ctx.Err() != nil { // in good order: the next process need not wait for the lease to end
-			return r.store.LeavePurge(context.WithoutCancel(ctx), p)
+			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+			defer cancel()
+			return r.store.LeavePurge(leaving, p)
 		}
 		if err != nil {
 			return err

@@ -116,7 +116,10 @@ func (b *Bench) beside(ctx context.Context, d *Directory, keep string, whole boo
 	if err != nil {
 		return row, purged, err
 	}
-	b.note("%d old recipients were purged meanwhile, %d are left", old-left, left)
+	b.note("%d of %d old recipients were purged meanwhile", old-left, old)
+	if old > 0 && left == old {
+		return row, purged, fmt.Errorf("of %d old recipients none was purged meanwhile", old)
+	}
 	for whole && left > 0 && time.Since(begun) < purgeTime {
 		if err := wait(ctx, look); err != nil {
 			return row, purged, err
