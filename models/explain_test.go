@@ -244,7 +244,7 @@ func scans(t *testing.T, db *sql.DB, dialect, query string) (found []string) {
 			}
 			continue
 		}
-		if real := line["table"] != "" && line["table"] != "directory" && !strings.HasPrefix(line["table"], "<"); real && (line["type"] == "ALL" || line["type"] == "index") {
+		if table := line["table"] != "" && line["table"] != "directory" && !strings.HasPrefix(line["table"], "<"); table && (line["type"] == "ALL" || line["type"] == "index") {
 			found = append(found, fmt.Sprint(line))
 		}
 	}

@@ -127,7 +127,7 @@ func (v *verifier) check(p Page, members []string, rows []Recipient) {
 		v.find(&no, "the page's size is %d, it holds %d members", p.Size, len(members))
 	}
 	for i, id := range members {
-		if last, any := v.last[p.Zone]; any && id <= last {
+		if last, met := v.last[p.Zone]; met && id <= last {
 			v.find(&no, "member %d comes twice, or out of order", i)
 			break
 		}

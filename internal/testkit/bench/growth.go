@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -131,7 +132,8 @@ func (b *Bench) beside(ctx context.Context, d *Directory, keep string, whole boo
 	if whole && left > 0 {
 		err = fmt.Errorf("%d old recipients are left after %s", left, purgeTime)
 	}
-	return row, newRow(old-left, time.Since(begun)), err
+	purged = newRow(old-left, time.Since(begun))
+	return row, purged, errors.Join(err, s.peaks(&purged))
 }
 
 // old counts the recipients of campaigns that are more than a day old.
