@@ -14,26 +14,31 @@ type Keep struct {
 	Recipients time.Duration // of finished campaigns, from their end on; 0 = for ever
 }
 
-// The pace of a purge. A step is one transaction, and after each the purger rests for several times as long as it
-// took: so it has at most a tenth of the database's time however slow that is, and gives way as the database
-// gets slower. A step that took long is followed by smaller ones.
+// The pace of a purge. A step is one transaction, and after each the purger rests for many times as long as it
+// took: so it has at most a tenth of the database's time however slow that is, and a fortieth while a campaign runs; and it
+// gives way as the database gets slower. A step that took long is followed by smaller ones.
 const (
-	stepGoal  = 20 * time.Millisecond
+	stepGoal  = 50 * time.Millisecond
 	stepLeast = 250 // recipients; a step of fewer costs the same commit
-	restTimes = 9
+	restIdle  = 9
+	restBusy  = 39
 	restMost  = 5 * time.Second
 	leaveTime = 3 * time.Second
 )
 
 // pace is how many recipients the next step takes, and how long to rest before it.
-func pace(n int, took time.Duration) (next int, rest time.Duration) {
+func pace(n int, took time.Duration, busy bool) (next int, rest time.Duration) {
+	times := time.Duration(restIdle)
+	if busy {
+		times = restBusy
+	}
 	switch {
 	case took > 2*stepGoal:
 		n = max(n/2, stepLeast)
 	case took < stepGoal:
 		n = min(n*2, models.PurgeMost)
 	}
-	return n, min(restTimes*max(took, time.Millisecond), restMost)
+	return n, min(times*max(took, time.Millisecond), restMost)
 }
 
 // purgeRecipients deletes the recipients of campaigns that have been over for long enough, until there is nothing more to
@@ -72,7 +77,7 @@ func (r *Reconciler) purgeCampaign(ctx context.Context, p *models.Purge) error {
 			return err
 		}
 		var rest time.Duration
-		n, rest = pace(n, time.Since(began))
+		n, rest = pace(n, time.Since(began), r.progress.busy())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

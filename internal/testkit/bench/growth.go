@@ -110,6 +110,7 @@ func (b *Bench) beside(ctx context.Context, d *Directory, keep string, whole boo
 		return row, purged, err
 	}
 	row = newRow(d.Users, ended.Sub(posted))
+	b.note("%.0f recipients/s", row.PerSecond)
 	if err := s.peaks(&row); err != nil || keep == "0" {
 		return row, purged, err
 	}

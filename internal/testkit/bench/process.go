@@ -48,6 +48,7 @@ func (b *Bench) feed(ctx context.Context, in io.Reader, env []string, args ...st
 	}
 	f := finished{}
 	for done := false; !done; {
+		f.peakRSS = max(f.peakRSS, peakRSS(cmd.Process.Pid)) // its last look is the peak: nothing tells after the end
 		select {
 		case <-ended:
 			done = true
@@ -55,8 +56,7 @@ func (b *Bench) feed(ctx context.Context, in io.Reader, env []string, args ...st
 			_ = cmd.Process.Kill()
 			<-ended
 			return f, ctx.Err()
-		case <-time.After(20 * time.Millisecond): // its last look is the peak: nothing tells after the end
-			f.peakRSS = max(f.peakRSS, peakRSS(cmd.Process.Pid))
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	f.out = out.Bytes()
