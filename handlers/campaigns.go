@@ -186,7 +186,7 @@ func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchA
 		return batchAnswer{}, err
 	}
 	out := batchAnswer{CampaignID: id, Status: c.Status, Total: c.Counts.Total}
-	if c.FinishedAt == 0 || c.Counts.Total > maxResults {
+	if c.FinishedAt == 0 || c.Counts.Total > maxResults || c.PurgedAt != 0 {
 		return out, nil
 	}
 	err = a.eachRecipient(ctx, c.Campaign, nil, func(rec models.Recipient) error {
@@ -230,6 +230,7 @@ type campaignView struct {
 	ExpireAt    *time.Time `json:"expireAt"`
 	StartedAt   *time.Time `json:"startedAt"`
 	FinishedAt  *time.Time `json:"finishedAt"`
+	PurgedAt    *time.Time `json:"purgedAt"` // from when on the recipients are gone and the counts alone stand
 }
 
 type audienceView struct {
@@ -244,7 +245,7 @@ func campaignJSON(c models.CampaignView) campaignView {
 		Audience: audienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
 		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
-		CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt),
+		CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt), PurgedAt: timeOrNil(c.PurgedAt),
 	}
 	if c.WallAt != 0 {
 		v.SendAt = instantJSON(c.WallAt, true)

@@ -92,6 +92,9 @@ func (a *API) listRecipients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if c.PurgedAt != 0 {
+		return answerData(w, http.StatusOK, map[string]any{"recipients": []recipientView{}, "nextCursor": "", "purgedAt": timeOrNil(c.PurgedAt)})
+	}
 	list, next, err := a.Store.Recipients(r.Context(), c.Campaign, f)
 	if err != nil {
 		return err
@@ -215,6 +218,9 @@ func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string,
 		return err
 	}
 	c, err := a.campaign(r)
+	if err == nil {
+		err = c.ErrPurged()
+	}
 	if err != nil {
 		return err
 	}

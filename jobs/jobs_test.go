@@ -53,7 +53,7 @@ func (r *rig) with(opts jobs.Options) *rig {
 	}
 	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	worker := jobs.NewWorker(r.store, r.queue, opts, log)
-	rec := jobs.NewReconciler(r.store, r.queue, worker, time.Hour, log)
+	rec := jobs.NewReconciler(r.store, r.queue, worker, jobs.Keep{Keys: time.Hour}, log)
 	if err := worker.Start(); err != nil {
 		r.t.Fatal(err)
 	}

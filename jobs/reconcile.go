@@ -24,20 +24,20 @@ const (
 // Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and enqueues them
 // again under a new epoch. Every process runs one; compare-and-set lets them overlap.
 type Reconciler struct {
-	store          *models.Store
-	queue          *Queue
-	worker         *Worker
-	idempotencyTTL time.Duration
-	log            *slog.Logger
+	store  *models.Store
+	queue  *Queue
+	worker *Worker
+	keep   Keep
+	log    *slog.Logger
 
 	progress     Progress
 	contactSince time.Time // zero without contact
 	loops        loops
 }
 
-// NewReconciler makes a reconciler beside a worker. Idempotency keys older than idempotencyTTL are deleted.
-func NewReconciler(store *models.Store, queue *Queue, worker *Worker, idempotencyTTL time.Duration, log *slog.Logger) *Reconciler {
-	return &Reconciler{store: store, queue: queue, worker: worker, idempotencyTTL: idempotencyTTL, log: log}
+// NewReconciler makes a reconciler beside a worker.
+func NewReconciler(store *models.Store, queue *Queue, worker *Worker, keep Keep, log *slog.Logger) *Reconciler {
+	return &Reconciler{store: store, queue: queue, worker: worker, keep: keep, log: log}
 }
 
 // Start begins the loops.
@@ -47,6 +47,7 @@ func (r *Reconciler) Start() {
 		loop{reconcileEvery, "reconcile", r.reconcile},
 		loop{slotsEvery, "count slots", r.countSlots},
 		loop{purgeEvery, "purge", r.purge},
+		loop{purgeEvery, "purge recipients", r.purgeRecipients},
 	)
 }
 
@@ -219,7 +220,7 @@ func (r *Reconciler) purge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.store.PurgeIdempotency(ctx, now-models.Millis(r.idempotencyTTL.Milliseconds())); err != nil {
+	if err := r.store.PurgeIdempotency(ctx, now-models.Millis(r.keep.Keys.Milliseconds())); err != nil {
 		return err
 	}
 	return r.store.PurgeMembers(ctx, 1000)

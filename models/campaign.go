@@ -162,6 +162,7 @@ type Campaign struct {
 	SendAt        Millis // when it starts; 0 = when it was posted
 	ScheduleID    string // the public one; empty = none
 	Slot          Millis // of the schedule; 0 = run by hand
+	PurgedAt      Millis // from when on its recipients are gone; 0 = they stand
 	Timing
 }
 

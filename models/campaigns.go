@@ -7,8 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -252,9 +252,6 @@ func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Create
 	return insertPages(tx, pages)
 }
 
-const campaignSums = `COALESCE(SUM(p.sent),0) AS sent, COALESCE(SUM(p.failed),0) AS failed, COALESCE(SUM(p.skipped),0) AS skipped,
-	COALESCE(SUM(p.expired),0) AS expired, COALESCE(SUM(p.cancelled),0) AS cancelled, COALESCE(SUM(p.unknown),0) AS unknown`
-
 func (c *CampaignView) settle() {
 	c.Counts.Total = c.Campaign.Total
 	c.Pending = c.Campaign.Total - c.Sent - c.Failed - c.Skipped - c.Expired - c.Cancelled - c.Unknown
@@ -291,26 +288,23 @@ type CampaignFilter struct {
 // listedColumns are all but the message, which can be 64 KiB.
 const listedColumns = `id, public_id, name, status, status_reason, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
 	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
-	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot`
+	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at`
 
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {
-	where, args := []string{"1=1"}, []any{}
+	where, args := "id < ?", []any{cmp.Or(f.Before, math.MaxInt64)}
 	if f.Status != "" {
-		where, args = append(where, "status = ?"), append(args, f.Status)
+		where, args = "status = ? AND "+where, append([]any{f.Status}, args...)
 	}
-	if f.Before > 0 {
-		where, args = append(where, "id < ?"), append(args, f.Before)
-	}
-	args = append(args, f.Limit)
-	return s.campaigns(ctx, "SELECT "+listedColumns+" FROM campaigns WHERE "+strings.Join(where, " AND ")+" ORDER BY id DESC LIMIT ?", args...)
+	return s.campaigns(ctx, "SELECT "+listedColumns+", "+finalColumns+" FROM campaigns WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
 }
 
-// campaigns joins the selected rows with the sums of their pages: rows and sums are of one instant.
+// campaigns joins the selected rows with the sums of their pages, which only unfinished ones have: rows and sums are
+// of one instant.
 func (s *Store) campaigns(ctx context.Context, selected string, args ...any) ([]CampaignView, error) {
 	var rows []CampaignView
-	err := s.db.WithContext(ctx).Raw(`SELECT c.*, t.sent, t.failed, t.skipped, t.expired, t.cancelled, t.unknown FROM (`+selected+`) c
-		JOIN (SELECT s.id, `+campaignSums+` FROM (`+selected+`) s LEFT JOIN pages p ON p.campaign_id = s.id GROUP BY s.id) t ON t.id = c.id
+	err := s.db.WithContext(ctx).Raw(`SELECT c.*, `+campaignCounts+` FROM (`+selected+`) c
+		JOIN (SELECT s.id, `+campaignSums+` FROM (`+selected+`) s `+countedPages+` GROUP BY s.id) t ON t.id = c.id
 		ORDER BY c.id DESC`, append(append([]any{}, args...), args...)...).Scan(&rows).Error
 	for i := range rows {
 		rows[i].settle()
@@ -336,5 +330,5 @@ func (s *Store) PurgeIdempotency(ctx context.Context, before Millis) error {
 
 // RunningCounts reads all running campaigns with their counts, without their messages.
 func (s *Store) RunningCounts(ctx context.Context) ([]CampaignView, error) {
-	return s.campaigns(ctx, "SELECT "+listedColumns+" FROM campaigns WHERE status = ?", StatusRunning)
+	return s.campaigns(ctx, "SELECT "+listedColumns+", "+finalColumns+" FROM campaigns WHERE status = ?", StatusRunning)
 }

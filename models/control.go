@@ -135,7 +135,7 @@ func (s *Store) ExpireCampaigns(ctx context.Context) error {
 // ClosingCampaigns reads, without messages, the campaigns that have ended early and still hold pending recipients.
 func (s *Store) ClosingCampaigns(ctx context.Context) ([]Campaign, error) {
 	var rows []Campaign
-	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+" FROM campaigns WHERE status IN ? AND finished_at=0",
+	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+" FROM campaigns WHERE purged_at=0 AND finished_at=0 AND status IN ?",
 		[]Status{StatusCancelled, StatusExpired, StatusFailed}).Scan(&rows).Error
 	return rows, err
 }
@@ -175,8 +175,7 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 	if err != nil || !view.Planned || view.Pending > 0 {
 		return false, err
 	}
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET finished_at="+s.d.now+" WHERE id=? AND status=? AND finished_at=0", c.ID, c.Status)
-	return res.RowsAffected == 1, res.Error
+	return s.finish(ctx, c.ID, c.Status, c.Status, "")
 }
 
 // closeUnstarted settles the audience of a campaign that ended before it started. Listed recipients are planned, to
@@ -275,11 +274,14 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (Ca
 	if err := Transition(c.Status, StatusRunning); err != nil {
 		return c, err
 	}
+	if err := c.ErrPurged(); err != nil {
+		return c, err
+	}
 	filter, err := json.Marshal(r)
 	if err != nil {
 		return c, err
 	}
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0",
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, "+noFinals+", expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0 AND purged_at=0",
 		StatusRunning, string(filter), c.ID, c.Status)
 	if res.Error == nil && res.RowsAffected == 0 {
 		return c, Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")

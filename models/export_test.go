@@ -1,6 +1,12 @@
 package models
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
 
 // What tests alone ask of the ledger.
 
@@ -15,3 +21,24 @@ func (s *Store) PageOf(ctx context.Context, campaignID int64, no int) (Page, err
 	}
 	return *page, nil
 }
+
+// Traced is s with each of its statements, values filled in, given to f first.
+func (s *Store) Traced(f func(sql string)) *Store {
+	log := tracer{logger.Discard, f}
+	return &Store{db: s.db.Session(&gorm.Session{Logger: log}), w: s.w.Session(&gorm.Session{Logger: log}), d: s.d}
+}
+
+type tracer struct {
+	logger.Interface
+	f func(sql string)
+}
+
+func (t tracer) LogMode(logger.LogLevel) logger.Interface { return t }
+
+func (t tracer) Trace(_ context.Context, _ time.Time, sql func() (string, int64), _ error) {
+	text, _ := sql()
+	t.f(text)
+}
+
+// PackMembers is the blob of a page's members.
+func PackMembers(ids []string) ([]byte, error) { return packMembers(ids), nil }

@@ -227,14 +227,13 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		reason := "all pages are done but their outcomes are not the total"
 		return false, s.w.WithContext(ctx).Exec("UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning).Error
 	}
-	ends := ", finished_at=" + s.d.now
 	now, err := s.Now(ctx)
 	if err != nil {
 		return false, err
 	}
 	if c.Expired > 0 && c.ExpireAt > 0 && c.ExpireAt <= now {
 		// The workers obey expireAt to the instant, so they may have closed every page before the row said so.
-		return s.moveCampaign(ctx, campaignID, StatusRunning, StatusExpired, expiredReason, ends)
+		return s.finish(ctx, campaignID, StatusRunning, StatusExpired, expiredReason)
 	}
-	return s.moveCampaign(ctx, campaignID, StatusRunning, StatusCompleted, "", ends)
+	return s.finish(ctx, campaignID, StatusRunning, StatusCompleted, "")
 }

@@ -1,7 +1,9 @@
 package models
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -37,11 +39,15 @@ type RecipientFilter struct {
 
 // Recipients lists recipients from a cursor on; those that are pending by arithmetic over their page are
 // listed as if their rows stood there. next is nil at the end. Pages without a recipient of the wanted
-// status are passed over by their counters, so a rare status is found without reading the recipients.
+// status are passed over by their counters, so a rare status is found without reading the recipients. Of a purged
+// campaign it is 3001.
 func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (list []Recipient, next *RecipientCursor, err error) {
 	from := f.From
 	for {
 		page, err := s.nextPage(ctx, c.ID, from.Page, f.Status)
+		if err == nil && page == nil {
+			err = s.unpurged(ctx, c.ID)
+		}
 		if err != nil || page == nil {
 			return list, nil, err
 		}
@@ -88,11 +94,17 @@ var missedReason = "missed: the local time had passed when the campaign came to 
 func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Recipient, error) {
 	db := s.db.WithContext(ctx)
 	members, err := s.members(db, c.ID, page.No)
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		err = cmp.Or(s.unpurged(ctx, c.ID), err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	var rows []Recipient
 	if err := db.Where("campaign_id = ? AND kind = ? AND user_id IN ?", c.ID, c.Kind, members).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	if err := s.unpurged(ctx, c.ID); err != nil {
 		return nil, err
 	}
 	byID := make(map[string]Recipient, len(rows))
@@ -126,6 +138,9 @@ func (s *Store) members(db *gorm.DB, campaignID int64, no int) ([]string, error)
 
 // Recipient finds one recipient of a campaign; 1004 when they are not in its audience (as far as it is planned).
 func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient, error) {
+	if err := c.ErrPurged(); err != nil {
+		return Recipient{}, &Error{Code: CodeRecordNotFound, Detail: AsError(err).Detail}
+	}
 	db := s.db.WithContext(ctx)
 	var rows []Recipient
 	if err := db.Where("campaign_id = ? AND kind = ? AND user_id = ?", c.ID, c.Kind, id).Limit(1).Find(&rows).Error; err != nil {
@@ -160,6 +175,13 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 
 // whyNot says why somebody is not among a campaign's recipients.
 func (s *Store) whyNot(ctx context.Context, c Campaign, id string) (string, error) {
+	if err := s.unpurged(ctx, c.ID); err != nil {
+		e := AsError(err)
+		if e.Code != CodeIllegalTransition {
+			return "", err
+		}
+		return e.Detail, nil
+	}
 	switch {
 	case c.Kind == KindGroup:
 		return "this campaign's one recipient is a group; its members read it from there", nil

@@ -1,8 +1,10 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -72,14 +74,11 @@ type ScheduleFilter struct {
 
 // Schedules lists schedules, with their templates.
 func (s *Store) Schedules(ctx context.Context, f ScheduleFilter) ([]Schedule, error) {
-	q := s.db.WithContext(ctx).Order("id DESC").Limit(f.Limit)
+	q := s.db.WithContext(ctx).Where("id < ?", cmp.Or(f.Before, math.MaxInt64)).Order("id DESC").Limit(f.Limit)
 	if f.Status != "" {
 		q = q.Where("status = ?", f.Status)
 	} else {
 		q = q.Where("status <> ?", ScheduleDeleted)
-	}
-	if f.Before > 0 {
-		q = q.Where("id < ?", f.Before)
 	}
 	var rows []Schedule
 	err := q.Find(&rows).Error

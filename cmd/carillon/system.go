@@ -84,7 +84,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Channels: set, MaxAttempts: cfg.MaxAttempts,
 		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
 	}, log)
-	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, cfg.IdempotencyTTL, log)
+	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, jobs.Keep{Keys: cfg.IdempotencyTTL, Recipients: cfg.Retention}, log)
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, cfg.Admins, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,

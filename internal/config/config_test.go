@@ -64,7 +64,7 @@ func TestDefaultsAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Listen != "127.0.0.1:8080" || c.DataDir != "./data" || !c.EmbeddedDatabase() || !c.EmbeddedRedis() || !slices.Equal(c.Admins, []string{"openIMAdmin", "imAdmin"}) ||
-		!slices.Equal(c.Channels(), []string{"inbox"}) || c.WebhookBatch != 1 || c.WebhookTimeout != 5*time.Second || c.MaxAttempts != 5 || c.IdempotencyTTL != 168*time.Hour {
+		!slices.Equal(c.Channels(), []string{"inbox"}) || c.WebhookBatch != 1 || c.WebhookTimeout != 5*time.Second || c.MaxAttempts != 5 || c.IdempotencyTTL != 168*time.Hour || c.Retention != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -115,6 +115,8 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"another negative rate":   {env{"WEBHOOK_RATE": "-1"}, "CARILLON_WEBHOOK_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
 		"no attempts":             {env{"MAX_ATTEMPTS": "0"}, "CARILLON_MAX_ATTEMPTS must be 1 to 100 attempts per recipient, not 0"},
 		"keys forgotten at once":  {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
+		"recipients kept briefly": {env{"RETENTION": "59m"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
+		"recipients kept no time": {env{"RETENTION": "-1h"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,7 +166,7 @@ func TestSmallRun(t *testing.T) {
 		}
 		t.Skip("NOT TESTED: ", err)
 	}
-	o := Options{Only: sections, Sizes: []int{1250}, Few: 300, Rounds: 1, Sends: 5, Profile: t.TempDir()}
+	o := Options{Only: slices.Concat(sections, asked), Sizes: []int{1250}, Few: 300, Rounds: 1, Sends: 5, Profile: t.TempDir()}
 	var log strings.Builder
 	r, err := measure(t.Context(), t.TempDir(), o, &log)
 	r.Print(&log)
@@ -173,7 +174,8 @@ func TestSmallRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := len(ways) + 2; len(r.Rows) != want {
+	const slow, imported, purged, grown = 1, 1, 3, 4
+	if want := len(ways) + slow + imported + purged + grown; len(r.Rows) != want {
 		t.Errorf("%d rows, want %d", len(r.Rows), want)
 	}
 	for _, row := range r.Rows {

@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"carillon/internal/testkit/services"
@@ -57,15 +57,18 @@ func (b *Bench) directory(ctx context.Context, n int) (*Directory, error) {
 
 func (d *Directory) env() []string { return []string{"CARILLON_DATABASE_URL=" + d.URL} }
 
+// fill imports the users from a stream, so that no file of theirs stands on the disk that is measured.
 func (d *Directory) fill(ctx context.Context, b *Bench) error {
-	file := filepath.Join(b.dir, fmt.Sprintf("users-%d.csv", d.Users))
-	if err := writeUsers(file, d.Users); err != nil {
+	r, w, err := os.Pipe()
+	if err != nil {
 		return err
 	}
-	defer os.Remove(file)
+	written := make(chan error, 1)
+	go func() { written <- writeUsers(w, d.Users) }()
 	begun := time.Now()
-	done, err := b.command(ctx, d.env(), "users", "import", "--json", file)
-	if err != nil {
+	done, err := b.feed(ctx, r, d.env(), "users", "import", "--json", "--format", "csv", "-")
+	_ = r.Close() // a writer that nobody reads any more ends
+	if err = errors.Join(err, <-written); err != nil {
 		return err
 	}
 	d.Import = newRow(d.Users, time.Since(begun))
@@ -80,17 +83,13 @@ func (d *Directory) fill(ctx context.Context, b *Bench) error {
 	return nil
 }
 
-func writeUsers(file string, n int) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(f, 1<<16)
+func writeUsers(to io.WriteCloser, n int) error {
+	w := bufio.NewWriterSize(to, 1<<16)
 	fmt.Fprintln(w, "userID,nickname")
 	for i := range n {
 		fmt.Fprintf(w, "%s,Nickname %d\n", userID(i), i)
 	}
-	return errors.Join(w.Flush(), f.Close())
+	return errors.Join(w.Flush(), to.Close())
 }
 
 // bareTable is the copy of recipients that bare loops write to.
@@ -152,17 +151,21 @@ func (d *Directory) settle(ctx context.Context) (err error) {
 // rowBytes is what a campaign's recipients take in the database: data and index pages, by the server's own count.
 func (d *Directory) rowBytes(ctx context.Context) (total int64, err error) {
 	for _, table := range []string{"recipients", "pages", "page_members"} {
-		if _, err := d.db.ExecContext(ctx, "ANALYZE TABLE "+table); err != nil {
-			return 0, err
-		}
-		var n int64
-		err := d.db.QueryRowContext(ctx, "SELECT DATA_LENGTH+INDEX_LENGTH FROM information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME=?", table).Scan(&n)
+		n, err := d.tableBytes(ctx, table)
 		if err != nil {
 			return 0, err
 		}
-		total += n
+		total += int64(n)
 	}
 	return total, nil
+}
+
+func (d *Directory) tableBytes(ctx context.Context, table string) (n float64, err error) {
+	if _, err := d.db.ExecContext(ctx, "ANALYZE TABLE "+table); err != nil {
+		return 0, err
+	}
+	err = d.db.QueryRowContext(ctx, "SELECT DATA_LENGTH+INDEX_LENGTH FROM information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE() AND TABLE_NAME=?", table).Scan(&n)
+	return n, err
 }
 
 // wait sleeps, or returns why it must not.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -33,15 +34,21 @@ func (b *Bench) program(env []string, args ...string) *exec.Cmd {
 
 // command runs a command to its end.
 func (b *Bench) command(ctx context.Context, env []string, args ...string) (finished, error) {
+	return b.feed(ctx, nil, env, args...)
+}
+
+// feed is command with a standard input; nil is an empty one.
+func (b *Bench) feed(ctx context.Context, in io.Reader, env []string, args ...string) (finished, error) {
 	var out, errs bytes.Buffer
 	cmd := b.program(env, args...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
 	ended, err := services.Child(cmd)
 	if err != nil {
 		return finished{}, err
 	}
 	f := finished{}
 	for done := false; !done; {
+		f.peakRSS = max(f.peakRSS, peakRSS(cmd.Process.Pid)) // its last look is the peak: nothing tells after the end
 		select {
 		case <-ended:
 			done = true
@@ -49,8 +56,7 @@ func (b *Bench) command(ctx context.Context, env []string, args ...string) (fini
 			_ = cmd.Process.Kill()
 			<-ended
 			return f, ctx.Err()
-		case <-time.After(20 * time.Millisecond): // its last look is the peak: nothing tells after the end
-			f.peakRSS = max(f.peakRSS, peakRSS(cmd.Process.Pid))
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	f.out = out.Bytes()

@@ -1,0 +1,264 @@
+package models_test
+
+import (
+	"database/sql"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"carillon/internal/testkit"
+	"carillon/models"
+)
+
+// grown is how much of everything the ledger holds in the test below: enough for the databases to prefer an index.
+const grown = 2000
+
+// apart is the time between two campaigns, in milliseconds.
+const apart = 10_000
+
+// Lists, paging and what is asked again and again never scan a whole table, nor a whole index of one.
+func TestNoTableIsScanned(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		db, dialect, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, db, dialect)
+		for name, f := range everyday(t) {
+			var asked []string
+			if err := f(store.Traced(func(sql string) { asked = append(asked, sql) })); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if len(asked) == 0 {
+				t.Errorf("%s: no statement was seen", name)
+			}
+			for _, sql := range asked {
+				for _, scan := range scans(t, db, dialect, sql) {
+					t.Errorf("%s: %s\n%.1000s", name, scan, sql)
+				}
+			}
+		}
+		// and the test can fail
+		if len(scans(t, db, dialect, "SELECT * FROM pages p WHERE p.size=7")) == 0 || len(scans(t, db, dialect, "SELECT COUNT(*) FROM users")) == 0 {
+			t.Error("a scan is not told")
+		}
+	})
+}
+
+// everyday are the questions that the lists, the loops and the inboxes ask.
+func everyday(t *testing.T) map[string]func(*models.Store) error {
+	t.Helper()
+	ctx := t.Context()
+	last := func(s *models.Store) models.Campaign {
+		return models.Campaign{ID: grown, PublicID: publicID(grown), Total: 1000, Planned: true}
+	}
+	sent := models.RecipientSent
+	return map[string]func(*models.Store) error{
+		"campaigns": func(s *models.Store) error { _, err := s.Campaigns(ctx, models.CampaignFilter{Limit: 100}); return err },
+		"campaigns, further": func(s *models.Store) error {
+			_, err := s.Campaigns(ctx, models.CampaignFilter{Before: 1000, Limit: 100})
+			return err
+		},
+		"campaigns by status": func(s *models.Store) error {
+			_, err := s.Campaigns(ctx, models.CampaignFilter{Status: "completed", Limit: 100})
+			return err
+		},
+		"campaign":          func(s *models.Store) error { _, err := s.Campaign(ctx, publicID(7)); return err },
+		"running":           func(s *models.Store) error { _, err := s.RunningCounts(ctx); return err },
+		"controls":          func(s *models.Store) error { _, err := s.Controls(ctx, []int64{1, 2, grown}); return err },
+		"windows":           func(s *models.Store) error { _, err := s.Windows(ctx); return err },
+		"window":            func(s *models.Store) error { _, err := s.WindowOf(ctx, grown); return err },
+		"new pages":         func(s *models.Store) error { _, err := s.QueuePages(ctx, last(s), 4); return err },
+		"due waiting pages": func(s *models.Store) error { _, err := s.DuePages(ctx, models.PageWaiting); return err },
+		"due running pages": func(s *models.Store) error { _, err := s.DuePages(ctx, models.PageRunning); return err },
+		"due queued pages":  func(s *models.Store) error { _, err := s.DuePages(ctx, models.PageQueued); return err },
+		"their campaigns": func(s *models.Store) error {
+			_, err := s.RunningCampaigns(ctx, []models.Page{{CampaignID: grown}})
+			return err
+		},
+		"due plans":     func(s *models.Store) error { _, err := s.DuePlans(ctx); return err },
+		"due campaigns": func(s *models.Store) error { _, err := s.DueCampaigns(ctx); return err },
+		"due zones":     func(s *models.Store) error { _, err := s.DueZones(ctx); return err },
+		"due schedules": func(s *models.Store) error { _, _, err := s.DueSchedules(ctx); return err },
+		"closing":       func(s *models.Store) error { _, err := s.ClosingCampaigns(ctx); return err },
+		"expiry":        func(s *models.Store) error { return s.ExpireCampaigns(ctx) },
+		"retries":       func(s *models.Store) error { return s.ReopenPages(ctx, 1) },
+		"purge": func(s *models.Store) error {
+			p, err := s.TakePurge(ctx, 1000)
+			for done := false; err == nil && !done; {
+				done, err = s.PurgeStep(ctx, p, 100)
+			}
+			return err
+		},
+		"old keys": func(s *models.Store) error { return s.PurgeIdempotency(ctx, 1) },
+		"recipients": func(s *models.Store) error {
+			_, _, err := s.Recipients(ctx, last(s), models.RecipientFilter{Limit: 100})
+			return err
+		},
+		"recipients, status": func(s *models.Store) error {
+			_, _, err := s.Recipients(ctx, last(s), models.RecipientFilter{Status: &sent, Limit: 100})
+			return err
+		},
+		"one recipient": func(s *models.Store) error { _, err := s.Recipient(ctx, last(s), userOf(7)); return err },
+		"one without a row": func(s *models.Store) error {
+			_, err := s.Recipient(ctx, models.Campaign{ID: grown + 1, Planned: true}, userOf(7))
+			return notFound(err)
+		},
+		"inbox": func(s *models.Store) error { _, err := s.Inbox(ctx, userOf(7), models.InboxCursor{}, 100); return err },
+		"inbox, further": func(s *models.Store) error {
+			_, err := s.Inbox(ctx, userOf(7), models.InboxCursor{SentAt: 1000 * apart, Campaign: 1000}, 100)
+			return err
+		},
+		"inbox news": func(s *models.Store) error {
+			_, err := s.InboxNews(ctx, []string{userOf(7), userOf(8)}, (grown-30)*apart)
+			return err
+		},
+		"users":          func(s *models.Store) error { _, err := s.Users(ctx, "", 100); return err },
+		"users, further": func(s *models.Store) error { _, err := s.Users(ctx, userOf(1000), 100); return err },
+		"user":           func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
+		"groups":         func(s *models.Store) error { _, err := s.Groups(ctx, "", 100); return err },
+		"members":        func(s *models.Store) error { _, err := s.GroupMembers(ctx, userOf(7), "", 100); return err },
+		"schedules":      func(s *models.Store) error { _, err := s.Schedules(ctx, models.ScheduleFilter{Limit: 100}); return err },
+		"schedules by state": func(s *models.Store) error {
+			_, err := s.Schedules(ctx, models.ScheduleFilter{Status: "active", Limit: 100})
+			return err
+		},
+		"occurrences": func(s *models.Store) error { _, err := s.Occurrences(ctx, 7, 0, 100); return err },
+	}
+}
+
+func notFound(err error) error {
+	if models.AsError(err).Code == models.CodeRecordNotFound {
+		return nil
+	}
+	return fmt.Errorf("want 1004, not %v", err) //nolint:errorlint // nil too
+}
+
+func userOf(i int) string   { return fmt.Sprintf("user-%07d", i) }
+func publicID(i int) string { return fmt.Sprintf("%026d", i) }
+
+// fill makes a ledger that is old: nearly all campaigns are over, each with a page, the last 20 are in every open state.
+func fill(t *testing.T, db *sql.DB, dialect string) {
+	t.Helper()
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert := func(table, columns string, row func(i int) string) {
+		var rows []string
+		for i := range grown {
+			rows = append(rows, "("+row(i+1)+")")
+		}
+		for some := range slices.Chunk(rows, 500) {
+			if _, err := tx.ExecContext(t.Context(), "INSERT INTO "+table+" ("+columns+") VALUES "+strings.Join(some, ",")); err != nil {
+				t.Fatal(table, err)
+			}
+		}
+	}
+	insert("users", "user_id, added_rev, nickname, face_url, timezone, ex", func(i int) string { return fmt.Sprintf("'%s',%d,'','','',''", userOf(i), i) })
+	insert("chat_groups", "group_id, name, version, size", func(i int) string { return fmt.Sprintf("'%s','',1,1", userOf(i)) })
+	insert("group_members", "group_id, version, user_id", func(i int) string { return fmt.Sprintf("'%s',1,'%s'", userOf(i), userOf(i)) })
+	insert("idempotency", "caller, route, idem_key, body_hash, public_id, answer, created_at", func(i int) string {
+		return fmt.Sprintf("'admin','/msg','%d','%032d','%s','{}',%d", i, i, publicID(i), i)
+	})
+	insert("schedules", `public_id, name, cron, timezone, local_time, anchor, start_at, end_at, missed, missed_grace, overlap, campaign, status, version,
+		next_slot, next_fire, operation_id, created_by, created_at`, func(i int) string {
+		return fmt.Sprintf("'%s','','@daily','UTC',0,0,0,0,'skip',0,'allow','{}','%s',1,0,9000000000000000,'op','admin',0", publicID(i), []string{"active", "paused"}[i%2])
+	})
+	insert("occurrences", "schedule_id, slot, last_slot, slots, outcome, reason, campaign_id, created_at", func(i int) string { return fmt.Sprintf("%d,1,0,1,'fired','','',0", i) })
+	insert("campaigns", `id, public_id, message, inbox, kind, group_id, started_at, finished_at, status, channel, audience_type, total, planned, created_at,
+		name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, retry, retry_page, priority, operation_id, created_by, expire_at`,
+		func(i int) string {
+			status, finished := "completed", i*apart
+			if i%7 == 0 {
+				status = "cancelled"
+			}
+			if i > grown-20 {
+				status, finished = []string{"running", "paused", "cancelled", "scheduled"}[i%4], 0
+			}
+			return fmt.Sprintf("%d,'%s','{}',%d,0,'',%d,%d,'%s','inbox','users',1,1,%d,'','',0,0,'',1,0,1,0,'atLeastOnce',0,'',0,'bulk','op','admin',0", i, publicID(i), 1+i%2, i*apart, finished, status, i*apart)
+		})
+	insert("pages", "campaign_id, no, state, due_at, epoch, rev, size, pos, pending_rows, rest, first_id, sent, failed, skipped, expired, cancelled, unknown", func(i int) string {
+		state := models.PageDone
+		if i > grown-20 {
+			state = models.PageState(i % 4)
+		}
+		return fmt.Sprintf("%d,0,%d,%d,1,1,1,1,0,0,'%s',1,0,0,0,0,0", i, state, i, userOf(7))
+	})
+	blob, err := models.PackMembers([]string{userOf(7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert("page_members", "campaign_id, no, members", func(i int) string { return fmt.Sprintf("%d,0,X'%X'", i, blob) })
+	insert("recipients", "campaign_id, kind, user_id, status, attempts, sent_at", func(i int) string { return fmt.Sprintf("%d,0,'%s',1,1,%d", i, userOf(7), i*apart) })
+	insert("inbox_small", "kind, user_id, sent_at, campaign_id", func(i int) string { return fmt.Sprintf("0,'%s',%d,%d", userOf(i), i*apart, i) })
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if dialect == "sqlite" { // which nobody analyzes: it goes by its rules
+		return
+	}
+	for _, table := range []string{"users", "chat_groups", "group_members", "idempotency", "schedules", "occurrences", "campaigns", "pages", "page_members", "recipients", "inbox_small"} {
+		if _, err := db.ExecContext(t.Context(), "ANALYZE TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// scans asks the database how it would run a statement and returns what would read the whole of a table or of an index.
+func scans(t *testing.T, db *sql.DB, dialect, query string) (found []string) {
+	t.Helper()
+	explain := "EXPLAIN "
+	if dialect == "sqlite" {
+		// gorm shows values in double quotes, in which SQLite would look for a column first
+		explain, query = "EXPLAIN QUERY PLAN ", strings.ReplaceAll(query, `"`, "'")
+	}
+	rows, err := db.QueryContext(t.Context(), explain+query)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, query)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		cells, into := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for i := range cells {
+			into[i] = &cells[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		line := map[string]string{}
+		for i, name := range columns {
+			line[strings.ToLower(name)] = cells[i].String
+		}
+		if dialect == "sqlite" {
+			if m := sqliteScan.FindStringSubmatch(line["detail"]); m != nil && !derived(query, m[1]) {
+				found = append(found, line["detail"])
+			}
+			continue
+		}
+		if table := line["table"] != "" && line["table"] != "directory" && !strings.HasPrefix(line["table"], "<"); table && (line["type"] == "ALL" || line["type"] == "index") {
+			found = append(found, fmt.Sprint(line))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// sqliteScan is a step that reads all of a table, or of an index.
+var sqliteScan = regexp.MustCompile(`^SCAN (\w+)`)
+
+// derived says whether a name in a statement stands for a subquery, of which reading all is what it is for.
+func derived(query, name string) bool {
+	query = strings.Join(strings.Fields(query), " ")
+	return name == "CONSTANT" || strings.Contains(query, ") "+name+" ") || strings.HasSuffix(query, ") "+name)
+}

@@ -1,0 +1,175 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// PurgeLease is how long a purger that stands still holds its campaign, in milliseconds.
+const PurgeLease Millis = 60_000
+
+// PurgeMost is how many recipients one step of a purge deletes at most.
+const PurgeMost = 1000
+
+// purgePages is how many pages one step deletes: their blobs of members are some 5 KB each.
+const purgePages = 50
+
+// Purge is a finished campaign whose recipients are being deleted, in the hands of one purger.
+type Purge struct {
+	ID       int64
+	PublicID string
+	Kind     int
+	Inbox    int
+	PurgeDue Millis // end of the lease, and the fence of every step
+
+	after string // deleted so far; a purger that takes over starts from whatever is there
+}
+
+// TakePurge takes a campaign whose recipients are to be deleted under the caller's lease: one that another purger
+// left half done, else the one that finished longest ago, at least keep milliseconds. nil: there is none, or
+// another purger is at work. From here on the campaign reads as purged, and cannot be retried.
+func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const columns = "SELECT id, public_id, kind, inbox, purge_due FROM campaigns WHERE "
+	var rows []Purge
+	if err := s.db.WithContext(ctx).Raw(columns + "purge_due>0 ORDER BY purge_due DESC LIMIT 1").Scan(&rows).Error; err != nil {
+		return nil, err
+	}
+	due, set, where := now+PurgeLease, "purge_due=?", "purge_due=?"
+	if len(rows) == 0 {
+		err := s.db.WithContext(ctx).Raw(columns+"purged_at=0 AND finished_at BETWEEN 1 AND ? ORDER BY finished_at LIMIT 1", now-keep).Scan(&rows).Error
+		if err != nil || len(rows) == 0 {
+			return nil, err
+		}
+		set, where = fmt.Sprintf("purge_due=?, purged_at=%d", now), "purge_due=? AND purged_at=0 AND finished_at>0"
+	}
+	p := rows[0]
+	if p.PurgeDue > now {
+		return nil, nil
+	}
+	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND "+where, due, p.ID, p.PurgeDue)
+	if res.Error != nil || res.RowsAffected == 0 {
+		return nil, res.Error
+	}
+	p.PurgeDue = due
+	return &p, nil
+}
+
+// PurgeStep deletes the next up to n recipients of a purge with their messages in inboxes, or, when none is left,
+// some of its pages, in one transaction. done: nothing is left. ErrFenced: another purger has the campaign.
+// It may be cut off anywhere: what was deleted stays so, and the next one goes on from there.
+func (s *Store) PurgeStep(ctx context.Context, p *Purge, n int) (done bool, err error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return false, err
+	}
+	due, after := max(now+PurgeLease, p.PurgeDue+1), p.after
+	err = s.tx(ctx, func(tx *gorm.DB) error {
+		done, after = false, p.after
+		fence := tx.Exec("UPDATE campaigns SET purge_due=? WHERE id=? AND purge_due=?", due, p.ID, p.PurgeDue)
+		if fence.Error != nil {
+			return fence.Error
+		}
+		if fence.RowsAffected == 0 {
+			return ErrFenced
+		}
+		last, err := purgeRecipients(tx, p, n)
+		if err != nil || last != "" {
+			after = last
+			return err
+		}
+		more, err := purgePagesOf(tx, p.ID)
+		if err != nil || more {
+			return err
+		}
+		done = true
+		return tx.Exec("UPDATE campaigns SET purge_due=0, inbox=? WHERE id=?", inboxNone, p.ID).Error
+	})
+	if err == nil {
+		p.PurgeDue, p.after = due, after
+	}
+	return done, err
+}
+
+// LeavePurge gives up a purge before its end, for the next purger to go on with at once.
+func (s *Store) LeavePurge(ctx context.Context, p *Purge) error {
+	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET purge_due=1 WHERE id=? AND purge_due=?", p.ID, p.PurgeDue).Error
+}
+
+// purgeRecipients deletes the next range of recipients; last is its end, "" when there was none. It goes
+// from where it was: looking from the beginning would wade through what InnoDB has marked as deleted and not yet taken out.
+func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {
+	const at = " FROM recipients WHERE campaign_id=? AND kind=? AND user_id>?"
+	if p.Inbox != inboxSmall {
+		err := tx.Raw("SELECT MAX(user_id) FROM (SELECT user_id"+at+" ORDER BY user_id LIMIT ?) r HAVING MAX(user_id) IS NOT NULL", p.ID, p.Kind, p.after, n).Scan(&last).Error
+		if err != nil || last == "" {
+			return "", err
+		}
+		return last, tx.Exec("DELETE"+at+" AND user_id<=?", p.ID, p.Kind, p.after, last).Error
+	}
+	var rows []Recipient
+	if err := tx.Raw("SELECT user_id, sent_at"+at+" ORDER BY user_id LIMIT ?", p.ID, p.Kind, p.after, n).Scan(&rows).Error; err != nil || len(rows) == 0 {
+		return "", err
+	}
+	ids, from, to := []string{}, Millis(0), Millis(0)
+	for _, r := range rows {
+		last = r.UserID
+		if r.SentAt == nil {
+			continue
+		}
+		if ids = append(ids, r.UserID); from == 0 || *r.SentAt < from {
+			from = *r.SentAt
+		}
+		to = max(to, *r.SentAt)
+	}
+	if len(ids) > 0 { // within the times of these rows, so that a user's other messages are not read
+		err := tx.Exec("DELETE FROM inbox_small WHERE kind=? AND user_id IN ? AND sent_at BETWEEN ? AND ? AND campaign_id=?", p.Kind, ids, from, to, p.ID).Error
+		if err != nil {
+			return "", err
+		}
+	}
+	return last, tx.Exec("DELETE"+at+" AND user_id<=?", p.ID, p.Kind, p.after, last).Error
+}
+
+// purgePagesOf deletes the next of a campaign's pages; more is false when there was none.
+func purgePagesOf(tx *gorm.DB, id int64) (more bool, err error) {
+	var nos []int
+	if err := tx.Raw("SELECT no FROM page_members WHERE campaign_id=? ORDER BY no LIMIT ?", id, purgePages).Scan(&nos).Error; err != nil {
+		return false, err
+	}
+	if len(nos) == 0 { // members and pages go together, so a page without members is damage; it goes too
+		return false, tx.Exec("DELETE FROM pages WHERE campaign_id=?", id).Error
+	}
+	for _, table := range []string{"page_members", "pages"} {
+		if err := tx.Exec("DELETE FROM "+table+" WHERE campaign_id=? AND no<=?", id, nos[len(nos)-1]).Error; err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// ErrPurged refuses what needs the recipients of a purged campaign (3001); nil while they stand.
+func (c *Campaign) ErrPurged() error {
+	if c.PurgedAt == 0 {
+		return nil
+	}
+	return Errorf(CodeIllegalTransition, "the campaign's recipients were purged on %s, as CARILLON_RETENTION says; its counts are all that is left of them",
+		c.PurgedAt.Time().Format(time.DateOnly))
+}
+
+// unpurged tells a read of recipients that has just ended whether it can be trusted: purged_at is set before the
+// first of them is deleted, so what was read while it is 0 was whole.
+func (s *Store) unpurged(ctx context.Context, campaignID int64) error {
+	var c Campaign
+	if err := s.db.WithContext(ctx).Select("purged_at").Where("id = ?", campaignID).Take(&c).Error; err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+		return err
+	}
+	return c.ErrPurged()
+}
