@@ -189,10 +189,7 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 		}
 		return fmt.Sprintf("%d,0,%d,%d,1,1,1,1,0,0,'%s',1,0,0,0,0,0", i, state, i, userOf(7))
 	})
-	blob, err := models.PackMembers([]string{userOf(7)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	blob := models.PackMembers([]string{userOf(7)})
 	insert("page_members", "campaign_id, no, members", func(i int) string { return fmt.Sprintf("%d,0,X'%X'", i, blob) })
 	insert("recipients", "campaign_id, kind, user_id, status, attempts, sent_at", func(i int) string { return fmt.Sprintf("%d,0,'%s',1,1,%d", i, userOf(7), i*apart) })
 	insert("inbox_small", "kind, user_id, sent_at, campaign_id", func(i int) string { return fmt.Sprintf("0,'%s',%d,%d", userOf(i), i*apart, i) })

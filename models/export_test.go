@@ -41,4 +41,4 @@ func (t tracer) Trace(_ context.Context, _ time.Time, sql func() (string, int64)
 }
 
 // PackMembers is the blob of a page's members.
-func PackMembers(ids []string) ([]byte, error) { return packMembers(ids), nil }
+func PackMembers(ids []string) []byte { return new(packer).pack(ids) }

@@ -43,9 +43,9 @@ func newOld(t *testing.T, s testkit.Stores) *old {
 	if err != nil || v == nil {
 		t.Fatal(err)
 	}
-	if err := o.CloseChunk(t.Context(), v, models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{
+	if err := o.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{
 		{UserID: "user-0000001", Status: models.RecipientSent, Attempts: 1}, {UserID: "user-0000002", Status: models.RecipientSent, Attempts: 1},
-		{UserID: "user-0000003", Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: "no"}}}); err != nil {
+		{UserID: "user-0000003", Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: "no"}}})); err != nil {
 		t.Fatal(err)
 	}
 	if done, err := o.FinishCampaign(t.Context(), v.CampaignID); err != nil || !done {
