@@ -340,7 +340,7 @@ func TestCountsOverARetry(t *testing.T) {
 			t.Fatal(err)
 		}
 		chunk := models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000003", Status: models.RecipientSent, Attempts: 6, Again: true}}}
-		if err := o.CloseChunk(t.Context(), v, chunk); err != nil {
+		if err := o.WriteChunk(t.Context(), v.Close(chunk)); err != nil {
 			t.Fatal(err)
 		}
 		if done, err := o.FinishCampaign(t.Context(), c.ID); !done || err != nil {
