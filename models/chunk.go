@@ -26,7 +26,7 @@ type RecipientOutcome struct {
 type Chunk struct {
 	Outcomes []RecipientOutcome // in key order
 	State    PageState          // PageRunning to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
-	ReadyIn  time.Duration      // with PageWaiting and PageNew
+	ReadyIn  time.Duration      // with PageWaiting and PageNew; 0 = at once, and then a new page is among the first
 }
 
 // ClosedChunk is a chunk as it is to be written: the revision it must meet, and the page as it leaves it.
@@ -102,8 +102,13 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 // ErrFenced: another worker has the page and nothing was written. Any other error leaves the outcome open: call Reread.
 func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
 	p := c.page
+	due := s.d.now + "+?"
+	if p.State == PageNew && c.readyIn == 0 {
+		// Ahead of every page that was never begun: one that comes from a dead worker must not be the last to move again.
+		due = "?"
+	}
 	return s.tx(ctx, func(tx *gorm.DB) error {
-		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+s.d.now+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+due+", pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
 			int(p.State), int64(c.readyIn), p.Pos, p.PendingRows, p.Sent, p.Failed, p.Skipped, p.Unknown, p.CampaignID, p.No, p.Epoch, p.Rev-1)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -101,4 +102,45 @@ func drawOutcome(rt *rapid.T, id string) models.RecipientOutcome {
 		o.RetryIn = time.Hour
 	}
 	return o
+}
+
+// TestPutBackIsFirst: a page that a worker has no room for goes among the first new ones, not behind all of them: it may
+// come from a worker that died, and must move again soon however long the campaign is.
+func TestPutBackIsFirst(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		var list []string
+		for i := range 25 * models.PageSize {
+			list = append(list, fmt.Sprintf("user-%07d", i))
+		}
+		created, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceUsers, UserIDs: list}), []string{"admin"}, models.Idempotency{},
+			func(models.Campaign) []byte { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := store.ClaimPage(t.Context(), created.Tasks[0])
+		if err != nil || v == nil {
+			t.Fatal(err)
+		}
+		if err := store.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageNew})); err != nil {
+			t.Fatal(err)
+		}
+		// New pages are taken in the order of their time and number.
+		back, err := store.PageOf(t.Context(), v.CampaignID, v.No)
+		last, errLast := store.PageOf(t.Context(), v.CampaignID, 24)
+		if err != nil || errLast != nil || back.State != models.PageNew || last.State != models.PageNew || back.DueAt > last.DueAt {
+			t.Errorf("put back %+v, never begun %+v, %v, %v", back, last, err, errLast)
+		}
+		next, err := store.ClaimNext(t.Context(), v.Campaign)
+		if err != nil || next == nil {
+			t.Fatalf("%v, %v", next, err)
+		}
+		if err := store.WriteChunk(t.Context(), next.Close(models.Chunk{State: models.PageNew, ReadyIn: time.Hour})); err != nil {
+			t.Fatal(err)
+		}
+		if late, err := store.PageOf(t.Context(), next.CampaignID, next.No); err != nil || late.DueAt <= v.Now() {
+			t.Errorf("put off %+v, %v", late, err)
+		}
+	})
 }
