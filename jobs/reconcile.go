@@ -18,7 +18,7 @@ const (
 	// one until contact has lasted this long, with a database that has been up for as long.
 	contactFor = 20 * time.Second
 	// unclaimedFor: a task that a worker took and has not claimed for so long was lost with its worker.
-	unclaimedFor models.Millis = 10_000
+	unclaimedFor models.Millis = 5_000
 )
 
 // Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and enqueues them
