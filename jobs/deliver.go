@@ -97,7 +97,7 @@ type delivery struct {
 	log    *slog.Logger
 	until  time.Time
 	size   int              // recipients of a chunk
-	known  map[string]int64 // the page's members in the directory; nil when it does not matter
+	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
 	zone   *time.Location   // of the page's members
 	behind chan error       // the write of the chunk before, while it is under way
 }

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,14 +45,10 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	w := ClosedChunk{kind: v.Campaign.Kind, inbox: v.Campaign.Inbox, readyIn: WorkLease}
 	v.Rev++
 	v.State = c.State
+	w.fresh, w.again = split(c.Outcomes)
+	v.Pos += len(w.fresh)
+	v.PendingRows -= len(w.again)
 	for _, o := range c.Outcomes {
-		if o.Again {
-			w.again = append(w.again, o)
-			v.PendingRows--
-		} else {
-			w.fresh = append(w.fresh, o)
-			v.Pos++
-		}
 		v.count(o.Status)
 	}
 	if v.PendingRows == 0 && (v.Pos == v.Size || v.Rest != RecipientPending) {
@@ -63,6 +60,24 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	v.noteAttempts(c.Outcomes)
 	w.page = v.Page
 	return w
+}
+
+// split tells the outcomes that are new rows from those whose rows stand. A chunk is nearly always all the one or the other.
+func split(outcomes []RecipientOutcome) (fresh, again []RecipientOutcome) {
+	switch {
+	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.Again }):
+		return outcomes, nil
+	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return !o.Again }):
+		return nil, outcomes
+	}
+	for _, o := range outcomes {
+		if o.Again {
+			again = append(again, o)
+		} else {
+			fresh = append(fresh, o)
+		}
+	}
+	return fresh, again
 }
 
 func (p *Page) count(status RecipientStatus) {
@@ -125,68 +140,83 @@ func errOr(err, otherwise error) error {
 	return otherwise
 }
 
+const insertRecipients = "INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES "
+
 // writeOutcomes is the hot statement: one multi-row insert, written out by hand and given to the connection as it is.
-// Only texts are arguments: most rows have none, and the driver then has nothing to put in.
 func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcome, onConflict string) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	var q strings.Builder
-	q.Grow(200 + len(outcomes)*(len(s.d.now)+100))
-	var args []any
-	text := func(t string) {
-		if t == "" {
-			q.WriteString("NULL") // spares the row what says nothing
-			return
-		}
-		q.WriteByte('?')
-		args = append(args, t)
-	}
-	num := make([]byte, 0, 20)
-	number := func(n int64) { q.Write(strconv.AppendInt(num, n, 10)) }
-	q.WriteString("INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES ")
+	q := statement{dialect: s.d}
+	q.Grow(len(insertRecipients) + len(outcomes)*(len(s.d.now)+100) + len(onConflict))
+	q.WriteString(insertRecipients)
 	row := fmt.Sprintf("(%d,%d,", c.page.CampaignID, c.kind)
 	for i, o := range outcomes {
 		if i > 0 {
 			q.WriteByte(',')
 		}
 		q.WriteString(row)
-		s.d.id(&q, o.UserID)
-		q.WriteByte(',')
-		number(int64(o.Status))
-		q.WriteByte(',')
-		number(int64(o.Attempts))
-		if o.Status == RecipientSent {
-			q.WriteByte(',')
-			q.WriteString(s.d.now)
-			q.WriteString(",NULL,NULL,NULL,")
-			text(o.ServerMsgID)
-			q.WriteByte(')')
-			continue
-		}
-		q.WriteString(",NULL,")
-		if o.Status == RecipientPending {
-			q.WriteString(s.d.now)
-			q.WriteByte('+')
-			number(o.RetryIn.Milliseconds())
-		} else {
-			q.WriteString("NULL")
-		}
-		q.WriteByte(',')
-		if o.ErrCode == 0 {
-			q.WriteString("NULL")
-		} else {
-			number(int64(o.ErrCode))
-		}
-		q.WriteByte(',')
-		text(o.ErrMsg)
-		q.WriteString(",NULL)")
+		q.outcome(o)
 	}
 	q.WriteString(onConflict)
-	if _, err := tx.Statement.ConnPool.ExecContext(ctx, q.String(), args...); err != nil {
+	if _, err := tx.Statement.ConnPool.ExecContext(ctx, q.String(), q.args...); err != nil {
 		return err
 	}
 	return s.noteInbox(tx, c, outcomes)
+}
+
+// statement is SQL being written out. Only texts are arguments: most rows have none, and the driver then has nothing to
+// put in.
+type statement struct {
+	strings.Builder
+	dialect dialect
+	args    []any
+	num     [20]byte
+}
+
+// outcome writes what follows the campaign and the kind in a recipient's row.
+func (q *statement) outcome(o RecipientOutcome) {
+	q.dialect.id(&q.Builder, o.UserID)
+	q.WriteByte(',')
+	q.number(int64(o.Status))
+	q.WriteByte(',')
+	q.number(int64(o.Attempts))
+	switch o.Status {
+	case RecipientSent:
+		q.WriteByte(',')
+		q.WriteString(q.dialect.now)
+		q.WriteString(",NULL,NULL,NULL,")
+		q.text(o.ServerMsgID)
+		q.WriteByte(')')
+		return
+	case RecipientPending:
+		q.WriteString(",NULL,")
+		q.WriteString(q.dialect.now)
+		q.WriteByte('+')
+		q.number(o.RetryIn.Milliseconds())
+	case RecipientFailed, RecipientSkipped, RecipientExpired, RecipientCancelled, RecipientUnknown, RecipientClaimed:
+		q.WriteString(",NULL,NULL")
+	}
+	q.WriteByte(',')
+	if o.ErrCode == 0 {
+		q.WriteString("NULL") // which spares the row what says nothing
+	} else {
+		q.number(int64(o.ErrCode))
+	}
+	q.WriteByte(',')
+	q.text(o.ErrMsg)
+	q.WriteString(",NULL)")
+}
+
+func (q *statement) number(n int64) { q.Write(strconv.AppendInt(q.num[:0], n, 10)) }
+
+func (q *statement) text(t string) {
+	if t == "" {
+		q.WriteString("NULL")
+		return
+	}
+	q.WriteByte('?')
+	q.args = append(q.args, t)
 }
 
 // noteInbox adds the way to a small campaign's messages.
