@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxChunk  = 500             // recipients; what a kill can leave ambiguous is counted in chunks
-	maxErrMsg = 255             // characters of a stored text
-	maxRetry  = 5 * time.Minute // the longest backoff
+	usualChunk = 250             // recipients
+	maxChunk   = 500             // the same; what a kill can leave ambiguous is counted in chunks
+	maxErrMsg  = 255             // characters of a stored text
+	maxRetry   = 5 * time.Minute // the longest backoff
 )
 
 // member is one recipient of the next chunk.
@@ -38,10 +39,13 @@ func (d *delivery) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// chunkSize is how many recipients are sent between two writes on a channel of that batch: about usual, as so many whole
-// requests. The channel that sends no requests has nothing to lose by the largest.
-func chunkSize(usual, batch int) int {
-	return min(max(usual/batch*batch, batch), max(usual, maxChunk))
+// chunkSize is how many recipients are sent between two writes on a channel whose requests carry up to batch: whole
+// requests, as far as that goes. set is the operator's own choice, 0 = none.
+func chunkSize(set, batch int) int {
+	if set > 0 {
+		return set
+	}
+	return min(max(usualChunk/batch*batch, batch), maxChunk)
 }
 
 // next is the next chunk: what is due again first, then the members the cursor has not reached.

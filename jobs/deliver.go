@@ -33,7 +33,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		return w.store.WriteChunk(ctx, v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: 10 * time.Second}))
 	}
 	if c.Priority == models.PriorityBulk {
-		instead, ok := w.share.enter(c, w.opts.BulkSlots)
+		instead, ok := w.share.enter(c)
 		if !ok {
 			return w.store.WriteChunk(ctx, v.Close(instead))
 		}
@@ -190,8 +190,8 @@ func (d *delivery) write(ctx context.Context, c models.Chunk) error {
 }
 
 // writeBehind closes a chunk and writes it while the next one is sent. The one before is written first, so never
-// more than one chunk's outcomes are known to this process alone. An at-most-once chunk is written at once: the claim
-// of the next one must come after it.
+// more than one chunk's outcomes are known to this process alone while another is sent. At-most-once chunks do not overlap:
+// the claim of the next one is a write too, and comes before its send.
 func (d *delivery) writeBehind(ctx context.Context, c models.Chunk) error {
 	if err := d.settle(); err != nil {
 		return err
@@ -199,9 +199,6 @@ func (d *delivery) writeBehind(ctx context.Context, c models.Chunk) error {
 	closed, behind := d.v.Close(c), make(chan error, 1)
 	d.behind = behind
 	go func() { behind <- d.put(ctx, closed) }()
-	if d.v.Campaign.Delivery == models.AtMostOnce {
-		return d.settle()
-	}
 	return nil
 }
 
