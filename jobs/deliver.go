@@ -48,7 +48,11 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		if err != nil || !done {
 			return err
 		}
-		if !w.stay(ctx, c) {
+		stay, err := w.stay(ctx, c)
+		if err != nil {
+			return err
+		}
+		if !stay {
 			break
 		}
 		claimedAt = time.Now()
@@ -59,14 +63,19 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	return w.advance(ctx, c.ID)
 }
 
-// stay says whether a turn goes on with another page: the campaign runs, and no page of another waits for the slot.
-func (w *Worker) stay(ctx context.Context, c models.Campaign) bool {
+// stay says whether a turn goes on with another page: the campaign runs, its window has room, and no task waits for the
+// slot nor another campaign for the place on the channel.
+func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
 	now, fresh := w.control.get(c.ID)
 	if !fresh || now.Status != models.StatusRunning || w.drain.Err() != nil || w.share.wanted(c) {
-		return false
+		return false, nil
 	}
-	waiting, err := w.queue.waiting(ctx, c.Priority)
-	return err == nil && waiting == 0
+	if waiting, err := w.queue.waiting(ctx, c.Priority); err != nil || waiting > 0 {
+		return false, err
+	}
+	inside, err := w.store.Inside(ctx, c.ID)
+	c.RatePerSecond = now.RatePerSecond
+	return inside < window(int(w.slots.Load()), c), err
 }
 
 // deliver goes chunk by chunk through a claimed page: takes tokens, sends, and writes the outcomes, until nothing is left

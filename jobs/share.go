@@ -27,7 +27,7 @@ func newShare(slots int) *share {
 	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}}
 }
 
-// enter takes a place for a page of c. When there is none it says where the page goes instead: back among the new ones,
+// enter takes a place for a page of c. When there is none it says where the page goes instead: before the new ones,
 // of which whoever holds the campaign's places takes one after the other, or, where other campaigns hold the channel's,
 // into a wait until it comes back by itself.
 func (s *share) enter(c models.Campaign) (instead models.Chunk, ok bool) {

@@ -27,7 +27,7 @@ type RecipientOutcome struct {
 type Chunk struct {
 	Outcomes []RecipientOutcome // in key order
 	State    PageState          // PageRunning to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
-	ReadyIn  time.Duration      // with PageWaiting and PageNew
+	ReadyIn  time.Duration      // with PageWaiting and PageNew; a new page with 0 comes before all others
 }
 
 // ClosedChunk is a chunk as it is to be written: the revision it must meet, and the page as it leaves it.
@@ -36,6 +36,7 @@ type ClosedChunk struct {
 	kind         int
 	inbox        int
 	readyIn      Millis // from now to the page's DueAt
+	first        bool   // DueAt is 0 instead
 	fresh, again []RecipientOutcome
 }
 
@@ -56,6 +57,7 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	}
 	if v.State == PageWaiting || v.State == PageNew {
 		w.readyIn = Millis(c.ReadyIn.Milliseconds())
+		w.first = v.State == PageNew && w.readyIn == 0
 	}
 	v.noteAttempts(c.Outcomes)
 	w.page = v.Page
@@ -116,9 +118,12 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 // WriteChunk writes a chunk in one transaction whose first statement is the fence: the page moves on by its rev.
 // ErrFenced: another worker has the page and nothing was written. Any other error leaves the outcome open: call Reread.
 func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
-	p := c.page
+	p, from := c.page, s.d.now
+	if c.first {
+		from = "0"
+	}
 	return s.tx(ctx, func(tx *gorm.DB) error {
-		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+s.d.now+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+from+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
 			int(p.State), int64(c.readyIn), p.Pos, p.PendingRows, p.Sent, p.Failed, p.Skipped, p.Unknown, p.CampaignID, p.No, p.Epoch, p.Rev-1)
 		if err != nil {
 			return err
