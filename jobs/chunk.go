@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	maxChunk  = 500             // recipients; what a kill can leave ambiguous is counted in chunks
-	maxErrMsg = 255             // characters of a stored text
-	maxRetry  = 5 * time.Minute // the longest backoff
+	usualChunk = 250             // recipients
+	maxChunk   = 500             // the same; what a kill can leave ambiguous is counted in chunks
+	maxErrMsg  = 255             // characters of a stored text
+	maxRetry   = 5 * time.Minute // the longest backoff
 )
 
 // member is one recipient of the next chunk.
@@ -24,19 +25,27 @@ type member struct {
 	again    bool // its row stands already
 }
 
-// lookUp asks the directory once per visit who of the page still stands in it.
-func (d *delivery) lookUp(ctx context.Context) (err error) {
+// lookUp asks the directory once per visit whether all of the page still stand in it and, if not, who does.
+func (d *delivery) lookUp(ctx context.Context) error {
 	c := d.v.Campaign
 	if c.Kind == models.KindUser && (c.AudienceType == models.AudienceAll || d.ch.KnowsUsers()) {
+		all, err := d.store.AllKnown(ctx, d.v)
+		if err != nil || all {
+			return err
+		}
 		d.known, err = d.store.KnownUsers(ctx, d.v.Members)
+		return err
 	}
-	return err
+	return nil
 }
 
-// chunkSize is how many recipients are sent between two writes on a channel of that batch: about usual, as so many whole
-// requests. The channel that sends no requests has nothing to lose by the largest.
-func chunkSize(usual, batch int) int {
-	return min(max(usual/batch*batch, batch), max(usual, maxChunk))
+// chunkSize is how many recipients are sent between two writes on a channel whose requests carry up to batch: whole
+// requests, as far as that goes. set is the operator's own choice, 0 = none.
+func chunkSize(set, batch int) int {
+	if set > 0 {
+		return set
+	}
+	return min(max(usualChunk/batch*batch, batch), maxChunk)
 }
 
 // next is the next chunk: what is due again first, then the members the cursor has not reached.
@@ -57,7 +66,9 @@ func (d *delivery) next() []member {
 		})
 		return chunk[:min(len(chunk), d.size)]
 	}
-	for _, id := range d.v.Fresh(d.size) {
+	fresh := d.v.Fresh(d.size)
+	chunk = make([]member, 0, len(fresh))
+	for _, id := range fresh {
 		chunk = append(chunk, member{id: id})
 	}
 	return chunk
@@ -129,7 +140,8 @@ func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.Reci
 	c := &d.v.Campaign
 	rows = make([]models.RecipientOutcome, len(chunk))
 	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message, MayStart: d.mayStart}
-	var sent []int
+	batch.Recipients = make([]channels.Recipient, 0, len(chunk))
+	sent := make([]int, 0, len(chunk))
 	for i, m := range chunk {
 		var ok bool
 		if rows[i], ok = d.settled(m); ok {

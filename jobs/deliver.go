@@ -33,7 +33,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		return w.store.WriteChunk(ctx, v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: 10 * time.Second}))
 	}
 	if c.Priority == models.PriorityBulk {
-		instead, ok := w.share.enter(c, w.opts.BulkSlots)
+		instead, ok := w.share.enter(c)
 		if !ok {
 			return w.store.WriteChunk(ctx, v.Close(instead))
 		}
@@ -48,7 +48,11 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		if err != nil || !done {
 			return err
 		}
-		if !w.stay(ctx, c) {
+		stay, err := w.stay(ctx, c)
+		if err != nil {
+			return err
+		}
+		if !stay {
 			break
 		}
 		claimedAt = time.Now()
@@ -59,14 +63,19 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	return w.advance(ctx, c.ID)
 }
 
-// stay says whether a turn goes on with another page: the campaign runs, and no page of another waits for the slot.
-func (w *Worker) stay(ctx context.Context, c models.Campaign) bool {
+// stay says whether a turn goes on with another page: the campaign runs, its window has room, and no task waits for the
+// slot nor another campaign for the place on the channel.
+func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
 	now, fresh := w.control.get(c.ID)
 	if !fresh || now.Status != models.StatusRunning || w.drain.Err() != nil || w.share.wanted(c) {
-		return false
+		return false, nil
 	}
-	waiting, err := w.queue.waiting(ctx, c.Priority)
-	return err == nil && waiting == 0
+	if waiting, err := w.queue.waiting(ctx, c.Priority); err != nil || waiting > 0 {
+		return false, err
+	}
+	inside, err := w.store.Inside(ctx, c.ID)
+	c.RatePerSecond = now.RatePerSecond
+	return inside < window(int(w.slots.Load()), c), err
 }
 
 // deliver goes chunk by chunk through a claimed page: takes tokens, sends, and writes the outcomes, until nothing is left
@@ -97,7 +106,7 @@ type delivery struct {
 	log    *slog.Logger
 	until  time.Time
 	size   int              // recipients of a chunk
-	known  map[string]int64 // the page's members in the directory; nil when it does not matter
+	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
 	zone   *time.Location   // of the page's members
 	behind chan error       // the write of the chunk before, while it is under way
 }
@@ -190,8 +199,8 @@ func (d *delivery) write(ctx context.Context, c models.Chunk) error {
 }
 
 // writeBehind closes a chunk and writes it while the next one is sent. The one before is written first, so never
-// more than one chunk's outcomes are known to this process alone. An at-most-once chunk is written at once: the claim
-// of the next one must come after it.
+// more than one chunk's outcomes are known to this process alone while another is sent. At-most-once chunks do not overlap:
+// the claim of the next one is a write too, and comes before its send.
 func (d *delivery) writeBehind(ctx context.Context, c models.Chunk) error {
 	if err := d.settle(); err != nil {
 		return err
@@ -199,9 +208,6 @@ func (d *delivery) writeBehind(ctx context.Context, c models.Chunk) error {
 	closed, behind := d.v.Close(c), make(chan error, 1)
 	d.behind = behind
 	go func() { behind <- d.put(ctx, closed) }()
-	if d.v.Campaign.Delivery == models.AtMostOnce {
-		return d.settle()
-	}
 	return nil
 }
 

@@ -2,7 +2,8 @@
 //
 //	plan.go       cuts the frozen audience into pages                       (task "plan")
 //	window.go     lets a bounded number of them into the queue, and finishes the campaign
-//	deliver.go    visits a page: takes tokens, sends a chunk, writes its outcomes   (task "page")
+//	deliver.go    visits a page, and goes on with the next one                      (task "page")
+//	chunk.go      who is in a chunk, how many of it may go, and what became of them
 //	limit.go      holds the rates of campaign and channel over all processes
 //	reconcile.go  finds what should be moving and is not, and enqueues it again
 //

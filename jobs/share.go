@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -8,42 +9,72 @@ import (
 )
 
 // share counts the pages this process holds, so that one campaign never holds more than half of its slots,
-// nor one channel more than three quarters.
+// nor one channel more than three quarters, and evens out what the campaigns on a full channel hold.
 type share struct {
 	mu        sync.Mutex
+	slots     int
 	campaigns map[int64]int
 	channels  map[string]int
-	turned    map[string]turnedAway // by channel, the last one for want of room on it
+	turned    map[string]map[int64]turnedAway // by channel, the campaigns that found no place on it
 }
 
-type turnedAway struct {
-	campaign int64
-	at       time.Time
+type turnedAway struct{ first, last time.Time }
+
+// turnedFor: a page that was turned away comes back within this time.
+const turnedFor = 500 * time.Millisecond
+
+func newShare(slots int) *share {
+	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}}
 }
 
-// wantedFor: a page that was turned away comes back within this time.
-const wantedFor = 500 * time.Millisecond
-
-func newShare() *share {
-	return &share{campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]turnedAway{}}
-}
-
-// enter takes a place for a page of c. When there is none it says where the page goes instead: back among the new ones,
+// enter takes a place for a page of c. When there is none it says where the page goes instead: before the new ones,
 // of which whoever holds the campaign's places takes one after the other, or, where other campaigns hold the channel's,
 // into a wait until it comes back by itself.
-func (s *share) enter(c models.Campaign, slots int) (instead models.Chunk, ok bool) {
+func (s *share) enter(c models.Campaign) (instead models.Chunk, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.campaigns[c.ID] >= max(1, slots/2) {
+	if s.campaigns[c.ID] >= max(1, s.slots/2) {
 		return models.Chunk{State: models.PageNew}, false
 	}
-	if s.channels[c.Channel] >= max(1, slots*3/4) {
-		s.turned[c.Channel] = turnedAway{c.ID, time.Now()}
+	if max(1, s.slots*3/4)-s.channels[c.Channel] <= s.before(c) {
+		s.turnAway(c)
 		return models.Chunk{State: models.PageWaiting, ReadyIn: soon}, false
 	}
+	delete(s.turned[c.Channel], c.ID)
 	s.campaigns[c.ID]++
 	s.channels[c.Channel]++
 	return models.Chunk{}, true
+}
+
+func (s *share) turnAway(c models.Campaign) {
+	now := time.Now()
+	if s.turned[c.Channel] == nil {
+		s.turned[c.Channel] = map[int64]turnedAway{}
+	}
+	t, ok := s.turned[c.Channel][c.ID]
+	if !ok {
+		t.first = now
+	}
+	t.last = now
+	s.turned[c.Channel][c.ID] = t
+}
+
+// waiting are the campaigns that were just turned away from a channel.
+func (s *share) waiting(channel string) map[int64]turnedAway {
+	maps.DeleteFunc(s.turned[channel], func(_ int64, t turnedAway) bool { return time.Since(t.last) > turnedFor })
+	return s.turned[channel]
+}
+
+// before counts the campaigns that come before c on its channel: they hold fewer places, or wait longer for as many.
+func (s *share) before(c models.Campaign) (n int) {
+	all := s.waiting(c.Channel)
+	own, waits := all[c.ID]
+	for id, t := range all {
+		if s.campaigns[id] < s.campaigns[c.ID] || s.campaigns[id] == s.campaigns[c.ID] && (!waits || t.first.Before(own.first)) {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *share) leave(c models.Campaign) {
@@ -55,10 +86,15 @@ func (s *share) leave(c models.Campaign) {
 	s.channels[c.Channel]--
 }
 
-// wanted says whether another campaign was just turned away from c's channel, and would take c's place on it.
+// wanted says whether c is to give up a place, because a campaign was just turned away from its channel that has none,
+// or that would still hold no more than c if it had one of c's.
 func (s *share) wanted(c models.Campaign) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, ok := s.turned[c.Channel]
-	return ok && t.campaign != c.ID && time.Since(t.at) < wantedFor
+	for id := range s.waiting(c.Channel) {
+		if id != c.ID && s.campaigns[id] < max(1, s.campaigns[c.ID]-1) {
+			return true
+		}
+	}
+	return false
 }

@@ -22,7 +22,7 @@ type Options struct {
 	Backoff      time.Duration  // before the second attempt; doubles with each further one
 	BulkSlots    int            // pages this process holds at once
 	TransSlots   int            // the same for transactional campaigns, beside the bulk ones
-	ChunkSize    int            // recipients sent between two writes, more or less: whole requests of a channel
+	ChunkSize    int            // recipients sent between two writes; 0 = 250 to 500, as whole requests of the channel
 	DrainTimeout time.Duration  // how long Stop waits for what is in flight
 }
 
@@ -36,7 +36,6 @@ func (o Options) Defaults() Options {
 	set(&o.MaxAttempts, 5)
 	set(&o.BulkSlots, 16)
 	set(&o.TransSlots, 8)
-	set(&o.ChunkSize, 250)
 	if o.Backoff == 0 {
 		o.Backoff = 2 * time.Second
 	}
@@ -72,7 +71,7 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 		w.channels[c.Name()] = c
 	}
 	w.slots.Store(int64(w.opts.BulkSlots))
-	w.share = newShare()
+	w.share = newShare(w.opts.BulkSlots)
 	w.control = newControls(store, log)
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ type RecipientOutcome struct {
 type Chunk struct {
 	Outcomes []RecipientOutcome // in key order
 	State    PageState          // PageRunning to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
-	ReadyIn  time.Duration      // with PageWaiting and PageNew; 0 = at once, and then a new page is among the first
+	ReadyIn  time.Duration      // with PageWaiting and PageNew; a new page with 0 comes before all others
 }
 
 // ClosedChunk is a chunk as it is to be written: the revision it must meet, and the page as it leaves it.
@@ -35,6 +36,7 @@ type ClosedChunk struct {
 	kind         int
 	inbox        int
 	readyIn      Millis // from now to the page's DueAt
+	first        bool   // DueAt is 0 instead
 	fresh, again []RecipientOutcome
 }
 
@@ -44,14 +46,10 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	w := ClosedChunk{kind: v.Campaign.Kind, inbox: v.Campaign.Inbox, readyIn: WorkLease}
 	v.Rev++
 	v.State = c.State
+	w.fresh, w.again = split(c.Outcomes)
+	v.Pos += len(w.fresh)
+	v.PendingRows -= len(w.again)
 	for _, o := range c.Outcomes {
-		if o.Again {
-			w.again = append(w.again, o)
-			v.PendingRows--
-		} else {
-			w.fresh = append(w.fresh, o)
-			v.Pos++
-		}
 		v.count(o.Status)
 	}
 	if v.PendingRows == 0 && (v.Pos == v.Size || v.Rest != RecipientPending) {
@@ -59,10 +57,29 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	}
 	if v.State == PageWaiting || v.State == PageNew {
 		w.readyIn = Millis(c.ReadyIn.Milliseconds())
+		w.first = v.State == PageNew && w.readyIn == 0
 	}
 	v.noteAttempts(c.Outcomes)
 	w.page = v.Page
 	return w
+}
+
+// split tells the outcomes that are new rows from those whose rows stand. A chunk is nearly always all the one or the other.
+func split(outcomes []RecipientOutcome) (fresh, again []RecipientOutcome) {
+	switch {
+	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.Again }):
+		return outcomes, nil
+	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return !o.Again }):
+		return nil, outcomes
+	}
+	for _, o := range outcomes {
+		if o.Again {
+			again = append(again, o)
+		} else {
+			fresh = append(fresh, o)
+		}
+	}
+	return fresh, again
 }
 
 func (p *Page) count(status RecipientStatus) {
@@ -101,14 +118,12 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 // WriteChunk writes a chunk in one transaction whose first statement is the fence: the page moves on by its rev.
 // ErrFenced: another worker has the page and nothing was written. Any other error leaves the outcome open: call Reread.
 func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
-	p := c.page
-	due := s.d.now + "+?"
-	if p.State == PageNew && c.readyIn == 0 {
-		// Ahead of every page that was never begun: one that comes from a dead worker must not be the last to move again.
-		due = "?"
+	p, from := c.page, s.d.now
+	if c.first {
+		from = "0"
 	}
 	return s.tx(ctx, func(tx *gorm.DB) error {
-		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+due+", pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+from+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
 			int(p.State), int64(c.readyIn), p.Pos, p.PendingRows, p.Sent, p.Failed, p.Skipped, p.Unknown, p.CampaignID, p.No, p.Epoch, p.Rev-1)
 		if err != nil {
 			return err
@@ -130,68 +145,83 @@ func errOr(err, otherwise error) error {
 	return otherwise
 }
 
+const insertRecipients = "INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES "
+
 // writeOutcomes is the hot statement: one multi-row insert, written out by hand and given to the connection as it is.
-// Only texts are arguments: most rows have none, and the driver then has nothing to put in.
 func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcome, onConflict string) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	var q strings.Builder
-	q.Grow(200 + len(outcomes)*(len(s.d.now)+100))
-	var args []any
-	text := func(t string) {
-		if t == "" {
-			q.WriteString("NULL") // spares the row what says nothing
-			return
-		}
-		q.WriteByte('?')
-		args = append(args, t)
-	}
-	num := make([]byte, 0, 20)
-	number := func(n int64) { q.Write(strconv.AppendInt(num, n, 10)) }
-	q.WriteString("INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES ")
+	q := statement{dialect: s.d}
+	q.Grow(len(insertRecipients) + len(outcomes)*(len(s.d.now)+100) + len(onConflict))
+	q.WriteString(insertRecipients)
 	row := fmt.Sprintf("(%d,%d,", c.page.CampaignID, c.kind)
 	for i, o := range outcomes {
 		if i > 0 {
 			q.WriteByte(',')
 		}
 		q.WriteString(row)
-		s.d.id(&q, o.UserID)
-		q.WriteByte(',')
-		number(int64(o.Status))
-		q.WriteByte(',')
-		number(int64(o.Attempts))
-		if o.Status == RecipientSent {
-			q.WriteByte(',')
-			q.WriteString(s.d.now)
-			q.WriteString(",NULL,NULL,NULL,")
-			text(o.ServerMsgID)
-			q.WriteByte(')')
-			continue
-		}
-		q.WriteString(",NULL,")
-		if o.Status == RecipientPending {
-			q.WriteString(s.d.now)
-			q.WriteByte('+')
-			number(o.RetryIn.Milliseconds())
-		} else {
-			q.WriteString("NULL")
-		}
-		q.WriteByte(',')
-		if o.ErrCode == 0 {
-			q.WriteString("NULL")
-		} else {
-			number(int64(o.ErrCode))
-		}
-		q.WriteByte(',')
-		text(o.ErrMsg)
-		q.WriteString(",NULL)")
+		q.outcome(o)
 	}
 	q.WriteString(onConflict)
-	if _, err := tx.Statement.ConnPool.ExecContext(ctx, q.String(), args...); err != nil {
+	if _, err := tx.Statement.ConnPool.ExecContext(ctx, q.String(), q.args...); err != nil {
 		return err
 	}
 	return s.noteInbox(tx, c, outcomes)
+}
+
+// statement is SQL being written out. Only texts are arguments: most rows have none, and the driver then has nothing to
+// put in.
+type statement struct {
+	strings.Builder
+	dialect dialect
+	args    []any
+	num     [20]byte
+}
+
+// outcome writes what follows the campaign and the kind in a recipient's row.
+func (q *statement) outcome(o RecipientOutcome) {
+	q.dialect.id(&q.Builder, o.UserID)
+	q.WriteByte(',')
+	q.number(int64(o.Status))
+	q.WriteByte(',')
+	q.number(int64(o.Attempts))
+	switch o.Status {
+	case RecipientSent:
+		q.WriteByte(',')
+		q.WriteString(q.dialect.now)
+		q.WriteString(",NULL,NULL,NULL,")
+		q.text(o.ServerMsgID)
+		q.WriteByte(')')
+		return
+	case RecipientPending:
+		q.WriteString(",NULL,")
+		q.WriteString(q.dialect.now)
+		q.WriteByte('+')
+		q.number(o.RetryIn.Milliseconds())
+	case RecipientFailed, RecipientSkipped, RecipientExpired, RecipientCancelled, RecipientUnknown, RecipientClaimed:
+		q.WriteString(",NULL,NULL")
+	}
+	q.WriteByte(',')
+	if o.ErrCode == 0 {
+		q.WriteString("NULL") // which spares the row what says nothing
+	} else {
+		q.number(int64(o.ErrCode))
+	}
+	q.WriteByte(',')
+	q.text(o.ErrMsg)
+	q.WriteString(",NULL)")
+}
+
+func (q *statement) number(n int64) { q.Write(strconv.AppendInt(q.num[:0], n, 10)) }
+
+func (q *statement) text(t string) {
+	if t == "" {
+		q.WriteString("NULL")
+		return
+	}
+	q.WriteByte('?')
+	q.args = append(q.args, t)
 }
 
 // noteInbox adds the way to a small campaign's messages.

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -211,4 +212,42 @@ func (s *Store) KnownUsers(ctx context.Context, ids []string) (map[string]int64,
 		known[r.UserID] = r.AddedRev
 	}
 	return known, nil
+}
+
+// AllKnown says whether every member of a visited page stands in the directory, for an audience of all users as
+// it was frozen. It is almost always so, and cheaper to count than to read.
+func (s *Store) AllKnown(ctx context.Context, v *Visit) (bool, error) {
+	c, n := v.Campaign, 0
+	mark := int64(math.MaxInt64)
+	if c.AudienceType == AudienceAll {
+		mark = c.Mark
+	}
+	var q strings.Builder
+	q.WriteString("SELECT COUNT(*) FROM users WHERE added_rev <= ? AND ")
+	args := []any{mark}
+	if c.AudienceType == AudienceAll && !c.Zoned() {
+		// The walk cut the page out of the directory in one piece, and nobody can have come into it since under the mark.
+		q.WriteString("user_id >= ? AND user_id <= ? AND user_id <> ?")
+		args = append(args, v.Members[0], v.Members[v.Size-1], c.Message.SendID)
+	} else {
+		q.WriteString("user_id IN (")
+		for i, id := range v.Members {
+			if i > 0 {
+				q.WriteByte(',')
+			}
+			s.d.id(&q, id)
+		}
+		q.WriteByte(')')
+	}
+	rows, err := s.db.Statement.ConnPool.QueryContext(ctx, q.String(), args...)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return false, err
+		}
+	}
+	return n == v.Size, rows.Err()
 }

@@ -253,6 +253,13 @@ func (s *Store) WindowOf(ctx context.Context, campaignID int64) (*Window, error)
 	return &w[0], nil
 }
 
+// Inside is Window.Inside of one campaign and nothing else.
+func (s *Store) Inside(ctx context.Context, campaignID int64) (n int, err error) {
+	err = s.db.Statement.ConnPool.QueryRowContext(ctx, "SELECT COUNT(*) FROM pages WHERE campaign_id=? AND (state IN (?,?) OR state=? AND due_at<="+s.d.now+"+2000)",
+		campaignID, int(PageQueued), int(PageRunning), int(PageWaiting)).Scan(&n)
+	return n, err
+}
+
 func (s *Store) windows(ctx context.Context, where string, args ...any) ([]Window, error) {
 	// Counted from the narrow (campaign_id, state, due_at) index, one state at a time: done pages are not touched.
 	count := func(state PageState, and string) string {

@@ -41,11 +41,15 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campai
 	if err != nil {
 		return PlanStep{}, err
 	}
-	found, err := s.audienceAfter(ctx, c)
+	n := planBatch
+	if c.PlanCursor == "" {
+		n = firstWindow * PageSize // nobody waits for more than is sent first
+	}
+	found, err := s.audienceAfter(ctx, c, n)
 	if err != nil {
 		return PlanStep{}, err
 	}
-	step := PlanStep{Done: len(found) < planBatch}
+	step := PlanStep{Done: len(found) < n}
 	next := c.PlanCursor
 	if len(found) > 0 {
 		next = found[len(found)-1].UserID
@@ -121,23 +125,22 @@ type audienceMember struct {
 	Timezone string
 }
 
-// audienceAfter reads the next members of the frozen audience, in byte order, the sender still among them. Zones
+// audienceAfter reads the next n members of the frozen audience, in byte order, the sender still among them. Zones
 // are read for campaigns that go by them.
-func (s *Store) audienceAfter(ctx context.Context, c *Campaign) (found []audienceMember, err error) {
+func (s *Store) audienceAfter(ctx context.Context, c *Campaign, n int) (found []audienceMember, err error) {
 	db := s.db.WithContext(ctx)
 	if c.AudienceType == AudienceAll {
-		columns := "user_id"
+		zone := "''"
 		if c.Zoned() {
-			columns = "user_id, timezone"
+			zone = "timezone"
 		}
-		err := db.Raw("SELECT "+columns+" FROM users WHERE user_id > ? AND added_rev <= ? ORDER BY user_id LIMIT ?", c.PlanCursor, c.Mark, planBatch).Scan(&found).Error
-		return found, err
+		return scanMembers(db.Raw("SELECT user_id, "+zone+" FROM users WHERE user_id > ? AND added_rev <= ? ORDER BY user_id LIMIT ?", c.PlanCursor, c.Mark, n), n)
 	}
 	var ids []string
 	if c.AudienceType == AudienceGroup {
-		ids, err = s.membersAfter(db, c.GroupID, c.GroupVersion, c.PlanCursor, planBatch)
+		ids, err = s.membersAfter(db, c.GroupID, c.GroupVersion, c.PlanCursor, n)
 	} else {
-		ids, err = s.listedAfter(db, c)
+		ids, err = s.listedAfter(db, c, n)
 	}
 	if err != nil {
 		return nil, err
@@ -152,10 +155,28 @@ func (s *Store) audienceAfter(ctx context.Context, c *Campaign) (found []audienc
 	return found, err
 }
 
+// scanMembers reads rows of an ID and a zone without gorm's reflection, which takes longer than the database.
+func scanMembers(query *gorm.DB, n int) ([]audienceMember, error) {
+	rows, err := query.Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make([]audienceMember, 0, n)
+	for rows.Next() {
+		var m audienceMember
+		if err := rows.Scan(&m.UserID, &m.Timezone); err != nil {
+			return nil, err
+		}
+		found = append(found, m)
+	}
+	return found, rows.Err()
+}
+
 // listedAfter reads the next of the recipients that a POST named.
-func (s *Store) listedAfter(db *gorm.DB, c *Campaign) (ids []string, err error) {
+func (s *Store) listedAfter(db *gorm.DB, c *Campaign, n int) (ids []string, err error) {
 	var rows []listed
-	err = db.Where("campaign_id = ? AND last_id > ?", c.ID, c.PlanCursor).Order("last_id").Limit(planBatch / PageSize).Find(&rows).Error
+	err = db.Where("campaign_id = ? AND last_id > ?", c.ID, c.PlanCursor).Order("last_id").Limit(n / PageSize).Find(&rows).Error
 	for _, r := range rows {
 		if err != nil {
 			break

@@ -244,7 +244,7 @@ func (v *verifier) eachOfAudience(ctx context.Context, f func(id string)) error 
 	c := v.c.Campaign
 	c.PlanCursor = ""
 	for {
-		found, err := v.audienceAfter(ctx, &c)
+		found, err := v.audienceAfter(ctx, &c, planBatch)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"gorm.io/gorm"
@@ -81,8 +80,8 @@ func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
 // claimAmong is how many new pages a worker looks at to find one that no other takes at the same moment.
 const claimAmong = 16
 
-// ClaimNext makes a new page of a visited campaign, whose time has come, running under the caller's lease, with no way
-// through the queue. Its epoch is new all the same: one epoch has one holder. It returns nil when there is none.
+// ClaimNext makes the first new page of a visited campaign, of those whose time has come, running under the caller's lease,
+// with no way through the queue. Its epoch is new all the same: one epoch has one holder. It returns nil when there is none.
 func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
 	for {
 		var pages []Page
@@ -91,9 +90,7 @@ func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
 		if err != nil || len(pages) == 0 {
 			return nil, err
 		}
-		first := rand.IntN(len(pages))
-		for i := range pages {
-			p := pages[(first+i)%len(pages)]
+		for _, p := range pages {
 			res := s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
 				PageRunning, WorkLease, c.ID, p.No, p.Epoch, PageNew, p.Rev)
 			if res.Error != nil {

@@ -90,7 +90,7 @@ var mutations = []mutation{
 	},
 	{
 		"R2", "the mark: users added later are not in the audience", "models/plan.go",
-		"user_id > ? AND added_rev <= ?\", c.PlanCursor, c.Mark", "user_id > ? AND added_rev <= ?\", c.PlanCursor, c.Mark+1000000",
+		"LIMIT ?\", c.PlanCursor, c.Mark, n)", "LIMIT ?\", c.PlanCursor, c.Mark+1000000, n)",
 		"./jobs", "TestAllUsersUpToTheMark/embedded",
 	},
 }

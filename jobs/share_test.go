@@ -1,0 +1,103 @@
+package jobs
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"carillon/models"
+)
+
+// Campaigns that want more places on a channel than there are come to hold the same number each, whoever was first;
+// then they go on as they are, and no place stays empty.
+func TestShareIsEven(t *testing.T) {
+	t.Parallel()
+	for _, campaigns := range []int{1, 2, 3, 5, 12} {
+		const slots = 16
+		s, places := newShare(slots), 12
+		all, held := make([]models.Campaign, campaigns), make([]int, campaigns)
+		for i := range all {
+			all[i] = models.Campaign{ID: int64(i), Channel: "webhook"}
+			for range slots { // the first takes what it may
+				if _, ok := s.enter(all[i]); ok {
+					held[i]++
+				}
+			}
+		}
+		yields := 0
+		for round := range 2000 {
+			i := rand.IntN(campaigns)
+			if held[i] > 0 && s.wanted(all[i]) { // at the end of a page
+				s.leave(all[i])
+				held[i]--
+				if round >= 1000 {
+					yields++
+				}
+			}
+			for _, i := range rand.Perm(campaigns) { // those turned away come back
+				if _, ok := s.enter(all[i]); ok {
+					held[i]++
+				}
+			}
+		}
+		sum, least, most := 0, slots, 0
+		for _, n := range held {
+			sum, least, most = sum+n, min(least, n), max(most, n)
+		}
+		if want := min(places, campaigns*slots/2); sum != want || most-least > 1 || most > slots/2 {
+			t.Errorf("%d campaigns hold %v of %d places", campaigns, held, want)
+		}
+		if yields > 0 {
+			t.Errorf("%d campaigns still give way when they are even, %d times", campaigns, yields)
+		}
+	}
+}
+
+// More campaigns than places take turns.
+func TestShareGoesRound(t *testing.T) {
+	t.Parallel()
+	s := newShare(2) // one place
+	var order []int64
+	holder := int64(-1)
+	for range 9 {
+		for id := range int64(3) {
+			if _, ok := s.enter(models.Campaign{ID: id, Channel: "webhook"}); ok {
+				order, holder = append(order, id), id
+			}
+		}
+		if c := (models.Campaign{ID: holder, Channel: "webhook"}); s.wanted(c) {
+			s.leave(c)
+		}
+	}
+	if want := []int64{0, 1, 2, 0, 1, 2, 0, 1, 2}; !slices.Equal(order, want) {
+		t.Errorf("the place went to %v, not %v", order, want)
+	}
+}
+
+// While a campaign without a place waits for one, the next that is free is not taken by a campaign that has some.
+func TestShareKeepsAPlace(t *testing.T) {
+	t.Parallel()
+	s := newShare(4) // three places on a channel, two for a campaign
+	a, b, c := models.Campaign{ID: 1, Channel: "webhook"}, models.Campaign{ID: 2, Channel: "webhook"}, models.Campaign{ID: 3, Channel: "webhook"}
+	for i, step := range []struct {
+		c    models.Campaign
+		want models.PageState // instead of a place
+	}{{a, models.PageRunning}, {a, models.PageRunning}, {a, models.PageNew}, {b, models.PageRunning}, {b, models.PageWaiting}, {c, models.PageWaiting}} {
+		if instead, ok := s.enter(step.c); ok != (step.want == models.PageRunning) || !ok && instead.State != step.want {
+			t.Fatalf("step %d: %t, %+v", i, ok, instead)
+		}
+	}
+	if !s.wanted(a) {
+		t.Fatal("a campaign without a place, and the one with two does not give one")
+	}
+	s.leave(a)
+	if _, ok := s.enter(a); ok {
+		t.Fatal("a campaign that has a place took the one that another waits for")
+	}
+	if _, ok := s.enter(c); !ok {
+		t.Fatal("the campaign without a place did not get it")
+	}
+	if s.wanted(b) || s.wanted(c) {
+		t.Fatal("each has one place, and is to give it up")
+	}
+}
