@@ -132,7 +132,11 @@ func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 	out := make([]Outcome, n)
 	fanOut((n+w.batch-1)/w.batch, func(i int) {
 		lo, hi := i*w.batch, min((i+1)*w.batch, n)
+		began := time.Now()
 		copy(out[lo:hi], w.post(ctx, mayStart, head, b.Recipients[lo:hi]))
+		if b.Answered != nil {
+			b.Answered(lo, out[lo:hi], time.Since(began))
+		}
 	})
 	return out
 }

@@ -40,7 +40,11 @@ func statusOutcome(resp *http.Response) Outcome {
 			o.RetryAfter = defaultSlowDown
 		}
 	case status == http.StatusServiceUnavailable:
-		o.RetryAfter = retryAfter(resp.Header)
+		o.Fault, o.RetryAfter = Away, retryAfter(resp.Header)
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
+		o.Fault = Away
+	case status >= 500 && status < 600:
+		o.Fault = Stumble
 	case status == http.StatusBadRequest, status == http.StatusNotFound,
 		status == http.StatusGone, status == http.StatusUnprocessableEntity:
 		o.Result = Failed
