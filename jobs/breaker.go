@@ -25,6 +25,7 @@ const (
 type tally struct {
 	alive   int       // requests that were answered
 	began   time.Time // the latest of them
+	ended   time.Time // the latest answer
 	done    int       // their recipients
 	busy    int       // answers that ask for rest
 	failed  evidence  // failures that came at once
@@ -51,9 +52,9 @@ func (t tally) empty() bool { return t == tally{} }
 // neither it doubles up to half of what was in use before (ref), then adds 6 % of that, and beyond it feels its way up.
 // It goes when it is above what is used.
 //
-// KEYS: channel pressure. ARGV: clock (0 = Redis' own), alive, age of the latest of them, done, busy, failed n and
-// weight, late n and weight, age of the latest of those, logTook, timed, milliseconds from probe to probe. Returns
-// health and milliseconds since the last answer (-1 = none known).
+// KEYS: channel pressure. ARGV: clock (0 = Redis' own), alive, ages of began and ended, done, busy, failed n and weight,
+// late n and weight, age of lateAt, logTook, timed, milliseconds from probe to probe. Returns health and milliseconds
+// since the last answer (-1 = none known).
 var observeScript = redis.NewScript(`
 local now = tonumber(ARGV[1])
 if now == 0 then
@@ -61,17 +62,17 @@ if now == 0 then
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local a = {}
-for i = 2, 13 do a[i] = tonumber(ARGV[i]) end
-local alive, began, done, busy, failed, weight = a[2], now - a[3], a[4], a[5], a[6], a[7]
+for i = 2, 14 do a[i] = tonumber(ARGV[i]) end
+local alive, began, ended, done, busy, failed, weight = a[2], now - a[3], now - a[4], a[5], a[6], a[7], a[8]
 local f = {run = 0, n = 0, done = 0, busy = 0, failed = 0, log = 0, timed = 0, at = now}
 local raw = redis.call('HGETALL', KEYS[1])
 for i = 1, #raw, 2 do f[raw[i]] = tonumber(raw[i + 1]) end
 
 -- A failure that took long tells nothing when others were answered meanwhile.
-if not (f.good and f.good > now - a[10]) then
-  failed, weight = failed + a[8], weight + a[9]
+if not (f.good and f.good > now - a[11]) then
+  failed, weight = failed + a[9], weight + a[10]
 end
-if alive > 0 then f.good = now end
+if alive > 0 then f.good = math.max(f.good or 0, ended) end
 
 if f.ill and now - f.ill > 10000 then f.run = 0 end
 if weight > 0 then f.ill = now end
@@ -89,12 +90,12 @@ if f.open then
   end
 elseif f.run >= 12 and (not f.good or now - f.good >= 500) then
   if not f.ceil then f.ref = f.rate end
-  f.open, f.probe, f.ceil = now, now + a[13], nil
+  f.open, f.probe, f.ceil = now, now + a[14], nil
 end
 
 if not f.open then
   f.n, f.done, f.busy, f.failed = f.n + alive, f.done + done, f.busy + busy, f.failed + failed
-  f.log, f.timed = f.log + a[11], f.timed + a[12]
+  f.log, f.timed = f.log + a[12], f.timed + a[13]
   local span = now - f.at
   if span >= 500 then
     local per, slow = f.done * 1000 / span, false
@@ -156,7 +157,7 @@ func (l *limiter) observe(ctx context.Context, channel string, t tally) (h healt
 		}
 		return time.Since(at).Milliseconds()
 	}
-	got, err := observeScript.Run(ctx, l.rdb, []string{pressureKey(channel)}, l.clock(), t.alive, age(t.began), t.done, t.busy,
+	got, err := observeScript.Run(ctx, l.rdb, []string{pressureKey(channel)}, l.clock(), t.alive, age(t.began), age(t.ended), t.done, t.busy,
 		t.failed.n, t.failed.weight, t.late.n, t.late.weight, age(t.lateAt), t.logTook, t.timed, probeEvery.Milliseconds()).Int64Slice()
 	if err != nil {
 		return healthy, 0, false, err

@@ -120,6 +120,28 @@ func limitedKey(c *models.Campaign) string {
 	return fmt.Sprintf("carillon:{%s}:limited:%d", c.Channel, c.ID)
 }
 
+// holds is what holds a campaign back at the limiter, as the API names it, and why in words; empty when nothing does
+// or when Redis does not answer.
+func (l *limiter) holds(ctx context.Context, c *models.Campaign) (limitedBy, why string) {
+	pipe := l.rdb.Pipeline()
+	note := pipe.Get(ctx, limitedKey(c))
+	slow := pipe.HMGet(ctx, pressureKey(c.Channel), "open", "ceil")
+	_, _ = pipe.Exec(ctx) // each command has its own error, and an absent note is one
+	limitedBy = note.Val()
+	if v := slow.Val(); len(v) == 2 {
+		switch {
+		case v[0] != nil:
+			return limitedSlow, fmt.Sprintf("the provider does not answer; one request every %s tries it", probeEvery)
+		case v[1] != nil && limitedBy == limitedSlow:
+			why = "the provider answers late or asks for rest; the channel goes slower"
+		}
+	}
+	return limitedBy, why
+}
+
+// limitedSlow is the note of takeScript.
+const limitedSlow = "channel slow"
+
 // pause leaves a channel alone for d, in all processes, because its provider asked for it.
 func (l *limiter) pause(ctx context.Context, channel string, d time.Duration) error {
 	key := "carillon:{" + channel + "}:pause"

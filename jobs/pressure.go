@@ -38,7 +38,7 @@ type gauge struct {
 	run      int       // of failures, as in observeScript
 	failedAt time.Time // the last of them
 	next     time.Time // when weary: the next single request
-	served   time.Time // the last answer
+	served   time.Time // the last answer, told or not
 }
 
 func newPressure(l *limiter) *pressure { return &pressure{limit: l, on: map[string]*gauge{}} }
@@ -133,7 +133,7 @@ func (p *pressure) note(channel string, fresh bool, of []channels.Outcome, took 
 			g.logTook += math.Log(max(1e-3, took.Seconds()*1000))
 			g.timed++
 		}
-		g.run, g.served = max(0, g.run-20), now
+		g.run, g.served, g.ended = max(0, g.run-20), now, now
 		return false
 	case o.Refused(), o.Fault == channels.Away && fresh:
 		weight = 4
@@ -232,7 +232,7 @@ func (t *trial) judge(ctx context.Context, of []channels.Outcome) (verdict, erro
 			return its, err // nobody is blamed on what is not known
 		case h != healthy:
 			return its, nil
-		case here.After(failedAt), served && ago+tellEvery+tellEvery/2 < since:
+		case here.After(failedAt), served && ago+tellEvery < since:
 			return theirs, nil
 		case !stumbled, since > settleFor:
 			return nobodys, nil
