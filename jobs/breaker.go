@@ -47,7 +47,7 @@ func (t tally) empty() bool { return t == tally{} }
 // requests fail; the breaker then opens as soon as nothing was answered for half a second, which is longer than a
 // process keeps its tally to itself. An answer to a request that began while it was open closes it.
 //
-// The ceiling: once in half a second. Answers that ask for rest, or failures in the majority, halve it; answers far
+// The ceiling: once in half a second, or in as long as a few answers take. Answers that ask for rest, or failures in the majority, halve it; answers far
 // slower than they used to be (base, which follows a rise within minutes and a fall within seconds) take 30 %. With
 // neither it doubles up to half of what was in use before (ref), then adds 6 % of that, and beyond it feels its way up.
 // It goes when it is above what is used.
@@ -97,7 +97,7 @@ if not f.open then
   f.n, f.done, f.busy, f.failed = f.n + alive, f.done + done, f.busy + busy, f.failed + failed
   f.log, f.timed = f.log + a[12], f.timed + a[13]
   local span = now - f.at
-  if span >= 500 then
+  if span >= 500 and (f.n + f.failed + f.busy >= 3 or span >= 3000) then
     local per, slow = f.done * 1000 / span, false
     if f.timed >= 3 then
       local took = math.exp(f.log / f.timed)

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.Recipients, "recipients", 20_000, "of the largest campaign")
 	flags.IntVar(&o.Workers, "workers", 3, "worker processes")
 	flags.IntVar(&o.Batch, "batch", 1, "recipients in one request to the provider")
-	flags.DurationVar(&o.Span, "span", 45*time.Second, "of a storm's faults")
+	flags.DurationVar(&o.Span, "span", stormSpan, "of a storm's faults, or of each phase of slow (else 10 s) and dead (else 30 s)")
 	flags.DurationVar(&o.Every, "every", 4*time.Second, "a fault, on average")
 	race := flags.Bool("race", false, "build the binary with the race detector")
 	keep := flags.Bool("keep", false, "keep the logs also when nothing failed")

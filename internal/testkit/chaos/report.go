@@ -20,6 +20,8 @@ var promises = []struct{ id, text string }{
 	{"R10", "one campaign per slot of a schedule"},
 	{"R11", "one campaign per idempotency key"},
 	{"R12", "poison is isolated"},
+	{"S3", "a slow provider slows the channel down, and it comes back"},
+	{"S4", "a dead provider is tried once a second at most, and nobody pays for it"},
 	{"health", "no data race, no odd answer, the nemesis itself"},
 }
 

@@ -39,6 +39,8 @@ var trials = []trial{
 	{"rate", "500/s over 4 workers", rate},
 	{"poison", "users that the provider refuses, stumbles over and hangs for", poison},
 	{"control", "pause, resume, cancel", control},
+	{"slow", "503, then 2 s of latency, and back", slow},
+	{"dead", "a provider that refuses connections, answers 503, answers 500", dead},
 	{"slots", "50 schedules every second, over 3 schedulers of which one is killed and one frozen", slots},
 	{"once", "kill -9 with atMostOnce", once},
 }
