@@ -47,10 +47,10 @@ func (t tally) empty() bool { return t == tally{} }
 // requests fail; the breaker then opens as soon as nothing was answered for half a second, which is longer than a
 // process keeps its tally to itself. An answer to a request that began while it was open closes it.
 //
-// The ceiling: once in half a second, or in as long as a few answers take. Answers that ask for rest, or failures in the majority, halve it; answers far
-// slower than they used to be (base, which follows a rise within minutes and a fall within seconds) take 30 %. With
-// neither it doubles up to half of what was in use before (ref), then adds 6 % of that, and beyond it feels its way up.
-// It goes when it is above what is used.
+// The ceiling: once in half a second, or in as long as a few answers take. Answers that ask for rest, or failures in
+// the majority, halve it; answers far slower than they used to be (base, which follows a rise within minutes and a fall
+// within seconds) take 30 %, down to a tenth of what was in use before (ref). With neither it doubles up to half of
+// ref, then adds 6 % of it, and beyond it feels its way up. It goes when it is above what is used.
 //
 // KEYS: channel pressure. ARGV: clock (0 = Redis' own), alive, ages of began and ended, done, busy, failed n and weight,
 // late n and weight, age of lateAt, logTook, timed, milliseconds from probe to probe. Returns health and milliseconds
@@ -114,7 +114,7 @@ if not f.open then
       if heavy then
         f.ceil = math.max(1, before / 2)
       else
-        f.ceil = math.max(math.min(before, f.ref / 10), before * 0.7)
+        f.ceil = math.max(f.ref / 10, before * 0.7)
       end
     elseif f.ceil and f.n > 0 then
       if f.ceil < f.ref / 2 then

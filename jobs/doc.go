@@ -4,6 +4,8 @@
 //	window.go     lets a bounded number of them into the queue, and finishes the campaign
 //	deliver.go    visits a page: takes tokens, sends a chunk, writes its outcomes   (task "page")
 //	limit.go      holds the rates of campaign and channel over all processes
+//	pressure.go   watches the channels' providers, and says of a failure whose it was
+//	breaker.go    what all processes together know of a provider: a breaker, and a ceiling that falls and rises
 //	reconcile.go  finds what should be moving and is not, and enqueues it again
 //
 // tasks.go puts tasks into Redis and worker.go takes them out. SQL is the ledger: all of Redis may be lost at
