@@ -25,6 +25,11 @@ type Batch struct {
 	// MayStart is asked directly before each request; when it says no, that request is not begun and its
 	// recipients are NotTried. nil = always yes.
 	MayStart func() bool
+	// Answered is told of each request when it is over, from any goroutine: the place of its first recipient in
+	// Recipients, their outcomes, and what it took from its start to the end of its answer. So the caller can stop in
+	// the middle of a chunk when the provider fails. A channel without a provider does not call it. nil = nobody wants
+	// to know.
+	Answered func(from int, of []Outcome, took time.Duration)
 }
 
 // Result is what became of one recipient.
@@ -45,6 +50,19 @@ const (
 	Ambiguous
 )
 
+// Fault says whose failure a Retry or an Ambiguous outcome is, as far as the channel can tell.
+type Fault int
+
+const (
+	// NoFault: nothing failed, or it is a matter between provider and recipient.
+	NoFault Fault = iota
+	// Stumble: the provider failed over this request and may do better with another: 500, a time-out, a connection
+	// that broke under way.
+	Stumble
+	// Away: the provider is not there, whoever the recipient: no connection, 502, 503, 504.
+	Away
+)
+
 // Outcome is the Result for one recipient with what there is to say about it.
 type Outcome struct {
 	Result      Result
@@ -52,7 +70,12 @@ type Outcome struct {
 	ErrMsg      string        // shown to operators; at most 255 characters are kept
 	ServerMsgID string        // the provider's own ID of the message, where it gave one
 	RetryAfter  time.Duration // > 0: the provider asked for the whole channel to be left alone so long
+	Fault       Fault
 }
+
+// Refused says that the provider could not be connected to, so that nothing of the request left: no recipient
+// can be the cause of that.
+func (o Outcome) Refused() bool { return o.Fault == Away && o.ErrCode == models.CodeNetwork }
 
 // Channel sends one chunk. Send returns one Outcome per recipient, in order, and never an error: a fault of
 // the transport is an Outcome too. When ctx ends, Send gives up and reports what is then true (Retry if

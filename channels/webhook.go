@@ -111,7 +111,12 @@ func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 	w.limiter.each(waits, requests, func(i int, placed bool) (tried, good bool, took time.Duration) {
 		lo, hi := i*w.batch, min((i+1)*w.batch, n)
 		p := post{Webhook: w, flight: f, no: i, message: message, items: b.Recipients[lo:hi], out: out[lo:hi]}
-		return p.run(placed)
+		begun := time.Now()
+		tried, good, took = p.run(placed)
+		if b.Answered != nil {
+			b.Answered(lo, out[lo:hi], time.Since(begun))
+		}
+		return tried, good, took
 	})
 	return out
 }

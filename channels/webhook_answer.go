@@ -39,7 +39,11 @@ func statusOutcome(status int, h http.Header) Outcome {
 			o.RetryAfter = defaultSlowDown
 		}
 	case status == http.StatusServiceUnavailable:
-		o.RetryAfter = retryAfter(h)
+		o.Fault, o.RetryAfter = Away, retryAfter(h)
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
+		o.Fault = Away
+	case status >= 500 && status < 600:
+		o.Fault = Stumble
 	case status == http.StatusBadRequest, status == http.StatusNotFound,
 		status == http.StatusGone, status == http.StatusUnprocessableEntity:
 		o.Result = Failed

@@ -45,6 +45,7 @@ func TestWebhookStatuses(t *testing.T) {
 		{500, "", Retry, 0, 0},
 		{500, "7", Retry, 0, 0},
 		{502, "", Retry, 0, 0},
+		{504, "", Retry, 0, 0},
 		{503, "", Retry, 0, 0},
 		{503, "9", Retry, 9 * time.Second, 9 * time.Second},
 		{503, inTwoMinutes, Retry, 110 * time.Second, 121 * time.Second},
@@ -64,7 +65,14 @@ func TestWebhookStatuses(t *testing.T) {
 				header["Retry-After"] = c.retryAfter
 			}
 			o := sendOne(t, webhookAt(t, answering(t, c.status, header, body).URL))
-			if o.Result != c.want || o.RetryAfter < c.least || o.RetryAfter > c.most {
+			fault := NoFault
+			switch c.status {
+			case 500:
+				fault = Stumble
+			case 502, 503, 504:
+				fault = Away
+			}
+			if o.Result != c.want || o.Fault != fault || o.RetryAfter < c.least || o.RetryAfter > c.most {
 				t.Errorf("outcome %+v", o)
 			}
 			if elsewhere.Load() != 0 {

@@ -66,7 +66,7 @@ func TestWebhookAnswerForms(t *testing.T) {
 	refusal := `{"results":[{"recvID":"u0","status":"failed","errCode":7,"errMsg":"no"}]}`
 	sent := Outcome{Result: Sent}
 	failed := Outcome{Result: Failed, ErrCode: 7, ErrMsg: "no"}
-	broke := Outcome{Result: Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: "the connection broke before the answer was complete"}
+	broke := Outcome{Result: Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: "the connection broke before the answer was complete", Fault: Stumble}
 	header := func(n int) string { return "X-Pad: " + strings.Repeat("x", n) + "\r\n" }
 	for name, c := range map[string]struct {
 		answer string

@@ -118,7 +118,7 @@ func TestWebhookFaultsAfterTheRequest(t *testing.T) {
 				w = webhookAt(t, p.url, withBatch(2), withTimeout(200*time.Millisecond))
 			}
 			for i, o := range w.Send(t.Context(), webhookBatch(2)) {
-				if want := (Outcome{Result: Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: c.text}); o != want {
+				if want := (Outcome{Result: Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: c.text, Fault: Stumble}); o != want {
 					t.Errorf("outcome %d: %+v, want %+v", i, o, want)
 				}
 			}
@@ -183,7 +183,7 @@ func TestWebhookNotReached(t *testing.T) {
 
 	check := func(name string, w *Webhook, text string) {
 		t.Helper()
-		want := Outcome{Result: Retry, ErrCode: models.CodeNetwork, ErrMsg: text}
+		want := Outcome{Result: Retry, ErrCode: models.CodeNetwork, ErrMsg: text, Fault: Away}
 		if o := sendOne(t, w); o != want {
 			t.Errorf("%s: %+v, want %+v", name, o, want)
 		}

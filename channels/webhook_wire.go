@@ -91,6 +91,13 @@ func (w *Webhook) faultOutcome(ctx context.Context, err error, written bool) Out
 	if written {
 		o.Result = Ambiguous
 	}
+	switch {
+	case ctx.Err() != nil: // our own doing
+	case written:
+		o.Fault = Stumble
+	default:
+		o.Fault = Away
+	}
 	return o
 }
 

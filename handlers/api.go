@@ -24,7 +24,7 @@ type API struct {
 	Describe  func(payload []byte) string                       // a task's payload as the monitor shows it
 	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
 	// Pace is how fast a campaign goes, as far as known, and what holds it back; nil = not known here.
-	Pace     func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy string)
+	Pace     func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string)
 	Secret   string        // signs tokens
 	Admins   []string      // user IDs that are admins
 	Channels []string      // set up here; the first is the default

@@ -287,8 +287,11 @@ func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
 	if a.Pace == nil {
 		return v
 	}
-	perSecond, known, limitedBy := a.Pace(ctx, c.Campaign)
+	perSecond, known, limitedBy, why := a.Pace(ctx, c.Campaign)
 	v.LimitedBy = limitedBy
+	if v.StatusReason == "" {
+		v.StatusReason = why
+	}
 	if known {
 		perSecond = math.Round(perSecond*10) / 10
 		v.CurrentRatePerSecond = &perSecond

@@ -117,7 +117,14 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.D
 	if need == 0 {
 		return chunk, 0, nil
 	}
-	g, err := d.limit.take(ctx, &d.v.Campaign, d.opts.Rates[d.v.Campaign.Channel], need)
+	c := &d.v.Campaign
+	g, single, err := d.pressure.take(c.Channel, need, func(n int) (grant, error) {
+		return d.limit.take(ctx, c, d.opts.Rates[c.Channel], n)
+	})
+	d.single = single
+	if g.Open && g.N == 0 { // not all pages at the same instant, and within the two seconds that keep them in the window
+		g.Wait += rand.N(2*time.Second - probeEvery)
+	}
 	if err != nil || g.N >= need {
 		return chunk, 0, err
 	}
@@ -139,9 +146,12 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.D
 func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.RecipientOutcome, rest time.Duration) {
 	c := &d.v.Campaign
 	rows = make([]models.RecipientOutcome, len(chunk))
-	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message, MayStart: d.mayStart}
+	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message}
 	batch.Recipients = make([]channels.Recipient, 0, len(chunk))
 	sent := make([]int, 0, len(chunk))
+	try := &trial{p: d.pressure, channel: c.Channel, single: d.single}
+	batch.MayStart = func() bool { return d.mayStart() && try.mayStart() }
+	batch.Answered = try.answered
 	for i, m := range chunk {
 		var ok bool
 		if rows[i], ok = d.settled(m); ok {
@@ -153,12 +163,18 @@ func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.Reci
 		}
 		batch.Recipients = append(batch.Recipients, r)
 		sent = append(sent, i)
+		try.chunk = append(try.chunk, m)
 	}
 	if len(sent) == 0 {
 		return rows, 0
 	}
-	for k, o := range d.ch.Send(ctx, batch) {
-		rows[sent[k]] = d.row(chunk[sent[k]], o)
+	outcomes := d.ch.Send(ctx, batch)
+	whose, err := try.judge(ctx, outcomes)
+	if err != nil {
+		d.log.Warn("what became of a chunk could not be told to the other workers", "err", err)
+	}
+	for k, o := range outcomes {
+		rows[sent[k]] = d.row(chunk[sent[k]], o, whose)
 		rest = max(rest, o.RetryAfter)
 	}
 	if rest > 0 {
@@ -175,8 +191,9 @@ func (d *delivery) mayStart() bool {
 	return fresh && now.Status == models.StatusRunning && d.lease.held() && d.drain.Err() == nil
 }
 
-// row is a member's row after one try.
-func (d *delivery) row(m member, o channels.Outcome) models.RecipientOutcome {
+// row is a member's row after one try. A failure that is the provider's own costs no attempt; one after which the
+// request may have been taken is counted, and still does not end the recipient's attempts.
+func (d *delivery) row(m member, o channels.Outcome, whose verdict) models.RecipientOutcome {
 	r := models.RecipientOutcome{UserID: m.id, Again: m.again, Attempts: m.attempts + 1, ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
 	switch o.Result {
 	case channels.Sent:
@@ -193,10 +210,18 @@ func (d *delivery) row(m member, o channels.Outcome) models.RecipientOutcome {
 			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
 		case o.RetryAfter > 0: // the provider asked for rest, which is no failure of this recipient
 			r.Status, r.Attempts, r.RetryIn = models.RecipientPending, m.attempts, o.RetryAfter
+		case whose.excuses(m, o):
+			r.Status, r.RetryIn = models.RecipientPending, backoff(probeEvery, 1)
+			if o.Result == channels.Retry {
+				r.Attempts = m.attempts
+			}
 		case r.Attempts >= d.opts.MaxAttempts:
 			r.Status = models.RecipientFailed
 		default:
 			r.Status, r.RetryIn = models.RecipientPending, backoff(d.opts.Backoff, r.Attempts)
+			if whose == nobodys { // by the next attempt it shows whose it was
+				r.RetryIn = max(r.RetryIn, doubtFor)
+			}
 		}
 	}
 	return r

@@ -109,6 +109,7 @@ type delivery struct {
 	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
 	zone   *time.Location   // of the page's members
 	behind chan error       // the write of the chunk before, while it is under way
+	single bool             // the tokens were granted for one request although the provider fails, to see whether it still does
 }
 
 func (d *delivery) run(ctx context.Context) error {

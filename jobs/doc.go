@@ -5,6 +5,8 @@
 //	deliver.go    visits a page, and goes on with the next one                      (task "page")
 //	chunk.go      who is in a chunk, how many of it may go, and what became of them
 //	limit.go      holds the rates of campaign and channel over all processes
+//	pressure.go   watches the channels' providers, and says of a failure whose it was
+//	breaker.go    what all processes together know of a provider: a breaker, and a ceiling that falls and rises
 //	reconcile.go  finds what should be moving and is not, and enqueues it again
 //
 // tasks.go puts tasks into Redis and worker.go takes them out. SQL is the ledger: all of Redis may be lost at

@@ -107,20 +107,21 @@ func (p *Progress) Rate(campaignID int64) (perSecond float64, ok bool) {
 }
 
 // Pace is how fast a campaign goes and what holds it back: "campaign rate", "channel rate", "channel slow" (its
-// provider asked for rest), "workers busy", "waiting" (for a time to come), "paused", or "" when nothing does.
-func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy string) {
+// provider is away, fails, slowed down or asked for rest), "workers busy", "waiting" (for a time to come), "paused", or "" when
+// nothing does. why says more in words, where there is more to say.
+func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string) {
 	switch c.Status {
 	case models.StatusPaused:
-		return 0, true, "paused"
+		return 0, true, "paused", ""
 	case models.StatusScheduled:
-		return 0, true, "waiting"
+		return 0, true, "waiting", ""
 	case models.StatusRunning:
 	default:
-		return 0, false, ""
+		return 0, false, "", ""
 	}
 	perSecond, known = r.progress.Rate(c.ID)
-	if note, err := r.queue.rdb.Get(ctx, limitedKey(&c)).Result(); err == nil {
-		return perSecond, known, note
+	if limitedBy, why = r.worker.limit.holds(ctx, &c); limitedBy != "" {
+		return perSecond, known, limitedBy, why
 	}
 	win, err := r.store.WindowOf(ctx, c.ID)
 	switch {
@@ -130,5 +131,5 @@ func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond flo
 	case win.Waiting > 0 && win.Inside() == 0 && win.New == 0:
 		limitedBy = "waiting"
 	}
-	return perSecond, known, limitedBy
+	return perSecond, known, limitedBy, ""
 }

@@ -18,7 +18,7 @@ const (
 	// onTime: what is late by no more than this is a hiccup, and every slot still fires. What is later was missed.
 	onTime models.Millis = 10_000
 	// firings is how many slots one process acts upon at once.
-	firings = 8
+	firings = 4
 )
 
 // Scheduler starts scheduled campaigns and fires schedules. Any number of processes may run one: each slot is

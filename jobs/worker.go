@@ -51,6 +51,7 @@ type Worker struct {
 	store    *models.Store
 	queue    *Queue
 	limit    *limiter
+	pressure *pressure
 	opts     Options
 	channels map[string]channels.Channel
 	log      *slog.Logger
@@ -58,6 +59,7 @@ type Worker struct {
 	slots   atomic.Int64 // pages that all worker processes together can hold
 	share   *share
 	control *controls
+	loops   loops
 	servers []*asynq.Server
 	drain   context.Context // ended by Stop: begin no send
 	begin   context.CancelFunc
@@ -66,13 +68,14 @@ type Worker struct {
 
 // NewWorker makes a worker that takes nothing until Start.
 func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger) *Worker {
-	w := &Worker{store: store, queue: queue, limit: &limiter{queue.rdb}, opts: opts.Defaults(), channels: map[string]channels.Channel{}, log: log}
+	w := &Worker{store: store, queue: queue, limit: newLimiter(queue.rdb), opts: opts.Defaults(), channels: map[string]channels.Channel{}, log: log}
 	for _, c := range opts.Channels {
 		w.channels[c.Name()] = c
 	}
 	w.slots.Store(int64(w.opts.BulkSlots))
 	w.share = newShare(w.opts.BulkSlots)
 	w.control = newControls(store, log)
+	w.pressure = newPressure(w.limit)
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w
 }
@@ -80,6 +83,7 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 // Start begins to take tasks.
 func (w *Worker) Start() error {
 	w.control.start()
+	w.loops.start(w.log, loop{tellEvery, "tell how the providers do", w.pressure.tellAll})
 	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.
 	for priority, class := range map[models.Priority]struct {
 		slots int
@@ -114,6 +118,7 @@ func (w *Worker) Stop() {
 		}
 		wg.Wait()
 		w.control.stop()
+		w.loops.stop()
 	})
 }
 

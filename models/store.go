@@ -132,7 +132,7 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 	if err == nil {
 		// A process that is frozen in mid-transaction must not hold its row locks for longer than a lease. MySQL has
 		// no such limit: there the locks go with the connection.
-		_, err = exec.ExecContext(ctx, "SET SESSION idle_transaction_timeout=5", nil) // seconds
+		_, err = exec.ExecContext(ctx, "SET SESSION idle_transaction_timeout=3", nil) // seconds
 		var m *mysqldriver.MySQLError
 		if errors.As(err, &m) && m.Number == unknownVariable {
 			err = nil

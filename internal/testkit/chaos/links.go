@@ -58,5 +58,8 @@ func (l *Link) Heal() {
 	l.proxy.Toxics.ResetToxics(ctx)
 }
 
+// Reopen makes a closed link listen again, where it did.
+func (l *Link) Reopen() error { return l.proxy.Start() }
+
 // Close ends the link and its connections.
 func (l *Link) Close() { l.proxy.Stop() }

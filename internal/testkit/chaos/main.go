@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.Recipients, "recipients", 20_000, "of the largest campaign; of million and slow 1,000,000")
 	flags.IntVar(&o.Workers, "workers", 3, "worker processes")
 	flags.IntVar(&o.Batch, "batch", 1, "recipients in one request to the provider")
-	flags.DurationVar(&o.Span, "span", 45*time.Second, "of a storm's faults; of soak 20m")
+	flags.DurationVar(&o.Span, "span", 45*time.Second, "of a storm's faults; of soak 20m, of each phase of sag 10s and of dead 30s")
 	flags.DurationVar(&o.Every, "every", 4*time.Second, "a fault, on average")
 	race := flags.Bool("race", false, "build the binary with the race detector")
 	keep := flags.Bool("keep", false, "keep the logs also when nothing failed")

@@ -33,6 +33,7 @@ func (a Arrival) Accepted() bool { return a.Answer == http.StatusOK }
 // Manners is how the provider behaves. By the end of its ID a user may be one that it does not serve.
 type Manners struct {
 	Delay    time.Duration // before each answer
+	Status   int           // to everybody; 0 = as below
 	Refuses  string        // IDs with this end: 422, a failure for good
 	Stumbles string        // IDs with this end: 500, a failure to try again
 	Hangs    string        // IDs with this end: no answer at all
@@ -144,7 +145,7 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	p.note(strings.TrimPrefix(r.URL.Path, "/"), body, answers)
 	status := http.StatusOK
-	if len(answers) == 1 {
+	if len(answers) == 1 || m.Status != 0 && len(answers) > 0 {
 		status = answers[0]
 	}
 	if status == 0 {
@@ -157,7 +158,7 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 	if !sleep(r.Context(), m.Delay) {
 		return
 	}
-	if len(answers) == 1 {
+	if len(answers) == 1 || m.Status != 0 {
 		w.WriteHeader(status)
 		return
 	}
@@ -191,6 +192,8 @@ func writeResults(w http.ResponseWriter, body webhookBody, answers []int) {
 func (m Manners) answer(user string) int {
 	ends := func(suffix string) bool { return suffix != "" && strings.HasSuffix(user, suffix) }
 	switch {
+	case m.Status != 0:
+		return m.Status
 	case ends(m.Refuses):
 		return http.StatusUnprocessableEntity
 	case ends(m.Stumbles):

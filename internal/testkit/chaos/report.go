@@ -21,6 +21,8 @@ var promises = []struct{ id, text string }{
 	{"R11", "one campaign per idempotency key"},
 	{"R12", "poison is isolated"},
 	{"S2", "1,000,000 recipients and 20 × kill -9"},
+	{"S3", "a slow provider slows the channel down, and it comes back"},
+	{"S4", "a dead provider is tried once a second at most, and nobody pays for it"},
 	{"S5a", "a slow rate is smooth: 5/s is 5 ± 1 in every second"},
 	{"S5b", "two campaigns share a channel's rate within 10 %"},
 	{"S5c", "a new rate shows within 1 s"},

@@ -50,6 +50,8 @@ func trials() []trial {
 		{name: "first", what: "transactional sends while bulk fills a channel of 1,000/s", run: first},
 		{name: "poison", what: "users that the provider refuses, stumbles over and hangs for", run: poison},
 		{name: "control", what: "pause, resume, cancel", run: control},
+		{name: "sag", what: "503, then 2 s of latency, and back", run: sag, span: 10 * time.Second},
+		{name: "dead", what: "a provider that refuses connections, answers 503, answers 500", run: dead, span: 30 * time.Second},
 		{name: "slots", what: "50 schedules every second, over 3 schedulers of which one is killed and one frozen", run: slots},
 		{name: "once", what: "kill -9 with atMostOnce", run: once},
 		{name: "million", what: "20 × kill -9 of workers at 1,000,000 recipients, and the same undisturbed", run: millionKills, named: true, recipients: million},

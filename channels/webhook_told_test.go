@@ -1,0 +1,46 @@
+package channels
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The caller hears of each request as it ends, so that it can stop the rest of a chunk.
+func TestWebhookTellsOfEachRequest(t *testing.T) {
+	t.Parallel()
+	w := webhookAt(t, answering(t, http.StatusBadGateway, nil, "").URL)
+	b := webhookBatch(40)
+	var mu sync.Mutex
+	heard := map[int]bool{}
+	b.MayStart = func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(heard) == 0
+	}
+	b.Answered = func(from int, of []Outcome, took time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		if of[0].Result == NotTried {
+			return
+		}
+		if len(of) != 1 || of[0].Fault != Away || took <= 0 {
+			t.Errorf("request %d: %+v in %s", from, of, took)
+		}
+		heard[from] = true
+	}
+	out := w.Send(t.Context(), b)
+	tried := 0
+	for i, o := range out {
+		if (o.Result != NotTried) != heard[i] {
+			t.Errorf("recipient %d: %+v, heard %v", i, o, heard[i])
+		}
+		if o.Result != NotTried {
+			tried++
+		}
+	}
+	if tried == 0 || tried == len(out) {
+		t.Errorf("%d of %d were tried after the first was told of", tried, len(out))
+	}
+}

@@ -1,0 +1,276 @@
+package jobs
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"carillon/internal/testkit"
+	"carillon/models"
+)
+
+// line is one channel's shared state under a clock that the test drives.
+type line struct {
+	t   *testing.T
+	l   *limiter
+	now int64
+	c   models.Campaign
+}
+
+func eachLine(t *testing.T, f func(t *testing.T, d *line)) {
+	t.Helper()
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		opts, err := redis.ParseURL(s.RedisURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rdb := redis.NewClient(opts)
+		t.Cleanup(func() { _ = rdb.Close() })
+		d := &line{t: t, l: newLimiter(rdb), now: 1_800_000_000_000, c: models.Campaign{ID: 1, Channel: "webhook"}}
+		d.l.at = func() int64 { return d.now }
+		f(t, d)
+	})
+}
+
+func (d *line) pass(by time.Duration) { d.now += by.Milliseconds() }
+
+func (d *line) take(n int) grant {
+	d.t.Helper()
+	g, err := d.l.take(d.t.Context(), &d.c, 0, n)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return g
+}
+
+func (d *line) tell(t tally) health {
+	d.t.Helper()
+	h, _, _, err := d.l.observe(d.t.Context(), "webhook", t)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return h
+}
+
+// ceil is the channel's ceiling; 0 = none.
+func (d *line) ceil() float64 {
+	d.t.Helper()
+	v, err := d.l.rdb.HGet(d.t.Context(), pressureKey("webhook"), "ceil").Float64()
+	if err != nil && err != redis.Nil { //nolint:errorlint // the client returns it as it is
+		d.t.Fatal(err)
+	}
+	return v
+}
+
+// answers is what a process tells after so many good ones, each in so many milliseconds.
+func answers(n int, ms float64) tally {
+	return tally{alive: n, began: time.Now(), ended: time.Now(), done: n, logTook: float64(n) * math.Log(ms), timed: n}
+}
+
+func failures(n int) tally { return tally{failed: evidence{n, n}} }
+
+// run lets time pass in steps of a tenth of a second, with perSecond answers, or fewer under a ceiling.
+func (d *line) run(span time.Duration, perSecond, ms float64) {
+	d.t.Helper()
+	for ; span > 0; span -= tellEvery {
+		d.pass(tellEvery)
+		now := perSecond
+		if c := d.ceil(); c > 0 {
+			now = min(now, c)
+		}
+		d.tell(answers(int(math.Ceil(now/10)), ms))
+	}
+}
+
+func (d *line) opened() {
+	d.t.Helper()
+	if h := d.tell(failures(20)); h == healthy {
+		d.t.Fatal("twenty failures and no answer are healthy")
+	}
+	d.pass(600 * time.Millisecond)
+	if h := d.tell(failures(1)); h != away {
+		d.t.Fatalf("the breaker is not open: %v", h)
+	}
+}
+
+func TestBreakerOpensProbesAndCloses(t *testing.T) {
+	eachLine(t, func(t *testing.T, d *line) {
+		d.run(5*time.Second, 1000, 5)
+		if h := d.tell(failures(11)); h != healthy {
+			t.Fatalf("eleven failures just after answers: %v", h)
+		}
+		if h := d.tell(failures(1)); h != doubtful {
+			t.Fatalf("twelve, and somebody was answered a moment ago: %v", h)
+		}
+		d.pass(600 * time.Millisecond)
+		if h := d.tell(tally{}); h != away {
+			t.Fatalf("twelve, and nobody was answered since: %v", h)
+		}
+		probes := 0
+		for range 600 { // a minute; all processes ask
+			for range 3 {
+				switch g := d.take(250); {
+				case !g.Open || g.N > 1 || g.N == 1 && !g.Probe || g.N == 0 && g.Wait <= 0:
+					t.Fatalf("an open breaker grants %+v", g)
+				case g.N == 1:
+					probes++
+				}
+			}
+			d.pass(100 * time.Millisecond)
+		}
+		if probes != 39 { // every 1.5 s, the first after as long
+			t.Errorf("%d probes in a minute, want 39", probes)
+		}
+		late := answers(3, 5)
+		late.began = time.Now().Add(-5 * time.Minute)
+		if h := d.tell(late); h != away {
+			t.Errorf("answers to requests from before it opened: %v", h)
+		}
+		if h := d.tell(answers(1, 5)); h != healthy {
+			t.Fatalf("a probe was answered: %v", h)
+		}
+		if c := d.ceil(); c < 4 || c > 100 {
+			t.Errorf("it starts again at %.0f/s", c)
+		}
+		if g := d.take(250); g.Open || g.N > 20 {
+			t.Errorf("the first grant is %+v", g)
+		}
+	})
+}
+
+// Some users for whom the provider always fails are not its end: neither beside others, nor late ones whose
+// requests hung while others were served.
+func TestPoisonDoesNotOpenTheBreaker(t *testing.T) {
+	eachLine(t, func(t *testing.T, d *line) {
+		for range 300 {
+			d.pass(tellEvery)
+			some := answers(10, 5)
+			some.failed = evidence{9, 9}
+			if h := d.tell(some); h != healthy {
+				t.Fatalf("nearly half fail: %v", h)
+			}
+		}
+		d.pass(1500 * time.Millisecond) // the others are done; what hung since then comes back
+		if h := d.tell(tally{late: evidence{50, 50}, lateAt: time.Now().Add(-2 * time.Second)}); h != healthy {
+			t.Fatalf("fifty hung while others were served: %v", h)
+		}
+		if c := d.ceil(); c != 0 {
+			t.Errorf("poison slows the channel down to %.0f/s", c)
+		}
+		d.pass(3 * time.Second)
+		if h := d.tell(tally{late: evidence{50, 50}, lateAt: time.Now().Add(-2 * time.Second)}); h != away {
+			t.Errorf("fifty hung and nobody was served: %v", h)
+		}
+	})
+}
+
+func TestCeilingFallsAndRises(t *testing.T) {
+	for name, slow := range map[string]func(d *line){
+		"429": func(d *line) {
+			d.pass(tellEvery)
+			d.tell(tally{alive: 5, busy: 5, done: 5, began: time.Now(), ended: time.Now()})
+		},
+		"latency": func(d *line) { d.run(tellEvery, 1000, 2000) },
+		"failures in the majority": func(d *line) {
+			d.pass(tellEvery)
+			d.tell(tally{alive: 3, done: 3, began: time.Now(), ended: time.Now(), failed: evidence{30, 30}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachLine(t, func(t *testing.T, d *line) {
+				d.run(10*time.Second, 1000, 5)
+				if c := d.ceil(); c != 0 {
+					t.Fatalf("a ceiling of %.0f/s and nothing wrong", c)
+				}
+				for range 50 {
+					slow(d)
+				}
+				low := d.ceil()
+				if low == 0 || low > 150 {
+					t.Fatalf("five seconds of it leave %.0f/s of 1000", low)
+				}
+				if g := d.take(1000); g.N > 10 {
+					t.Errorf("granted at once: %d at %.0f/s", g.N, low)
+				}
+				back := time.Duration(0)
+				for ; back < time.Minute && d.ceil() > 0 && d.ceil() < 900; back += tellEvery {
+					before := d.ceil()
+					d.run(tellEvery, 1000, 5)
+					if c := d.ceil(); c > before*2.01 {
+						t.Errorf("from %.0f to %.0f/s in one step", before, c)
+					}
+				}
+				if back < time.Second || back > 10*time.Second {
+					t.Errorf("nine tenths are back after %s", back)
+				}
+				d.run(10*time.Second, 1000, 5)
+				if c := d.ceil(); c != 0 {
+					t.Errorf("a ceiling of %.0f/s over 1000/s stays", c)
+				}
+			})
+		})
+	}
+}
+
+// A limit of the provider's own is found and kept near to: the ceiling swings around it and does not collapse.
+func TestCeilingSettlesAtTheProvidersLimit(t *testing.T) {
+	eachLine(t, func(t *testing.T, d *line) {
+		const limit, want = 200.0, 1000.0
+		d.run(5*time.Second, want, 5)
+		sum, n := 0.0, 0
+		for i := range 900 {
+			d.pass(tellEvery)
+			rate := want
+			if c := d.ceil(); c > 0 {
+				rate = c
+			}
+			seen := answers(int(math.Ceil(min(rate, limit)/10)), 5)
+			if rate > limit {
+				seen.busy = 1
+				seen.alive++
+			}
+			d.tell(seen)
+			if i > 300 {
+				sum, n = sum+min(rate, limit), n+1
+			}
+		}
+		if mean := sum / float64(n); mean < limit*0.6 {
+			t.Errorf("%.0f/s on average at a provider that takes %.0f/s", mean, limit)
+		}
+	})
+}
+
+// A provider that stays slower is what is normal after some minutes.
+func TestASlowProviderBecomesNormal(t *testing.T) {
+	eachLine(t, func(t *testing.T, d *line) {
+		d.run(5*time.Second, 100, 5)
+		d.run(30*time.Second, 100, 2000)
+		if c := d.ceil(); c == 0 || c > 30 {
+			t.Fatalf("half a minute at 2 s: %.0f/s", c)
+		}
+		d.run(5*time.Minute, 100, 2000)
+		if c := d.ceil(); c != 0 {
+			t.Errorf("five minutes later there still is a ceiling of %.0f/s", c)
+		}
+	})
+}
+
+// The state of a Redis that was emptied is that of a provider of which nothing is known.
+func TestPressureAfterFlush(t *testing.T) {
+	eachLine(t, func(t *testing.T, d *line) {
+		d.run(time.Second, 100, 5)
+		d.opened()
+		if err := d.l.rdb.Del(t.Context(), pressureKey("webhook")).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if g := d.take(10); g.N != 10 {
+			t.Errorf("granted %+v", g)
+		}
+		if h := d.tell(failures(12)); h != away {
+			t.Errorf("twelve failures with nothing known: %v", h)
+		}
+	})
+}
