@@ -22,6 +22,7 @@ type rig struct {
 	store *models.Store
 	rdb   redis.UniversalClient
 	queue *jobs.Queue
+	rec   *jobs.Reconciler
 	stop  func()
 	clock *testkit.Clock // nil = the database's own
 }
@@ -59,6 +60,7 @@ func (r *rig) with(opts jobs.Options) *rig {
 	}
 	rec.Start()
 	other := *r
+	other.rec = rec
 	other.stop = func() { worker.Stop(); rec.Stop() }
 	r.t.Cleanup(other.stop)
 	return &other

@@ -124,7 +124,7 @@ func (p *pressure) note(channel string, fresh bool, of []channels.Outcome, took 
 	if o.RetryAfter > 0 {
 		g.busy++
 	}
-	weight := 0
+	var weight int
 	switch {
 	case o.Fault == channels.NoFault:
 		g.alive++

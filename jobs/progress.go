@@ -128,7 +128,7 @@ func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond flo
 	case err != nil || win == nil:
 	case win.Queued > 0 && win.Running == 0:
 		limitedBy = "workers busy"
-	case win.Waiting > 0 && win.Inside() == 0 && win.New == 0:
+	case (win.Waiting > 0 || win.Later > 0 && win.Planned) && win.Inside() == 0 && win.New == 0:
 		limitedBy = "waiting"
 	}
 	return perSecond, known, limitedBy, ""

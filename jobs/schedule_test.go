@@ -3,6 +3,8 @@ package jobs_test
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +151,41 @@ func TestEverySlotOnce(t *testing.T) {
 		if err != nil || len(list) != 5*19 {
 			t.Fatalf("%d campaigns, %v", len(list), err)
 		}
+	})
+}
+
+// TestOneReadingFiresOnce: of many schedulers that read a schedule at the same moment, one takes its slot and the others
+// find it taken, without an error.
+func TestOneReadingFiresOnce(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r, clock := newQuietRigAt(t, s, noon)
+		r.users(1)
+		sch := r.every("@every 10s", noon, nil)
+		clock.Set(noon.Add(10 * time.Second))
+		table, err := slots.Of(sch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := models.Firing{Slot: sch.NextSlot, Campaign: table.Campaign(sch, sch.NextSlot)}
+		f.NextSlot, f.NextFire = table.After(sch.NextSlot)
+		var took atomic.Int32
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				switch _, fired, err := r.store.Fire(t.Context(), sch, f, []string{"admin"}); {
+				case err != nil:
+					t.Error(err)
+				case fired:
+					took.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if took.Load() != 1 {
+			t.Errorf("%d schedulers took the slot", took.Load())
+		}
+		r.historyIs(sch, "12:00:10 fired 1\n")
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 func newRigAt(t *testing.T, s testkit.Stores, now time.Time) (*rig, *testkit.Clock) {
 	t.Helper()
 	r, clock := newQuietRigAt(t, s, now)
-	r.with(jobs.Options{})
+	r = r.with(jobs.Options{})
 	r.schedule()
 	return r, clock
 }
@@ -283,6 +283,14 @@ func TestQuietHours(t *testing.T) {
 		ends := r.post(sp)
 		r.until(whole, "sent by day", func(c models.CampaignView) bool { return c.Sent == 1 })
 		r.until(ends, "sent by day", func(c models.CampaignView) bool { return c.Sent == 1 })
+		r.eventually("limited by the night", func() bool {
+			c, err := r.store.Campaign(t.Context(), whole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, limitedBy, _ := r.rec.Pace(t.Context(), c.Campaign)
+			return limitedBy == "waiting"
+		})
 		berlin := time.Date(2027, 6, 4, 6, 0, 0, 0, time.UTC)
 		clock.Set(berlin)
 		r.until(whole, "sent at eight in Berlin", func(c models.CampaignView) bool { return c.Sent == 2 })

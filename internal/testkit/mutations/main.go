@@ -5,11 +5,12 @@
 //
 //	make mutations
 //
-// It uses the embedded stores alone.
+// It uses the embedded stores alone. With --check it only looks whether each guard is still where the table says.
 package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,7 +50,7 @@ var mutations = []mutation{
 		"./jobs", "TestAtMostOnceClaimsFirst/embedded",
 	},
 	{
-		"R3", "ambiguous answers of an at-most-once send end as unknown", "jobs/deliver.go",
+		"R3", "ambiguous answers of an at-most-once send end as unknown", "jobs/chunk.go",
 		"case o.Result == channels.Ambiguous && d.v.Campaign.Delivery == models.AtMostOnce:", "case false:",
 		"./jobs", "TestAtMostOnce/embedded",
 	},
@@ -74,14 +75,24 @@ var mutations = []mutation{
 		"./jobs", "TestDownTime/skip/embedded",
 	},
 	{
-		"R10", "the version of a schedule, and its slot's one row", "models/schedules.go",
-		"WHERE id=? AND version=? AND next_slot=? AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)", "WHERE id=? AND ?>=0 AND ?>=0 AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)\n	f.Slot += Millis(sch.Version)",
-		"./jobs", "TestEverySlotOnce/embedded",
+		"R10", "the version of a schedule: one of many takes its slot", "models/schedules.go",
+		"WHERE id=? AND version=? AND next_slot=? AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)", "WHERE id=? AND ?>=0 AND ?>=0 AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)",
+		"./jobs", "TestOneReadingFiresOnce/embedded",
 	},
 	{
 		"local time", "a zone's pages wait for its clock", "jobs/zones.go",
 		"		t.Due = models.Millis(", "		t.Due = now - models.Millis(",
 		"./jobs", "TestLocalTime/embedded",
+	},
+	{
+		"dead provider", "its failures are nobody's attempt", "jobs/chunk.go",
+		"		case whose.excuses(m, o):", "		case false:",
+		"./jobs", "TestDeadProvider/refused/embedded",
+	},
+	{
+		"dead provider", "the breaker: few requests while it is away", "jobs/breaker.go",
+		"elseif f.run >= 12 and", "elseif false and",
+		"./jobs", "TestDeadProvider/refused/embedded",
 	},
 	{
 		"R11", "the idempotency key in the campaign's transaction", "models/campaigns.go",
@@ -103,6 +114,20 @@ func main() {
 }
 
 func run() error {
+	check := flag.Bool("check", false, "only look whether each guard is still where the table says")
+	root := flag.String("root", ".", "the root of the code")
+	flag.Parse()
+	if err := os.Chdir(*root); err != nil {
+		return err
+	}
+	if *check {
+		for _, m := range mutations {
+			if _, _, err := m.mutant(); err != nil {
+				return fmt.Errorf("%s: %w", m.guard, err)
+			}
+		}
+		return nil
+	}
 	dir, err := os.MkdirTemp("", "carillon-mutations-")
 	if err != nil {
 		return err
@@ -129,25 +154,33 @@ func run() error {
 	return nil
 }
 
-// try runs the test on the code without the guard. A copy that does not compile is an error, not a test that fails.
-func (m mutation) try(dir string) (noticed bool, out []byte, err error) {
-	root, err := os.Getwd()
+// mutant is the mutation's file, and its text without the guard.
+func (m mutation) mutant() (file, text string, err error) {
+	file, err = filepath.Abs(m.file)
 	if err != nil {
-		return false, nil, err
+		return "", "", err
 	}
-	file := filepath.Join(root, m.file)
 	code, err := os.ReadFile(file)
 	if err != nil {
-		return false, nil, err
+		return "", "", err
 	}
-	if strings.Count(string(code), m.old) != 1 {
-		return false, nil, fmt.Errorf("%s holds the text to take out %d times", m.file, strings.Count(string(code), m.old))
+	if n := strings.Count(string(code), m.old); n != 1 {
+		return "", "", fmt.Errorf("%s holds the text to take out %d times", m.file, n)
+	}
+	return file, strings.Replace(string(code), m.old, m.new, 1), nil
+}
+
+// try runs the test on the code without the guard. A copy that does not compile is an error, not a test that fails.
+func (m mutation) try(dir string) (noticed bool, out []byte, err error) {
+	file, text, err := m.mutant()
+	if err != nil {
+		return false, nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return false, nil, err
 	}
 	mutant, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(mutant, []byte(strings.Replace(string(code), m.old, m.new, 1)), 0o600); err != nil {
+	if err := os.WriteFile(mutant, []byte(text), 0o600); err != nil {
 		return false, nil, err
 	}
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {file: mutant}})
