@@ -64,7 +64,7 @@ func simRun(l *limiter, p *simProvider, clients int, during time.Duration) (rate
 			for l.acquire(ctx, turn) {
 				begun := time.Now()
 				ok := p.request(ctx)
-				l.release(ok, time.Since(begun))
+				l.release(ok, time.Since(begun), time.Time{}, false)
 				if ok && time.Now().After(half) {
 					mu.Lock()
 					good++
@@ -155,7 +155,7 @@ func TestLimiterPassesTheHanging(t *testing.T) {
 			go func() {
 				l.acquire(t.Context(), make(chan struct{}, 1))
 				time.Sleep(5 * time.Second)
-				l.release(false, 5*time.Second)
+				l.release(false, 5*time.Second, time.Time{}, false)
 			}()
 		}
 		synctest.Wait()

@@ -118,9 +118,9 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 // WriteChunk writes a chunk in one transaction whose first statement is the fence: the page moves on by its rev.
 // ErrFenced: another worker has the page and nothing was written. Any other error leaves the outcome open: call Reread.
 func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
-	p, from := c.page, s.d.now
+	p, from := c.page, s.d.keepNow()
 	if c.first {
-		from = "0"
+		from = "0*" + from
 	}
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+from+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
@@ -152,8 +152,8 @@ func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, o
 	if len(outcomes) == 0 {
 		return nil
 	}
-	q := statement{dialect: s.d}
-	q.Grow(len(insertRecipients) + len(outcomes)*(len(s.d.now)+100) + len(onConflict))
+	q := statement{dialect: s.d, now: s.d.kept()}
+	q.Grow(len(insertRecipients) + len(outcomes)*(len(q.now)+100) + len(onConflict))
 	q.WriteString(insertRecipients)
 	row := fmt.Sprintf("(%d,%d,", c.page.CampaignID, c.kind)
 	for i, o := range outcomes {
@@ -175,6 +175,7 @@ func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, o
 type statement struct {
 	strings.Builder
 	dialect dialect
+	now     string
 	args    []any
 	num     [20]byte
 }
@@ -189,14 +190,14 @@ func (q *statement) outcome(o RecipientOutcome) {
 	switch o.Status {
 	case RecipientSent:
 		q.WriteByte(',')
-		q.WriteString(q.dialect.now)
+		q.WriteString(q.now)
 		q.WriteString(",NULL,NULL,NULL,")
 		q.text(o.ServerMsgID)
 		q.WriteByte(')')
 		return
 	case RecipientPending:
 		q.WriteString(",NULL,")
-		q.WriteString(q.dialect.now)
+		q.WriteString(q.now)
 		q.WriteByte('+')
 		q.number(o.RetryIn.Milliseconds())
 	case RecipientFailed, RecipientSkipped, RecipientExpired, RecipientCancelled, RecipientUnknown, RecipientClaimed:

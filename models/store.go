@@ -196,6 +196,23 @@ func (s *Store) Writer() (*sql.DB, string, error) {
 	return pool, s.d.name, err
 }
 
+// keepNow is now, and keeps it in the connection for kept. SQLite, which has no variables, reads its clock again.
+func (d dialect) keepNow() string {
+	if d.name == "mysql" {
+		return "(@carillon_now:=" + d.now + ")"
+	}
+	return d.now
+}
+
+// kept is what keepNow was in the same transaction. It is for statements of many rows: MariaDB takes a fifth longer over
+// 250 rows that each spell the clock out.
+func (d dialect) kept() string {
+	if d.name == "mysql" {
+		return "@carillon_now"
+	}
+	return d.now
+}
+
 // UseClock makes now, an SQL expression in unix milliseconds, the ledger's clock: for tests that drive time.
 // It is called before anything else uses the store.
 func (s *Store) UseClock(now string) { s.d.now = now }
