@@ -111,10 +111,9 @@ func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 	w.limiter.each(waits, requests, func(i int, placed bool) (tried, good bool, took time.Duration) {
 		lo, hi := i*w.batch, min((i+1)*w.batch, n)
 		p := post{Webhook: w, flight: f, no: i, message: message, items: b.Recipients[lo:hi], out: out[lo:hi]}
-		begun := time.Now()
 		tried, good, took = p.run(placed)
 		if b.Answered != nil {
-			b.Answered(lo, out[lo:hi], time.Since(begun))
+			b.Answered(lo, out[lo:hi], took)
 		}
 		return tried, good, took
 	})
@@ -142,20 +141,20 @@ func (p *post) run(placed bool) (tried, good bool, took time.Duration) {
 		return false, false, 0
 	}
 	begun := time.Now()
-	c, err := p.transport.get(p.ctx, begun.Add(p.timeout))
+	c, err := p.transport.get(p.ctx, begun, p.timeout)
 	if err != nil {
 		p.all(p.faultOutcome(p.ctx, err, false))
 		return true, false, time.Since(begun)
 	}
 	// A dial can take as long as a request may, and a pause or the loss of the lease meanwhile must still stop
 	// the request.
-	if time.Since(begun) > maxWait && !p.mayStart() {
-		p.transport.put(c)
+	if c.fresh() && time.Since(begun) > maxWait && !p.mayStart() {
+		p.transport.put(c, time.Now())
 		p.all(Outcome{Result: NotTried})
 		return false, false, 0
 	}
-	good = p.exchange(c)
-	return true, good, time.Since(begun)
+	good, ended := p.exchange(c, begun)
+	return true, good, ended.Sub(begun)
 }
 
 func (p *post) all(o Outcome) {
@@ -166,14 +165,14 @@ func (p *post) all(o Outcome) {
 
 // exchange writes the request to c and makes outcomes of what comes back; false when that is nothing, or asks to
 // come again. c is idle or closed afterwards.
-func (p *post) exchange(c *conn) bool {
+func (p *post) exchange(c *conn, begun time.Time) (good bool, ended time.Time) {
 	if !p.board(p.no, c) {
-		p.transport.put(c)
+		p.transport.put(c, begun)
 		p.all(p.faultOutcome(p.ctx, p.ctx.Err(), false))
-		return false
+		return false, begun
 	}
 	before := c.writes()
-	err := p.encoder.write(c, p.message, p.items)
+	err := p.encoder.write(c, p.message, p.items, begun)
 	written := err == nil || c.wroteSince(before)
 	var answer []byte
 	var bodyErr error
@@ -183,10 +182,11 @@ func (p *post) exchange(c *conn) bool {
 		}
 	}
 	p.leave(p.no)
+	ended = time.Now()
 	if err != nil || bodyErr != nil || !c.reusable() {
 		_ = c.Close()
 	} else {
-		defer p.transport.put(c) // answer is c's until then
+		defer p.transport.put(c, ended) // answer is c's until then
 	}
 	switch status := c.resp.StatusCode(); {
 	case err != nil:
@@ -194,12 +194,12 @@ func (p *post) exchange(c *conn) bool {
 	case !is2xx(status):
 		o := statusOutcome(status, answerHeader(c))
 		p.all(o)
-		return o.Result == Failed
+		return o.Result == Failed, ended
 	case bodyErr != nil: // the part that is missing may name recipients that were refused
 		p.all(p.faultOutcome(p.ctx, bodyErr, true))
 	default:
 		answerOutcomes(answer, p.items, p.out)
-		return true
+		return true, ended
 	}
-	return false
+	return false, ended
 }

@@ -88,10 +88,10 @@ func (e *encoder) keep(key messageKey, text []byte) {
 	e.next = (e.next + 1) % keptMessages
 }
 
-// write writes the request for items to c in one call.
-func (e *encoder) write(c net.Conn, message []byte, items []Recipient) error {
+// write writes the request for items to c in one call, signed with the time now.
+func (e *encoder) write(c net.Conn, message []byte, items []Recipient, now time.Time) error {
 	s := e.scratch.Get().(*scratch)
-	s.render(e.head, message, items, time.Now().Unix())
+	s.render(e.head, message, items, now.Unix())
 	_, err := c.Write(s.text)
 	if cap(s.text) <= keptScratchBytes {
 		e.scratch.Put(s)

@@ -61,9 +61,12 @@ type conn struct {
 	wire      *watchedConn // below TLS; nil when it is not ours to watch
 	br        *bufio.Reader
 	resp      fasthttp.Response
-	answer    []byte // the last answer's body
-	idleSince time.Time
+	answer    []byte    // the last answer's body
+	idleSince time.Time // zero until it has been idle
 }
+
+// fresh is true when c has carried no request yet.
+func (c *conn) fresh() bool { return c.idleSince.IsZero() }
 
 // writes is how many writes may have put bytes on the wire so far; -1 when nobody can tell.
 func (c *conn) writes() int64 {
@@ -162,14 +165,15 @@ func newTransport(u *url.URL) (*transport, []byte, error) {
 	return t, append(head, "Content-Type: application/json\r\n"...), nil
 }
 
-// get returns a connection nobody else uses, the idle one used last or a new one; deadline is set on it.
-func (t *transport) get(ctx context.Context, deadline time.Time) (*conn, error) {
+// get returns a connection nobody else uses, the idle one used last or a new one; its deadline is timeout after now.
+func (t *transport) get(ctx context.Context, now time.Time, timeout time.Duration) (*conn, error) {
+	deadline := now.Add(timeout)
 	for {
 		c := t.pop()
-		switch {
-		case c == nil:
+		if c == nil {
 			return t.dial(ctx, deadline)
-		case time.Since(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && !closedByPeer(c):
+		}
+		if now.Sub(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && !closedByPeer(c) {
 			return c, nil
 		}
 		_ = c.Close()
@@ -189,15 +193,15 @@ func (t *transport) pop() *conn {
 	return c
 }
 
-// put makes c idle.
-func (t *transport) put(c *conn) {
+// put makes c idle since now.
+func (t *transport) put(c *conn, now time.Time) {
 	if c.br.Size() > answerBufferBytes {
 		c.br = bufio.NewReaderSize(c.Conn, answerBufferBytes)
 	}
 	if cap(c.answer) > answerBufferBytes {
 		c.answer = nil
 	}
-	c.idleSince = time.Now()
+	c.idleSince = now
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.idle = append(t.idle, c)

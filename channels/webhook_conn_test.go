@@ -132,20 +132,20 @@ func TestTransportIdle(t *testing.T) {
 			return near, nil
 		}
 		get := func() *conn {
-			c, err := tr.get(t.Context(), time.Now().Add(time.Minute))
+			c, err := tr.get(t.Context(), time.Now(), time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return c
 		}
 		a, b := get(), get()
-		tr.put(a)
+		tr.put(a, time.Now())
 		time.Sleep(idleConnTimeout / 2)
-		tr.put(b)
+		tr.put(b, time.Now())
 		if c := get(); c != b {
 			t.Error("not the connection used last")
 		}
-		tr.put(b)
+		tr.put(b, time.Now())
 		time.Sleep(idleConnTimeout/2 + time.Millisecond)
 		synctest.Wait()
 		if len(closed) != 1 || <-closed != 0 {
@@ -157,7 +157,7 @@ func TestTransportIdle(t *testing.T) {
 			t.Error("the newer one is not closed")
 		}
 		c := get()
-		tr.put(c)
+		tr.put(c, time.Now())
 		tr.closeIdle()
 		synctest.Wait()
 		if len(closed) != 1 || dialled != 3 {

@@ -55,14 +55,14 @@ func (p *pressure) of(channel string) *gauge {
 }
 
 // weary says that this process met failures only.
-func (g *gauge) weary(now time.Time) bool { return g.run >= wearyAt && now.Sub(g.failedAt) < wearyFor }
+func (g *gauge) weary() bool { return g.run >= wearyAt && time.Since(g.failedAt) < wearyFor }
 
 // take is the limiter's, but one recipient at a time while this process meets failures only. single: what is
 // granted is to be tried although mayStart says no.
 func (p *pressure) take(channel string, n int, take func(n int) (grant, error)) (g grant, single bool, err error) {
 	p.mu.Lock()
 	here, now := p.of(channel), time.Now()
-	weary := here.weary(now)
+	weary := here.weary()
 	wait := here.next.Sub(now)
 	if weary && wait <= 0 {
 		n, here.next = 1, now.Add(wearyEvery)
@@ -181,7 +181,7 @@ func (t *trial) mayStart() bool {
 	t.p.mu.Lock()
 	defer t.p.mu.Unlock()
 	g := t.p.of(t.channel)
-	return t.single || !g.open && !g.weary(time.Now())
+	return t.single || !g.open && !g.weary()
 }
 
 // answered is the channel's word about one request.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -45,7 +46,10 @@ type Created struct {
 // ClientMsgID is the idempotency key of one recipient of one campaign towards a channel: 32 hex digits, the
 // form the original server gives its message IDs.
 func ClientMsgID(publicID string, kind int, recipientID string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s:%d:%s", publicID, kind, recipientID))
+	var room [160]byte // of the longest IDs
+	text := append(append(room[:0], publicID...), ':')
+	text = append(strconv.AppendInt(text, int64(kind), 10), ':')
+	sum := sha256.Sum256(append(text, recipientID...))
 	return hex.EncodeToString(sum[:16])
 }
 
