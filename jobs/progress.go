@@ -77,13 +77,6 @@ func keep(run []sample, s sample) []sample {
 	return run
 }
 
-// busy says whether any campaign was running at the last look.
-func (p *Progress) busy() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.runs) > 0
-}
-
 // Rate is how many recipients per second a running campaign has come to an end with over the last seconds; ok
 // is false while that is not known.
 func (p *Progress) Rate(campaignID int64) (perSecond float64, ok bool) {

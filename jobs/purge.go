@@ -77,7 +77,7 @@ func (r *Reconciler) purgeCampaign(ctx context.Context, p *models.Purge) error {
 			return err
 		}
 		var rest time.Duration
-		n, rest = pace(n, time.Since(began), r.progress.busy())
+		n, rest = pace(n, time.Since(began), p.Busy)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -25,6 +25,7 @@ type Purge struct {
 	Kind     int
 	Inbox    int
 	PurgeDue Millis // end of the lease, and the fence of every step
+	Busy     bool   // a campaign was running at the last step
 
 	after string // deleted so far; a purger that takes over starts from whatever is there
 }
@@ -66,11 +67,16 @@ func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 // some of its pages, in one transaction. done: nothing is left. ErrFenced: another purger has the campaign.
 // It may be cut off anywhere: what was deleted stays so, and the next one goes on from there.
 func (s *Store) PurgeStep(ctx context.Context, p *Purge, n int) (done bool, err error) {
-	now, err := s.Now(ctx)
+	var at struct {
+		Now  Millis
+		Busy bool
+	}
+	err = s.db.WithContext(ctx).Raw("SELECT "+s.d.now+" AS now, EXISTS(SELECT 1 FROM campaigns WHERE status=?) AS busy", StatusRunning).Scan(&at).Error
 	if err != nil {
 		return false, err
 	}
-	due, after := max(now+PurgeLease, p.PurgeDue+1), p.after
+	p.Busy = at.Busy
+	due, after := max(at.Now+PurgeLease, p.PurgeDue+1), p.after
 	err = s.tx(ctx, func(tx *gorm.DB) error {
 		done, after = false, p.after
 		fence := tx.Exec("UPDATE campaigns SET purge_due=? WHERE id=? AND purge_due=?", due, p.ID, p.PurgeDue)

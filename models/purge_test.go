@@ -146,6 +146,12 @@ func TestPurge(t *testing.T) {
 				t.Fatal(done, err)
 			}
 		}
+		if !first.Busy {
+			t.Error("the running campaign was not noticed")
+		}
+		if _, err := o.PauseCampaign(t.Context(), o.running, "test"); err != nil {
+			t.Fatal(err)
+		}
 		if got := o.rows(o.large); got != "1000 3 3 0 " {
 			t.Errorf("after three steps: %s", got)
 		}
@@ -167,6 +173,9 @@ func TestPurge(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.finish(third, 700)
+		if third.Busy {
+			t.Error("a paused campaign is none that runs")
+		}
 		o.finish(o.take(o.small), 2)
 		o.take("")
 
