@@ -16,15 +16,17 @@ type share struct {
 	campaigns map[int64]int
 	channels  map[string]int
 	turned    map[string]map[int64]turnedAway // by channel, the campaigns that found no place on it
+	left      map[int64]time.Time             // when a campaign last gave a place back
 }
 
 type turnedAway struct{ first, last time.Time }
 
-// turnedFor: a page that was turned away comes back within this time.
+// turnedFor: a page that was turned away comes back within this time, unless there are so many of them that nobody need
+// be waited for.
 const turnedFor = 500 * time.Millisecond
 
 func newShare(slots int) *share {
-	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}}
+	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}, left: map[int64]time.Time{}}
 }
 
 // enter takes a place for a page of c. When there is none it says where the page goes instead: before the new ones,
@@ -65,12 +67,15 @@ func (s *share) waiting(channel string) map[int64]turnedAway {
 	return s.turned[channel]
 }
 
-// before counts the campaigns that come before c on its channel: they hold fewer places, or wait longer for as many.
+// before counts the campaigns that come before c on its channel: they hold fewer places, or, when c has just given one
+// back, wait longer for as many. Any other place is for whoever comes: to keep it for one that is away would leave it empty.
 func (s *share) before(c models.Campaign) (n int) {
 	all := s.waiting(c.Channel)
 	own, waits := all[c.ID]
+	maps.DeleteFunc(s.left, func(_ int64, at time.Time) bool { return time.Since(at) > turnedFor })
+	_, had := s.left[c.ID]
 	for id, t := range all {
-		if s.campaigns[id] < s.campaigns[c.ID] || s.campaigns[id] == s.campaigns[c.ID] && (!waits || t.first.Before(own.first)) {
+		if s.campaigns[id] < s.campaigns[c.ID] || had && s.campaigns[id] == s.campaigns[c.ID] && (!waits || t.first.Before(own.first)) {
 			n++
 		}
 	}
@@ -84,6 +89,7 @@ func (s *share) leave(c models.Campaign) {
 		delete(s.campaigns, c.ID)
 	}
 	s.channels[c.Channel]--
+	s.left[c.ID] = time.Now()
 }
 
 // wanted says whether c is to give up a place, because a campaign was just turned away from its channel that has none,

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"carillon/models"
 )
@@ -100,4 +102,48 @@ func TestShareKeepsAPlace(t *testing.T) {
 	if s.wanted(b) || s.wanted(c) {
 		t.Fatal("each has one place, and is to give it up")
 	}
+}
+
+// Of more campaigns than can come back in time, each finds a free place when it comes: none is kept for those that are away.
+func TestShareOfManyCampaigns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const many = 1000
+		s := newShare(16)
+		waiting := make([]models.Campaign, many)
+		for i := range waiting {
+			waiting[i] = models.Campaign{ID: int64(i), Channel: "webhook"}
+		}
+		type turn struct {
+			c    models.Campaign
+			ends time.Time
+		}
+		var held []turn
+		visits, done := 0, 0
+		for ; done < many && visits < 20*many; visits++ {
+			time.Sleep(6 * time.Millisecond) // all of them take six seconds
+			for len(held) > 0 && !held[0].ends.After(time.Now()) {
+				s.leave(held[0].c)
+				held = held[1:]
+				done++
+			}
+			if len(waiting) == 0 {
+				continue
+			}
+			c := waiting[0]
+			waiting = waiting[1:]
+			if _, ok := s.enter(c); ok {
+				took := 50 * time.Millisecond
+				if visits < 12 {
+					took = 2 * time.Second // meanwhile the others are turned away
+				}
+				held = append(held, turn{c, time.Now().Add(took)})
+			} else {
+				waiting = append(waiting, c)
+			}
+		}
+		if done < many || visits > many+2000/6+20 {
+			t.Errorf("%d of %d campaigns had their turn in %d visits", done, many, visits)
+		}
+	})
 }
