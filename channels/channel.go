@@ -42,7 +42,7 @@ const (
 	Failed
 	// Skipped: rightly not sent, e.g. the user is offline and the message is for those online only.
 	Skipped
-	// Retry: it was certainly not accepted and may be tried again after a backoff.
+	// Retry: it was not accepted, as far as the answer says, and may be tried again after a backoff. See Outcome.Unsure.
 	Retry
 	// NotTried: no request was begun for it; the attempt does not count.
 	NotTried
@@ -71,6 +71,7 @@ type Outcome struct {
 	ServerMsgID string        // the provider's own ID of the message, where it gave one
 	RetryAfter  time.Duration // > 0: the provider asked for the whole channel to be left alone so long
 	Fault       Fault
+	Unsure      bool // with Retry: the answer is an error that may stand for a message that was accepted all the same
 }
 
 // Refused says that the provider could not be connected to, so that nothing of the request left: no recipient

@@ -33,6 +33,8 @@ func is2xx(status int) bool { return status >= 200 && status < 300 }
 // an operator mends it. The attempts bound what that costs.
 func statusOutcome(status int, h http.Header) Outcome {
 	o := Outcome{Result: Retry, ErrCode: models.CodeCallback, ErrMsg: "the provider answered " + statusText(status)}
+	// A gateway may have lost the provider's answer, and a provider may have failed after it had sent.
+	o.Unsure = status == http.StatusRequestTimeout || status >= 500 && status < 600 && status != http.StatusServiceUnavailable
 	switch {
 	case status == http.StatusTooManyRequests:
 		if o.RetryAfter = retryAfter(h); o.RetryAfter <= 0 {

@@ -153,6 +153,7 @@ func (l *limiter) release(good bool, took time.Duration, since time.Time, more b
 			l.judge(now, float64(l.good)/busy.Seconds())
 		}
 	}
+	l.admitWaiting() // the limit may have risen
 	if more && l.flying <= l.limit && (len(l.queue) == 0 || now.Sub(since) < holdFor) {
 		return true
 	}

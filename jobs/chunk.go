@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -12,10 +13,11 @@ import (
 )
 
 const (
-	usualChunk = 250             // recipients
-	maxChunk   = 500             // the same; what a kill can leave ambiguous is counted in chunks
-	maxErrMsg  = 255             // characters of a stored text
-	maxRetry   = 5 * time.Minute // the longest backoff
+	usualChunk  = 250             // recipients
+	maxChunk    = 500             // the same; what a kill can leave ambiguous is counted in chunks
+	maxAttempts = 127             // a row can count; those that the provider's absence costs have no other end
+	maxErrMsg   = 255             // characters of a stored text
+	maxRetry    = 5 * time.Minute // the longest backoff
 )
 
 // member is one recipient of the next chunk.
@@ -58,11 +60,9 @@ func (d *delivery) next() []member {
 		}
 	}
 	if len(chunk) > 0 {
-		slices.SortFunc(chunk, func(a, b member) int { // rows are written in key order
-			if a.id < b.id {
-				return -1
-			}
-			return 1
+		// The least tried first: while a provider is away and tried with one recipient at a time, not always with the same.
+		slices.SortFunc(chunk, func(a, b member) int {
+			return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.id, b.id))
 		})
 		return chunk[:min(len(chunk), d.size)]
 	}
@@ -194,7 +194,7 @@ func (d *delivery) mayStart() bool {
 // row is a member's row after one try. A failure that is the provider's own costs no attempt; one after which the
 // request may have been taken is counted, and still does not end the recipient's attempts.
 func (d *delivery) row(m member, o channels.Outcome, whose verdict) models.RecipientOutcome {
-	r := models.RecipientOutcome{UserID: m.id, Again: m.again, Attempts: m.attempts + 1, ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
+	r := models.RecipientOutcome{UserID: m.id, Again: m.again, Attempts: min(m.attempts+1, maxAttempts), ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
 	switch o.Result {
 	case channels.Sent:
 		r.Status, r.ServerMsgID, r.ErrCode, r.ErrMsg = models.RecipientSent, o.ServerMsgID, 0, ""
@@ -206,7 +206,7 @@ func (d *delivery) row(m member, o channels.Outcome, whose verdict) models.Recip
 		r.Status, r.Attempts = models.RecipientPending, m.attempts
 	case channels.Retry, channels.Ambiguous:
 		switch {
-		case o.Result == channels.Ambiguous && d.v.Campaign.Delivery == models.AtMostOnce:
+		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce:
 			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
 		case o.RetryAfter > 0: // the provider asked for rest, which is no failure of this recipient
 			r.Status, r.Attempts, r.RetryIn = models.RecipientPending, m.attempts, o.RetryAfter

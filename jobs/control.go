@@ -68,12 +68,17 @@ func (c *controls) stop() {
 	}
 }
 
-// enter begins a visit for a campaign; its state is known, and was read after the call, when it returns.
+// enter begins a visit for a campaign, until leave; its state is known, and was read after the call, when it returns. After an
+// error nothing was begun.
 func (c *controls) enter(ctx context.Context, id int64) error {
 	c.mu.Lock()
 	c.users[id]++
 	c.mu.Unlock()
-	return c.read(ctx, []int64{id})
+	err := c.read(ctx, []int64{id})
+	if err != nil {
+		c.leave(id)
+	}
+	return err
 }
 
 func (c *controls) leave(id int64) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"carillon/channels"
@@ -145,8 +146,8 @@ func (d *delivery) run(ctx context.Context) error {
 			return d.end(ctx, time.Second)
 		}
 		if len(chunk) == 0 {
-			if wait > maxSleep {
-				return d.end(ctx, wait)
+			if wait > maxSleep || d.hurried(ctx) {
+				return d.end(ctx, inWindow(wait))
 			}
 			d.sleep(wait)
 			continue
@@ -161,7 +162,7 @@ func (d *delivery) run(ctx context.Context) error {
 			return err
 		}
 		if rest > 0 {
-			return d.end(ctx, rest)
+			return d.end(ctx, inWindow(rest))
 		}
 	}
 	return nil
@@ -184,6 +185,21 @@ func (d *delivery) sleep(wait time.Duration) {
 	case <-d.drain.Done():
 	case <-time.After(wait):
 	}
+}
+
+// inWindow is how long a page waits for tokens or because its provider asked for rest. The wait is the limiter's to keep:
+// a page that waited longer than two seconds would leave the window, and others would come in to wait beside it.
+func inWindow(wait time.Duration) time.Duration {
+	return min(wait, 1500*time.Millisecond+rand.N(500*time.Millisecond))
+}
+
+// hurried says whether a transactional campaign that waits for tokens holds a slot that another one needs.
+func (d *delivery) hurried(ctx context.Context) bool {
+	if d.v.Campaign.Priority != models.PriorityTransactional {
+		return false
+	}
+	waiting, err := d.queue.waiting(ctx, d.v.Campaign.Priority)
+	return err == nil && waiting > 0
 }
 
 // end leaves the page to be queued again after the given time.
@@ -222,15 +238,11 @@ func (d *delivery) settle() error {
 	return err
 }
 
-// put writes a chunk, whatever it takes: a COMMIT without an answer is settled by reading the page again,
-// and a database that is away is waited for, until another worker has the page or this process ends.
+// put writes a chunk, whatever it takes: a database that is away is waited for, until another worker has the page or this process ends.
 func (d *delivery) put(ctx context.Context, c models.ClosedChunk) error {
 	var giveUp <-chan time.Time
 	for {
 		err := d.store.WriteChunk(ctx, c)
-		if err != nil && !errors.Is(err, models.ErrFenced) {
-			err = d.store.Reread(ctx, c, err)
-		}
 		if err == nil {
 			d.lease.moved()
 			return nil

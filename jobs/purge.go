@@ -22,7 +22,7 @@ const (
 	stepLeast = 250 // recipients; a step of fewer costs the same commit
 	restIdle  = 9
 	restBusy  = 39
-	restMost  = 5 * time.Second
+	restMost  = 40 * time.Second // within the lease
 	leaveTime = 3 * time.Second
 )
 

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	// A worker that could not reach the database was not able to renew its leases. So no page is taken from
 	// one until contact has lasted this long, with a database that has been up for as long.
 	contactFor = 20 * time.Second
+	// contactGap: contact that was lost for longer has to last anew. A lease can be renewed as late as this.
+	contactGap = 8 * time.Second
 	// unclaimedFor: a task that a worker took and has not claimed for so long was lost with its worker.
 	unclaimedFor models.Millis = 5_000
 )
@@ -31,7 +34,8 @@ type Reconciler struct {
 	log    *slog.Logger
 
 	progress     Progress
-	contactSince time.Time // zero without contact
+	contact      time.Time // the last; zero without
+	contactSince time.Time
 	loops        loops
 }
 
@@ -109,77 +113,77 @@ func (r *Reconciler) again(ctx context.Context, state models.PageState, lost fun
 	return nil
 }
 
+// reconcile's steps do not wait for each other's success: without Redis, campaigns still expire and end.
 func (r *Reconciler) reconcile(ctx context.Context) error {
 	steady, err := r.steady(ctx)
 	if err != nil {
 		return err
 	}
+	return errors.Join(
+		r.control(ctx, steady),
+		r.takeOver(ctx, steady),
+		r.queue.keepVisible(ctx),
+		r.lookAfterQueued(ctx),
+		r.lookAfterPlans(ctx),
+		r.fillWindows(ctx),
+	)
+}
+
+// takeOver queues the pages whose lease ended.
+func (r *Reconciler) takeOver(ctx context.Context, steady bool) error {
 	if steady {
-		err := r.again(ctx, models.PageRunning, func(models.Page, models.Campaign) (bool, error) { return true, nil })
-		if err != nil {
-			return err
-		}
-	}
-	if err := r.queue.keepVisible(ctx); err != nil {
-		return err
-	}
-	if err := r.lookAfterQueued(ctx); err != nil {
-		return err
-	}
-	plans, err := r.store.DuePlans(ctx)
-	if err != nil {
-		return err
-	}
-	for _, t := range plans {
-		if err := r.queue.Plan(ctx, t); err != nil {
-			return err
-		}
-	}
-	if err := r.control(ctx, steady); err != nil {
-		return err
-	}
-	windows, err := r.store.Windows(ctx)
-	if err != nil {
-		return err
-	}
-	for _, w := range windows {
-		if err := fill(ctx, r.store, r.queue, int(r.worker.slots.Load()), w); err != nil {
-			return err
-		}
+		return r.again(ctx, models.PageRunning, func(models.Page, models.Campaign) (bool, error) { return true, nil })
 	}
 	return nil
+}
+
+func (r *Reconciler) lookAfterPlans(ctx context.Context) error {
+	plans, err := r.store.DuePlans(ctx)
+	for _, t := range plans {
+		if err != nil {
+			break
+		}
+		err = r.queue.Plan(ctx, t)
+	}
+	return err
+}
+
+func (r *Reconciler) fillWindows(ctx context.Context) error {
+	windows, err := r.store.Windows(ctx)
+	for _, w := range windows {
+		if err != nil {
+			break
+		}
+		err = fill(ctx, r.store, r.queue, int(r.worker.slots.Load()), w)
+	}
+	return err
 }
 
 // control brings about what operators and the clock decided: expiry, the end of cancelled campaigns, retries,
 // and the guard.
 func (r *Reconciler) control(ctx context.Context, steady bool) error {
-	if err := r.store.ExpireCampaigns(ctx); err != nil {
-		return err
-	}
+	errs := []error{r.store.ExpireCampaigns(ctx)}
 	closing, err := r.store.ClosingCampaigns(ctx)
-	if err != nil {
-		return err
-	}
+	errs = append(errs, err)
 	for _, c := range closing {
-		if _, err := r.store.CloseCampaign(ctx, c, steady); err != nil {
-			return err
-		}
+		_, err := r.store.CloseCampaign(ctx, c, steady)
+		errs = append(errs, err)
 	}
-	if err := r.store.ReopenPages(ctx, 50); err != nil {
-		return err
-	}
-	return r.progress.observe(ctx, r.store, r.log)
+	return errors.Join(append(errs, r.store.ReopenPages(ctx, 50), r.progress.observe(ctx, r.store, r.log))...)
 }
 
-// steady says whether workers have had the time to renew their leases: see contactFor.
+// steady says whether workers have had the time to renew their leases: see contactFor. A database that let this question wait
+// let theirs wait too, and so did a process that stood still.
 func (r *Reconciler) steady(ctx context.Context) (bool, error) {
+	last := r.contact
 	up, err := r.store.Uptime(ctx)
 	if err != nil {
-		r.contactSince = time.Time{}
+		r.contact = time.Time{}
 		return false, err
 	}
-	if r.contactSince.IsZero() {
-		r.contactSince = time.Now()
+	r.contact = time.Now()
+	if last.IsZero() || r.contact.Sub(last) > contactGap {
+		r.contactSince = r.contact
 	}
 	return time.Since(r.contactSince) >= contactFor && up >= contactFor, nil
 }

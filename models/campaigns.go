@@ -319,17 +319,21 @@ func (s *Store) campaigns(ctx context.Context, selected string, args ...any) ([]
 // PurgeIdempotency deletes up to 1,000 keys older than the given time.
 func (s *Store) PurgeIdempotency(ctx context.Context, before Millis) error {
 	db := s.db.WithContext(ctx)
-	var rows []idempotencyRow
-	if err := db.Select("caller", "route", "idem_key").Where("created_at < ?", before).Limit(1000).Find(&rows).Error; err != nil {
-		return err
-	}
-	for _, r := range rows {
-		err := s.w.WithContext(ctx).Where("caller = ? AND route = ? AND idem_key = ?", r.Caller, r.Route, r.IdemKey).Delete(&idempotencyRow{}).Error
-		if err != nil {
+	for {
+		var rows []idempotencyRow
+		if err := db.Select("caller", "route", "idem_key").Where("created_at < ?", before).Limit(1000).Find(&rows).Error; err != nil {
 			return err
 		}
+		for _, r := range rows {
+			err := s.w.WithContext(ctx).Where("caller = ? AND route = ? AND idem_key = ?", r.Caller, r.Route, r.IdemKey).Delete(&idempotencyRow{}).Error
+			if err != nil {
+				return err
+			}
+		}
+		if len(rows) < 1000 {
+			return nil
+		}
 	}
-	return nil
 }
 
 // RunningCounts reads all running campaigns with their counts, without their messages.

@@ -116,8 +116,17 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 }
 
 // WriteChunk writes a chunk in one transaction whose first statement is the fence: the page moves on by its rev.
-// ErrFenced: another worker has the page and nothing was written. Any other error leaves the outcome open: call Reread.
+// ErrFenced: another worker has the page and nothing was written. After any other error it is to be called again with
+// the same chunk, until it is known to stand: a COMMIT may have got no answer and be in force.
 func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
+	err := s.writeChunk(ctx, c)
+	if err != nil {
+		err = s.reread(ctx, c, err)
+	}
+	return err
+}
+
+func (s *Store) writeChunk(ctx context.Context, c ClosedChunk) error {
 	p, from := c.page, s.d.keepNow()
 	if c.first {
 		from = "0*" + from
@@ -262,9 +271,9 @@ func quoteID(q *strings.Builder, id string) {
 	q.WriteByte('\'')
 }
 
-// Reread settles a chunk whose commit got no answer: committed (nil), not committed
-// (gorm's or the driver's error is returned as it was: try again), or ErrFenced.
-func (s *Store) Reread(ctx context.Context, c ClosedChunk, cause error) error {
+// reread settles a chunk that could not be written: it stands (nil), by this try or by an earlier one, since within an
+// epoch only its holder moves rev; it does not (the cause is returned as it was); or ErrFenced.
+func (s *Store) reread(ctx context.Context, c ClosedChunk, cause error) error {
 	var now Page
 	if err := s.db.WithContext(ctx).Where("campaign_id = ? AND no = ?", c.page.CampaignID, c.page.No).Take(&now).Error; err != nil {
 		return err

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,6 +103,51 @@ func drawOutcome(rt *rapid.T, id string) models.RecipientOutcome {
 		o.RetryIn = time.Hour
 	}
 	return o
+}
+
+// TestChunkWrittenTwice: whoever got no answer to a COMMIT writes the chunk again, and is not told that the page is another's
+// when it was its own first try that moved it.
+func TestChunkWrittenTwice(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		users(t, store, 1)
+		created, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"a", "b", "c"}}), []string{"admin"}, models.Idempotency{},
+			func(models.Campaign) []byte { return []byte("{}") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := store.ClaimPage(t.Context(), created.Tasks[0])
+		if err != nil || v == nil {
+			t.Fatal(err)
+		}
+		first := v.Close(models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "a", Status: models.RecipientSent, Attempts: 1}}})
+		for range 2 {
+			if err := store.WriteChunk(t.Context(), first); err != nil {
+				t.Fatal(err)
+			}
+		}
+		second := v.Close(models.Chunk{State: models.PageWaiting, Outcomes: []models.RecipientOutcome{{UserID: "b", Status: models.RecipientSent, Attempts: 1}}})
+		if err := store.WriteChunk(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.WriteChunk(t.Context(), first); !errors.Is(err, models.ErrFenced) {
+			t.Errorf("a chunk behind the page: %v", err)
+		}
+		if c, err := store.Campaign(t.Context(), created.PublicID); err != nil || c.Sent != 2 || c.Pending != 1 {
+			t.Errorf("%+v, %v", c.Counts, err)
+		}
+		pages, err := store.DuePages(t.Context(), models.PageWaiting)
+		if err != nil || len(pages) != 1 {
+			t.Fatal(pages, err)
+		}
+		if _, ok, err := store.QueuePage(t.Context(), pages[0], models.PriorityBulk); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if err := store.WriteChunk(t.Context(), second); !errors.Is(err, models.ErrFenced) {
+			t.Errorf("the page was queued again meanwhile: %v", err)
+		}
+	})
 }
 
 // TestPutBackIsFirst: a page that a worker has no room for goes among the first new ones, not behind all of them: it may

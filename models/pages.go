@@ -203,8 +203,8 @@ func (s *Store) QueuePage(ctx context.Context, p Page, priority Priority) (task 
 }
 
 func (s *Store) queuePage(tx *gorm.DB, p Page, priority Priority) (task PageTask, ok bool, err error) {
-	res := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
-		PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev)
+	res := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=? AND due_at=?",
+		PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev, p.DueAt)
 	return PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1, Priority: priority}, res.RowsAffected == 1, res.Error
 }
 
