@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -74,6 +75,9 @@ func TestWebhookStatuses(t *testing.T) {
 			}
 			if o.Result != c.want || o.Fault != fault || o.RetryAfter < c.least || o.RetryAfter > c.most {
 				t.Errorf("outcome %+v", o)
+			}
+			if unsure := slices.Contains([]int{408, 500, 502, 504}, c.status); o.Unsure != unsure {
+				t.Errorf("unsure %t", o.Unsure)
 			}
 			if elsewhere.Load() != 0 {
 				t.Error("the redirect was followed")

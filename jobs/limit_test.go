@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -94,6 +95,35 @@ func TestTransactionalIsFirst(t *testing.T) {
 		}
 		if n := log.total(); n > 1500 {
 			t.Fatalf("the bulk campaign was not held: %d sent", n)
+		}
+	})
+}
+
+// Transactional campaigns that wait for their own slow rates leave the slots to others.
+func TestSlowTransactionalHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		log := &sendLog{seen: map[string]int{}}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{log}, TransSlots: 2})
+		r.users(200)
+		var group []string
+		for i := range 20 {
+			group = append(group, fmt.Sprintf("user-%07d", i))
+		}
+		for range 4 {
+			sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: group})
+			sp.Priority, sp.RatePerSecond = models.PriorityTransactional, 2
+			r.post(sp)
+		}
+		until(t, "they are under way", 20*time.Second, func() bool { return log.total() >= 4 })
+		for i := range 5 {
+			sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{fmt.Sprintf("user-%07d", 100+i)}})
+			sp.Priority = models.PriorityTransactional
+			begun := time.Now()
+			r.finished(r.post(sp), 10*time.Second)
+			if took := time.Since(begun); took > 2500*time.Millisecond {
+				t.Errorf("a single send waited %s", took)
+			}
 		}
 	})
 }
