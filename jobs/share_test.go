@@ -110,9 +110,9 @@ func TestShareOfManyCampaigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 1000
 		s := newShare(16)
-		waiting := make([]models.Campaign, many)
-		for i := range waiting {
-			waiting[i] = models.Campaign{ID: int64(i), Channel: "webhook"}
+		var waiting []models.Campaign
+		for i := range many {
+			waiting = append(waiting, models.Campaign{ID: int64(i), Channel: "webhook"})
 		}
 		type turn struct {
 			c    models.Campaign
