@@ -33,8 +33,6 @@ func is2xx(status int) bool { return status >= 200 && status < 300 }
 // an operator mends it. The attempts bound what that costs.
 func statusOutcome(status int, h http.Header) Outcome {
 	o := Outcome{Result: Retry, ErrCode: models.CodeCallback, ErrMsg: "the provider answered " + statusText(status)}
-	// A gateway may have lost the provider's answer, and a provider may have failed after it had sent.
-	o.Unsure = status == http.StatusRequestTimeout || status >= 500 && status < 600 && status != http.StatusServiceUnavailable
 	switch {
 	case status == http.StatusTooManyRequests:
 		if o.RetryAfter = retryAfter(h); o.RetryAfter <= 0 {
@@ -42,10 +40,12 @@ func statusOutcome(status int, h http.Header) Outcome {
 		}
 	case status == http.StatusServiceUnavailable:
 		o.Fault, o.RetryAfter = Away, retryAfter(h)
-	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
-		o.Fault = Away
-	case status >= 500 && status < 600:
-		o.Fault = Stumble
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout: // the provider's own answer may be lost
+		o.Fault, o.Unsure = Away, true
+	case status >= 500 && status < 600: // it may have failed after it had sent
+		o.Fault, o.Unsure = Stumble, true
+	case status == http.StatusRequestTimeout:
+		o.Unsure = true
 	case status == http.StatusBadRequest, status == http.StatusNotFound,
 		status == http.StatusGone, status == http.StatusUnprocessableEntity:
 		o.Result = Failed

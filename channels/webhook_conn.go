@@ -65,7 +65,7 @@ type conn struct {
 	idleSince time.Time // zero until it has been idle
 }
 
-// fresh is true when c has carried no request yet.
+// fresh is true when c was just dialled.
 func (c *conn) fresh() bool { return c.idleSince.IsZero() }
 
 // writes is how many writes may have put bytes on the wire so far; -1 when nobody can tell.

@@ -42,7 +42,7 @@ func (d *delivery) lookUp(ctx context.Context) error {
 }
 
 // chunkSize is how many recipients are sent between two writes on a channel whose requests carry up to batch: whole
-// requests, as far as that goes. set is the operator's own choice, 0 = none.
+// requests, as far as that goes. set is Options.ChunkSize.
 func chunkSize(set, batch int) int {
 	if set > 0 {
 		return set

@@ -190,7 +190,7 @@ func (d *delivery) sleep(wait time.Duration) {
 // inWindow is how long a page waits for tokens or because its provider asked for rest. The wait is the limiter's to keep:
 // a page that waited longer than two seconds would leave the window, and others would come in to wait beside it.
 func inWindow(wait time.Duration) time.Duration {
-	return min(wait, 1500*time.Millisecond+rand.N(500*time.Millisecond))
+	return min(wait, probeEvery+rand.N(2*time.Second-probeEvery))
 }
 
 // hurried says whether a transactional campaign that waits for tokens holds a slot that another one needs.

@@ -316,7 +316,7 @@ func (s *Store) campaigns(ctx context.Context, selected string, args ...any) ([]
 	return rows, err
 }
 
-// PurgeIdempotency deletes up to 1,000 keys older than the given time.
+// PurgeIdempotency deletes the keys older than the given time.
 func (s *Store) PurgeIdempotency(ctx context.Context, before Millis) error {
 	db := s.db.WithContext(ctx)
 	for {

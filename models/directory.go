@@ -239,15 +239,6 @@ func (s *Store) AllKnown(ctx context.Context, v *Visit) (bool, error) {
 		}
 		q.WriteByte(')')
 	}
-	rows, err := s.db.Statement.ConnPool.QueryContext(ctx, q.String(), args...)
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := rows.Scan(&n); err != nil {
-			return false, err
-		}
-	}
-	return n == v.Size, rows.Err()
+	err := s.db.Statement.ConnPool.QueryRowContext(ctx, q.String(), args...).Scan(&n)
+	return n == v.Size, err
 }
