@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	visitFor = 5 * time.Second        // then the page goes to the tail of the queue
+	visitFor = 5 * time.Second        // then the page goes to the tail of the queue, if anything waits there
 	maxSleep = 500 * time.Millisecond // no slot waits longer for a token; the page waits instead
 	soon     = 200 * time.Millisecond // a page that met a full process comes back so much later
 	rewrite  = 250 * time.Millisecond // between two tries to write a chunk's outcomes
 )
 
 // visit is one worker's turn: on the page that the task names and then, as long as nobody else waits for the slot,
-// on one new page of the same campaign after the other. A page that went through Redis each time would wait for the
-// poll of an idle queue.
+// on one new page of the same campaign after the other, or on the same one again. A page that went through Redis each time
+// would wait for the poll of an idle queue.
 func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	claimedAt := time.Now()
 	v, err := w.store.ClaimPage(ctx, t)
@@ -45,8 +45,8 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	}
 	defer w.control.leave(c.ID)
 	for v != nil {
-		done, err := w.deliver(ctx, v, ch, claimedAt)
-		if err != nil || !done {
+		next, err := w.deliver(ctx, v, ch, claimedAt)
+		if err != nil || !next {
 			return err
 		}
 		stay, err := w.stay(ctx, c)
@@ -81,8 +81,9 @@ func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
 
 // deliver goes chunk by chunk through a claimed page: takes tokens, sends, and writes the outcomes, until nothing is left
 // to send now or the visit is over. What it leaves behind is true at every instant: a page that is done, or one
-// that waits until a given time. done is false also when another worker took the page over.
-func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (done bool, err error) {
+// that waits until a given time. next says that the page is done or the visit was over, and the campaign's next new page is to
+// be taken at once; a page that had more to send is the first of those.
+func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (next bool, err error) {
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()
@@ -95,7 +96,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 		log.Warn("the page was taken over by another worker")
 		return false, nil
 	}
-	return v.State == models.PageDone, err
+	return v.State == models.PageDone || d.over, err
 }
 
 // delivery is the state of one visit to one page.
@@ -106,6 +107,7 @@ type delivery struct {
 	lease  *lease
 	log    *slog.Logger
 	until  time.Time
+	over   bool             // it ended for the time alone: there was more to send
 	size   int              // recipients of a chunk
 	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
 	zone   *time.Location   // of the page's members
@@ -128,7 +130,8 @@ func (d *delivery) run(ctx context.Context) error {
 		case !fresh || now.Status != models.StatusRunning:
 			return d.end(ctx, soon) // it is not queued again before the campaign runs
 		case d.drain.Err() != nil || time.Now().After(d.until) || !d.lease.held():
-			return d.end(ctx, 0)
+			d.over = true
+			return d.write(ctx, models.Chunk{State: models.PageNew})
 		}
 		if end, quiet := quietUntil(&d.v.Campaign, d.zone, d.v.Now()); quiet {
 			// Back among the new pages, so that the end of the night does not put them all into Redis at once.

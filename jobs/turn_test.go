@@ -134,6 +134,37 @@ func oneChunkAhead(t *testing.T, s testkit.Stores, delivery models.Delivery) {
 	}
 }
 
+// A visit that is over goes on at once, with no reconciler to find its page: here none runs. Twenty-seven at 4/s take longer
+// than a visit may.
+func TestVisitsFollowEachOther(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r := newRig(t, s, jobs.Options{})
+		r.users(27)
+		other := r.with(jobs.Options{})
+		for _, r := range []*rig{r, other} {
+			r.rec.Stop()
+		}
+		var ids []string
+		for i := range 27 {
+			ids = append(ids, fmt.Sprintf("user-%07d", i))
+		}
+		sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: ids})
+		sp.RatePerSecond = 4
+		id := r.post(sp)
+		if c := r.finished(id, time.Minute); c.Sent != 27 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+		// A worker that is told to go leaves its page to another.
+		id = r.post(sp)
+		until(t, "the second campaign is under way", 20*time.Second, func() bool { return r.view(id).Sent > 2 })
+		r.stop()
+		if c := other.finished(id, time.Minute); c.Sent != 27 {
+			t.Fatalf("counts %+v", c.Counts)
+		}
+	})
+}
+
 // A turn goes from page to page of one campaign only while nobody waits for the slot, or for its place on the channel: a
 // later campaign gets in before the large ones that hold all there is are done.
 func TestLaterCampaignGetsItsTurn(t *testing.T) {
