@@ -12,7 +12,7 @@ import (
 
 const (
 	defaultWebhookTimeout = 5 * time.Second
-	maxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 15 s, with room to write its outcome
+	maxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 10 s, with room to write its outcome
 	maxWebhookBatch       = 1000            // the largest page
 
 	// maxSend: requests that a slow provider keeps waiting longer are not begun, so that a chunk's outcomes

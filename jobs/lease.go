@@ -12,7 +12,7 @@ import (
 
 const (
 	workLease  = time.Duration(models.WorkLease) * time.Millisecond
-	renewEvery = 4 * time.Second
+	renewEvery = 2 * time.Second
 	// sendMargin: no request starts in the last seconds of a lease, so that one that a slow network holds
 	// up still begins while the page is ours.
 	sendMargin = 3 * time.Second

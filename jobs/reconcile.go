@@ -19,7 +19,7 @@ const (
 	// one until contact has lasted this long, with a database that has been up for as long.
 	contactFor = 20 * time.Second
 	// contactGap: contact that was lost for longer has to last anew. A lease can be renewed as late as this.
-	contactGap = 8 * time.Second
+	contactGap = 5 * time.Second
 	// unclaimedFor: a task that a worker took and has not claimed for so long was lost with its worker.
 	unclaimedFor models.Millis = 5_000
 )

@@ -16,9 +16,9 @@ import (
 // PageSize is how many recipients one page, and so one task, carries. 1,000,000 recipients are 1,000 tasks.
 const PageSize = 1000
 
-// Leases, in milliseconds. A worker's lease must outlast the longest request (8 s) and three renewals.
+// Leases, in milliseconds. A worker's lease must outlast the longest request (8 s) and three renewals; see ADR 9.
 const (
-	WorkLease  Millis = 15_000 // of a running page; renewed every 4 s
+	WorkLease  Millis = 10_000 // of a running page; renewed every 2 s
 	QueueLease Millis = 5_000  // of a queued page, before the reconciler looks its task up
 	PlanLease  Millis = 5_000  // of a plan, renewed with every batch of pages
 )
