@@ -19,7 +19,7 @@ const (
 )
 
 // visit is one worker's turn: on the page that the task names and then, as long as nobody else waits for the slot,
-// on one new page of the same campaign after the other, or on the same one again. A page that went through Redis each time
+// on the same page again or on one new page of the campaign after the other. A page that went through Redis each time
 // would wait for the poll of an idle queue.
 func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	claimedAt := time.Now()
@@ -45,45 +45,59 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	}
 	defer w.control.leave(c.ID)
 	for v != nil {
-		next, err := w.deliver(ctx, v, ch, claimedAt)
-		if err != nil || !next {
+		goOn, err := w.deliver(ctx, v, ch, claimedAt)
+		if err != nil || !goOn {
 			return err
-		}
-		stay, err := w.stay(ctx, c)
-		if err != nil {
-			return err
-		}
-		if !stay {
-			break
 		}
 		claimedAt = time.Now()
-		if v, err = w.store.ClaimNext(ctx, c); err != nil {
+		if v, err = w.next(ctx, v); err != nil {
 			return err
 		}
 	}
 	return w.advance(ctx, c.ID)
 }
 
-// stay says whether a turn goes on with another page: the campaign runs, its window has room, and no task waits for the
-// slot nor another campaign for the place on the channel.
-func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
+// next claims what a turn goes on with after a page: the same one when only its visit was over, or a new one when it is done
+// and the window has room. It claims nothing when a task waits for the slot or another campaign for the place on the channel; a
+// page with more to send is queued then and there, as the reconciler would find it only later. Nor when the campaign does not run.
+func (w *Worker) next(ctx context.Context, v *models.Visit) (*models.Visit, error) {
+	c := v.Campaign
 	now, fresh := w.control.get(c.ID)
-	if !fresh || now.Status != models.StatusRunning || w.drain.Err() != nil || w.share.wanted(c) {
-		return false, nil
+	if !fresh || now.Status != models.StatusRunning {
+		return nil, nil
 	}
-	if waiting, err := w.queue.waiting(ctx, c.Priority); err != nil || waiting > 0 {
-		return false, err
+	stay := w.drain.Err() == nil && !w.share.wanted(c)
+	if stay {
+		waiting, err := w.queue.waiting(ctx, c.Priority)
+		if err != nil {
+			return nil, err
+		}
+		stay = waiting == 0
+	}
+	switch {
+	case v.State == models.PageWaiting && stay:
+		return w.store.ClaimAgain(ctx, v)
+	case v.State == models.PageWaiting:
+		tasks, err := w.store.HandOn(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		return nil, w.queue.Pages(ctx, tasks)
+	case !stay:
+		return nil, nil
 	}
 	inside, err := w.store.Inside(ctx, c.ID)
 	c.RatePerSecond = now.RatePerSecond
-	return inside < window(int(w.slots.Load()), c), err
+	if err != nil || inside >= window(int(w.slots.Load()), c) {
+		return nil, err
+	}
+	return w.store.ClaimNext(ctx, c)
 }
 
 // deliver goes chunk by chunk through a claimed page: takes tokens, sends, and writes the outcomes, until nothing is left
 // to send now or the visit is over. What it leaves behind is true at every instant: a page that is done, or one
-// that waits until a given time. next says that the page is done or the visit was over, and the campaign's next new page is to
-// be taken at once; a page that had more to send is the first of those.
-func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (next bool, err error) {
+// that waits until a given time. goOn says that it is done, or has more to send and only the visit is over.
+func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (goOn bool, err error) {
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()
@@ -131,7 +145,7 @@ func (d *delivery) run(ctx context.Context) error {
 			return d.end(ctx, soon) // it is not queued again before the campaign runs
 		case d.drain.Err() != nil || time.Now().After(d.until) || !d.lease.held():
 			d.over = true
-			return d.write(ctx, models.Chunk{State: models.PageNew})
+			return d.end(ctx, 0)
 		}
 		if end, quiet := quietUntil(&d.v.Campaign, d.zone, d.v.Now()); quiet {
 			// Back among the new pages, so that the end of the night does not put them all into Redis at once.

@@ -80,8 +80,8 @@ func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
 // claimAmong is how many new pages a worker looks at to find one that no other takes at the same moment.
 const claimAmong = 16
 
-// ClaimNext makes the first new page of a visited campaign, of those whose time has come, running under the caller's lease,
-// with no way through the queue. Its epoch is new all the same: one epoch has one holder. It returns nil when there is none.
+// ClaimNext makes the first new page of a visited campaign, of those whose time has come, running under the caller's lease.
+// It returns nil when there is none.
 func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
 	for {
 		var pages []Page
@@ -91,17 +91,40 @@ func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
 			return nil, err
 		}
 		for _, p := range pages {
-			res := s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
-				PageRunning, WorkLease, c.ID, p.No, p.Epoch, PageNew, p.Rev)
-			if res.Error != nil {
-				return nil, res.Error
-			}
-			if res.RowsAffected == 1 {
-				v := &Visit{Campaign: c}
-				return v, s.readVisit(ctx, v, PageTask{Campaign: c.ID, Page: p.No, Epoch: p.Epoch + 1})
+			p.CampaignID, p.State = c.ID, PageNew
+			if v, err := s.claim(ctx, c, p); err != nil || v != nil {
+				return v, err
 			}
 		}
 	}
+}
+
+// ClaimAgain makes a page whose visit is over, and which waits, running again under the caller's lease. It returns nil when it
+// has moved since.
+func (s *Store) ClaimAgain(ctx context.Context, v *Visit) (*Visit, error) {
+	return s.claim(ctx, v.Campaign, v.Page)
+}
+
+// claim makes a page as it was read running, with no way through the queue and with a new epoch all the same: one epoch
+// has one holder.
+func (s *Store) claim(ctx context.Context, c Campaign, p Page) (*Visit, error) {
+	res := s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
+		PageRunning, WorkLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev)
+	if res.Error != nil || res.RowsAffected == 0 {
+		return nil, res.Error
+	}
+	v := &Visit{Campaign: c}
+	return v, s.readVisit(ctx, v, PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1})
+}
+
+// HandOn queues a page whose visit is over, and which waits, for whoever comes next. It returns nothing when it has moved since.
+func (s *Store) HandOn(ctx context.Context, v *Visit) ([]PageTask, error) {
+	var pages []Page
+	err := s.db.WithContext(ctx).Where("campaign_id = ? AND no = ? AND epoch = ? AND rev = ?", v.CampaignID, v.No, v.Epoch, v.Rev).Find(&pages).Error
+	if err != nil {
+		return nil, err
+	}
+	return s.queueAll(ctx, pages, v.Campaign.Priority)
 }
 
 // readVisit reads a page that the caller has just claimed.
