@@ -150,25 +150,32 @@ func TestChunkWrittenTwice(t *testing.T) {
 	})
 }
 
+// firstOf25 is a visit to the first page of a campaign of 25.
+func firstOf25(t *testing.T, store *models.Store) *models.Visit {
+	t.Helper()
+	var list []string
+	for i := range 25 * models.PageSize {
+		list = append(list, fmt.Sprintf("user-%07d", i))
+	}
+	created, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceUsers, UserIDs: list}), []string{"admin"}, models.Idempotency{},
+		func(models.Campaign) []byte { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := store.ClaimPage(t.Context(), created.Tasks[0])
+	if err != nil || v == nil {
+		t.Fatalf("%v, %v", v, err)
+	}
+	return v
+}
+
 // TestPutBackIsFirst: a page that a worker has no room for goes among the first new ones, not behind all of them: it may
 // come from a worker that died, and must move again soon however long the campaign is.
 func TestPutBackIsFirst(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		store := testkit.OpenStore(t, s.DatabaseURL)
-		var list []string
-		for i := range 25 * models.PageSize {
-			list = append(list, fmt.Sprintf("user-%07d", i))
-		}
-		created, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceUsers, UserIDs: list}), []string{"admin"}, models.Idempotency{},
-			func(models.Campaign) []byte { return nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, err := store.ClaimPage(t.Context(), created.Tasks[0])
-		if err != nil || v == nil {
-			t.Fatal(err)
-		}
+		v := firstOf25(t, store)
 		if err := store.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageNew})); err != nil {
 			t.Fatal(err)
 		}
@@ -187,6 +194,48 @@ func TestPutBackIsFirst(t *testing.T) {
 		}
 		if late, err := store.PageOf(t.Context(), next.CampaignID, next.No); err != nil || late.DueAt <= v.Now() {
 			t.Errorf("put off %+v, %v", late, err)
+		}
+	})
+}
+
+// TestPageKeepsItsPlace: a page whose visit is over stays in the window while new ones wait, and moves on at once: its worker
+// takes it again, or queues it for another, but never both.
+func TestPageKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		v := firstOf25(t, store)
+		over := models.Chunk{State: models.PageWaiting, Outcomes: []models.RecipientOutcome{{UserID: v.Members[0], Status: models.RecipientSent}}}
+		inside, err := store.Inside(t.Context(), v.CampaignID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.WriteChunk(t.Context(), v.Close(over)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := store.Inside(t.Context(), v.CampaignID); err != nil || n != inside {
+			t.Errorf("%d pages in the window, before the visit was over %d, %v", n, inside, err)
+		}
+		again, err := store.ClaimAgain(t.Context(), v)
+		if err != nil || again == nil || again.No != v.No || again.Epoch != v.Epoch+1 || again.Pos != 1 {
+			t.Fatalf("claimed again: %+v, %v", again, err)
+		}
+		if tasks, err := store.HandOn(t.Context(), v); err != nil || len(tasks) != 0 {
+			t.Errorf("a page that moved on was queued: %+v, %v", tasks, err)
+		}
+		over.Outcomes[0].UserID = v.Members[1]
+		if err := store.WriteChunk(t.Context(), again.Close(over)); err != nil {
+			t.Fatal(err)
+		}
+		tasks, err := store.HandOn(t.Context(), again)
+		if err != nil || len(tasks) != 1 || tasks[0].Page != v.No || tasks[0].Epoch != again.Epoch+1 {
+			t.Fatalf("handed on: %+v, %v", tasks, err)
+		}
+		if lost, err := store.ClaimAgain(t.Context(), again); err != nil || lost != nil {
+			t.Errorf("a queued page was claimed past its task: %+v, %v", lost, err)
+		}
+		if next, err := store.ClaimPage(t.Context(), tasks[0]); err != nil || next == nil || next.Pos != 2 {
+			t.Errorf("the task found %+v, %v", next, err)
 		}
 	})
 }
