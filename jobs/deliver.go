@@ -66,15 +66,10 @@ func (w *Worker) next(ctx context.Context, v *models.Visit) (*models.Visit, erro
 	if !fresh || now.Status != models.StatusRunning {
 		return nil, nil
 	}
-	stay := w.drain.Err() == nil && !w.share.wanted(c)
-	if stay {
-		waiting, err := w.queue.waiting(ctx, c.Priority)
-		if err != nil {
-			return nil, err
-		}
-		stay = waiting == 0
-	}
+	stay, err := w.stay(ctx, c)
 	switch {
+	case err != nil:
+		return nil, err
 	case v.State == models.PageWaiting && stay:
 		return w.store.ClaimAgain(ctx, v)
 	case v.State == models.PageWaiting:
@@ -92,6 +87,15 @@ func (w *Worker) next(ctx context.Context, v *models.Visit) (*models.Visit, erro
 		return nil, err
 	}
 	return w.store.ClaimNext(ctx, c)
+}
+
+// stay says that no task waits for the slot, no other campaign for the place on the channel, and the process is not to end.
+func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
+	if w.drain.Err() != nil || w.share.wanted(c) {
+		return false, nil
+	}
+	waiting, err := w.queue.waiting(ctx, c.Priority)
+	return waiting == 0, err
 }
 
 // deliver goes chunk by chunk through a claimed page: takes tokens, sends, and writes the outcomes, until nothing is left
@@ -121,7 +125,7 @@ type delivery struct {
 	lease  *lease
 	log    *slog.Logger
 	until  time.Time
-	over   bool             // it ended for the time alone: there was more to send
+	over   bool             // it ended with more to send: its time was up, or the process is to end
 	size   int              // recipients of a chunk
 	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
 	zone   *time.Location   // of the page's members
