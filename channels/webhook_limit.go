@@ -14,8 +14,14 @@ import (
 // answers a second. Where they do not, the provider (or this machine) is busy and more would only wait. What
 // counts are good answers: a provider that refuses under load brings the limit down, fast as its refusals are.
 // A trial lasts as long as its own requests need to come back, and the more often trials changed nothing the
-// rarer they get. Trials need answers, so there is one rule without: when nothing at all came back for
-// long enough and somebody waits for a place, the limit doubles.
+// rarer they get.
+//
+// Where several processes share the provider, or this machine, more in flight looks worth it to each, for it takes
+// answers from the others; together they would only wait, until requests time out. So the rate is not all that counts:
+// requests that take several times as long as they did when it was quieter stand in a line, and the limit halves.
+//
+// Both need answers, so there is one rule without: when nothing at all came back for long enough and somebody
+// waits for a place, the limit doubles.
 const (
 	startWorkers = 6   // enough for a provider nearby that answers within half a millisecond
 	maxWorkers   = 768 // 10,000/s at a provider that takes 50 ms need 500, and a little more for what is not waiting
@@ -29,29 +35,38 @@ const (
 	// the provider's doing: a rate to compare with then takes several measurements.
 	quickRequest = 10 * time.Millisecond
 
+	// A request that takes this many times as long as it need not, and longer than crowdedTime, mostly waits for others. What
+	// it need not is the least that a measurement ever told, but a provider may grow slower for good: what still takes
+	// longer with the fewest in flight is its own time.
+	crowdedTimes = 3
+	crowdedTime  = 20 * time.Millisecond
+
 	// holdFor is how long a place goes from one request of a Send to its next, before it is the turn of whoever waits
 	// longest: at a provider nearby, a change of hands each time costs as much as a tenth of the request.
 	holdFor = 2 * time.Millisecond
 
-	quietPerPlace = time.Millisecond // 6 in flight are too few after 6 ms without an answer, 12 after 12 ms more, …
+	quietPerPlace = time.Millisecond // until the first answer, 6 in flight are too few after 6 ms, 12 after 12 ms more, …
 )
 
 // limiter bounds the requests in flight. Whoever waits for a place gets one in the order of coming.
 type limiter struct {
 	mu     sync.Mutex
-	limit  int
+	limit  int // of flying
+	goal   int // the limit grows to it by one with each answer: many connections opened at once would wait for each other
 	flying int
 	queue  []chan struct{} // empty unless flying >= limit
 	timer  *time.Timer     // nil unless somebody waits
 	due    time.Time       // when it fires
 	quiet  time.Time       // since when nothing came back while somebody waited
-	took   time.Duration   // a good request's usual time; 0 = none came back yet
+	usual  time.Duration   // a good request's time; 0 = none came back yet
+	least  time.Duration   // what a good one took when it was quietest, the mean of a measurement; 0 = not measured
 
 	// The measurement under way.
 	skip      int // answers to requests that began under another limit
 	done      int
 	good      int
-	peak      int // of flying
+	took      time.Duration // by the good ones
+	peak      int           // of flying
 	busy      time.Duration
 	busySince time.Time
 
@@ -65,7 +80,7 @@ type limiter struct {
 }
 
 func newLimiter() *limiter {
-	return &limiter{limit: startWorkers, best: -1, up: true, patience: minPatience, hold: 1}
+	return &limiter{limit: startWorkers, goal: startWorkers, best: -1, up: true, patience: minPatience, hold: 1}
 }
 
 // acquire waits for a place; false when ctx ends first. turn is the caller's own, with room for one.
@@ -134,10 +149,13 @@ func (l *limiter) release(good bool, took time.Duration, since time.Time, more b
 	defer l.mu.Unlock()
 	l.quiet = now
 	if good {
-		if l.took == 0 {
-			l.took = took
+		if l.usual == 0 {
+			l.usual = took
 		}
-		l.took += (took - l.took) / 16
+		l.usual += (took - l.usual) / 16
+	}
+	if l.limit < l.goal {
+		l.limit++
 	}
 	if l.skip > 0 {
 		if l.skip--; l.skip == 0 {
@@ -147,6 +165,7 @@ func (l *limiter) release(good bool, took time.Duration, since time.Time, more b
 		l.done++
 		if good {
 			l.good++
+			l.took += took
 		}
 		// Requests that began together come back together: only whole rounds of them give a rate.
 		if busy := l.busy + now.Sub(l.busySince); l.done%min(l.limit, l.peak) == 0 && busy >= trialTime {
@@ -170,19 +189,47 @@ func (l *limiter) free(now time.Time) {
 
 // measure begins a measurement, once the answers to skip are in.
 func (l *limiter) measure(now time.Time, skip int) {
-	l.skip, l.done, l.good, l.busy, l.busySince, l.peak = skip, 0, 0, 0, now, l.flying
+	l.skip, l.done, l.good, l.took, l.busy, l.busySince, l.peak = skip, 0, 0, 0, 0, now, l.flying
 }
 
 func (l *limiter) move(now time.Time, to int) {
-	l.limit = to
+	l.goal = to
+	l.limit = min(l.limit, to)
 	l.measure(now, l.flying-1) // the request that is just coming back is not waited for
+}
+
+// crowded is true when the requests of this measurement mostly waited for others.
+func (l *limiter) crowded() bool {
+	if l.good == 0 {
+		return false
+	}
+	took := l.took / time.Duration(l.good)
+	if l.least == 0 || took < l.least {
+		l.least = took
+	}
+	if took <= max(l.least*crowdedTimes, crowdedTime) {
+		return false
+	}
+	if l.limit <= startWorkers {
+		l.least = took / 2 // it may be others that it waits for
+	}
+	return true
 }
 
 // judge ends a measurement.
 func (l *limiter) judge(now time.Time, rate float64) {
+	crowded := l.crowded()
 	switch {
 	case l.from == 0 && l.peak <= l.limit/2 && l.limit > startWorkers: // nobody needs so many
 		l.rate, l.best, l.hold = 0, -1, 1
+		l.move(now, l.limit/2)
+	case crowded && l.limit > startWorkers:
+		l.hold = 1
+		if l.from > 0 && l.up {
+			l.patience = min(l.patience*2, maxPatience)
+			l.hold = l.patience
+		}
+		l.from, l.rate, l.best, l.up = 0, 0, -1, false
 		l.move(now, l.limit/2)
 	case l.from == 0:
 		if rate < l.rate/2 { // the provider is not what it was
@@ -190,8 +237,8 @@ func (l *limiter) judge(now time.Time, rate float64) {
 		}
 		if l.best < 0 { // the first under this limit
 			l.rate, l.best = rate, rate
-			if l.took < quickRequest {
-				l.hold = minPatience
+			if l.usual < quickRequest {
+				l.hold = max(l.hold, minPatience)
 			}
 		}
 		l.rate += (rate - l.rate) / 2
@@ -203,7 +250,7 @@ func (l *limiter) judge(now time.Time, rate float64) {
 		up := l.up
 		l.rate, l.best, l.patience, l.from = rate, rate, minPatience, 0
 		// To turn about at once would only undo it.
-		if l.turn(); l.up != up || l.took < quickRequest || !l.try(now) {
+		if l.turn(); l.up != up || l.usual < quickRequest || !l.try(now) {
 			l.hold = minPatience
 			l.measure(now, 0)
 		}
@@ -242,9 +289,13 @@ func (l *limiter) try(now time.Time) bool {
 }
 
 // patienceInQuiet is how long nothing may come back. Once it is known how long requests take, silence says little
-// before twice that: a provider that answers in rounds is silent between them.
+// before twice that: a provider that answers in rounds is silent between them. And a busy machine is silent at times.
 func (l *limiter) patienceInQuiet() time.Duration {
-	return max(time.Duration(l.limit)*quietPerPlace, 2*l.took)
+	wait := time.Duration(l.limit) * quietPerPlace
+	if l.usual > 0 {
+		wait = max(wait, 2*l.usual, trialTime)
+	}
+	return wait
 }
 
 func (l *limiter) checkQuiet() {
@@ -261,6 +312,7 @@ func (l *limiter) checkQuiet() {
 	case now.Sub(l.quiet) >= l.patienceInQuiet() && l.limit < maxWorkers:
 		l.quiet = now
 		l.limit *= 2
+		l.goal = l.limit
 		l.measure(now, l.flying)
 		l.from, l.rate, l.best, l.up, l.patience, l.hold = 0, 0, -1, true, minPatience, 1
 		l.admitWaiting()

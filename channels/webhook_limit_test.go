@@ -141,6 +141,44 @@ func TestLimiterFollows(t *testing.T) {
 	})
 }
 
+// Processes that share a provider, or the processors of one machine, take answers from each other: to each, more in
+// flight looks worth it, and all together would only wait longer.
+func TestLimitersShare(t *testing.T) {
+	for name, provider := range map[string]*simProvider{ // 6,000/s
+		"near":    {time: 500 * time.Microsecond, workers: simWorkers(3)},
+		"a while": {time: 5 * time.Millisecond, workers: simWorkers(30)},
+		"far":     {time: 50 * time.Millisecond, workers: simWorkers(300)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				provider.workers = simWorkers(cap(provider.workers)) // of this bubble
+				var mu sync.Mutex
+				var rate float64
+				var median, high int
+				var wg sync.WaitGroup
+				for i := range 3 {
+					wg.Go(func() {
+						time.Sleep(time.Duration(i) * time.Second / 3)
+						r, limits := simRun(newLimiter(), provider, 1000, 20*time.Second)
+						mu.Lock()
+						defer mu.Unlock()
+						rate, median, high = rate+r, median+limits[len(limits)/2], high+limits[len(limits)*9/10]
+					})
+				}
+				wg.Wait()
+				t.Logf("%.0f/s, limits %d, at times %d", rate, median, high)
+				if rate < 4_800 { // the search is content within a fifth
+					t.Errorf("%.0f good answers/s, want 4800", rate)
+				}
+				// Twice what takes so long that it counts as crowded: the limit moves by halves and doubles.
+				if most := 2 * 6000 * max(crowdedTime, crowdedTimes*provider.time) / time.Second; median > int(most) || high > 2*int(most) {
+					t.Errorf("limits %d, at times %d, want %d", median, high, most)
+				}
+			})
+		})
+	}
+}
+
 // Every place is held by a request that hangs: the others do not wait for its time-out.
 func TestLimiterPassesTheHanging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
