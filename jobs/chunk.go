@@ -106,8 +106,8 @@ func (d *delivery) settled(m member) (models.RecipientOutcome, bool) {
 }
 
 // tokens cuts the chunk to what the rates grant now: members that need no token, and as many others as there
-// are tokens, in order, since the cursor moves past all of it.
-func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.Duration, error) {
+// are tokens, in order, since the cursor moves past all of it. With none of them left, the grant says when to come again.
+func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, grant, error) {
 	need := 0
 	for _, m := range chunk {
 		if _, ok := d.settled(m); !ok {
@@ -115,7 +115,7 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.D
 		}
 	}
 	if need == 0 {
-		return chunk, 0, nil
+		return chunk, grant{}, nil
 	}
 	c := &d.v.Campaign
 	g, single, err := d.pressure.take(c.Channel, need, func(n int) (grant, error) {
@@ -126,7 +126,7 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.D
 		g.Wait += rand.N(2*time.Second - probeEvery)
 	}
 	if err != nil || g.N >= need {
-		return chunk, 0, err
+		return chunk, g, err
 	}
 	used := 0
 	for i, m := range chunk {
@@ -134,11 +134,11 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, time.D
 			continue
 		}
 		if used == g.N {
-			return chunk[:i], g.Wait, nil
+			return chunk[:i], g, nil
 		}
 		used++
 	}
-	return chunk, g.Wait, nil
+	return chunk, g, nil
 }
 
 // send hands the chunk to the channel and turns what it says into rows. rest > 0: the provider asks for so

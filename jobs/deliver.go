@@ -13,7 +13,9 @@ import (
 
 const (
 	visitFor = 5 * time.Second        // then the page goes to the tail of the queue, if anything waits there
+	shortest = time.Second            // the same where another campaign has no place on the channel and should have
 	maxSleep = 500 * time.Millisecond // no slot waits longer for a token; the page waits instead
+	wayBack  = 300 * time.Millisecond // of a page that waited, until a slot has it: two loops look for work, one after the other
 	soon     = 200 * time.Millisecond // a page that met a full process comes back so much later
 	rewrite  = 250 * time.Millisecond // between two tries to write a chunk's outcomes
 )
@@ -105,7 +107,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()
-	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, until: claimedAt.Add(visitFor), size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone)}
+	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone)}
 	err = d.run(ctx)
 	if e := d.settle(); err == nil {
 		err = e
@@ -124,7 +126,7 @@ type delivery struct {
 	ch     channels.Channel
 	lease  *lease
 	log    *slog.Logger
-	until  time.Time
+	since  time.Time
 	over   bool             // it ended with more to send: its time was up, or the process is to end
 	size   int              // recipients of a chunk
 	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
@@ -147,7 +149,7 @@ func (d *delivery) run(ctx context.Context) error {
 			return d.store.CloseVisit(ctx, d.v, now.Status)
 		case !fresh || now.Status != models.StatusRunning:
 			return d.end(ctx, soon) // it is not queued again before the campaign runs
-		case d.drain.Err() != nil || time.Now().After(d.until) || !d.lease.held():
+		case d.drain.Err() != nil || d.overdue() || !d.lease.held():
 			d.over = true
 			return d.end(ctx, 0)
 		}
@@ -160,17 +162,17 @@ func (d *delivery) run(ctx context.Context) error {
 		if len(chunk) == 0 {
 			return d.end(ctx, d.untilDue())
 		}
-		chunk, wait, err := d.tokens(ctx, chunk)
+		chunk, g, err := d.tokens(ctx, chunk)
 		if err != nil {
 			// No Redis, no sends.
 			d.log.Warn("the rate limiter does not answer", "err", err)
 			return d.end(ctx, time.Second)
 		}
 		if len(chunk) == 0 {
-			if wait > maxSleep || d.hurried(ctx) {
-				return d.end(ctx, inWindow(wait))
+			if g.Wait > maxSleep || d.hurried(ctx) {
+				return d.end(ctx, g.rest())
 			}
-			d.sleep(wait)
+			d.sleep(g.Wait)
 			continue
 		}
 		if d.v.Campaign.Delivery == models.AtMostOnce {
@@ -187,6 +189,12 @@ func (d *delivery) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// overdue says that the visit's time is up.
+func (d *delivery) overdue() bool {
+	lasted := time.Since(d.since)
+	return lasted > visitFor || lasted > shortest && d.share.wanted(d.v.Campaign)
 }
 
 // claim writes down who is about to be sent, before an at-most-once send: whoever finds the claim later knows
@@ -206,6 +214,15 @@ func (d *delivery) sleep(wait time.Duration) {
 	case <-d.drain.Done():
 	case <-time.After(wait):
 	}
+}
+
+// rest is how long a page waits for tokens that a slot should not wait for. The last of it is the slot's all the same: a page
+// that came back only when its token was there would be late each time, and its campaign slower than its rate.
+func (g grant) rest() time.Duration {
+	if g.Wait > maxSleep && !g.Open {
+		return inWindow(g.Wait - wayBack)
+	}
+	return inWindow(g.Wait)
 }
 
 // inWindow is how long a page waits for tokens or because its provider asked for rest. The wait is the limiter's to keep:

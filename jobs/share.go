@@ -38,7 +38,7 @@ func (s *share) enter(c models.Campaign) (instead models.Chunk, ok bool) {
 	if s.campaigns[c.ID] >= max(1, s.slots/2) {
 		return models.Chunk{State: models.PageNew}, false
 	}
-	if max(1, s.slots*3/4)-s.channels[c.Channel] <= s.before(c) {
+	if s.free(c.Channel) <= s.before(c) {
 		s.turnAway(c)
 		return models.Chunk{State: models.PageWaiting, ReadyIn: soon}, false
 	}
@@ -93,14 +93,21 @@ func (s *share) leave(c models.Campaign) {
 }
 
 // wanted says whether c is to give up a place, because a campaign was just turned away from its channel that has none,
-// or that would still hold no more than c if it had one of c's.
+// or that would still hold no more than c if it had one of c's, and no place is free for it.
 func (s *share) wanted(c models.Campaign) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.campaigns[c.ID] == 0 {
+		return false // a transactional one has none of these places
+	}
+	n := 0
 	for id := range s.waiting(c.Channel) {
 		if id != c.ID && s.campaigns[id] < max(1, s.campaigns[c.ID]-1) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n > s.free(c.Channel)
 }
+
+// free is how many more places a channel may have.
+func (s *share) free(channel string) int { return max(1, s.slots*3/4) - s.channels[channel] }
