@@ -193,8 +193,8 @@ func (l *limiter) measure(now time.Time, skip int) {
 }
 
 func (l *limiter) move(now time.Time, to int) {
-	l.goal = to
-	l.limit = min(l.limit, to)
+	l.goal = min(max(to, startWorkers), maxWorkers)
+	l.limit = min(l.limit, l.goal)
 	l.measure(now, l.flying-1) // the request that is just coming back is not waited for
 }
 
@@ -311,7 +311,7 @@ func (l *limiter) checkQuiet() {
 		l.quiet = now
 	case now.Sub(l.quiet) >= l.patienceInQuiet() && l.limit < maxWorkers:
 		l.quiet = now
-		l.limit *= 2
+		l.limit = min(l.limit*2, maxWorkers)
 		l.goal = l.limit
 		l.measure(now, l.flying)
 		l.from, l.rate, l.best, l.up, l.patience, l.hold = 0, 0, -1, true, minPatience, 1
