@@ -112,6 +112,16 @@ func TestTheOracleFindsWhatIsWrong(t *testing.T) {
 			s := e.Campaigns[0].Samples
 			s[2], s[3] = s[3], s[2]
 		}, "sums"},
+		{"pending grows, and MariaDB was killed at another time", func(e *Evidence) {
+			s := e.Campaigns[0].Samples
+			s[2], s[3] = s[3], s[2]
+			e.Events = []Event{down(KillMariaDB, 100*time.Millisecond, 400*time.Millisecond)}
+		}, "sums"},
+		{"pending grows as MariaDB is killed", func(e *Evidence) {
+			n := &e.Campaigns[0].Samples[2].Counts // a second after noon, the next one 500 ms later
+			n.Sent, n.Pending = n.Sent+600, n.Pending-600
+			e.Events = []Event{down(KillMariaDB, 1100*time.Millisecond, 1400*time.Millisecond)}
+		}, ""},
 		{"completed too early", func(e *Evidence) { e.Campaigns[0].Samples[4].Status = "completed" }, "sums"},
 		{"no samples", func(e *Evidence) { e.Campaigns[0].Samples = nil }, "sums"},
 		{"a repeat without a crash", func(e *Evidence) { e.again(3, time.Second) }, "repeats"},
