@@ -188,6 +188,7 @@ func TestLimiterStaysWithin(t *testing.T) {
 		l.limit, l.goal, l.flying, l.usual = maxWorkers-100, maxWorkers, maxWorkers-100, time.Millisecond
 		go l.acquire(t.Context(), make(chan struct{}, 1))
 		time.Sleep(time.Second)
+		l.mu.Lock()
 		if l.limit != maxWorkers {
 			t.Errorf("limit %d after a silence", l.limit)
 		}
@@ -201,6 +202,7 @@ func TestLimiterStaysWithin(t *testing.T) {
 		if l.limit != startWorkers {
 			t.Errorf("limit %d after a fall", l.limit)
 		}
+		l.mu.Unlock()
 		time.Sleep(10 * time.Second)
 	})
 }
