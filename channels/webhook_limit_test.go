@@ -142,7 +142,7 @@ func TestLimiterFollows(t *testing.T) {
 }
 
 // Processes that share a provider, or the processors of one machine, take answers from each other: to each, more in
-// flight looks worth it, and all together would only wait longer. By their rates alone they come to 1,500 to 1,900.
+// flight looks worth it, and all together would only wait longer. By their rates alone they come to 1,250 to 1,900.
 func TestLimitersShare(t *testing.T) {
 	for name, c := range map[string]struct {
 		provider *simProvider // 6,000/s
