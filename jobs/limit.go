@@ -12,7 +12,8 @@ import (
 
 // limiter holds the rates of campaigns and channels over all processes, by Redis' clock. Tokens are
 // recipients. A grant is worth at most 50 ms of the rate and so is what may be saved up, so a rate holds
-// within every second; a new bucket starts empty. A channel under pressure (pressure.go) has a ceiling below its rate,
+// within every second; a new bucket starts empty. It is worth 25 ms at least, where that many are wanted: many pages that wait for
+// one rate would otherwise send chunks of one or two, each with its own commit. A channel under pressure (pressure.go) has a ceiling below its rate,
 // or its breaker is open and there is a probe now and then. Without Redis there is no grant and nothing is sent.
 type limiter struct {
 	rdb redis.UniversalClient
@@ -40,10 +41,14 @@ type grant struct {
 // takeScript takes from the channel's and the campaign's bucket both or neither. A transactional campaign may
 // take the channel's bucket below zero by as much as a full bucket holds; the bulk ones then wait until it is
 // above zero again. That is how it is first at the limiter and always finds its share of the rate.
+// Bulk campaigns that wait for the channel's rate get equal parts of it (ADR 11): each has a turn, which grows by what it
+// gets; who is ahead of the least that waits gets nothing until that one has had its own. The pages of a campaign that wait are
+// told to come one after the other, up to 5 ms apart, and not all at once to find a grant for one.
 // What held a campaign back is noted for some seconds, for those who ask.
-// KEYS: channel pause, channel bucket, campaign bucket, campaign's note, channel pressure. ARGV: n, channel rate,
+// KEYS: channel pause, channel bucket, campaign bucket, campaign's note, channel pressure, the campaigns that wait by their
+// turns, until when they do (unix ms). ARGV: n, channel rate,
 // campaign rate (recipients/s, 0 = none), transactional (0 or 1), clock (unix ms, 0 = Redis' own), milliseconds from
-// probe to probe. Returns recipients, milliseconds to wait, and 1 when the breaker is open.
+// probe to probe, campaign. Returns recipients, milliseconds to wait, and 1 when the breaker is open.
 var takeScript = redis.NewScript(`
 local pause = redis.call('PTTL', KEYS[1])
 if pause > 0 then
@@ -70,29 +75,65 @@ if ceil > 0 and (rates[2] == 0 or ceil < rates[2]) then
   rates[2], by[2] = ceil, 'channel slow'
 end
 local want, grant, wait = tonumber(ARGV[1]), tonumber(ARGV[1]), 0
-local buckets = {}
-local limited
+local full, least, every = {}, want, 0
+for i = 2, 3 do
+  if rates[i] > 0 then
+    full[i] = math.max(1, rates[i] * 0.05)
+    least = math.max(1, math.min(least, math.floor(full[i] / 2)))
+  end
+end
+local ms, limited = math.floor(now / 1000), nil
+local tokens, mine = {}, redis.call('HMGET', KEYS[3], 'tokens', 'at', 'turn', 'ask')
 for i = 2, 3 do
   local rate = rates[i]
   if rate > 0 then
-    local full = math.max(1, rate * 0.05)
-    local b = redis.call('HMGET', KEYS[i], 'tokens', 'at')
-    local tokens, at = tonumber(b[1]) or 0, tonumber(b[2]) or now
-    tokens = math.min(full, tokens + math.max(0, now - at) * rate / 1000000)
-    local floor = 0
-    if i == 2 and ARGV[4] == '1' then floor = -full end
-    if math.floor(tokens - floor) < grant then
-      grant, limited = math.floor(tokens - floor), by[i]
+    local b = i == 3 and mine or redis.call('HMGET', KEYS[i], 'tokens', 'at')
+    local at, floor = tonumber(b[2]) or now, 0
+    tokens[i] = math.min(full[i], (tonumber(b[1]) or 0) + math.max(0, now - at) * rate / 1000000)
+    if i == 2 and ARGV[4] == '1' then floor = -full[i] end
+    if math.floor(tokens[i] - floor) < grant then
+      grant, limited = math.floor(tokens[i] - floor), by[i]
     end
-    local worth = math.max(1, math.min(want, full / 2))
-    wait = math.max(wait, (worth - (tokens - floor)) / rate * 1000)
-    buckets[#buckets + 1] = {KEYS[i], tokens, now}
+    every = math.max(every, least / rate * 1000)
+    wait = math.max(wait, (least - (tokens[i] - floor)) / rate * 1000)
   end
 end
-grant = math.max(0, grant)
-for _, b in ipairs(buckets) do
-  redis.call('HSET', b[1], 'tokens', tostring(b[2] - grant), 'at', string.format('%.0f', b[3]))
-  redis.call('PEXPIRE', b[1], 60000)
+if grant < least then grant = 0 end
+if rates[2] > 0 and ARGV[4] ~= '1' then
+  local me, latest = ARGV[7], tonumber(redis.call('HGET', KEYS[2], 'turn')) or 0
+  local turn = tonumber(mine[3]) or latest
+  turn = math.max(latest - math.floor(rates[2] / 2), math.min(latest + math.ceil(full[2]), turn))
+  local first = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
+  while first[1] and tonumber(redis.call('HGET', KEYS[7], first[1]) or 0) < ms do
+    redis.call('ZREM', KEYS[6], first[1])
+    redis.call('HDEL', KEYS[7], first[1])
+    first = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
+  end
+  if grant > 0 and first[1] and first[1] ~= me and turn > first[2] + full[2] / 2 then
+    grant, limited, wait = 0, by[2], every
+  end
+  if grant > 0 then
+    redis.call('HSET', KEYS[2], 'turn', string.format('%.0f', math.max(latest, turn)))
+    turn = turn + grant
+    redis.call('ZADD', KEYS[6], 'XX', string.format('%.0f', turn), me)
+  elseif not tokens[3] or tokens[3] >= least then
+    redis.call('ZADD', KEYS[6], string.format('%.0f', turn), me)
+    redis.call('HSET', KEYS[7], me, string.format('%.0f', ms + wait + 20))
+    redis.call('PEXPIRE', KEYS[6], 60000)
+    redis.call('PEXPIRE', KEYS[7], 60000)
+  end
+  redis.call('HSET', KEYS[3], 'turn', string.format('%.0f', turn))
+end
+if grant == 0 then
+  local ask = math.min(math.max(tonumber(mine[4]) or 0, ms + wait), ms + math.max(wait, 250))
+  redis.call('HSET', KEYS[3], 'ask', string.format('%.0f', ask + math.min(5, every / 3)))
+  wait = ask - ms
+end
+for i = 2, 3 do
+  if tokens[i] then
+    redis.call('HSET', KEYS[i], 'tokens', tostring(tokens[i] - grant), 'at', string.format('%.0f', now))
+  end
+  redis.call('PEXPIRE', KEYS[i], 60000)
 end
 if limited then redis.call('SET', KEYS[4], limited, 'PX', 3000) end
 return {grant, math.ceil(wait), 0}
@@ -105,8 +146,8 @@ func (l *limiter) take(ctx context.Context, c *models.Campaign, channelRate, n i
 		transactional = 1
 	}
 	prefix := "carillon:{" + c.Channel + "}:"
-	keys := []string{prefix + "pause", prefix + "rate", fmt.Sprintf("%srate:%d", prefix, c.ID), limitedKey(c), pressureKey(c.Channel)}
-	got, err := takeScript.Run(ctx, l.rdb, keys, n, channelRate, c.RatePerSecond, transactional, l.clock(), probeEvery.Milliseconds()).Int64Slice()
+	keys := []string{prefix + "pause", prefix + "rate", fmt.Sprintf("%srate:%d", prefix, c.ID), limitedKey(c), pressureKey(c.Channel), prefix + "waiting", prefix + "until"}
+	got, err := takeScript.Run(ctx, l.rdb, keys, n, channelRate, c.RatePerSecond, transactional, l.clock(), probeEvery.Milliseconds(), c.ID).Int64Slice()
 	if err != nil {
 		return grant{}, err
 	}

@@ -147,3 +147,32 @@ func TestShareOfManyCampaigns(t *testing.T) {
 		}
 	})
 }
+
+// A visit lasts five seconds, but one only beside a campaign that finds every place on its channel taken.
+func TestVisitGivesWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShare(4)
+		busy, other, later := models.Campaign{ID: 1, Channel: "webhook"}, models.Campaign{ID: 2, Channel: "webhook"}, models.Campaign{ID: 3, Channel: "webhook"}
+		begun := time.Now()
+		for _, c := range []models.Campaign{busy, busy, other} {
+			if _, ok := s.enter(c); !ok {
+				t.Fatal("no place on an empty channel")
+			}
+		}
+		d := &delivery{Worker: &Worker{share: s}, v: &models.Visit{Campaign: busy}, since: begun}
+		for at := 250 * time.Millisecond; at < 6*time.Second; at += 250 * time.Millisecond {
+			time.Sleep(time.Until(begun.Add(at)))
+			comes := at < 2*time.Second || at > 4*time.Second
+			if comes {
+				if _, ok := s.enter(later); ok {
+					t.Fatalf("a place was free after %s", at)
+				}
+			}
+			waits := comes || at < 2500*time.Millisecond // half a second after it came last, nobody waits for it any more
+			if want := at > visitFor || waits && at > shortest; d.overdue() != want {
+				t.Errorf("after %s: overdue is %t", at, !want)
+			}
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,41 +201,4 @@ func laterCampaign(t *testing.T, s testkit.Stores, slots int) {
 			t.Errorf("a large campaign was done before one of 1,500: %s, %v", c.Status, err)
 		}
 	}
-}
-
-// counted is a slow inbox that notes how many recipients it had.
-type counted struct {
-	slow
-	sent atomic.Int64
-}
-
-func (c *counted) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
-	out := c.slow.Send(ctx, b)
-	c.sent.Add(int64(len(b.Recipients)))
-	return out
-}
-
-// A campaign that finds every place on its channel taken waits for a second's work of those that have them, not for
-// their whole visits: here three pages of fifty chunks, a tenth of a second each.
-func TestVisitGivesWay(t *testing.T) {
-	t.Parallel()
-	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		r := newRig(t, s, jobs.Options{})
-		r.stop()
-		ch := &counted{slow: slow{channels.NewInbox(r.rdb), 100 * time.Millisecond}}
-		r = r.with(jobs.Options{ChunkSize: 20, BulkSlots: 4, Channels: []channels.Channel{ch}})
-		r.users(3000)
-		for range 2 {
-			r.post(spec(models.Audience{Type: models.AudienceAll}))
-		}
-		until(t, "the places are taken", 30*time.Second, func() bool { return ch.sent.Load() >= 3*20 })
-		before := ch.sent.Load()
-		sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000001", "user-0000002"}})
-		sp.RatePerSecond = 1
-		later := r.post(sp)
-		until(t, "the later one sends", 30*time.Second, func() bool { return r.view(later).Sent > 0 })
-		if n := ch.sent.Load() - before; n > 3*20*25 {
-			t.Errorf("%d recipients of others went first", n)
-		}
-	})
 }

@@ -252,7 +252,7 @@ func TestTheOracleMeasuresRates(t *testing.T) {
 	steady := func(every time.Duration, n int) *Evidence {
 		e := &Evidence{}
 		for i := range n {
-			e.Arrivals = append(e.Arrivals, Arrival{At: noon.Add(time.Duration(i) * every)})
+			e.Arrivals = append(e.Arrivals, Arrival{At: noon.Add(time.Duration(i) * every), Sender: fmt.Sprint("worker", i%4)})
 		}
 		return e
 	}
@@ -266,16 +266,19 @@ func TestTheOracleMeasuresRates(t *testing.T) {
 		{"515/s", steady(time.Second/515, 11_000), Fail},
 		{"nothing", &Evidence{}, Fail},
 	} {
-		if c := tc.e.Rate(500, 20); c.Verdict != tc.want {
+		if c := tc.e.Rate(noon, 500, 20, 4); c.Verdict != tc.want {
 			t.Errorf("%s: %s: %s", tc.name, c.Verdict, c.Figure)
 		}
+	}
+	if c := steady(2*time.Millisecond, 11_000).Rate(noon, 500, 20, 5); c.Verdict != NotExercised {
+		t.Errorf("one of five workers had no part in it: %s: %s", c.Verdict, c.Figure)
 	}
 	uneven := steady(2*time.Millisecond, 11_000)
 	for i := 2000; i < 2100; i++ { // 100 come half a second early
 		uneven.Arrivals[i].At = uneven.Arrivals[i].At.Add(-500 * time.Millisecond)
 	}
 	slices.SortFunc(uneven.Arrivals, func(a, b Arrival) int { return a.At.Compare(b.At) })
-	if c := uneven.Rate(500, 20); c.Verdict != Fail {
+	if c := uneven.Rate(noon, 500, 20, 4); c.Verdict != Fail {
 		t.Errorf("a second with 20 %% too many: %s: %s", c.Verdict, c.Figure)
 	}
 }
