@@ -112,14 +112,13 @@ func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status, rea
 	}
 	// SQLite evaluates all of SET on the old row, MySQL from left to right: what reads the old row comes first.
 	set := strings.TrimPrefix(also+", status=?, status_reason=?", ", ")
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND status=?", to, reason, id, from)
-	return res.RowsAffected == 1, res.Error
+	n, err := s.exec(ctx, "UPDATE campaigns SET "+set+" WHERE id=? AND status=?", to, reason, id, from)
+	return n == 1, err
 }
 
 // PauseAll pauses every running campaign in one statement, whoever sends it, and says how many there were.
 func (s *Store) PauseAll(ctx context.Context, reason string) (int64, error) {
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason=? WHERE status IN ?", StatusPaused, reason, []Status{StatusRunning, StatusScheduled})
-	return res.RowsAffected, res.Error
+	return s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=? WHERE status IN ?", StatusPaused, reason, []Status{StatusRunning, StatusScheduled})
 }
 
 // expiredReason is the statusReason of an expired campaign.
@@ -127,8 +126,9 @@ const expiredReason = "expireAt passed with recipients unsent"
 
 // ExpireCampaigns ends the campaigns whose expireAt has passed.
 func (s *Store) ExpireCampaigns(ctx context.Context) error {
-	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason=? WHERE status IN ? AND expire_at>0 AND expire_at<="+s.d.now,
-		StatusExpired, expiredReason, []Status{StatusRunning, StatusPaused, StatusScheduled}).Error
+	_, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=? WHERE status IN ? AND expire_at>0 AND expire_at<="+s.d.now,
+		StatusExpired, expiredReason, []Status{StatusRunning, StatusPaused, StatusScheduled})
+	return err
 }
 
 // ClosingCampaigns reads, without messages, the campaigns that have ended early and still hold pending recipients.
@@ -152,7 +152,7 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 		free += fmt.Sprintf(" OR state=%d AND due_at<=%s", PageRunning, s.d.now)
 	}
 	free += ")"
-	err = s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0", PageDone).Error
+	_, err = s.exec(ctx, "UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0", PageDone)
 	if err != nil {
 		return false, err
 	}
@@ -187,7 +187,8 @@ func (s *Store) closeUnstarted(ctx context.Context, c Campaign) error {
 	if c.AudienceType == AudienceUsers {
 		set = "plan_epoch=1, plan_due=" + s.d.now
 	}
-	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND status=? AND plan_epoch=0", c.ID, c.Status).Error
+	_, err := s.exec(ctx, "UPDATE campaigns SET "+set+" WHERE id=? AND status=? AND plan_epoch=0", c.ID, c.Status)
+	return err
 }
 
 // closeAhead gives the members ahead of a page's cursor a status and counts them, unless an earlier end did.
@@ -278,21 +279,26 @@ func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch Campaign
 	if ch.ExpireAt != nil {
 		set["expire_at"] = *ch.ExpireAt
 	}
-	q := s.w.WithContext(ctx).Model(&Campaign{}).Where("id = ?", c.ID)
 	if ch.SendAt != nil {
 		set["send_at"] = *ch.SendAt
 		if ch.WallAt != nil {
 			set["wall_at"] = *ch.WallAt
 		}
-		q = q.Where("started_at = 0 AND status IN ?", []Status{StatusScheduled, StatusPaused}) // it may start at any moment
 	}
 	if len(set) > 0 {
-		res := q.Updates(set)
-		if res.Error == nil && res.RowsAffected == 0 {
-			return c, Errorf(CodeIllegalTransition, "the campaign has started or ended; its sendAt can no longer be changed")
-		}
-		if res.Error != nil {
-			return c, res.Error
+		err = s.tx(ctx, func(tx *gorm.DB) error {
+			q := tx.Model(&Campaign{}).Where("id = ?", c.ID)
+			if ch.SendAt != nil {
+				q = q.Where("started_at = 0 AND status IN ?", []Status{StatusScheduled, StatusPaused}) // it may start at any moment
+			}
+			res := q.Updates(set)
+			if res.Error == nil && res.RowsAffected == 0 {
+				return Errorf(CodeIllegalTransition, "the campaign has started or ended; its sendAt can no longer be changed")
+			}
+			return res.Error
+		})
+		if err != nil {
+			return c, err
 		}
 	}
 	return s.Campaign(ctx, publicID)
@@ -303,7 +309,7 @@ const guardReason = "too many failed: "
 
 // Guard pauses a running campaign of which failed of the last n outcomes failed, unless its guard is off.
 func (s *Store) Guard(ctx context.Context, campaignID, failed, n int64) (paused bool, err error) {
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason=? WHERE id=? AND status=? AND guard=?",
+	rows, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=? WHERE id=? AND status=? AND guard=?",
 		StatusPaused, fmt.Sprintf("%s%d of the last %d recipients; resume goes on regardless", guardReason, failed, n), campaignID, StatusRunning, true)
-	return res.RowsAffected == 1, res.Error
+	return rows == 1, err
 }

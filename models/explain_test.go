@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -45,6 +46,53 @@ func TestNoTableIsScanned(t *testing.T) {
 		// and the test can fail
 		if len(scans(t, db, dialect, "SELECT * FROM pages p WHERE p.size=7")) == 0 || len(scans(t, db, dialect, "SELECT COUNT(*) FROM users")) == 0 {
 			t.Error("a scan is not told")
+		}
+	})
+}
+
+// What changes one page finds it by its key, whatever else it compares: see dialect.onePage.
+func TestOnePageIsFoundByItsKey(t *testing.T) {
+	t.Parallel()
+	byKey := map[string]func(step map[string]string) bool{
+		"mysql":  func(step map[string]string) bool { return step["key"] == "PRIMARY" },
+		"sqlite": func(step map[string]string) bool { return strings.Contains(step["detail"], "(campaign_id=? AND no=?)") },
+	}
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		db, dialect, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, db, dialect)
+		var asked []string
+		traced := store.Traced(func(sql string) {
+			if strings.HasPrefix(sql, "UPDATE pages ") {
+				asked = append(asked, sql)
+			}
+		})
+		page := models.Page{CampaignID: grown, State: models.PageNew}
+		if _, _, err := traced.QueuePage(t.Context(), page, models.PriorityBulk); err != nil {
+			t.Error(err)
+		}
+		if err := traced.ExtendQueued(t.Context(), page); err != nil {
+			t.Error(err)
+		}
+		if _, err := traced.ClaimPage(t.Context(), models.PageTask{Campaign: grown}); err != nil {
+			t.Error(err)
+		}
+		if _, err := traced.ClaimAgain(t.Context(), &models.Visit{Page: page}); err != nil {
+			t.Error(err)
+		}
+		if err := traced.RenewPage(t.Context(), models.PageTask{Campaign: grown}); !errors.Is(err, models.ErrFenced) {
+			t.Error(err)
+		}
+		if len(asked) != 5 {
+			t.Errorf("%d statements were seen, not 5", len(asked))
+		}
+		for _, sql := range asked {
+			if steps := explain(t, db, dialect, sql); len(steps) != 1 || !byKey[dialect](steps[0]) {
+				t.Errorf("%v\n%s", steps, sql)
+			}
 		}
 	})
 }
@@ -206,15 +254,32 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 	}
 }
 
-// scans asks the database how it would run a statement and returns what would read the whole of a table or of an index.
+// scans are the steps of a statement that would read the whole of a table or of an index.
 func scans(t *testing.T, db *sql.DB, dialect, query string) (found []string) {
 	t.Helper()
-	explain := "EXPLAIN "
+	for _, step := range explain(t, db, dialect, query) {
+		if dialect == "sqlite" {
+			if m := sqliteScan.FindStringSubmatch(step["detail"]); m != nil && !derived(query, m[1]) {
+				found = append(found, step["detail"])
+			}
+			continue
+		}
+		if table := step["table"] != "" && step["table"] != "directory" && !strings.HasPrefix(step["table"], "<"); table && (step["type"] == "ALL" || step["type"] == "index") {
+			found = append(found, fmt.Sprint(step))
+		}
+	}
+	return found
+}
+
+// explain asks the database how it would run a statement.
+func explain(t *testing.T, db *sql.DB, dialect, query string) (steps []map[string]string) {
+	t.Helper()
+	how := "EXPLAIN "
 	if dialect == "sqlite" {
 		// gorm shows values in double quotes, in which SQLite would look for a column first
-		explain, query = "EXPLAIN QUERY PLAN ", strings.ReplaceAll(query, `"`, "'")
+		how, query = "EXPLAIN QUERY PLAN ", strings.ReplaceAll(query, `"`, "'")
 	}
-	rows, err := db.QueryContext(t.Context(), explain+query)
+	rows, err := db.QueryContext(t.Context(), how+query)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, query)
 	}
@@ -231,24 +296,16 @@ func scans(t *testing.T, db *sql.DB, dialect, query string) (found []string) {
 		if err := rows.Scan(into...); err != nil {
 			t.Fatal(err)
 		}
-		line := map[string]string{}
+		step := map[string]string{}
 		for i, name := range columns {
-			line[strings.ToLower(name)] = cells[i].String
+			step[strings.ToLower(name)] = cells[i].String
 		}
-		if dialect == "sqlite" {
-			if m := sqliteScan.FindStringSubmatch(line["detail"]); m != nil && !derived(query, m[1]) {
-				found = append(found, line["detail"])
-			}
-			continue
-		}
-		if table := line["table"] != "" && line["table"] != "directory" && !strings.HasPrefix(line["table"], "<"); table && (line["type"] == "ALL" || line["type"] == "index") {
-			found = append(found, fmt.Sprint(line))
-		}
+		steps = append(steps, step)
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return found
+	return steps
 }
 
 // sqliteScan is a step that reads all of a table, or of an index.

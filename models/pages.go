@@ -199,19 +199,23 @@ func (s *Store) queueAll(ctx context.Context, pages []Page, priority Priority) (
 
 // QueuePage gives a page as it was read a new epoch and makes it queued. ok is false when it has moved since.
 func (s *Store) QueuePage(ctx context.Context, p Page, priority Priority) (task PageTask, ok bool, err error) {
-	return s.queuePage(s.w.WithContext(ctx), p, priority)
+	task, query, args := s.queuing(p, priority)
+	n, err := s.exec(ctx, query, args...)
+	return task, n == 1, err
 }
 
-func (s *Store) queuePage(tx *gorm.DB, p Page, priority Priority) (task PageTask, ok bool, err error) {
-	res := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=? AND due_at=?",
-		PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev, p.DueAt)
-	return PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1, Priority: priority}, res.RowsAffected == 1, res.Error
+// queuing is QueuePage's statement, for a transaction of more.
+func (s *Store) queuing(p Page, priority Priority) (task PageTask, query string, args []any) {
+	query = "UPDATE " + s.d.onePage + " SET rev=rev+1, epoch=epoch+1, state=?, due_at=" + s.d.now + "+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=? AND due_at=?"
+	args = []any{PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev, p.DueAt}
+	return PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1, Priority: priority}, query, args
 }
 
 // ExtendQueued puts off the doubt about a queued page whose task was seen waiting in the queue.
 func (s *Store) ExtendQueued(ctx context.Context, p Page) error {
-	return s.w.WithContext(ctx).Exec("UPDATE pages SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
-		QueueLease, p.CampaignID, p.No, p.Epoch, PageQueued).Error
+	_, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
+		QueueLease, p.CampaignID, p.No, p.Epoch, PageQueued)
+	return err
 }
 
 // DuePages reads up to 200 pages of running campaigns in the given state whose time has come, oldest first.

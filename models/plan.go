@@ -218,12 +218,12 @@ func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 	}
 	var tasks []PlanTask
 	for _, c := range rows {
-		res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET plan_epoch=plan_epoch+1, plan_due="+s.d.now+"+? WHERE id=? AND plan_epoch=? AND planned=? AND plan_due <= "+s.d.now,
+		n, err := s.exec(ctx, "UPDATE campaigns SET plan_epoch=plan_epoch+1, plan_due="+s.d.now+"+? WHERE id=? AND plan_epoch=? AND planned=? AND plan_due <= "+s.d.now,
 			PlanLease, c.ID, c.PlanEpoch, false)
-		if res.Error != nil {
-			return tasks, res.Error
+		if err != nil {
+			return tasks, err
 		}
-		if res.RowsAffected == 1 {
+		if n == 1 {
 			tasks = append(tasks, PlanTask{Campaign: c.ID, Epoch: c.PlanEpoch + 1, Priority: c.Priority})
 		}
 	}
@@ -246,7 +246,8 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 	}
 	if c.Pending != 0 {
 		reason := "all pages are done but their outcomes are not the total"
-		return false, s.w.WithContext(ctx).Exec("UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning).Error
+		_, err := s.exec(ctx, "UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning)
+		return false, err
 	}
 	now, err := s.Now(ctx)
 	if err != nil {

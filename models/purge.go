@@ -55,9 +55,9 @@ func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 	if p.PurgeDue > now {
 		return nil, nil
 	}
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET "+set+" WHERE id=? AND "+where, due, p.ID, p.PurgeDue)
-	if res.Error != nil || res.RowsAffected == 0 {
-		return nil, res.Error
+	n, err := s.exec(ctx, "UPDATE campaigns SET "+set+" WHERE id=? AND "+where, due, p.ID, p.PurgeDue)
+	if err != nil || n == 0 {
+		return nil, err
 	}
 	p.PurgeDue = due
 	return &p, nil
@@ -106,7 +106,8 @@ func (s *Store) PurgeStep(ctx context.Context, p *Purge, n int) (done bool, err 
 
 // LeavePurge gives up a purge before its end, for the next purger to go on with at once.
 func (s *Store) LeavePurge(ctx context.Context, p *Purge) error {
-	return s.w.WithContext(ctx).Exec("UPDATE campaigns SET purge_due=1 WHERE id=? AND purge_due=?", p.ID, p.PurgeDue).Error
+	_, err := s.exec(ctx, "UPDATE campaigns SET purge_due=1 WHERE id=? AND purge_due=?", p.ID, p.PurgeDue)
+	return err
 }
 
 // purgeRecipients deletes the next range of recipients; last is its end, "" when there was none. It goes

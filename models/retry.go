@@ -40,13 +40,13 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (Ca
 	if err != nil {
 		return c, err
 	}
-	res := s.w.WithContext(ctx).Exec("UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, "+noFinals+", expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0 AND purged_at=0",
+	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, "+noFinals+", expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0 AND purged_at=0",
 		StatusRunning, string(filter), c.ID, c.Status)
-	if res.Error == nil && res.RowsAffected == 0 {
+	if err == nil && n == 0 {
 		return c, Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")
 	}
-	if res.Error != nil {
-		return c, res.Error
+	if err != nil {
+		return c, err
 	}
 	return s.Campaign(ctx, publicID)
 }
@@ -61,7 +61,7 @@ func (s *Store) ReopenPages(ctx context.Context, n int) error {
 				return err
 			}
 			if c.RetryPage >= c.Pages {
-				err = s.w.WithContext(ctx).Exec("UPDATE campaigns SET retry='' WHERE id=? AND retry_page=?", c.ID, c.RetryPage).Error
+				_, err = s.exec(ctx, "UPDATE campaigns SET retry='' WHERE id=? AND retry_page=?", c.ID, c.RetryPage)
 				break
 			}
 			err = s.reopenPage(ctx, c)

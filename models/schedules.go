@@ -120,17 +120,22 @@ func (s *Store) ChangeSchedule(ctx context.Context, publicID string, change func
 			next.Status = statusFor(next)
 		}
 		next.Version++
-		res := s.w.WithContext(ctx).Model(&Schedule{}).Select("*").Omit("id").Where("id = ? AND version = ?", sch.ID, sch.Version).Updates(&next)
-		if res.Error != nil || res.RowsAffected == 1 {
-			return next, res.Error
+		var n int64
+		err = s.tx(ctx, func(tx *gorm.DB) error {
+			res := tx.Model(&Schedule{}).Select("*").Omit("id").Where("id = ? AND version = ?", sch.ID, sch.Version).Updates(&next)
+			n = res.RowsAffected
+			return res.Error
+		})
+		if err != nil || n == 1 {
+			return next, err
 		}
 	}
 }
 
 // DeleteSchedule ends a schedule for good; its history stays. Already deleted is no error.
 func (s *Store) DeleteSchedule(ctx context.Context, publicID string) (Schedule, error) {
-	err := s.w.WithContext(ctx).Exec("UPDATE schedules SET status=?, next_slot=0, next_fire=0, version=version+1 WHERE public_id=? AND status<>?",
-		ScheduleDeleted, publicID, ScheduleDeleted).Error
+	_, err := s.exec(ctx, "UPDATE schedules SET status=?, next_slot=0, next_fire=0, version=version+1 WHERE public_id=? AND status<>?",
+		ScheduleDeleted, publicID, ScheduleDeleted)
 	if err != nil {
 		return Schedule{}, err
 	}
@@ -139,8 +144,7 @@ func (s *Store) DeleteSchedule(ctx context.Context, publicID string) (Schedule, 
 
 // PauseAllSchedules pauses every active schedule in one statement, whoever sends it, and says how many there were.
 func (s *Store) PauseAllSchedules(ctx context.Context) (int64, error) {
-	res := s.w.WithContext(ctx).Exec("UPDATE schedules SET status=?, version=version+1 WHERE status=?", SchedulePaused, ScheduleActive)
-	return res.RowsAffected, res.Error
+	return s.exec(ctx, "UPDATE schedules SET status=?, version=version+1 WHERE status=?", SchedulePaused, ScheduleActive)
 }
 
 // DueSchedules reads up to 200 active schedules whose next slot has come, oldest first, and the database's clock.

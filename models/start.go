@@ -70,13 +70,11 @@ func (s *Store) start(tx *gorm.DB, c *Campaign, out *Created) error {
 		return err
 	}
 	for _, p := range pages {
-		task, ok, err := s.queuePage(tx, p, c.Priority)
-		if err != nil {
+		task, query, args := s.queuing(p, c.Priority)
+		if err := tx.Exec(query, args...).Error; err != nil {
 			return err
 		}
-		if ok {
-			out.Tasks = append(out.Tasks, task)
-		}
+		out.Tasks = append(out.Tasks, task)
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type Store struct {
 type dialect struct {
 	name    string                              // "mysql" or "sqlite"
 	now     string                              // unix milliseconds by the database's clock
+	onePage string                              // the table pages, where a statement changes one by its key
 	onRetry string                              // the upsert clause of a recipient that was tried again
 	id      func(q *strings.Builder, id string) // writes a recipient's ID as a literal
 }
@@ -38,13 +39,16 @@ var dialects = map[string]dialect{
 		name: "mysql",
 		now:  "CAST(UNIX_TIMESTAMP(NOW(3))*1000 AS SIGNED)",
 		id:   hexID,
+		// Two statements that lock the same page, one through its key and one through an index of states, end in a deadlock.
+		onePage: "pages FORCE INDEX (PRIMARY)",
 		onRetry: " ON DUPLICATE KEY UPDATE status=VALUES(status),attempts=VALUES(attempts),sent_at=VALUES(sent_at)," +
 			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id)",
 	},
 	"sqlite": {
-		name: "sqlite",
-		now:  "CAST(unixepoch('subsec')*1000 AS INTEGER)",
-		id:   quoteID,
+		name:    "sqlite",
+		now:     "CAST(unixepoch('subsec')*1000 AS INTEGER)",
+		id:      quoteID,
+		onePage: "pages",
 		onRetry: " ON CONFLICT (campaign_id,kind,user_id) DO UPDATE SET status=excluded.status,attempts=excluded.attempts,sent_at=excluded.sent_at," +
 			"next_attempt_at=excluded.next_attempt_at,err_code=excluded.err_code,err_msg=excluded.err_msg,server_msg_id=excluded.server_msg_id",
 	},
@@ -240,11 +244,27 @@ func (s *Store) Uptime(ctx context.Context) (time.Duration, error) {
 
 const txTries = 8
 
-// tx runs f in one transaction and repeats it when the database asks for that (deadlock, lock wait).
+// tx runs f in one transaction, and again when the database asks for that.
 func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
+	return repeat(ctx, isRetryable, func() error { return s.w.WithContext(ctx).Transaction(f) })
+}
+
+// exec runs one statement as a transaction of its own, and again when it met a deadlock. One that waited in vain for a lock
+// has taken its time: the loops come back to it when they have seen to the rest.
+func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	err = repeat(ctx, isDeadlock, func() error {
+		res := s.w.WithContext(ctx).Exec(query, args...)
+		rows = res.RowsAffected
+		return res.Error
+	})
+	return rows, err
+}
+
+// repeat runs a whole transaction up to txTries times, as long as it fails in the given way.
+func repeat(ctx context.Context, such func(error) bool, transaction func() error) error {
 	for try := 1; ; try++ {
-		err := s.w.WithContext(ctx).Transaction(f)
-		if err == nil || try == txTries || !isRetryable(err) {
+		err := transaction()
+		if err == nil || try == txTries || !such(err) {
 			return err
 		}
 		select {
@@ -255,17 +275,27 @@ func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
 	}
 }
 
-// MySQL: 1213 deadlock, 1205 lock wait time-out.
+// MySQL's numbers for a deadlock and for a lock that was not to be had in time.
+const (
+	deadlock = 1213
+	lockWait = 1205
+)
+
+func isDeadlock(err error) bool {
+	var m *mysqldriver.MySQLError
+	return errors.As(err, &m) && m.Number == deadlock
+}
+
 func isRetryable(err error) bool {
 	var m *mysqldriver.MySQLError
-	return errors.As(err, &m) && (m.Number == 1213 || m.Number == 1205)
+	return errors.As(err, &m) && (m.Number == deadlock || m.Number == lockWait)
 }
 
 // IsUnavailable tells a database that cannot be reached, or not now, from a fault of ours.
 func IsUnavailable(err error) bool {
 	var m *mysqldriver.MySQLError
 	if errors.As(err, &m) {
-		// 1040 too many connections, 1053 and 1927 shutting down, 1205 and 1213 after all tries
+		// 1040 too many connections, 1053 and 1927 shutting down, locks after all tries
 		return m.Number == 1040 || m.Number == 1053 || m.Number == 1927 || isRetryable(err)
 	}
 	var net interface{ Timeout() bool }

@@ -65,10 +65,10 @@ type Attempt struct {
 // ClaimPage makes a queued page running under the caller's lease. It returns nil when the page is not
 // queued at that epoch any more.
 func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
-	res := s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
+	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET rev=rev+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
 		PageRunning, WorkLease, task.Campaign, task.Page, task.Epoch, PageQueued)
-	if res.Error != nil || res.RowsAffected == 0 {
-		return nil, res.Error
+	if err != nil || n == 0 {
+		return nil, err
 	}
 	v := new(Visit)
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Take(&v.Campaign).Error; err != nil {
@@ -108,10 +108,10 @@ func (s *Store) ClaimAgain(ctx context.Context, v *Visit) (*Visit, error) {
 // claim makes a page as it was read running, with no way through the queue and with a new epoch all the same: one epoch
 // has one holder.
 func (s *Store) claim(ctx context.Context, c Campaign, p Page) (*Visit, error) {
-	res := s.w.WithContext(ctx).Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
+	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
 		PageRunning, WorkLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev)
-	if res.Error != nil || res.RowsAffected == 0 {
-		return nil, res.Error
+	if err != nil || n == 0 {
+		return nil, err
 	}
 	v := &Visit{Campaign: c}
 	return v, s.readVisit(ctx, v, PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1})
@@ -202,10 +202,10 @@ func fenced(err error) error {
 
 // RenewPage extends the lease of a running page, apart from the chunks' transactions. ErrFenced: it was taken over.
 func (s *Store) RenewPage(ctx context.Context, task PageTask) error {
-	res := s.w.WithContext(ctx).Exec("UPDATE pages SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
+	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
 		WorkLease, task.Campaign, task.Page, task.Epoch, PageRunning)
-	if res.Error == nil && res.RowsAffected == 0 {
+	if err == nil && n == 0 {
 		return ErrFenced
 	}
-	return res.Error
+	return err
 }
