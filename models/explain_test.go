@@ -22,13 +22,7 @@ const apart = 10_000
 // Lists, paging and what is asked again and again never scan a whole table, nor a whole index of one.
 func TestNoTableIsScanned(t *testing.T) {
 	t.Parallel()
-	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := testkit.OpenStore(t, s.DatabaseURL)
-		db, dialect, err := store.Writer()
-		if err != nil {
-			t.Fatal(err)
-		}
-		fill(t, db, dialect)
+	eachGrown(t, func(t *testing.T, store *models.Store, db *sql.DB, dialect string) {
 		for name, f := range everyday(t) {
 			var asked []string
 			if err := f(store.Traced(func(sql string) { asked = append(asked, sql) })); err != nil {
@@ -57,13 +51,7 @@ func TestOnePageIsFoundByItsKey(t *testing.T) {
 		"mysql":  func(step map[string]string) bool { return step["key"] == "PRIMARY" },
 		"sqlite": func(step map[string]string) bool { return strings.Contains(step["detail"], "(campaign_id=? AND no=?)") },
 	}
-	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		store := testkit.OpenStore(t, s.DatabaseURL)
-		db, dialect, err := store.Writer()
-		if err != nil {
-			t.Fatal(err)
-		}
-		fill(t, db, dialect)
+	eachGrown(t, func(t *testing.T, store *models.Store, db *sql.DB, dialect string) {
 		var asked []string
 		traced := store.Traced(func(sql string) {
 			if strings.HasPrefix(sql, "UPDATE pages ") {
@@ -94,6 +82,20 @@ func TestOnePageIsFoundByItsKey(t *testing.T) {
 				t.Errorf("%v\n%s", steps, sql)
 			}
 		}
+	})
+}
+
+// eachGrown gives f an old ledger on each store.
+func eachGrown(t *testing.T, f func(t *testing.T, store *models.Store, db *sql.DB, dialect string)) {
+	t.Helper()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		db, dialect, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, db, dialect)
+		f(t, store, db, dialect)
 	})
 }
 
