@@ -36,7 +36,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		return w.store.WriteChunk(ctx, v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: 10 * time.Second}))
 	}
 	if c.Priority == models.PriorityBulk {
-		instead, ok := w.share.enter(c)
+		instead, ok := w.share.enterSoon(w.drain, c)
 		if !ok {
 			return w.store.WriteChunk(ctx, v.Close(instead))
 		}

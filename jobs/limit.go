@@ -12,8 +12,10 @@ import (
 
 // limiter holds the rates of campaigns and channels over all processes, by Redis' clock. Tokens are
 // recipients. A grant is worth at most 50 ms of the rate and so is what may be saved up, so a rate holds
-// within every second; a new bucket starts empty. It is worth 25 ms at least, where that many are wanted: many pages that wait for
-// one rate would otherwise send chunks of one or two, each with its own commit. A channel under pressure (pressure.go) has a ceiling below its rate,
+// within every second; a new bucket starts empty. Below 10/s a little more may be saved, so that a slow campaign whose page
+// came late makes up for it, but never so much that 1.1 s could bring more than the rate and one. A grant is worth 25 ms at
+// least, where that many are wanted: many pages that wait for one rate would otherwise send chunks of one or two, each with
+// its own commit. A channel under pressure (pressure.go) has a ceiling below its rate,
 // or its breaker is open and there is a probe now and then. Without Redis there is no grant and nothing is sent.
 type limiter struct {
 	rdb redis.UniversalClient
@@ -89,7 +91,7 @@ for i = 2, 3 do
   if rate > 0 then
     local b = i == 3 and mine or redis.call('HMGET', KEYS[i], 'tokens', 'at')
     local at, floor = tonumber(b[2]) or now, 0
-    tokens[i] = math.min(full[i], (tonumber(b[1]) or 0) + math.max(0, now - at) * rate / 1000000)
+    tokens[i] = math.min(math.max(full[i], 2 - rate / 10), (tonumber(b[1]) or 0) + math.max(0, now - at) * rate / 1000000)
     if i == 2 and ARGV[4] == '1' then floor = -full[i] end
     if math.floor(tokens[i] - floor) < grant then
       grant, limited = math.floor(tokens[i] - floor), by[i]

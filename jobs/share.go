@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"maps"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type share struct {
 	channels  map[string]int
 	turned    map[string]map[int64]turnedAway // by channel, the campaigns that found no place on it
 	left      map[int64]time.Time             // when a campaign last gave a place back
+	here      map[int64]bool                  // the campaigns of which a page waits in its slot for a place
 }
 
 type turnedAway struct{ first, last time.Time }
@@ -26,7 +28,38 @@ type turnedAway struct{ first, last time.Time }
 const turnedFor = 500 * time.Millisecond
 
 func newShare(slots int) *share {
-	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}, left: map[int64]time.Time{}}
+	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}, left: map[int64]time.Time{}, here: map[int64]bool{}}
+}
+
+// enterSoon is enter, but a campaign without a place here waits for its first one in the slot itself, up to maxSleep. A page that went
+// through Redis meanwhile would come back to any of the processes, and at each its wait would begin anew: a slow campaign, which
+// needs a place for a moment only, has to find one each time. A few wait so at once; the other slots are for other channels.
+func (s *share) enterSoon(drain context.Context, c models.Campaign) (instead models.Chunk, ok bool) {
+	if instead, ok = s.enter(c); ok || instead.State != models.PageWaiting || !s.waitHere(c) {
+		return instead, ok
+	}
+	defer s.waitNoMore(c)
+	for begun := time.Now(); !ok && time.Since(begun) < maxSleep && drain.Err() == nil; {
+		time.Sleep(maxSleep / 25)
+		instead, ok = s.enter(c)
+	}
+	return instead, ok
+}
+
+func (s *share) waitHere(c models.Campaign) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.campaigns[c.ID] > 0 || s.here[c.ID] || len(s.here) >= s.slots/8 {
+		return false
+	}
+	s.here[c.ID] = true
+	return true
+}
+
+func (s *share) waitNoMore(c models.Campaign) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.here, c.ID)
 }
 
 // enter takes a place for a page of c. When there is none it says where the page goes instead: before the new ones,

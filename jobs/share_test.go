@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -173,6 +174,66 @@ func TestVisitGivesWay(t *testing.T) {
 			if want := at > visitFor || waits && at > shortest; d.overdue() != want {
 				t.Errorf("after %s: overdue is %t", at, !want)
 			}
+		}
+	})
+}
+
+// A page of a campaign that has no place waits for one in its slot, half a second at most. Few do so at once, one of a campaign.
+func TestWaitForAPlaceInTheSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShare(16) // twelve places on a channel, eight for a campaign
+		campaign := func(id int64) models.Campaign { return models.Campaign{ID: id, Channel: "webhook"} }
+		for i := range 12 {
+			if _, ok := s.enter(campaign(int64(i % 2))); !ok {
+				t.Fatal("no place on an empty channel")
+			}
+		}
+		drain, end := context.WithCancel(t.Context())
+		begun := time.Now()
+		type result struct {
+			ok bool
+			in time.Duration
+		}
+		enter := func(id int64) <-chan result {
+			got := make(chan result, 1)
+			go func() {
+				_, ok := s.enterSoon(drain, campaign(id))
+				got <- result{ok, time.Since(begun)}
+			}()
+			synctest.Wait()
+			return got
+		}
+		first, second := enter(2), enter(3)
+		for _, id := range []int64{0, 2, 4} { // it has places; one of its pages waits already; two wait already
+			select {
+			case r := <-enter(id):
+				if r.ok {
+					t.Fatalf("campaign %d found a place where none is free", id)
+				}
+			default:
+				t.Fatalf("a page of campaign %d waits in its slot", id)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+		s.leave(campaign(0))
+		if _, ok := s.enter(campaign(0)); ok {
+			t.Error("a campaign with places took the one that others wait for")
+		}
+		one, other := <-first, result{}
+		if one.ok {
+			other = <-second
+		} else {
+			one, other = <-second, one
+		}
+		if !one.ok || one.in > 150*time.Millisecond || other.ok || other.in < maxSleep || other.in > maxSleep+50*time.Millisecond {
+			t.Errorf("a place was free after 100 ms: %+v and %+v", one, other)
+		}
+		begun = time.Now()
+		third := enter(5)
+		end()
+		if r := <-third; r.ok || r.in > 50*time.Millisecond {
+			t.Errorf("a process that is to end: %+v", r)
 		}
 	})
 }
