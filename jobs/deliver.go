@@ -36,9 +36,8 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		return w.store.WriteChunk(ctx, v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: 10 * time.Second}))
 	}
 	if c.Priority == models.PriorityBulk {
-		instead, ok := w.share.enterSoon(w.drain, c)
-		if !ok {
-			return w.store.WriteChunk(ctx, v.Close(instead))
+		if v, err = w.enter(ctx, v); err != nil || v == nil {
+			return err
 		}
 		defer w.share.leave(c)
 	}
@@ -57,6 +56,31 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		}
 	}
 	return w.advance(ctx, c.ID)
+}
+
+// enter finds a place for a claimed page. When there is none it gives the page back, and then, for a campaign that has none here
+// at all, waits a little in the slot and claims it again. A page that went through Redis meanwhile would come back to any of the
+// processes, and at each its wait would begin anew: a slow campaign, which needs a place for a moment only, has to find one each
+// time. It returns nil when the page found no place, or moved meanwhile.
+func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, error) {
+	c := v.Campaign
+	instead, ok := w.share.enter(c)
+	if ok {
+		return v, nil
+	}
+	waits := instead.State == models.PageWaiting && w.share.waitHere(c)
+	if waits {
+		defer w.share.waitNoMore(c)
+		instead.ReadyIn = maxSleep // until then no other process takes it, and then one does should this one be gone
+	}
+	if err := w.store.WriteChunk(ctx, v.Close(instead)); err != nil || !waits || v.State != models.PageWaiting || !w.share.enterSoon(w.drain, c) {
+		return nil, err
+	}
+	v, err := w.store.ClaimAgain(ctx, v)
+	if v == nil {
+		w.share.leave(c)
+	}
+	return v, err
 }
 
 // next claims what a turn goes on with after a page: the same one when only its visit was over, or a new one when it is done

@@ -31,21 +31,17 @@ func newShare(slots int) *share {
 	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}, left: map[int64]time.Time{}, here: map[int64]bool{}}
 }
 
-// enterSoon is enter, but a campaign without a place here waits for its first one in the slot itself, up to maxSleep. A page that went
-// through Redis meanwhile would come back to any of the processes, and at each its wait would begin anew: a slow campaign, which
-// needs a place for a moment only, has to find one each time. A few wait so at once; the other slots are for other channels.
-func (s *share) enterSoon(drain context.Context, c models.Campaign) (instead models.Chunk, ok bool) {
-	if instead, ok = s.enter(c); ok || instead.State != models.PageWaiting || !s.waitHere(c) {
-		return instead, ok
-	}
-	defer s.waitNoMore(c)
+// enterSoon is enter for a campaign that waits here: it tries for up to maxSleep, unless the process is to end.
+func (s *share) enterSoon(drain context.Context, c models.Campaign) (ok bool) {
 	for begun := time.Now(); !ok && time.Since(begun) < maxSleep && drain.Err() == nil; {
 		time.Sleep(maxSleep / 25)
-		instead, ok = s.enter(c)
+		_, ok = s.enter(c)
 	}
-	return instead, ok
+	return ok
 }
 
+// waitHere says that a page of c may wait in its slot for the campaign's first place in this process. A few may at once: the other
+// slots are for other channels.
 func (s *share) waitHere(c models.Campaign) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -198,7 +198,12 @@ func TestWaitForAPlaceInTheSlot(t *testing.T) {
 		enter := func(id int64) <-chan result {
 			got := make(chan result, 1)
 			go func() {
-				_, ok := s.enterSoon(drain, campaign(id))
+				c := campaign(id)
+				_, ok := s.enter(c)
+				if !ok && s.waitHere(c) {
+					ok = s.enterSoon(drain, c)
+					s.waitNoMore(c)
+				}
 				got <- result{ok, time.Since(begun)}
 			}()
 			synctest.Wait()
