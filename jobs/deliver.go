@@ -58,10 +58,10 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	return w.advance(ctx, c.ID)
 }
 
-// enter finds a place for a claimed page. When there is none it gives the page back, and then, for a campaign that has none here
-// at all, waits a little in the slot and claims it again. A page that went through Redis meanwhile would come back to any of the
-// processes, and at each its wait would begin anew: a slow campaign, which needs a place for a moment only, has to find one each
-// time. It returns nil when the page found no place, or moved meanwhile.
+// enter finds a place for a claimed page. When there is none it gives the page back, and then, for a slow campaign that has none here,
+// waits a little in the slot and claims it again. A page that went through Redis meanwhile would come back to any of the
+// processes, and at each its wait would begin anew, for a campaign that needs a place for a moment only, and a new one for each
+// token. It returns nil when the page found no place, or moved meanwhile.
 func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, error) {
 	c := v.Campaign
 	instead, ok := w.share.enter(c)

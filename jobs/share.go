@@ -27,6 +27,9 @@ type turnedAway struct{ first, last time.Time }
 // be waited for.
 const turnedFor = 500 * time.Millisecond
 
+// slowRate, in recipients a second, is where every single token counts: from there on a bucket saves none for those that come late.
+const slowRate = 10
+
 func newShare(slots int) *share {
 	return &share{slots: slots, campaigns: map[int64]int{}, channels: map[string]int{}, turned: map[string]map[int64]turnedAway{}, left: map[int64]time.Time{}, here: map[int64]bool{}}
 }
@@ -40,12 +43,13 @@ func (s *share) enterSoon(drain context.Context, c models.Campaign) (ok bool) {
 	return ok
 }
 
-// waitHere says that a page of c may wait in its slot for the campaign's first place in this process. A few may at once: the other
-// slots are for other channels.
+// waitHere says that a page of c may wait in its slot for the campaign's first place in this process: one of a slow campaign, whose next
+// token would be lost meanwhile. Others would only take longer turns to the same end, and keep those waiting that have a place
+// already. A few may wait at once: the other slots are for other channels.
 func (s *share) waitHere(c models.Campaign) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.campaigns[c.ID] > 0 || s.here[c.ID] || len(s.here) >= s.slots/8 {
+	if c.RatePerSecond == 0 || c.RatePerSecond >= slowRate || s.campaigns[c.ID] > 0 || s.here[c.ID] || len(s.here) >= s.slots/8 {
 		return false
 	}
 	s.here[c.ID] = true

@@ -178,12 +178,12 @@ func TestVisitGivesWay(t *testing.T) {
 	})
 }
 
-// A page of a campaign that has no place waits for one in its slot, half a second at most. Few do so at once, one of a campaign.
+// A page of a slow campaign that has no place waits for one in its slot, half a second at most. Few do so at once, one of a campaign.
 func TestWaitForAPlaceInTheSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newShare(16) // twelve places on a channel, eight for a campaign
-		campaign := func(id int64) models.Campaign { return models.Campaign{ID: id, Channel: "webhook"} }
+		campaign := func(id int64) models.Campaign { return models.Campaign{ID: id, Channel: "webhook", RatePerSecond: 1} }
 		for i := range 12 {
 			if _, ok := s.enter(campaign(int64(i % 2))); !ok {
 				t.Fatal("no place on an empty channel")
@@ -199,6 +199,9 @@ func TestWaitForAPlaceInTheSlot(t *testing.T) {
 			got := make(chan result, 1)
 			go func() {
 				c := campaign(id)
+				if id == 9 {
+					c.RatePerSecond = slowRate
+				}
 				_, ok := s.enter(c)
 				if !ok && s.waitHere(c) {
 					ok = s.enterSoon(drain, c)
@@ -209,8 +212,12 @@ func TestWaitForAPlaceInTheSlot(t *testing.T) {
 			synctest.Wait()
 			return got
 		}
-		first, second := enter(2), enter(3)
-		for _, id := range []int64{0, 2, 4} { // it has places; one of its pages waits already; two wait already
+		first := enter(2)
+		var second <-chan result
+		for _, id := range []int64{9, 0, 2, 4} { // it is not slow; it has places; one of its pages waits already; two wait already
+			if id == 4 {
+				second = enter(3)
+			}
 			select {
 			case r := <-enter(id):
 				if r.ok {
