@@ -194,7 +194,7 @@ func TestLateIsMadeUpFor(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		rnd := rand.New(rand.NewPCG(3, 4))
 		for perSecond, late := range map[int]int64{1: 850, 2: 350, 5: 80} {
-			c, begun, span := d.campaign(int64(perSecond), perSecond), d.now, int64(200_000)
+			c, begun, span := d.campaign(int64(perSecond), perSecond), d.now, int64(100_000)
 			var sent []int64
 			inTime := 0
 			for d.now < begun+2*span {

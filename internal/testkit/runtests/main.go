@@ -140,7 +140,8 @@ func (s *servers) stop() error {
 func goTest(ctx context.Context, args, env []string, r *report, stderr io.Writer) error {
 	// Two packages at a time: each is several processes' worth of work under -race, and the servers need
 	// their share of the cores.
-	args = append([]string{"test", "-race", "-json", "-p=2"}, args...)
+	// A package's tests may take go's own ten minutes on a slow machine; each test has limits of its own.
+	args = append([]string{"test", "-race", "-json", "-p=2", "-timeout=30m"}, args...)
 	if !namesPackages(args) {
 		args = append(args, "./...")
 	}
