@@ -232,11 +232,9 @@ func TestWaitForAPlaceInTheSlot(t *testing.T) {
 		if _, ok := s.enter(campaign(0)); ok {
 			t.Error("a campaign with places took the one that others wait for")
 		}
-		one, other := <-first, result{}
-		if one.ok {
-			other = <-second
-		} else {
-			one, other = <-second, one
+		one, other := <-first, <-second
+		if !one.ok {
+			one, other = other, one
 		}
 		if !one.ok || one.in > 150*time.Millisecond || other.ok || other.in < maxSleep || other.in > maxSleep+50*time.Millisecond {
 			t.Errorf("a place was free after 100 ms: %+v and %+v", one, other)
