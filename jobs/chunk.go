@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ const (
 	maxAttempts = 127             // a row can count; those that the provider's absence costs have no other end
 	maxErrMsg   = 255             // characters of a stored text
 	maxRetry    = 5 * time.Minute // the longest backoff
+	gatherFor   = time.Second     // attempts of one page that are due within this time are made together
 )
 
 // member is one recipient of the next chunk.
@@ -74,16 +76,20 @@ func (d *delivery) next() []member {
 	return chunk
 }
 
-// untilDue is how long until the first stored attempt is due.
+// untilDue is how long until the page's next attempts are due. Attempts that are due within gatherFor of the first one
+// share a visit.
 func (d *delivery) untilDue() time.Duration {
-	now := d.v.Now()
-	first := models.Millis(0)
+	first := models.Millis(math.MaxInt64)
 	for _, a := range d.v.Attempts {
-		if first == 0 || a.NextAttemptAt < first {
-			first = a.NextAttemptAt
+		first = min(first, a.NextAttemptAt)
+	}
+	due := first
+	for _, a := range d.v.Attempts {
+		if a.NextAttemptAt-first <= models.Millis(gatherFor.Milliseconds()) {
+			due = max(due, a.NextAttemptAt)
 		}
 	}
-	return max(0, time.Duration(first-now)*time.Millisecond)
+	return max(0, time.Duration(due-d.v.Now())*time.Millisecond)
 }
 
 // settled is the outcome of a member that is not sent at all, if it is one.

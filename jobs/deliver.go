@@ -126,7 +126,8 @@ func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
 
 // deliver goes chunk by chunk through a claimed page: takes tokens, sends, and writes the outcomes, until nothing is left
 // to send now or the visit is over. What it leaves behind is true at every instant: a page that is done, or one
-// that waits until a given time. goOn says that it is done, or has more to send and only the visit is over.
+// that waits until a given time. goOn says that the worker may go on: the page is done or has left the window, or has
+// more to send and only the visit is over.
 func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (goOn bool, err error) {
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
@@ -140,7 +141,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 		log.Warn("the page was taken over by another worker")
 		return false, nil
 	}
-	return v.State == models.PageDone || d.over, err
+	return v.State == models.PageDone || v.State == models.PageNew || d.over, err
 }
 
 // delivery is the state of one visit to one page.
@@ -184,7 +185,9 @@ func (d *delivery) run(ctx context.Context) error {
 		d.v.Campaign.RatePerSecond = now.RatePerSecond
 		chunk := d.next()
 		if len(chunk) == 0 {
-			return d.end(ctx, d.untilDue())
+			// Only recipients are left that wait for their next attempt. The page gives up its place in the window: pages with
+			// recipients that are ready must not wait for it.
+			return d.write(ctx, models.Chunk{State: models.PageNew, ReadyIn: d.untilDue()})
 		}
 		chunk, g, err := d.tokens(ctx, chunk)
 		if err != nil {

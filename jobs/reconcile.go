@@ -58,12 +58,13 @@ func (r *Reconciler) Start() {
 // Stop ends the loops and waits for them. It may be called twice.
 func (r *Reconciler) Stop() { r.loops.stop() }
 
-// promote queues the waiting pages whose time has come, and lets in the pages of zones whose time has come.
+// promote queues the waiting pages whose time has come, and lets those into the window whose zone's time or next attempt
+// has come.
 func (r *Reconciler) promote(ctx context.Context) error {
 	if err := r.again(ctx, models.PageWaiting, func(models.Page, models.Campaign) (bool, error) { return true, nil }); err != nil {
 		return err
 	}
-	ids, err := r.store.DueZones(ctx)
+	ids, err := r.store.CampaignsToAdvance(ctx)
 	for _, id := range ids {
 		if err != nil {
 			break

@@ -132,7 +132,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		},
 		"due plans":     func(s *models.Store) error { _, err := s.DuePlans(ctx); return err },
 		"due campaigns": func(s *models.Store) error { _, err := s.DueCampaigns(ctx); return err },
-		"due zones":     func(s *models.Store) error { _, err := s.DueZones(ctx); return err },
+		"to advance":    func(s *models.Store) error { _, err := s.CampaignsToAdvance(ctx); return err },
 		"due schedules": func(s *models.Store) error { _, _, err := s.DueSchedules(ctx); return err },
 		"closing":       func(s *models.Store) error { _, err := s.ClosingCampaigns(ctx); return err },
 		"expiry":        func(s *models.Store) error { return s.ExpireCampaigns(ctx) },

@@ -33,12 +33,14 @@ const maxInboxSmall = 1000
 type PageState int
 
 const (
-	PageNew     PageState = iota // cut, not yet in the window; let in from due_at on
-	PageQueued                   // a task carries it; due_at is when that is doubted
-	PageRunning                  // a worker holds it until due_at
-	PageWaiting                  // it may be queued again at due_at
-	PageDone                     // cursor at the end, nothing pending
-	PageOpen                     // the planner still adds members of its zone
+	// PageNew is outside the window, to be let in from due_at on: nobody has visited it yet (due_at 0 without time zones),
+	// or all who are left of it wait for their next attempt.
+	PageNew     PageState = iota
+	PageQueued            // a task carries it; due_at is when that is doubted
+	PageRunning           // a worker holds it until due_at
+	PageWaiting           // it may be queued again at due_at
+	PageDone              // cursor at the end, nothing pending
+	PageOpen              // the planner still adds members of its zone
 )
 
 // Page is the row of one page; its members stand in page_members.
@@ -173,10 +175,25 @@ func insertPages(tx *gorm.DB, cut []cutPage) error {
 	return tx.CreateInBatches(members, 100).Error
 }
 
+// lateRetry: a page whose time came so long ago is let in before those that nobody has visited. Until then the others
+// come first, so that a few retries do not slow a fast campaign; after it retries do not wait for a slow one's end.
+const lateRetry Millis = 10_000
+
+// readyPages reads up to n new pages of a campaign whose time has come, in the order in which they are let in.
+func (s *Store) readyPages(ctx context.Context, campaignID int64, n int) ([]Page, error) {
+	for _, due := range []string{"> 0 AND due_at <= " + s.d.now + fmt.Sprintf("-%d", lateRetry), "<= " + s.d.now} {
+		var pages []Page
+		err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ? AND due_at "+due, campaignID, PageNew).Order("due_at, no").Limit(n).Find(&pages).Error
+		if err != nil || len(pages) > 0 {
+			return pages, err
+		}
+	}
+	return nil, nil
+}
+
 // QueuePages moves up to n new pages of a running campaign whose time has come into the window and returns their tasks.
 func (s *Store) QueuePages(ctx context.Context, c Campaign, n int) ([]PageTask, error) {
-	var pages []Page
-	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ? AND due_at <= "+s.d.now, c.ID, PageNew).Order("due_at, no").Limit(n).Find(&pages).Error
+	pages, err := s.readyPages(ctx, c.ID, n)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +247,7 @@ func (s *Store) DuePages(ctx context.Context, state PageState) ([]Page, error) {
 type Window struct {
 	Campaign
 	New     int // pages that may be let in now (0 or 1: whether there are any)
-	Later   int // pages whose time is still to come, or that are being filled (0 or 1)
+	Later   int // pages outside the window whose time is still to come, or that are being filled (0 or 1)
 	Queued  int
 	Running int
 	Soon    int // waiting pages that come back within two seconds

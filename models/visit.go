@@ -84,14 +84,11 @@ const claimAmong = 16
 // It returns nil when there is none.
 func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
 	for {
-		var pages []Page
-		err := s.db.WithContext(ctx).Raw("SELECT no, epoch, rev FROM pages WHERE campaign_id=? AND state=? AND due_at<="+s.d.now+" ORDER BY due_at, no LIMIT ?",
-			c.ID, PageNew, claimAmong).Scan(&pages).Error
+		pages, err := s.readyPages(ctx, c.ID, claimAmong)
 		if err != nil || len(pages) == 0 {
 			return nil, err
 		}
 		for _, p := range pages {
-			p.CampaignID, p.State = c.ID, PageNew
 			if v, err := s.claim(ctx, c, p); err != nil || v != nil {
 				return v, err
 			}

@@ -105,9 +105,10 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// DueZones are the running campaigns by time zone that have pages whose time came since they were planned.
-func (s *Store) DueZones(ctx context.Context) (ids []int64, err error) {
-	err = s.db.WithContext(ctx).Raw("SELECT id FROM campaigns c WHERE status=? AND (wall_at<>0 OR quiet_from<>quiet_to) AND EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=? AND p.due_at>0 AND p.due_at<="+s.d.now+")",
+// CampaignsToAdvance are the running campaigns with pages outside the window whose time has come since they were planned or last
+// visited: time zones, and retries.
+func (s *Store) CampaignsToAdvance(ctx context.Context) (ids []int64, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT id FROM campaigns c WHERE status=? AND EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=? AND p.due_at>0 AND p.due_at<="+s.d.now+")",
 		StatusRunning, PageNew).Scan(&ids).Error
 	return ids, err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -75,6 +76,11 @@ func (c *Client) do(ctx context.Context, method, path string, body, data any) er
 
 // post makes a campaign; no users are all users. A listed few are transactional by default.
 func (c *Client) post(ctx context.Context, users ...string) (Campaign, error) {
+	return c.postWith(ctx, nil, users...)
+}
+
+// postWith is post with more in its body.
+func (c *Client) postWith(ctx context.Context, more map[string]any, users ...string) (Campaign, error) {
 	audience := map[string]any{"all": true}
 	if len(users) > 0 {
 		audience = map[string]any{"userIDs": users}
@@ -83,6 +89,7 @@ func (c *Client) post(ctx context.Context, users ...string) (Campaign, error) {
 	body := map[string]any{"name": "bench", "audience": audience, "message": map[string]any{
 		"sendID": m.SendID, "senderPlatformID": m.SenderPlatformID, "senderNickname": m.SenderNickname, "contentType": m.ContentType, "content": m.Content,
 	}}
+	maps.Copy(body, more)
 	var made Campaign
 	return made, c.do(ctx, http.MethodPost, "/v1/campaigns", body, &made)
 }

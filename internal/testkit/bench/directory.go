@@ -19,7 +19,8 @@ import (
 type Directory struct {
 	Users  int
 	URL    string
-	Import Row // how its users came in
+	Dir    string // with the embedded stores, instead of a URL
+	Import Row    // how its users came in
 
 	store *models.Store // the product's own driver settings, for the loops it is compared with
 	db    *sql.DB
@@ -55,7 +56,12 @@ func (b *Bench) directory(ctx context.Context, n int) (*Directory, error) {
 	return d, nil
 }
 
-func (d *Directory) env() []string { return []string{"CARILLON_DATABASE_URL=" + d.URL} }
+func (d *Directory) env() []string {
+	if d.Dir != "" {
+		return []string{"CARILLON_DATA_DIR=" + d.Dir}
+	}
+	return []string{"CARILLON_DATABASE_URL=" + d.URL}
+}
 
 // fill imports the users from a stream, so that no file of theirs stands on the disk that is measured.
 func (d *Directory) fill(ctx context.Context, b *Bench) error {

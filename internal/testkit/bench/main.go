@@ -40,6 +40,7 @@ type Options struct {
 	Rounds  int   // of each throughput row, of which the median is taken
 	Sends   int   // POSTs behind each latency
 	Profile string
+	Match   string // in the names of the stragglers' rows that are wanted
 }
 
 func (o Options) has(section string) bool { return slices.Contains(o.Only, section) }
@@ -59,6 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.Rounds, "rounds", 1, "of each throughput row; the median counts")
 	flags.IntVar(&o.Sends, "sends", 200, "POSTs behind each latency")
 	flags.StringVar(&o.Profile, "profile", "", "a directory for CPU and heap profiles of each carillon process; they cost a little")
+	flags.StringVar(&o.Match, "match", "", "of the section stragglers, only rows whose name holds this text")
 	out := flags.String("json", "", "write the figures to this file too")
 	keep := flags.Bool("keep", false, "keep the logs also when nothing failed")
 	if err := flags.Parse(args); err != nil {
@@ -119,7 +121,7 @@ func (o *Options) parse(only, sizes string) error {
 }
 
 // sections are what --only chooses from.
-var sections = []string{"one", "batch", "inbox", "naive", "post", "send", "slow", "import", "purge"}
+var sections = []string{"one", "batch", "inbox", "naive", "post", "send", "slow", "import", "purge", "stragglers"}
 
 // asked are sections that run only when they are asked for: growth is for sizes that take long.
 var asked = []string{"growth"}
@@ -155,7 +157,7 @@ func measure(ctx context.Context, dir string, o Options, log io.Writer) (*Report
 	for _, part := range []struct {
 		section string
 		run     func(context.Context, *Bench, *Report) error
-	}{{"slow", slowProvider}, {"send", transactionalSends}, {"post", postLatency}, {"import", imports}, {"purge", purges}, {"growth", growth}} {
+	}{{"slow", slowProvider}, {"send", transactionalSends}, {"post", postLatency}, {"import", imports}, {"purge", purges}, {"stragglers", stragglers}, {"growth", growth}} {
 		if !o.has(part.section) {
 			continue
 		}

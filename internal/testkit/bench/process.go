@@ -103,15 +103,19 @@ func (b *Bench) Serve(ctx context.Context, name string, d *Directory, roles stri
 	s := &Service{bench: b, name: fmt.Sprintf("%02d-%s-%d", b.runs, name, d.Users)}
 	s.log = filepath.Join(b.dir, s.name+".log")
 	var err error
-	if s.redis, err = services.StartRedis(filepath.Join(b.dir, "redis-"+s.name)); err != nil {
-		return s, err
+	env := d.env()
+	if d.Dir == "" {
+		if s.redis, err = services.StartRedis(filepath.Join(b.dir, "redis-"+s.name)); err != nil {
+			return s, err
+		}
+		env = append(env, "CARILLON_REDIS_URL="+s.redis.URL())
 	}
 	port, err := services.FreePort()
 	if err != nil {
 		return s, err
 	}
 	listen := fmt.Sprintf("127.0.0.1:%d", port)
-	env := append(d.env(), "CARILLON_REDIS_URL="+s.redis.URL(), "CARILLON_LISTEN="+listen,
+	env = append(env, "CARILLON_LISTEN="+listen,
 		"CARILLON_WEBHOOK_URL="+b.provider.URL(), "CARILLON_WEBHOOK_SECRET="+b.webhookKey)
 	env = append(env, settings...)
 	token, err := b.command(ctx, env, "token")

@@ -43,6 +43,9 @@ type Seen struct {
 	First      int64            `json:"first"`    // request's arrival, unix nanoseconds; 0 = none yet
 	Last       int64            `json:"last"`     // the same
 	Arrivals   map[string]int64 `json:"arrivals"` // of probes, unix nanoseconds
+	Good       int64            `json:"good"`     // recipients that were accepted
+	Reached    int64            `json:"reached"`  // when Good reached the mood's goal, unix nanoseconds; 0 = not yet
+	Ticks      []int64          `json:"ticks"`    // accepted recipients in each tickLength since First
 }
 
 // receiver accepts everything, and costs as little as a server can: the ceiling and Carillon share it.
@@ -50,6 +53,7 @@ type receiver struct {
 	requests, recipients, bytes atomic.Int64
 	first, last                 atomic.Int64 // unix nanoseconds
 	delay                       atomic.Int64 // nanoseconds before each answer
+	mood                        atomic.Pointer[mood]
 
 	mu       sync.Mutex
 	arrivals map[string]int64
@@ -70,6 +74,10 @@ func (r *receiver) handle(ctx *fasthttp.RequestCtx) {
 		r.arrived(body[i+len(probeMark)-len(probePrefix):], now)
 	}
 	r.recipients.Add(int64(bytes.Count(body, itemMark)))
+	if m := r.mood.Load(); m != nil {
+		m.answer(ctx, now-r.first.Load())
+		return
+	}
 	if d := r.delay.Load(); d > 0 {
 		time.Sleep(time.Duration(d))
 	}
@@ -85,13 +93,20 @@ func (r *receiver) arrived(rest []byte, now int64) {
 	}
 }
 
-// control is how the bench speaks to the provider: GET /seen, and POST /reset?delay=50ms.
+// control is how the bench speaks to the provider: GET /seen, and POST /reset?delay=50ms&kind=fails&every=1000&goal=500.
 func (r *receiver) control(ctx *fasthttp.RequestCtx) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch string(ctx.Path()) {
 	case "/seen":
-		raw, err := json.Marshal(Seen{r.requests.Load(), r.recipients.Load(), r.bytes.Load(), r.first.Load(), r.last.Load(), r.arrivals})
+		seen := Seen{
+			Requests: r.requests.Load(), Recipients: r.recipients.Load(), Bytes: r.bytes.Load(),
+			First: r.first.Load(), Last: r.last.Load(), Arrivals: r.arrivals,
+		}
+		if m := r.mood.Load(); m != nil {
+			m.report(&seen)
+		}
+		raw, err := json.Marshal(seen)
 		if err != nil {
 			ctx.Error(err.Error(), fasthttp.StatusInternalServerError)
 			return
@@ -103,7 +118,13 @@ func (r *receiver) control(ctx *fasthttp.RequestCtx) {
 			ctx.Error(err.Error(), fasthttp.StatusBadRequest)
 			return
 		}
+		m, err := newMood(ctx.QueryArgs())
+		if err != nil {
+			ctx.Error(err.Error(), fasthttp.StatusBadRequest)
+			return
+		}
 		r.delay.Store(int64(delay))
+		r.mood.Store(m)
 		for _, n := range []*atomic.Int64{&r.requests, &r.recipients, &r.bytes, &r.first, &r.last} {
 			n.Store(0)
 		}

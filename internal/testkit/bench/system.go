@@ -118,9 +118,12 @@ func (b *Bench) note(format string, args ...any) {
 }
 
 // redisPeak is the most memory a Redis held since it was started.
-func redisPeak(r *services.Redis) (n int64, err error) {
-	const peak = `return {ok=string.match(redis.call('INFO','memory'),'used_memory_peak:(%d+)')}`
-	text, err := services.RedisDo(r.URL(), "EVAL", peak, "0")
+func redisPeak(r *services.Redis) (int64, error) { return redisInfo(r, "memory", "used_memory_peak") }
+
+// redisInfo is one figure of a section of Redis' INFO.
+func redisInfo(r *services.Redis, section, field string) (n int64, err error) {
+	script := fmt.Sprintf(`return {ok=string.match(redis.call('INFO','%s'),'%s:(%%d+)')}`, section, field)
+	text, err := services.RedisDo(r.URL(), "EVAL", script, "0")
 	if err == nil {
 		_, err = fmt.Sscan(text, &n)
 	}
