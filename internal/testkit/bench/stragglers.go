@@ -230,7 +230,7 @@ func besideStragglers(ctx context.Context, b *Bench, r *Report) error {
 				}
 				if err := until(ctx, func() (bool, error) {
 					seen, err := b.provider.Seen(ctx)
-					return seen.Recipients >= int64(min(chunk, len(ill))), err
+					return seen.Recipients >= int64(min(20, len(ill))), err
 				}); err != nil {
 					return err
 				}
