@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"hash/fnv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,16 +24,19 @@ const (
 // tally is what one process saw of a channel's provider since it last told the others. A request counts, not a
 // recipient, except in done.
 type tally struct {
-	alive   int       // requests that were answered
-	began   time.Time // the latest of them
-	ended   time.Time // the latest answer
-	done    int       // their recipients
-	busy    int       // answers that ask for rest
-	failed  evidence  // failures that came at once
-	late    evidence  // failures that took long
-	lateAt  time.Time // the start of the latest of those
-	logTook float64   // sum of the logarithms of the good answers' milliseconds: a few slow ones do not move their mean
-	timed   int       // good answers that were measured
+	alive   int           // requests that were answered
+	began   time.Time     // the latest of them
+	ended   time.Time     // the latest answer
+	done    int           // their recipients
+	busy    int           // recipients whose answer asks for rest
+	rest    time.Duration // how long, at most
+	who     string        // one of them
+	back    bool          // somebody was served who had failed before
+	failed  evidence      // failures that came at once
+	late    evidence      // failures that took long
+	lateAt  time.Time     // the start of the latest of those
+	logTook float64       // sum of the logarithms of the good answers' milliseconds: a few slow ones do not move their mean
+	timed   int           // good answers that were measured
 }
 
 // evidence is failures of the provider that cannot be a matter of the recipients alone. Those before the tally's last
@@ -48,14 +52,24 @@ func (t tally) empty() bool { return t == tally{} }
 // requests fail; the breaker then opens as soon as nothing was answered for half a second, which is longer than a
 // process keeps its tally to itself. An answer to a request that began while it was open closes it.
 //
-// The ceiling: once in half a second, or in as long as a few answers take. Answers that ask for rest, or failures in
-// the majority, halve it; answers far slower than they used to be (base, which follows a rise within minutes and a fall
+// Rest: an answer that asks for it (Retry-After) opens the breaker at once, for as long as it says when the channel is
+// meant, and else for a second. The channel is meant:
+//   - when a probe asks for rest, and its recipient is another one than the first who asked;
+//   - when two recipients or more ask, and they are a tenth of those that are answered.
+//
+// Otherwise it may be about one recipient. What the probe of another one gets decides: when it is served all goes on as
+// before. After a rest of the channel, or when recipients were served lately that had failed before, half of the rate is
+// taken; what one recipient alone gets costs the others nothing.
+//
+// The ceiling: once in half a second, or in as long as a few answers take. Failures in
+// the majority halve it; answers far slower than they used to be (base, which follows a rise within minutes and a fall
 // within seconds) take 30 %, down to a tenth of what was in use before (ref). With neither it doubles up to half of
 // ref, then adds 6 % of it, and beyond it feels its way up. It goes when it is above what is used.
 //
 // KEYS: channel pressure. ARGV: clock (0 = Redis' own), alive, ages of began and ended, done, busy, failed n and weight,
-// late n and weight, age of lateAt, logTook, timed, milliseconds from probe to probe. Returns health and milliseconds
-// since the last answer (-1 = none known).
+// late n and weight, age of lateAt, logTook, timed, milliseconds from probe to probe, rest (ms), who asked for it,
+// back (0 or 1), and for how long back holds (ms). Returns health, and the milliseconds since somebody was served and since somebody was who had failed before
+// (-1 = not known).
 var observeScript = redis.NewScript(`
 local now = tonumber(ARGV[1])
 if now == 0 then
@@ -63,9 +77,10 @@ if now == 0 then
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local a = {}
-for i = 2, 14 do a[i] = tonumber(ARGV[i]) end
+for i = 2, 18 do a[i] = tonumber(ARGV[i]) end
 local alive, began, ended, done, busy, failed, weight = a[2], now - a[3], now - a[4], a[5], a[6], a[7], a[8]
-local f = {run = 0, n = 0, done = 0, busy = 0, failed = 0, log = 0, timed = 0, at = now}
+local rest, who = a[15], a[16]
+local f = {run = 0, n = 0, done = 0, failed = 0, log = 0, timed = 0, at = now}
 local raw = redis.call('HGETALL', KEYS[1])
 for i = 1, #raw, 2 do f[raw[i]] = tonumber(raw[i + 1]) end
 
@@ -74,31 +89,53 @@ if not (f.good and f.good > now - a[11]) then
   failed, weight = failed + a[9], weight + a[10]
 end
 if alive > 0 then f.good = math.max(f.good or 0, ended) end
+if a[17] == 1 then f.back = now end
 
 if f.ill and now - f.ill > 10000 then f.run = 0 end
 if weight > 0 then f.ill = now end
 f.run = math.min(200, math.max(0, f.run - 20 * alive) + weight)
 
 local function fresh()
-  f.at, f.n, f.done, f.busy, f.failed, f.log, f.timed = now, 0, 0, 0, 0, 0, 0
+  f.at, f.n, f.done, f.failed, f.log, f.timed = now, 0, 0, 0, 0, 0
 end
+if f.asked or busy > 0 then f.n = f.n + alive end
 if f.open then
   if alive > 0 and began >= f.open then
-    f.open, f.probe, f.run = nil, nil, 0
-    f.ref = f.ref or 640
-    f.ceil = math.max(4, f.ref / 32)
-    fresh()
+    if not f.asked then
+      f.ref = f.ref or 640
+      f.ceil = math.max(4, f.ref / 32)
+      fresh()
+    elseif f.whole or (f.back and now - f.back < a[18]) then
+      local before = f.ceil or math.max(1, f.rate or 640)
+      if not f.ceil or f.n > 2 * f.asked then f.ref = before end
+      f.ceil = math.max(1, before / 2)
+      fresh()
+    end
+    f.open, f.probe, f.run, f.asked, f.by, f.rest, f.whole, f.tested, f.who = nil, nil, 0, nil, nil, nil, nil, nil, nil
   end
 elseif f.run >= 12 and (not f.good or now - f.good >= 500) then
   if not f.ceil then f.ref = f.rate end
   f.open, f.probe, f.ceil = now, now + a[14], nil
 end
 
+if busy > 0 then
+  if not f.open then f.open, f.probe, f.by, f.asked = now, now, who, 0 end
+  f.asked, f.rest = (f.asked or 0) + busy, math.max(f.rest or 0, now + rest)
+  local other = busy > 1 or f.by ~= who
+  if other and (f.tested or f.asked * 10 > f.n) then f.whole = 1 end
+  if f.whole then
+    f.probe = math.max(f.probe, f.rest)
+  else
+    f.probe = math.max(f.probe, now + math.min(rest, 1000))
+  end
+end
+
 if not f.open then
-  f.n, f.done, f.busy, f.failed = f.n + alive, f.done + done, f.busy + busy, f.failed + failed
+  if busy == 0 then f.n = f.n + alive end
+  f.done, f.failed = f.done + done, f.failed + failed
   f.log, f.timed = f.log + a[12], f.timed + a[13]
   local span = now - f.at
-  if span >= 500 and (f.n + f.failed + f.busy >= 3 or span >= 3000) then
+  if span >= 500 and (f.n + f.failed >= 3 or span >= 3000) then
     local per, slow = f.done * 1000 / span, false
     if f.timed >= 3 then
       local took = math.exp(f.log / f.timed)
@@ -108,10 +145,10 @@ if not f.open then
       if took > f.base then over = 600000 end
       f.base = f.base + (took - f.base) * math.min(1, math.min(span, 2000) / over)
     end
-    local heavy = f.busy > 0 or (f.failed >= 5 and f.failed > f.n)
+    local heavy = f.failed >= 5 and f.failed > f.n
     if heavy or slow then
       local before = f.ceil or math.max(1, per, f.rate or 0)
-      if not f.ceil or (f.busy > 0 and f.n > 2 * f.busy) then f.ref = before end
+      if not f.ceil then f.ref = before end
       if heavy then
         f.ceil = math.max(1, before / 2)
       else
@@ -144,24 +181,52 @@ redis.call('PEXPIRE', KEYS[1], 600000)
 local health = 0
 if f.run >= 12 then health = 1 end
 if f.open then health = 2 end
-local ago = -1
-if f.good then ago = now - f.good end
-return {health, ago}
+local function ago(at)
+  if at then return now - at end
+  return -1
+end
+return {health, ago(f.good), ago(f.back)}
 `)
 
-// observe tells what this process saw, and is told what all together know and how long ago somebody was last
-// answered; served is false when nobody was.
-func (l *limiter) observe(ctx context.Context, channel string, t tally) (h health, ago time.Duration, served bool, err error) {
+// observed is what all processes together know of a provider.
+type observed struct {
+	health            health
+	served, recovered time.Time // as in gauge; zero = not known
+}
+
+// observe tells what this process saw, and is told what all together know.
+func (l *limiter) observe(ctx context.Context, channel string, t tally) (observed, error) {
 	age := func(at time.Time) int64 {
 		if at.IsZero() {
 			return 0
 		}
 		return time.Since(at).Milliseconds()
 	}
-	got, err := observeScript.Run(ctx, l.rdb, []string{pressureKey(channel)}, l.clock(), t.alive, age(t.began), age(t.ended), t.done, t.busy,
-		t.failed.n, t.failed.weight, t.late.n, t.late.weight, age(t.lateAt), t.logTook, t.timed, probeEvery.Milliseconds()).Int64Slice()
-	if err != nil {
-		return healthy, 0, false, err
+	back := 0
+	if t.back {
+		back = 1
 	}
-	return health(got[0]), time.Duration(got[1]) * time.Millisecond, got[1] >= 0, nil
+	got, err := observeScript.Run(ctx, l.rdb, []string{pressureKey(channel)}, l.clock(), t.alive, age(t.began), age(t.ended), t.done, t.busy,
+		t.failed.n, t.failed.weight, t.late.n, t.late.weight, age(t.lateAt), t.logTook, t.timed, probeEvery.Milliseconds(),
+		t.rest.Milliseconds(), nameHash(t.who), back, recoveredFor.Milliseconds()).Int64Slice()
+	if err != nil {
+		return observed{}, err
+	}
+	at := func(ago int64) time.Time {
+		if ago < 0 {
+			return time.Time{}
+		}
+		return time.Now().Add(-time.Duration(ago) * time.Millisecond)
+	}
+	return observed{health(got[0]), at(got[1]), at(got[2])}, nil
+}
+
+// nameHash stands for a recipient in Redis, where no IDs are kept; 0 = nobody.
+func nameHash(id string) uint32 {
+	if id == "" {
+		return 0
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return max(1, h.Sum32())
 }

@@ -17,6 +17,7 @@ type line struct {
 	l   *limiter
 	now int64
 	c   models.Campaign
+	who string // asks for tokens
 }
 
 func eachLine(t *testing.T, f func(t *testing.T, d *line)) {
@@ -39,7 +40,7 @@ func (d *line) pass(by time.Duration) { d.now += by.Milliseconds() }
 
 func (d *line) take(n int) grant {
 	d.t.Helper()
-	g, err := d.l.take(d.t.Context(), &d.c, 0, n)
+	g, err := d.l.take(d.t.Context(), &d.c, 0, n, member{id: d.who})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -48,11 +49,11 @@ func (d *line) take(n int) grant {
 
 func (d *line) tell(t tally) health {
 	d.t.Helper()
-	h, _, _, err := d.l.observe(d.t.Context(), "webhook", t)
+	seen, err := d.l.observe(d.t.Context(), "webhook", t)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return h
+	return seen.health
 }
 
 // ceil is the channel's ceiling; 0 = none.
@@ -171,7 +172,14 @@ func TestCeilingFallsAndRises(t *testing.T) {
 	for name, slow := range map[string]func(d *line){
 		"429": func(d *line) {
 			d.pass(tellEvery)
-			d.tell(tally{alive: 5, busy: 5, done: 5, began: time.Now(), ended: time.Now()})
+			if h := d.tell(tally{busy: 5, rest: tellEvery, who: "a"}); h != away {
+				d.t.Errorf("five ask for rest: %v", h)
+			}
+			d.pass(tellEvery)
+			if g := d.take(10); g.N != 1 || !g.Probe {
+				d.t.Errorf("after the rest: %+v", g)
+			}
+			d.tell(answers(1, 5))
 		},
 		"latency": func(d *line) { d.run(tellEvery, 1000, 2000) },
 		"failures in the majority": func(d *line) {
@@ -229,10 +237,13 @@ func TestCeilingSettlesAtTheProvidersLimit(t *testing.T) {
 			}
 			seen := answers(int(math.Ceil(min(rate, limit)/10)), 5)
 			if rate > limit {
-				seen.busy = 1
-				seen.alive++
+				seen.busy, seen.rest = 3, tellEvery
 			}
 			d.tell(seen)
+			if seen.busy > 0 {
+				d.pass(tellEvery)
+				d.tell(answers(1, 5))
+			}
 			if i > 300 {
 				sum, n = sum+min(rate, limit), n+1
 			}

@@ -14,19 +14,33 @@ import (
 )
 
 const (
-	usualChunk  = 250             // recipients
-	maxChunk    = 500             // the same; what a kill can leave ambiguous is counted in chunks
-	maxAttempts = 127             // a row can count; those that the provider's absence costs have no other end
-	maxErrMsg   = 255             // characters of a stored text
-	maxRetry    = 5 * time.Minute // the longest backoff
-	gatherFor   = time.Second     // attempts of one page that are due within this time are made together
+	usualChunk  = 250              // recipients
+	maxChunk    = 500              // the same; what a kill can leave ambiguous is counted in chunks
+	maxAttempts = 127              // a row can count; those that the provider's absence costs have no other end
+	maxErrMsg   = 255              // characters of a stored text
+	maxRetry    = 5 * time.Minute  // the longest backoff
+	maxTrying   = 72 * time.Hour   // from a recipient's first try that failed; the end also of tries that cost no attempt
+	maxUnproven = 10 * time.Second // the longest wait after a failure that may be the provider's
+	gatherFor   = time.Second      // attempts of one page that are due within this time are made together
 )
 
 // member is one recipient of the next chunk.
 type member struct {
 	id       string
-	attempts int  // made before
-	again    bool // its row stands already
+	attempts int           // made before
+	again    bool          // its row stands already
+	due      models.Millis // of a row that stands
+	since    models.Millis // its first try that failed, by the database's clock; 0 = none did
+	failing  time.Time     // the same by this process's clock
+}
+
+// member is a recipient whose row stands.
+func (d *delivery) member(id string, a models.Attempt) member {
+	m := member{id: id, attempts: a.Attempts, again: true, due: a.NextAttemptAt, since: a.Since}
+	if a.Since != 0 {
+		m.failing = time.Now().Add(-time.Duration(d.v.Now()-a.Since) * time.Millisecond)
+	}
+	return m
 }
 
 // lookUp asks the directory once per visit whether all of the page still stand in it and, if not, who does.
@@ -58,13 +72,13 @@ func (d *delivery) next() []member {
 	now := d.v.Now()
 	for id, a := range d.v.Attempts {
 		if a.NextAttemptAt <= now {
-			chunk = append(chunk, member{id, a.Attempts, true})
+			chunk = append(chunk, d.member(id, a))
 		}
 	}
 	if len(chunk) > 0 {
-		// The least tried first: while a provider is away and tried with one recipient at a time, not always with the same.
+		// While a provider is away it is tried with one recipient at a time: the one that waits longest, not always the same.
 		slices.SortFunc(chunk, func(a, b member) int {
-			return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.id, b.id))
+			return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id))
 		})
 		return chunk[:min(len(chunk), d.size)]
 	}
@@ -94,12 +108,16 @@ func (d *delivery) untilDue() time.Duration {
 
 // settled is the outcome of a member that is not sent at all, if it is one.
 func (d *delivery) settled(m member) (models.RecipientOutcome, bool) {
+	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, Again: m.again}
+	if d.tooLong(m) {
+		o.Status, o.ErrCode, o.ErrMsg = models.RecipientFailed, models.CodeNetwork, "given up: all tries of "+maxTrying.String()+" failed"
+		return o, true
+	}
 	if d.known == nil {
-		return models.RecipientOutcome{}, false
+		return o, false
 	}
 	c := d.v.Campaign
 	added, here := d.known[m.id]
-	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, Again: m.again}
 	switch {
 	case c.AudienceType == models.AudienceAll && (!here || added > c.Mark):
 		o.Status, o.ErrMsg = models.RecipientSkipped, "deleted"
@@ -111,13 +129,20 @@ func (d *delivery) settled(m member) (models.RecipientOutcome, bool) {
 	return o, false
 }
 
+// tooLong says that a recipient's tries end, whatever they cost: they have failed for maxTrying.
+func (d *delivery) tooLong(m member) bool {
+	return m.since != 0 && d.v.Now()-m.since > models.Millis(maxTrying.Milliseconds())
+}
+
 // tokens cuts the chunk to what the rates grant now: members that need no token, and as many others as there
 // are tokens, in order, since the cursor moves past all of it. With none of them left, the grant says when to come again.
 func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, grant, error) {
-	need := 0
+	need, first := 0, member{}
 	for _, m := range chunk {
 		if _, ok := d.settled(m); !ok {
-			need++
+			if need++; need == 1 {
+				first = m
+			}
 		}
 	}
 	if need == 0 {
@@ -125,7 +150,7 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, grant,
 	}
 	c := &d.v.Campaign
 	g, single, err := d.pressure.take(c.Channel, need, func(n int) (grant, error) {
-		return d.limit.take(ctx, c, d.opts.Rates[c.Channel], n)
+		return d.limit.take(ctx, c, d.opts.Rates[c.Channel], n, first)
 	})
 	d.single = single
 	if g.Open && g.N == 0 { // not all pages at the same instant, and within the two seconds that keep them in the window
@@ -147,11 +172,10 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, grant,
 	return chunk, g, nil
 }
 
-// send hands the chunk to the channel and turns what it says into rows. rest > 0: the provider asks for so
-// much rest.
-func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.RecipientOutcome, rest time.Duration) {
+// send hands the chunk to the channel and turns what it says into rows.
+func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientOutcome {
 	c := &d.v.Campaign
-	rows = make([]models.RecipientOutcome, len(chunk))
+	rows := make([]models.RecipientOutcome, len(chunk))
 	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message}
 	batch.Recipients = make([]channels.Recipient, 0, len(chunk))
 	sent := make([]int, 0, len(chunk))
@@ -172,23 +196,18 @@ func (d *delivery) send(ctx context.Context, chunk []member) (rows []models.Reci
 		try.chunk = append(try.chunk, m)
 	}
 	if len(sent) == 0 {
-		return rows, 0
+		return rows
 	}
 	outcomes := d.ch.Send(ctx, batch)
-	whose, err := try.judge(ctx, outcomes)
+	blamed, err := try.judge(ctx, outcomes)
 	if err != nil {
 		d.log.Warn("what became of a chunk could not be told to the other workers", "err", err)
 	}
 	for k, o := range outcomes {
-		rows[sent[k]] = d.row(chunk[sent[k]], o, whose)
-		rest = max(rest, o.RetryAfter)
+		m := chunk[sent[k]]
+		rows[sent[k]] = d.row(m, o, try.excuses(blamed, m, o), blamed == blameUnknown)
 	}
-	if rest > 0 {
-		if err := d.limit.pause(ctx, c.Channel, rest); err != nil {
-			d.log.Warn("the channel's pause could not be told to the other workers", "err", err)
-		}
-	}
-	return rows, rest
+	return rows
 }
 
 // mayStart is asked by the channel directly before each request.
@@ -197,9 +216,9 @@ func (d *delivery) mayStart() bool {
 	return fresh && now.Status == models.StatusRunning && d.lease.held() && d.drain.Err() == nil
 }
 
-// row is a member's row after one try. A failure that is the provider's own costs no attempt; one after which the
-// request may have been taken is counted, and still does not end the recipient's attempts.
-func (d *delivery) row(m member, o channels.Outcome, whose verdict) models.RecipientOutcome {
+// row is a member's row after one try. An excused failure costs no attempt; one after which the request may have been
+// taken is counted, and still does not end the recipient's attempts. unclear: nobody knows whose the failure is.
+func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) models.RecipientOutcome {
 	r := models.RecipientOutcome{UserID: m.id, Again: m.again, Attempts: min(m.attempts+1, maxAttempts), ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
 	switch o.Result {
 	case channels.Sent:
@@ -209,34 +228,40 @@ func (d *delivery) row(m member, o channels.Outcome, whose verdict) models.Recip
 	case channels.Skipped:
 		r.Status = models.RecipientSkipped
 	case channels.NotTried:
-		r.Status, r.Attempts = models.RecipientPending, m.attempts
+		r.Status, r.Attempts, r.Since = models.RecipientPending, m.attempts, m.since
 	case channels.Retry, channels.Ambiguous:
+		r.Status, r.Since = models.RecipientPending, cmp.Or(m.since, d.v.Now())
 		switch {
 		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce:
 			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
-		case o.RetryAfter > 0: // the provider asked for rest, which is no failure of this recipient
-			r.Status, r.Attempts, r.RetryIn = models.RecipientPending, m.attempts, o.RetryAfter
-		case whose.excuses(m, o):
-			r.Status, r.RetryIn = models.RecipientPending, backoff(probeEvery, 1)
+		case d.tooLong(m):
+			r.Status = models.RecipientFailed
+		case excused:
+			// The longer a recipient has failed, the rarer its tries: others come first.
+			r.RetryIn = d.jittered(min(max(2*probeEvery, time.Duration(d.v.Now()-r.Since)*time.Millisecond), maxUnproven))
 			if o.Result == channels.Retry {
 				r.Attempts = m.attempts
 			}
 		case r.Attempts >= d.opts.MaxAttempts:
 			r.Status = models.RecipientFailed
 		default:
-			r.Status, r.RetryIn = models.RecipientPending, backoff(d.opts.Backoff, r.Attempts)
-			if whose == nobodys { // by the next attempt it shows whose it was
+			r.RetryIn = d.jittered(min(d.opts.Backoff<<min(r.Attempts-1, 20), maxRetry))
+			if unclear { // by the next attempt it shows whose it was
 				r.RetryIn = max(r.RetryIn, doubtFor)
 			}
 		}
+		r.RetryIn = max(r.RetryIn, o.RetryAfter)
+	}
+	if r.Status != models.RecipientPending {
+		r.Since, r.RetryIn = 0, 0
 	}
 	return r
 }
 
-// backoff doubles with each attempt, within a fifth more or less, so that retries do not come in step.
-func backoff(base time.Duration, attempts int) time.Duration {
-	d := min(base<<min(attempts-1, 20), maxRetry)
-	return d*4/5 + rand.N(d*2/5+1)
+// jittered is a wait within a fifth more or less, the same for all of a visit: the retries of different pages do not come
+// in step, those of one page come together.
+func (d *delivery) jittered(wait time.Duration) time.Duration {
+	return wait*4/5 + time.Duration(d.jitter*float64(wait)*2/5)
 }
 
 func cutText(s string) string {

@@ -132,7 +132,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()
-	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone)}
+	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone), jitter: rand.Float64()}
 	err = d.run(ctx)
 	if e := d.settle(); err == nil {
 		err = e
@@ -157,6 +157,7 @@ type delivery struct {
 	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
 	zone   *time.Location   // of the page's members
 	behind chan error       // the write of the chunk before, while it is under way
+	jitter float64          // 0 to 1; of the visit's backoffs
 	single bool             // the tokens were granted for one request although the provider fails, to see whether it still does
 }
 
@@ -207,12 +208,9 @@ func (d *delivery) run(ctx context.Context) error {
 				return err
 			}
 		}
-		outcomes, rest := d.send(ctx, chunk) // while the chunk before is being written
+		outcomes := d.send(ctx, chunk) // while the chunk before is being written
 		if err := d.writeBehind(ctx, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
 			return err
-		}
-		if rest > 0 {
-			return d.end(ctx, inWindow(rest))
 		}
 	}
 	return nil
@@ -231,7 +229,8 @@ func (d *delivery) claim(ctx context.Context, chunk []member) ([]member, error) 
 	claimed := make([]member, len(chunk))
 	for i, m := range chunk {
 		c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, Again: m.again})
-		claimed[i] = member{m.id, m.attempts, true}
+		claimed[i] = m
+		claimed[i].again = true
 	}
 	return claimed, d.write(ctx, c)
 }

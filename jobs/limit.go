@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -47,28 +48,26 @@ type grant struct {
 // gets; who is ahead of the least that waits gets nothing until that one has had its own. The pages of a campaign that wait are
 // told to come one after the other, up to 5 ms apart, and not all at once to find a grant for one.
 // What held a campaign back is noted for some seconds, for those who ask.
-// KEYS: channel pause, channel bucket, campaign bucket, campaign's note, channel pressure, the campaigns that wait by their
+// KEYS: channel pressure, channel bucket, campaign bucket, campaign's note, the campaigns that wait by their
 // turns, until when they do (unix ms). ARGV: n, channel rate,
 // campaign rate (recipients/s, 0 = none), transactional (0 or 1), clock (unix ms, 0 = Redis' own), milliseconds from
-// probe to probe, campaign. Returns recipients, milliseconds to wait, and 1 when the breaker is open.
+// probe to probe, campaign, who would be probed, and whether its tries have failed before (0 or 1). Those have failed come
+// half a second later, for a probe that nobody else wants, and the one that was probed last later still. Returns recipients, milliseconds to wait, and 1 when the breaker is open.
 var takeScript = redis.NewScript(`
-local pause = redis.call('PTTL', KEYS[1])
-if pause > 0 then
-  redis.call('SET', KEYS[4], 'channel slow', 'PX', 3000)
-  return {0, pause, 0}
-end
 local now = tonumber(ARGV[5]) * 1000
 if now == 0 then
   local t = redis.call('TIME')
   now = t[1] * 1000000 + t[2]
 end
-local slow = redis.call('HMGET', KEYS[5], 'open', 'probe', 'ceil')
+local slow = redis.call('HMGET', KEYS[1], 'open', 'probe', 'ceil', 'who')
 if slow[1] then
   redis.call('SET', KEYS[4], 'channel slow', 'PX', 3000)
   local left = tonumber(slow[2]) - math.floor(now / 1000)
+  if ARGV[9] == '1' then left = left + 500 end
+  if ARGV[8] ~= '0' and tonumber(slow[4]) == tonumber(ARGV[8]) then left = left + ARGV[6] end
   if left > 0 then return {0, left, 1} end
-  redis.call('HSET', KEYS[5], 'probe', string.format('%.0f', math.floor(now / 1000) + ARGV[6]))
-  redis.call('PEXPIRE', KEYS[5], 600000)
+  redis.call('HSET', KEYS[1], 'probe', string.format('%.0f', math.floor(now / 1000) + ARGV[6]), 'who', ARGV[8], 'tested', 1)
+  redis.call('PEXPIRE', KEYS[1], 600000)
   return {1, 0, 1}
 end
 local rates, by = {nil, tonumber(ARGV[2]), tonumber(ARGV[3])}, {nil, 'channel rate', 'campaign rate'}
@@ -105,11 +104,11 @@ if rates[2] > 0 and ARGV[4] ~= '1' then
   local me, latest = ARGV[7], tonumber(redis.call('HGET', KEYS[2], 'turn')) or 0
   local turn = tonumber(mine[3]) or latest
   turn = math.max(latest - math.floor(rates[2] / 2), math.min(latest + math.ceil(full[2]), turn))
-  local first = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
-  while first[1] and tonumber(redis.call('HGET', KEYS[7], first[1]) or 0) < ms do
-    redis.call('ZREM', KEYS[6], first[1])
-    redis.call('HDEL', KEYS[7], first[1])
-    first = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
+  while first[1] and tonumber(redis.call('HGET', KEYS[6], first[1]) or 0) < ms do
+    redis.call('ZREM', KEYS[5], first[1])
+    redis.call('HDEL', KEYS[6], first[1])
+    first = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
   end
   if grant > 0 and first[1] and first[1] ~= me and turn > first[2] + full[2] / 2 then
     grant, limited, wait = 0, by[2], every
@@ -117,12 +116,12 @@ if rates[2] > 0 and ARGV[4] ~= '1' then
   if grant > 0 then
     redis.call('HSET', KEYS[2], 'turn', string.format('%.0f', math.max(latest, turn)))
     turn = turn + grant
-    redis.call('ZADD', KEYS[6], 'XX', string.format('%.0f', turn), me)
+    redis.call('ZADD', KEYS[5], 'XX', string.format('%.0f', turn), me)
   elseif not tokens[3] or tokens[3] >= least then
-    redis.call('ZADD', KEYS[6], string.format('%.0f', turn), me)
-    redis.call('HSET', KEYS[7], me, string.format('%.0f', ms + wait + 20))
+    redis.call('ZADD', KEYS[5], string.format('%.0f', turn), me)
+    redis.call('HSET', KEYS[6], me, string.format('%.0f', ms + wait + 20))
+    redis.call('PEXPIRE', KEYS[5], 60000)
     redis.call('PEXPIRE', KEYS[6], 60000)
-    redis.call('PEXPIRE', KEYS[7], 60000)
   end
   redis.call('HSET', KEYS[3], 'turn', string.format('%.0f', turn))
 end
@@ -141,15 +140,20 @@ if limited then redis.call('SET', KEYS[4], limited, 'PX', 3000) end
 return {grant, math.ceil(wait), 0}
 `)
 
-// take asks for up to n tokens for one chunk of c over a channel whose own rate is channelRate.
-func (l *limiter) take(ctx context.Context, c *models.Campaign, channelRate, n int) (grant, error) {
+// take asks for up to n tokens for one chunk of c over a channel whose own rate is channelRate. first is the recipient
+// who would be the probe of a provider that is away.
+func (l *limiter) take(ctx context.Context, c *models.Campaign, channelRate, n int, first member) (grant, error) {
+	failing := 0
+	if first.since != 0 {
+		failing = 1
+	}
 	transactional := 0
 	if c.Priority == models.PriorityTransactional {
 		transactional = 1
 	}
 	prefix := "carillon:{" + c.Channel + "}:"
-	keys := []string{prefix + "pause", prefix + "rate", fmt.Sprintf("%srate:%d", prefix, c.ID), limitedKey(c), pressureKey(c.Channel), prefix + "waiting", prefix + "until"}
-	got, err := takeScript.Run(ctx, l.rdb, keys, n, channelRate, c.RatePerSecond, transactional, l.clock(), probeEvery.Milliseconds(), c.ID).Int64Slice()
+	keys := []string{pressureKey(c.Channel), prefix + "rate", fmt.Sprintf("%srate:%d", prefix, c.ID), limitedKey(c), prefix + "waiting", prefix + "until"}
+	got, err := takeScript.Run(ctx, l.rdb, keys, n, channelRate, c.RatePerSecond, transactional, l.clock(), probeEvery.Milliseconds(), c.ID, nameHash(first.id), failing).Int64Slice()
 	if err != nil {
 		return grant{}, err
 	}
@@ -168,11 +172,13 @@ func limitedKey(c *models.Campaign) string {
 func (l *limiter) holds(ctx context.Context, c *models.Campaign) (limitedBy, why string) {
 	pipe := l.rdb.Pipeline()
 	note := pipe.Get(ctx, limitedKey(c))
-	slow := pipe.HMGet(ctx, pressureKey(c.Channel), "open", "ceil")
+	slow := pipe.HMGet(ctx, pressureKey(c.Channel), "open", "ceil", "rest", "probe")
 	_, _ = pipe.Exec(ctx) // each command has its own error, and an absent note is one
 	limitedBy = note.Val()
-	if v := slow.Val(); len(v) == 2 {
+	if v := slow.Val(); len(v) == 4 {
 		switch {
+		case v[0] != nil && v[2] != nil:
+			return limitedSlow, fmt.Sprintf("the provider asks for rest until %s (Retry-After); the next request goes out at %s", clockOf(v[2]), clockOf(v[3]))
 		case v[0] != nil:
 			return limitedSlow, fmt.Sprintf("the provider does not answer; one request every %s tries it", probeEvery)
 		case v[1] != nil && limitedBy == limitedSlow:
@@ -185,12 +191,15 @@ func (l *limiter) holds(ctx context.Context, c *models.Campaign) (limitedBy, why
 // limitedSlow is the note of takeScript.
 const limitedSlow = "channel slow"
 
-// pause leaves a channel alone for d, in all processes, because its provider asked for it.
-func (l *limiter) pause(ctx context.Context, channel string, d time.Duration) error {
-	key := "carillon:{" + channel + "}:pause"
-	left, err := l.rdb.PTTL(ctx, key).Result()
-	if err != nil || left >= d {
-		return err
-	}
-	return l.rdb.Set(ctx, key, 1, d).Err()
+// clockOf reads a time that a script has stored.
+func clockOf(v any) string {
+	text, _ := v.(string)
+	ms, _ := strconv.ParseFloat(text, 64)
+	return time.UnixMilli(int64(ms)).UTC().Format(time.RFC3339)
+}
+
+// endRest lets a channel go on at once although its provider asked for rest or does not answer, because an operator says so.
+// A provider that still asks for rest is heard again.
+func (l *limiter) endRest(ctx context.Context, channel string) error {
+	return l.rdb.HDel(ctx, pressureKey(channel), "open", "probe", "rest", "asked", "by", "whole", "tested", "who").Err()
 }

@@ -23,6 +23,12 @@ const (
 	// doubtFor is how long a recipient waits of whom it did not show in that time.
 	doubtFor  = 2 * time.Second
 	lateAfter = time.Second
+	// recoveredFor: while somebody was served lately who had failed before, failures of those who failed before are no
+	// proof against them: the provider fails now over one recipient and then over another.
+	recoveredFor = 30 * time.Second
+	// provenAfter: a provider that goes down answers some for so long that it does not answer others.
+	provenAfter = 2 * time.Second
+	maxWeighed  = 512 // recipients that a gauge remembers
 )
 
 // pressure is what this process sees of its channels' providers. It stops requests in the middle of a chunk when a
@@ -40,8 +46,53 @@ type gauge struct {
 	run      int       // of failures, as in observeScript
 	failedAt time.Time // the last of them
 	next     time.Time // when weary: the next single request
-	served   time.Time // the last answer, told or not
-	asked    time.Time // the start of the latest request that was answered
+	asked    time.Time // the start of the latest request that served somebody
+	// The last time that somebody was served, and that somebody was who had failed before: here, or elsewhere as last heard.
+	served, recovered time.Time
+	weighed           map[string]bool // whose failures were weighed since somebody was served; each counts once
+}
+
+// unproven says that nothing shows yet that m's failures are its own: no attempt was counted, and nobody was served later
+// than provenAfter since it began to fail.
+func (g *gauge) unproven(m member) bool {
+	return m.attempts == 0 && (m.failing.IsZero() || g.served.Sub(m.failing) < provenAfter)
+}
+
+// weighs says that a failure of m speaks against the provider.
+func (g *gauge) weighs(m member) bool {
+	return g.unproven(m) || time.Since(g.recovered) < recoveredFor
+}
+
+// weighOnce says that a failed request for these members speaks against the provider and did not do so before: one
+// recipient that fails again and again is one failure, until somebody else is served.
+func (g *gauge) weighOnce(of []member) (weighs, again bool) {
+	for _, m := range of {
+		switch {
+		case !g.weighs(m):
+		case g.weighed[m.id]:
+			again = true
+		default:
+			if g.weighed == nil || len(g.weighed) >= maxWeighed {
+				g.weighed = map[string]bool{}
+			}
+			g.weighed[m.id] = true
+			return true, false
+		}
+	}
+	return again, again
+}
+
+// serve takes in an answer that served somebody of these members.
+func (g *gauge) serve(of []member, out []channels.Outcome, asked, now time.Time) {
+	g.served, g.weighed = now, nil
+	if asked.After(g.asked) {
+		g.asked = asked
+	}
+	for i, m := range of {
+		if out[i].Result == channels.Sent && !m.failing.IsZero() {
+			g.recovered, g.back = now, true
+		}
+	}
 }
 
 func newPressure(l *limiter) *pressure { return &pressure{limit: l, on: map[string]*gauge{}} }
@@ -76,25 +127,33 @@ func (p *pressure) take(channel string, n int, take func(n int) (grant, error)) 
 		return g, false, err
 	}
 	p.mu.Lock()
-	here.open = g.Open
+	here.open = g.Open || here.busy > 0
 	p.mu.Unlock()
 	return g, g.Probe || weary, nil
 }
 
 // tell hands in what was seen on a channel.
-func (p *pressure) tell(ctx context.Context, channel string) (h health, ago time.Duration, served bool, err error) {
+func (p *pressure) tell(ctx context.Context, channel string) (seen observed, err error) {
 	p.mu.Lock()
 	g := p.of(channel)
 	t := g.tally
 	g.tally = tally{}
 	p.mu.Unlock()
-	h, ago, served, err = p.limit.observe(ctx, channel, t) // what could not be told is too old the next time
+	seen, err = p.limit.observe(ctx, channel, t) // what could not be told is too old the next time
 	if err == nil {
 		p.mu.Lock()
-		g.open = h == away
+		g.open = seen.health == away || g.busy > 0
+		g.served, g.recovered = later(g.served, seen.served), later(g.recovered, seen.recovered)
 		p.mu.Unlock()
 	}
-	return h, ago, served, err
+	return seen, err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // tellAll is the loop's.
@@ -109,53 +168,53 @@ func (p *pressure) tellAll(ctx context.Context) error {
 	p.mu.Unlock()
 	var errs []error
 	for _, name := range names {
-		_, _, _, err := p.tell(ctx, name)
+		_, err := p.tell(ctx, name)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// note takes one request in. fresh: somebody in it never failed before.
-func (p *pressure) note(channel string, fresh bool, of []channels.Outcome, took time.Duration) (failed bool) {
-	o, now := of[0], time.Now()
+// note takes one request for these members in.
+func (p *pressure) note(channel string, of []member, out []channels.Outcome, took time.Duration) (failed bool) {
+	o, now := out[0], time.Now()
+	asked := now.Add(-took)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := p.of(channel)
-	if o.RetryAfter > 0 {
-		g.busy++
-	}
-	var weight int
-	switch {
-	case o.Fault == channels.NoFault:
+	if o.RetryAfter == 0 && o.Fault == channels.NoFault {
 		g.alive++
 		g.done += len(of)
-		if at := now.Add(-took); at.After(g.began) {
-			g.began = at
-		}
-		if o.RetryAfter == 0 {
-			g.logTook += math.Log(max(1e-3, took.Seconds()*1000))
-			g.timed++
-		}
-		g.run, g.served, g.ended = max(0, g.run-20), now, now
+		g.began = later(g.began, asked)
+		g.logTook += math.Log(max(1e-3, took.Seconds()*1000))
+		g.timed++
+		g.run, g.ended = max(0, g.run-20), now
 		g.failed.weight, g.late.weight = 0, 0
-		if at := now.Add(-took); at.After(g.asked) {
-			g.asked = at
-		}
+		g.serve(of, out, asked, now)
 		return false
-	case o.Refused(), o.Fault == channels.Away && fresh:
-		weight = 4
-	case fresh:
-		weight = 1
-	default: // it failed before, when others were served: more likely the recipient than the provider
+	}
+	weighs, again := g.weighOnce(of)
+	weight := 1
+	switch {
+	case o.RetryAfter > 0:
+		if weighs { // nobody waits for the other processes: this one rests at once
+			if !again {
+				g.busy++
+			}
+			g.rest, g.who, g.open = max(g.rest, o.RetryAfter), of[0].id, true
+		}
 		return true
+	case o.Refused():
+		weight = 4
+	case !weighs, again:
+		return true
+	case o.Fault == channels.Away:
+		weight = 4
 	}
 	e := &g.failed
 	if took >= lateAfter {
 		e = &g.late
-		if at := now.Add(-took); at.After(g.lateAt) {
-			g.lateAt = at
-		}
-		if g.served.After(now.Add(-took)) {
+		g.lateAt = later(g.lateAt, asked)
+		if g.served.After(asked) {
 			return true
 		}
 	}
@@ -192,73 +251,74 @@ func (t *trial) answered(from int, of []channels.Outcome, took time.Duration) {
 	case of[0].Fault == channels.NoFault && of[0].Result != channels.Sent && of[0].ErrCode == models.CodeNetwork: // given up by us
 		return
 	}
-	fresh := false
-	for _, m := range t.chunk[from : from+len(of)] {
-		fresh = fresh || m.attempts == 0
-	}
-	if t.p.note(t.channel, fresh, of, took) {
+	if t.p.note(t.channel, t.chunk[from:from+len(of)], of, took) {
 		t.mu.Lock()
 		t.failedAt = time.Now()
 		t.mu.Unlock()
 	}
 }
 
-// verdict is whose failures a chunk's are.
-type verdict int
+// blame is whose failures a chunk's are.
+type blame int
 
 const (
-	theirs  verdict = iota // the provider served others after them
-	nobodys                // nobody was served since, but nobody else failed either
-	its                    // the provider's
+	blameRecipient blame = iota // the provider served others after them
+	blameUnknown                // nobody was served since, but nobody else failed either
+	blameProvider               // the provider fails with others too, serves nobody, or asked for rest
 )
 
 // judge waits, if it must, until it shows whose the chunk's failures were: a provider that serves others since
 // has failed over these recipients; one that fails with everybody, or asks for rest, is the cause itself.
-func (t *trial) judge(ctx context.Context, of []channels.Outcome) (verdict, error) {
+func (t *trial) judge(ctx context.Context, of []channels.Outcome) (blame, error) {
 	faults, stumbled := 0, false
 	for i, o := range of {
-		if o.Fault != channels.NoFault {
+		if o.Fault != channels.NoFault || o.RetryAfter > 0 {
 			faults++
 			stumbled = stumbled || o.Fault == channels.Stumble && t.chunk[i].attempts == 0
 		}
 	}
 	if faults == 0 && !t.single {
-		return theirs, nil
+		return blameRecipient, nil
 	}
 	t.mu.Lock()
 	failedAt := t.failedAt
 	t.mu.Unlock()
 	for {
-		h, ago, served, err := t.p.tell(ctx, t.channel)
+		seen, err := t.p.tell(ctx, t.channel)
 		t.p.mu.Lock()
 		here := t.p.of(t.channel).asked // an answer to what was asked before may only have been on its way
 		t.p.mu.Unlock()
-		since := time.Since(failedAt)
 		switch {
 		case err != nil:
-			return its, err // nobody is blamed on what is not known
-		case h != healthy:
-			return its, nil
-		case here.After(failedAt), served && ago+tellEvery < since:
-			return theirs, nil
-		case !stumbled, since > settleFor:
-			return nobodys, nil
+			return blameProvider, err // nobody is blamed on what is not known
+		case seen.health != healthy:
+			return blameProvider, nil
+		case here.After(failedAt), seen.served.Add(-tellEvery).After(failedAt):
+			return blameRecipient, nil
+		case !stumbled, time.Since(failedAt) > settleFor:
+			return blameUnknown, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nobodys, nil
+			return blameUnknown, nil
 		case <-time.After(tellEvery):
 		}
 	}
 }
 
 // excuses says whether a failure is not held against its recipient.
-func (v verdict) excuses(m member, o channels.Outcome) bool {
-	switch {
-	case o.Fault == channels.NoFault:
-		return false
-	case o.Refused(), v == its:
+func (t *trial) excuses(b blame, m member, o channels.Outcome) bool {
+	if o.Refused() {
 		return true
 	}
-	return v == nobodys && o.Fault == channels.Away && m.attempts == 0
+	t.p.mu.Lock()
+	defer t.p.mu.Unlock()
+	g := t.p.of(t.channel)
+	switch {
+	case o.Fault == channels.NoFault && o.RetryAfter == 0, b == blameRecipient:
+		return false
+	case b == blameProvider:
+		return g.weighs(m)
+	}
+	return (o.Fault == channels.Away || o.RetryAfter > 0) && g.unproven(m)
 }

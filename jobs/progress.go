@@ -126,3 +126,8 @@ func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond flo
 	}
 	return perSecond, known, limitedBy, ""
 }
+
+// EndRest lets a channel go on although its provider asked for rest, or does not answer.
+func (r *Reconciler) EndRest(ctx context.Context, channel string) error {
+	return r.worker.limit.endRest(ctx, channel)
+}

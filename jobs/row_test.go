@@ -13,13 +13,13 @@ func TestAttemptsFitTheirColumn(t *testing.T) {
 	d := &delivery{Worker: &Worker{opts: Options{}.Defaults()}, v: &models.Visit{}}
 	m := member{id: "a", again: true}
 	for range 200 {
-		o := d.row(m, channels.Outcome{Result: channels.Ambiguous, Fault: channels.Stumble}, its)
+		o := d.row(m, channels.Outcome{Result: channels.Ambiguous, Fault: channels.Stumble}, true, false)
 		if o.Status != models.RecipientPending || o.Attempts <= m.attempts && o.Attempts != 127 || o.Attempts > 127 {
 			t.Fatalf("after %d attempts: %+v", m.attempts, o)
 		}
 		m.attempts = o.Attempts
 	}
-	if o := d.row(m, channels.Outcome{Result: channels.Sent}, theirs); o.Status != models.RecipientSent || o.Attempts != 127 {
+	if o := d.row(m, channels.Outcome{Result: channels.Sent}, false, false); o.Status != models.RecipientSent || o.Attempts != 127 {
 		t.Errorf("%+v", o)
 	}
 }

@@ -52,7 +52,7 @@ func (d *line) ask(perSecond int, span time.Duration, each func(second int), pag
 			continue
 		}
 		d.now = a.next
-		g, err := d.l.take(d.t.Context(), a.c, perSecond, 250)
+		g, err := d.l.take(d.t.Context(), a.c, perSecond, 250, member{})
 		if err != nil {
 			d.t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestTurnsAfterFlush(t *testing.T) {
 				}
 			}
 			for range 3 {
-				g, err := d.l.take(t.Context(), urgent, perSecond, 15)
+				g, err := d.l.take(t.Context(), urgent, perSecond, 15, member{})
 				if err != nil || g.N != 15 && second != 2 {
 					t.Errorf("second %d: a transactional send to 15 got %+v, %v", second, g, err)
 				}
@@ -198,7 +198,7 @@ func TestLateIsMadeUpFor(t *testing.T) {
 			var sent []int64
 			inTime := 0
 			for d.now < begun+2*span {
-				g, err := d.l.take(t.Context(), c, 0, 250)
+				g, err := d.l.take(t.Context(), c, 0, 250, member{})
 				if err != nil {
 					t.Fatal(err)
 				}

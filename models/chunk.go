@@ -20,6 +20,7 @@ type RecipientOutcome struct {
 	ErrMsg      string
 	ServerMsgID string
 	RetryIn     time.Duration // until the next attempt, when still pending
+	Since       Millis        // of the first try that failed, when still pending; 0 = none did
 	Again       bool          // its row stands already, from an earlier attempt
 }
 
@@ -111,7 +112,7 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 		if v.Attempts == nil {
 			v.Attempts = map[string]Attempt{}
 		}
-		v.Attempts[o.UserID] = Attempt{o.Attempts, v.Now() + Millis(o.RetryIn.Milliseconds())}
+		v.Attempts[o.UserID] = Attempt{o.Attempts, v.Now() + Millis(o.RetryIn.Milliseconds()), o.Since}
 	}
 }
 
@@ -156,14 +157,21 @@ func errOr(err, otherwise error) error {
 
 const insertRecipients = "INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES "
 
+// insertFailing is insertRecipients with the column that only pending rows fill. Most chunks have none, and do without.
+var insertFailing = strings.Replace(insertRecipients, ")", ",failing_since)", 1)
+
 // writeOutcomes is the hot statement: one multi-row insert, written out by hand and given to the connection as it is.
 func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcome, onConflict string) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	q := statement{dialect: s.d, now: s.d.kept()}
-	q.Grow(len(insertRecipients) + len(outcomes)*(len(q.now)+100) + len(onConflict))
-	q.WriteString(insertRecipients)
+	q := statement{dialect: s.d, now: s.d.kept(), failing: slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.Since > 0 })}
+	q.Grow(len(insertFailing) + len(outcomes)*(len(q.now)+100) + len(onConflict))
+	if q.failing {
+		q.WriteString(insertFailing)
+	} else {
+		q.WriteString(insertRecipients)
+	}
 	row := fmt.Sprintf("(%d,%d,", c.page.CampaignID, c.kind)
 	for i, o := range outcomes {
 		if i > 0 {
@@ -171,6 +179,7 @@ func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, o
 		}
 		q.WriteString(row)
 		q.outcome(o)
+		q.since(o.Since)
 	}
 	q.WriteString(onConflict)
 	if _, err := tx.Statement.ConnPool.ExecContext(ctx, q.String(), q.args...); err != nil {
@@ -185,11 +194,12 @@ type statement struct {
 	strings.Builder
 	dialect dialect
 	now     string
+	failing bool // with the column failing_since
 	args    []any
 	num     [20]byte
 }
 
-// outcome writes what follows the campaign and the kind in a recipient's row.
+// outcome writes what follows the campaign and the kind in a recipient's row, up to failing_since.
 func (q *statement) outcome(o RecipientOutcome) {
 	q.dialect.id(&q.Builder, o.UserID)
 	q.WriteByte(',')
@@ -202,7 +212,6 @@ func (q *statement) outcome(o RecipientOutcome) {
 		q.WriteString(q.now)
 		q.WriteString(",NULL,NULL,NULL,")
 		q.text(o.ServerMsgID)
-		q.WriteByte(')')
 		return
 	case RecipientPending:
 		q.WriteString(",NULL,")
@@ -220,7 +229,19 @@ func (q *statement) outcome(o RecipientOutcome) {
 	}
 	q.WriteByte(',')
 	q.text(o.ErrMsg)
-	q.WriteString(",NULL)")
+	q.WriteString(",NULL")
+}
+
+// since writes failing_since, where the statement has that column, and the end of the row.
+func (q *statement) since(at Millis) {
+	switch {
+	case q.failing && at > 0:
+		q.WriteByte(',')
+		q.number(int64(at))
+	case q.failing:
+		q.WriteString(",NULL")
+	}
+	q.WriteByte(')')
 }
 
 func (q *statement) number(n int64) { q.Write(strconv.AppendInt(q.num[:0], n, 10)) }

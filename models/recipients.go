@@ -22,6 +22,7 @@ type Recipient struct {
 	ErrCode       *Code
 	ErrMsg        *string
 	ServerMsgID   *string
+	FailingSince  *Millis // of a pending row: its first try that failed; nil = none did
 }
 
 // RecipientCursor is a place in a campaign's recipients: a page and a position in it. The zero value is the start.

@@ -93,7 +93,7 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) error {
 		}
 		sets, args, taken := []string{}, []any{}, int64(0)
 		for _, status := range r.Statuses {
-			q, qargs := "UPDATE recipients SET status=?, attempts=0, err_code=NULL, err_msg=NULL, next_attempt_at="+s.d.now+" WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
+			q, qargs := "UPDATE recipients SET status=?, attempts=0, failing_since=NULL, err_code=NULL, err_msg=NULL, next_attempt_at="+s.d.now+" WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
 				[]any{RecipientPending, c.ID, c.Kind, members, status}
 			if len(r.ErrCodes) > 0 {
 				q, qargs = q+" AND err_code IN ?", append(qargs, r.ErrCodes)

@@ -42,7 +42,7 @@ var dialects = map[string]dialect{
 		// Two statements that lock the same page, one through its key and one through an index of states, end in a deadlock.
 		onePage: "pages FORCE INDEX (PRIMARY)",
 		onRetry: " ON DUPLICATE KEY UPDATE status=VALUES(status),attempts=VALUES(attempts),sent_at=VALUES(sent_at)," +
-			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id)",
+			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id),failing_since=VALUES(failing_since)",
 	},
 	"sqlite": {
 		name:    "sqlite",
@@ -50,7 +50,7 @@ var dialects = map[string]dialect{
 		id:      quoteID,
 		onePage: "pages",
 		onRetry: " ON CONFLICT (campaign_id,kind,user_id) DO UPDATE SET status=excluded.status,attempts=excluded.attempts,sent_at=excluded.sent_at," +
-			"next_attempt_at=excluded.next_attempt_at,err_code=excluded.err_code,err_msg=excluded.err_msg,server_msg_id=excluded.server_msg_id",
+			"next_attempt_at=excluded.next_attempt_at,err_code=excluded.err_code,err_msg=excluded.err_msg,server_msg_id=excluded.server_msg_id,failing_since=excluded.failing_since",
 	},
 }
 

@@ -60,6 +60,7 @@ func (v *Visit) Fresh(n int) []string {
 type Attempt struct {
 	Attempts      int
 	NextAttemptAt Millis
+	Since         Millis // the first try that failed; 0 = none did
 }
 
 // ClaimPage makes a queued page running under the caller's lease. It returns nil when the page is not
@@ -181,11 +182,15 @@ func (s *Store) disownClaims(ctx context.Context, v *Visit) error {
 
 func (s *Store) loadAttempts(db *gorm.DB, v *Visit) error {
 	var rows []Recipient
-	err := db.Select("user_id", "attempts", "next_attempt_at").
+	err := db.Select("user_id", "attempts", "next_attempt_at", "failing_since").
 		Where("campaign_id = ? AND kind = ? AND user_id IN ? AND status = ?", v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientPending).Find(&rows).Error
 	v.Attempts = make(map[string]Attempt, len(rows))
 	for _, r := range rows {
-		v.Attempts[r.UserID] = Attempt{r.Attempts, *r.NextAttemptAt}
+		a := Attempt{Attempts: r.Attempts, NextAttemptAt: *r.NextAttemptAt}
+		if r.FailingSince != nil {
+			a.Since = *r.FailingSince
+		}
+		v.Attempts[r.UserID] = a
 	}
 	return err
 }

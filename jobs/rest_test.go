@@ -1,0 +1,177 @@
+package jobs_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/channels"
+	"carillon/internal/testkit"
+	"carillon/jobs"
+	"carillon/models"
+)
+
+func asksForRest(d time.Duration) channels.Outcome {
+	return channels.Outcome{Result: channels.Retry, ErrCode: models.CodeCallback, ErrMsg: "429", RetryAfter: d}
+}
+
+// single posts a campaign to one user, as an API does for a message of its own.
+func (r *rig) single(user string) string {
+	r.t.Helper()
+	s := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{user}})
+	s.Channel, s.Priority = "webhook", models.PriorityTransactional
+	return r.post(s)
+}
+
+// ill makes some users known to the provider for whom it always answers so.
+func (p *sick) ill(as channels.Outcome, n int) (ids []string) {
+	p.of = map[string]channels.Outcome{}
+	for i := range n {
+		ids = append(ids, fmt.Sprintf("ill-%d", i))
+		p.of[ids[i]] = as
+	}
+	return ids
+}
+
+// Users for whom the provider always answers like a channel that is away, or asks for rest, hold up no other single
+// message for long, and their own tries end.
+func TestOneRecipientIsNotTheChannel(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		as  channels.Outcome
+		ill int
+	}{
+		"one 503":          {down503, 1},
+		"five 503":         {down503, 5},
+		"one 429":          {asksForRest(2 * time.Second), 1},
+		"three 429":        {asksForRest(2 * time.Second), 3},
+		"one 503 and rest": {channels.Outcome{Result: channels.Retry, Fault: channels.Away, ErrCode: models.CodeCallback, RetryAfter: 2 * time.Second}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+				p := &sick{}
+				users := p.ill(c.as, c.ill)
+				r := newRig(t, s, jobs.Options{Channels: []channels.Channel{p}, MaxAttempts: 3, Backoff: 50 * time.Millisecond})
+				var ids []string
+				for _, u := range users {
+					ids = append(ids, r.single(u))
+				}
+				until(t, "the provider met them", 20*time.Second, func() bool { return p.since(time.Time{}) >= c.ill })
+				var took []time.Duration
+				for i := range 40 {
+					begun := time.Now()
+					r.finished(r.single(fmt.Sprintf("well-%d", i)), 20*time.Second)
+					took = append(took, time.Since(begun))
+				}
+				slices.Sort(took)
+				t.Logf("%s: half of the others within %s, all within %s", name, took[20], took[39])
+				if took[20] > time.Second { // some meet the first second of a rest
+					t.Errorf("half of the others waited for %s or longer", took[20])
+				}
+				for _, id := range ids {
+					if v := r.finished(id, time.Minute); v.Failed != 1 {
+						t.Errorf("one for whom the provider always fails: %+v", v.Counts)
+					}
+				}
+			})
+		})
+	}
+}
+
+// After an outage those who can be served are, although some still get the answer of the outage.
+func TestOutageThatStaysForSome(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		p := &sick{as: down503}
+		users := p.ill(down503, 4)
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{p}, MaxAttempts: 3, Backoff: 50 * time.Millisecond})
+		var well, ill []string
+		for _, u := range users {
+			ill = append(ill, r.single(u))
+		}
+		for i := range 150 {
+			well = append(well, r.single(fmt.Sprintf("well-%d", i)))
+		}
+		until(t, "the breaker is open", 20*time.Second, func() bool { return p.since(time.Time{}) > 3 })
+		until(t, "two probes failed", 20*time.Second, func() bool { return p.since(time.Time{}) > 5 })
+		p.turn(channels.Outcome{})
+		back := time.Now()
+		for _, id := range well {
+			if v := r.finished(id, time.Minute); v.Sent != 1 {
+				t.Fatalf("%+v", v.Counts)
+			}
+		}
+		t.Logf("everybody else was sent within %s", time.Since(back))
+		for _, id := range ill {
+			if v := r.finished(id, 3*time.Minute); v.Failed != 1 {
+				t.Errorf("%+v", v.Counts)
+			}
+		}
+	})
+}
+
+// A channel that asks for rest gets it from all workers at once, from chunks under way too, and goes on after it.
+func TestRestIsKept(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		p := &sick{}
+		opts := jobs.Options{Channels: []channels.Channel{p}, MaxAttempts: 2, Backoff: 50 * time.Millisecond}
+		r := newRig(t, s, opts)
+		other := r.with(opts)
+		r.users(20_000)
+		sp := spec(models.Audience{Type: models.AudienceAll})
+		sp.Channel = "webhook"
+		start := time.Now()
+		id := r.post(sp)
+		until(t, "it is under way", 30*time.Second, func() bool { return p.since(start) > 500 })
+		const rest = 8 * time.Second
+		p.turn(asksForRest(rest))
+		asked := time.Now()
+		until(t, "the provider asked", 20*time.Second, func() bool { return p.since(asked) >= 2 })
+		until(t, "the API says so", 5*time.Second, func() bool {
+			c, err := r.store.Campaign(t.Context(), id)
+			_, _, limitedBy, why := other.rec.Pace(t.Context(), c.Campaign)
+			return err == nil && limitedBy == "channel slow" && strings.Contains(why, "Retry-After")
+		})
+		noticed := time.Now()
+		before := p.since(asked)
+		time.Sleep(rest - time.Since(asked) - 500*time.Millisecond)
+		if n := p.since(noticed); before > 200 || n > 3 {
+			t.Errorf("%d requests before both workers rested, and %d more in the rest of %s", before, n, rest)
+		}
+		p.turn(channels.Outcome{})
+		if c := r.finished(id, 2*time.Minute); c.Sent != 20_000 {
+			t.Errorf("%+v", c.Counts)
+		}
+	})
+}
+
+// An operator ends a rest.
+func TestRestIsEnded(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		p := &sick{as: asksForRest(time.Hour)}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{p}, MaxAttempts: 2, Backoff: 50 * time.Millisecond})
+		first, second := r.single("a"), r.single("b")
+		until(t, "both asked", 20*time.Second, func() bool { return p.since(time.Time{}) >= 2 })
+		p.turn(channels.Outcome{})
+		third := r.single("c")
+		time.Sleep(3 * time.Second)
+		if c, err := r.store.Campaign(t.Context(), third); err != nil || c.Sent != 0 {
+			t.Fatalf("sent during a rest: %+v, %v", c.Counts, err)
+		}
+		if err := r.rec.EndRest(t.Context(), "webhook"); err != nil {
+			t.Fatal(err)
+		}
+		r.finished(third, 20*time.Second)
+		for _, id := range []string{first, second} {
+			c, err := r.store.Campaign(t.Context(), id)
+			if err != nil || c.Pending != 1 {
+				t.Errorf("whose own time has not come: %+v, %v", c.Counts, err)
+			}
+		}
+	})
+}
