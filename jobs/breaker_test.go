@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -282,6 +283,110 @@ func TestPressureAfterFlush(t *testing.T) {
 		}
 		if h := d.tell(failures(12)); h != away {
 			t.Errorf("twelve failures with nothing known: %v", h)
+		}
+	})
+}
+
+// asks is what a process tells of so many recipients whose answer asks for rest.
+func asks(n int, rest time.Duration, who string) tally { return tally{busy: n, rest: rest, who: who} }
+
+// probe asks for tokens on behalf of a recipient and says whether it was let through as the probe.
+func (d *line) probe(m member) bool {
+	d.t.Helper()
+	g, err := d.l.take(d.t.Context(), &d.c, 0, 100, m)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if !g.Open || g.N > 1 {
+		d.t.Fatalf("an open breaker grants %+v", g)
+	}
+	return g.Probe
+}
+
+// What asks for rest opens the breaker at once. Whether it was about the channel shows a second later.
+func TestRestOfOneOrOfAll(t *testing.T) {
+	const rest = 20 * time.Second
+	restsFor := func(d *line) (n time.Duration) {
+		d.t.Helper()
+		for i := 0; !d.probe(member{id: fmt.Sprint("new-", i)}); i++ {
+			d.pass(tellEvery)
+			n += tellEvery
+		}
+		return n
+	}
+	for name, c := range map[string]struct {
+		tell func(d *line)
+		want time.Duration
+		ceil bool // the channel goes slower after it
+	}{
+		"one recipient":                   {func(d *line) { d.tell(asks(1, rest, "a")) }, time.Second, false},
+		"one recipient, for less":         {func(d *line) { d.tell(asks(1, 300*time.Millisecond, "a")) }, 300 * time.Millisecond, false},
+		"the same one again":              {func(d *line) { d.tell(asks(1, rest, "a")); d.tell(asks(1, rest, "a")) }, time.Second, false},
+		"two of many":                     {func(d *line) { t := answers(100, 5); t.busy, t.rest, t.who = 2, rest, "a"; d.tell(t) }, time.Second, false},
+		"two of three":                    {func(d *line) { t := answers(1, 5); t.busy, t.rest, t.who = 2, rest, "a"; d.tell(t) }, rest, true},
+		"two, in two processes":           {func(d *line) { d.tell(asks(1, rest, "a")); d.tell(asks(1, rest, "b")) }, rest, true},
+		"the probe too":                   {func(d *line) { d.tell(asks(1, rest, "a")); restsFor(d); d.tell(asks(1, rest, "b")) }, rest, true},
+		"the probe, which is the same":    {func(d *line) { d.tell(asks(1, rest, "a")); restsFor(d); d.tell(asks(1, rest, "a")) }, 1500 * time.Millisecond, false},
+		"ended by an operator, and again": {func(d *line) { d.tell(asks(9, rest, "a")); d.end(); d.tell(asks(1, rest, "a")) }, time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachLine(t, func(t *testing.T, d *line) {
+				d.run(5*time.Second, 1000, 5)
+				d.pass(time.Second)
+				d.tell(answers(3, 5)) // what was answered half a second before counts too
+				c.tell(d)
+				if h := d.tell(tally{}); h != away {
+					t.Fatalf("asked for rest: %v", h)
+				}
+				if n := restsFor(d); n < c.want-tellEvery || n > c.want+tellEvery {
+					t.Errorf("it rests for %s, want %s", n, c.want)
+				}
+				if h := d.tell(answers(1, 5)); h != healthy {
+					t.Fatalf("the probe was answered: %v", h)
+				}
+				if got := d.ceil() > 0; got != c.ceil {
+					t.Errorf("a ceiling of %.0f/s after it", d.ceil())
+				}
+			})
+		})
+	}
+}
+
+func (d *line) end() {
+	d.t.Helper()
+	if err := d.l.endRest(d.t.Context(), "webhook"); err != nil {
+		d.t.Fatal(err)
+	}
+	if h := d.tell(tally{}); h != healthy {
+		d.t.Errorf("an ended rest: %v", h)
+	}
+}
+
+// A probe is first for those that never failed, then for those that did, and last for the one that was probed before.
+func TestWhoIsProbed(t *testing.T) {
+	eachLine(t, func(t *testing.T, d *line) {
+		d.run(time.Second, 100, 5)
+		d.opened()
+		failed := member{id: "ill", since: 1}
+		for _, step := range []struct {
+			pass time.Duration
+			who  member
+			want bool
+		}{
+			{1400 * time.Millisecond, member{id: "a"}, false},
+			{200 * time.Millisecond, failed, false},
+			{0, member{id: "a"}, true},
+			{1600 * time.Millisecond, failed, false},
+			{500 * time.Millisecond, failed, true},
+			{2100 * time.Millisecond, failed, false}, // the last one's own turn has not come
+			{0, member{id: "worse", since: 1}, true},
+			{1600 * time.Millisecond, member{id: "worse"}, false},
+			{2 * time.Second, member{id: "worse"}, true}, // nobody else wants it
+		} {
+			d.pass(step.pass)
+			if got := d.probe(step.who); got != step.want {
+				t.Errorf("after %s more, %s: %t", step.pass, step.who.id, got)
+			}
 		}
 	})
 }

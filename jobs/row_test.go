@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"testing"
+	"time"
 
 	"carillon/channels"
 	"carillon/models"
@@ -22,4 +23,38 @@ func TestAttemptsFitTheirColumn(t *testing.T) {
 	if o := d.row(m, channels.Outcome{Result: channels.Sent}, false, false); o.Status != models.RecipientSent || o.Attempts != 127 {
 		t.Errorf("%+v", o)
 	}
+}
+
+// Every recipient's tries end: by attempts, and those that cost none by time.
+func TestTriesEnd(t *testing.T) {
+	t.Parallel()
+	d := &delivery{Worker: &Worker{opts: Options{}.Defaults()}, v: &models.Visit{}}
+	for name, o := range map[string]channels.Outcome{
+		"refused": {Result: channels.Retry, Fault: channels.Away, ErrCode: models.CodeNetwork},
+		"503":     {Result: channels.Retry, Fault: channels.Away, ErrCode: models.CodeCallback, ErrMsg: "503"},
+		"rest":    {Result: channels.Retry, ErrCode: models.CodeCallback, RetryAfter: time.Hour},
+	} {
+		m := member{id: "a", again: true, since: d.v.Now()}
+		if r := d.row(m, o, true, false); r.Status != models.RecipientPending || r.Since != m.since || r.RetryIn < o.RetryAfter || r.Attempts != 0 {
+			t.Errorf("%s, excused: %+v", name, r)
+		}
+		if _, over := d.settled(m); over {
+			t.Errorf("%s: given up at once", name)
+		}
+		m.since -= models.Millis(maxTrying.Milliseconds()) + 1
+		if r := d.row(m, o, true, false); r.Status != models.RecipientFailed || r.ErrCode != o.ErrCode || r.Since != 0 {
+			t.Errorf("%s, excused for longer than %s: %+v", name, maxTrying, r)
+		}
+		if r, over := d.settled(m); !over || r.Status != models.RecipientFailed || !r.Again {
+			t.Errorf("%s, not tried again: %+v", name, r)
+		}
+	}
+	m := member{id: "a"}
+	for range d.opts.MaxAttempts {
+		r := d.row(m, channels.Outcome{Result: channels.Retry, RetryAfter: time.Minute}, false, false)
+		if m.attempts, m.since = r.Attempts, r.Since; r.Status == models.RecipientFailed {
+			return
+		}
+	}
+	t.Errorf("not over after %d attempts", m.attempts)
 }
