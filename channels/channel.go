@@ -78,6 +78,10 @@ type Outcome struct {
 // can be the cause of that.
 func (o Outcome) Refused() bool { return o.Fault == Away && o.ErrCode == models.CodeNetwork }
 
+// Unread says that the provider answered and what it says of this recipient cannot be read. Where that is the rule, the
+// answers of a whole audience would be as unreadable.
+func (o Outcome) Unread() bool { return o.Result == Ambiguous && o.ErrCode == models.CodeCallback }
+
 // Channel sends one chunk. Send returns one Outcome per recipient, in order, and never an error: a fault of
 // the transport is an Outcome too. When ctx ends, Send gives up and reports what is then true (Retry if
 // nothing was written, else Ambiguous). Implementations are safe for concurrent use.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"sync"
+	"syscall"
 	"time"
 
 	"carillon/models"
@@ -40,9 +43,11 @@ type WebhookConfig struct {
 type Webhook struct {
 	batch     int
 	timeout   time.Duration
+	path      string // of its URL, which may hold a token
 	transport *transport
 	limiter   *limiter
 	encoder   *encoder
+	readers   sync.Pool // of *answerReader
 }
 
 var _ Channel = (*Webhook)(nil)
@@ -77,7 +82,10 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if cfg.Timeout < 0 || cfg.Timeout > maxWebhookTimeout {
 		return nil, fmt.Errorf("webhook timeout: must be more than 0 and at most %s", maxWebhookTimeout)
 	}
-	return &Webhook{batch: cfg.Batch, timeout: cfg.Timeout, transport: t, limiter: newLimiter(), encoder: newEncoder(head, key)}, nil
+	return &Webhook{
+		batch: cfg.Batch, timeout: cfg.Timeout, path: u.EscapedPath(), transport: t, limiter: newLimiter(),
+		encoder: newEncoder(head, key), readers: sync.Pool{New: func() any { return newAnswerReader() }},
+	}, nil
 }
 
 // Name is "webhook".
@@ -142,19 +150,26 @@ func (p *post) run(placed bool) (tried, good bool, took time.Duration) {
 	}
 	begun := time.Now()
 	c, err := p.transport.get(p.ctx, begun, p.timeout)
-	if err != nil {
-		p.all(p.faultOutcome(p.ctx, err, false))
-		return true, false, time.Since(begun)
+	for {
+		if err != nil {
+			p.all(p.faultOutcome(p.ctx, err, false))
+			return true, false, time.Since(begun)
+		}
+		// A dial can take as long as a request may, and a pause or the loss of the lease meanwhile must still stop
+		// the request.
+		if c.fresh() && time.Since(begun) > maxWait && !p.mayStart() {
+			p.transport.put(c, time.Now())
+			p.all(Outcome{Result: NotTried})
+			return false, false, 0
+		}
+		good, unread, ended := p.exchange(c, begun)
+		if !unread {
+			return true, good, ended.Sub(begun)
+		}
+		// The provider had given up the kept connection before it saw any of the request. A new connection is never
+		// said to be unread, so this is the only repeat.
+		c, err = p.transport.dial(p.ctx, begun.Add(p.timeout))
 	}
-	// A dial can take as long as a request may, and a pause or the loss of the lease meanwhile must still stop
-	// the request.
-	if c.fresh() && time.Since(begun) > maxWait && !p.mayStart() {
-		p.transport.put(c, time.Now())
-		p.all(Outcome{Result: NotTried})
-		return false, false, 0
-	}
-	good, ended := p.exchange(c, begun)
-	return true, good, ended.Sub(begun)
 }
 
 func (p *post) all(o Outcome) {
@@ -163,43 +178,68 @@ func (p *post) all(o Outcome) {
 	}
 }
 
-// exchange writes the request to c and makes outcomes of what comes back; false when that is nothing, or asks to
-// come again. c is idle or closed afterwards.
-func (p *post) exchange(c *conn, begun time.Time) (good bool, ended time.Time) {
+// exchange writes the request to c and makes outcomes of what comes back; good is false when that is nothing, or asks to
+// come again. unread says for certain that a kept connection was closed before its other end read any of the request.
+// c is idle or closed afterwards.
+func (p *post) exchange(c *conn, begun time.Time) (good, unread bool, ended time.Time) {
 	if !p.board(p.no, c) {
 		p.transport.put(c, begun)
 		p.all(p.faultOutcome(p.ctx, p.ctx.Err(), false))
-		return false, begun
+		return false, false, begun
 	}
-	before := c.writes()
+	before, sent := c.writes(), c.sent()
 	err := p.encoder.write(c, p.message, p.items, begun)
 	written := err == nil || c.wroteSince(before)
-	var answer []byte
 	var bodyErr error
 	if err == nil {
 		if err = c.readHead(); err == nil {
-			answer, bodyErr = c.readBody() // to the end, so that the connection is kept
+			bodyErr = p.readBody(c)
 		}
+	}
+	if !c.fresh() {
+		unread = p.usedAgain(c, begun, sent, written, err)
 	}
 	p.leave(p.no)
 	ended = time.Now()
 	if err != nil || bodyErr != nil || !c.reusable() {
 		_ = c.Close()
 	} else {
-		defer p.transport.put(c, ended) // answer is c's until then
+		defer p.transport.put(c, ended) // its answer is read until then
 	}
 	switch status := c.resp.StatusCode(); {
 	case err != nil:
 		p.all(p.faultOutcome(p.ctx, err, written))
 	case !is2xx(status):
-		o := statusOutcome(status, answerHeader(c))
+		o := p.statusOutcome(status, answerHeader(c))
 		p.all(o)
-		return o.Result == Failed, ended
+		return o.Result == Failed, false, ended
 	case bodyErr != nil: // the part that is missing may name recipients that were refused
 		p.all(p.faultOutcome(p.ctx, bodyErr, true))
 	default:
-		answerOutcomes(answer, p.items, p.out)
-		return true, ended
+		return true, false, ended
 	}
-	return false, ended
+	return false, unread, ended
+}
+
+// usedAgain takes in how a kept connection bore its request, and says whether it was closed before its other end read any of it.
+func (p *post) usedAgain(c *conn, begun time.Time, sent int64, written bool, err error) (unread bool) {
+	closed := err != nil && (!written || errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE)) // without a byte of an answer
+	if c.trial || closed {
+		p.transport.learn(c, begun, !closed)
+	}
+	return closed && p.ctx.Err() == nil && (!written || unreadByPeer(c, sent, err))
+}
+
+// readBody reads an answer to its end, so that the connection is kept, and fills out when it is a 2xx. An error means that
+// the answer is not all there.
+func (p *post) readBody(c *conn) error {
+	c.beginBody()
+	if is2xx(c.resp.StatusCode()) {
+		r := p.readers.Get().(*answerReader)
+		r.outcomes(&c.body, string(c.resp.Header.Peek("Content-Encoding")), p.items, p.out)
+		if r.keep() {
+			p.readers.Put(r)
+		}
+	}
+	return c.endBody()
 }

@@ -1,7 +1,10 @@
 package channels
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -94,7 +97,7 @@ func TestWebhookStatuses(t *testing.T) {
 			if strings.Contains(o.ErrMsg, "hunter2") || strings.Contains(o.ErrMsg, "u0") {
 				t.Errorf("errMsg quotes the provider's body: %q", o.ErrMsg)
 			}
-			if redirect := c.status/100 == 3; redirect != strings.Contains(o.ErrMsg, "redirects are not followed") {
+			if redirect := c.status/100 == 3; redirect != strings.Contains(o.ErrMsg, "to "+target.URL+"; redirects are not followed") {
 				t.Errorf("errMsg %q", o.ErrMsg)
 			}
 		})
@@ -116,20 +119,67 @@ func TestWebhookResults(t *testing.T) {
 	other := func(r Result, code models.Code, msg string) Outcome {
 		return Outcome{Result: r, ErrCode: code, ErrMsg: msg}
 	}
+	unread := func(why string) [2]Outcome {
+		o := other(Ambiguous, 80000, "the provider's answer cannot be read: "+why)
+		return [2]Outcome{o, o}
+	}
 	const unnamed = "the provider's results do not name this recipient"
+	const numbered = unnamed + "; they have an ID that is a number, and IDs are texts"
 	const unknown = "the provider's result for this recipient has no known status"
+	const twice = "the provider's result for this recipient has a field twice"
+	const noJSON, early = "it is neither one JSON object nor a plain remark", "its JSON ends too early"
+	const elsewhere = "it has results elsewhere than in the object's own field results"
+	const full = `{"results":[{"recvID":"u0","status":"failed","errMsg":"x"},{"groupID":"g","status":"sent"}]}`
+	read := [2]Outcome{other(Failed, 80000, "x"), sent("")}
+	packed := gzipped(t, full)
+	cutPacked := packed[:len(packed)-9]
 	for name, c := range map[string]struct {
 		answer string
 		want   [2]Outcome // of u0 and the group g
 	}{
-		"empty":              {``, [2]Outcome{sent(""), sent("")}},
-		"not JSON":           {`OK`, [2]Outcome{sent(""), sent("")}},
-		"half JSON":          {`{"results":[{"recvID":"u0","sta`, [2]Outcome{sent(""), sent("")}},
-		"a JSON list":        {`[1]`, [2]Outcome{sent(""), sent("")}},
-		"no results":         {`{"ok":true}`, [2]Outcome{sent(""), sent("")}},
-		"results null":       {`{"results":null}`, [2]Outcome{sent(""), sent("")}},
-		"results not a list": {`{"results":"fine"}`, [2]Outcome{sent(""), sent("")}},
-		"results empty":      {`{"results":[]}`, [2]Outcome{other(Ambiguous, 80000, unnamed), other(Ambiguous, 80000, unnamed)}},
+		"empty":               {``, [2]Outcome{sent(""), sent("")}},
+		"a remark":            {"OK", [2]Outcome{sent(""), sent("")}},
+		"a longer remark":     {" Accepted: 2 messages, thank you.\r\n", [2]Outcome{sent(""), sent("")}},
+		"a remark in Latin-1": {"re\xe7u", [2]Outcome{sent(""), sent("")}},
+		"a JSON text":         {`"ok"`, [2]Outcome{sent(""), sent("")}},
+		"a JSON number":       {`1`, [2]Outcome{sent(""), sent("")}},
+		"no results":          {`{"ok":true,"data":{"count":[1,{"status":"x"}]},"recvID":"u0"}`, [2]Outcome{sent(""), sent("")}},
+		"results null":        {`{"results":null}`, [2]Outcome{sent(""), sent("")}},
+		"a mark in front":     {"\xef\xbb\xbf" + full, read},
+		"a mark alone":        {"\xef\xbb\xbf", [2]Outcome{sent(""), sent("")}},
+		"a mark and {}":       {"\xef\xbb\xbf{}", [2]Outcome{sent(""), sent("")}},
+		"gzip not announced":  {packed, read},
+		"gzip of nothing":     {gzipped(t, ""), [2]Outcome{sent(""), sent("")}},
+		"gzip of {}":          {gzipped(t, "{}"), [2]Outcome{sent(""), sent("")}},
+
+		"half JSON":           {`{"results":[{"recvID":"u0","sta`, unread(early)},
+		"cut behind an entry": {full[:len(full)-2], unread(early)},
+		"cut object":          {`{"ok":tr`, unread(early)},
+		"a raw tab":           {strings.Replace(full, `"x"`, "\"a\tb\"", 1), unread("it is no valid JSON at byte 56")},
+		"NaN":                 {strings.Replace(full, `"x"`, `"x","errCode":NaN`, 1), unread("it is no valid JSON at byte 68")},
+		"a trailing comma":    {strings.Replace(full, `}]`, `},]`, 1), unread("it is no valid JSON at byte 90")},
+		"single quotes":       {strings.ReplaceAll(full, `"`, `'`), unread("it is no valid JSON at byte 1")},
+		"UTF-16":              {utf16(full), unread(noJSON)},
+		"UTF-16 without mark": {utf16(full)[2:], unread("it is no valid JSON at byte 1")},
+		"a warning in front":  {"Warning: Undefined variable $x in /srv/hook.php on line 3\n" + full, unread(noJSON)},
+		"a page":              {"<!doctype html><title>Log in</title>", unread(noJSON)},
+		"a page in front":     {"<br />\n<b>Notice</b>: x<br />\n" + full, unread(noJSON)},
+		"a control character": {"OK\x00", unread(noJSON)},
+		"results in YAML":     {"Results:\n- recvID: u0\n  status: failed", unread(noJSON)},
+		"a form":              {"recvid=u0&status=failed", unread(noJSON)},
+		"a JSON list":         {`[1]`, unread("a list must stand in the field results of an object")},
+		"a bare list":         {`[{"recvID":"u0","status":"failed"}]`, unread("a list must stand in the field results of an object")},
+		"a bare result":       {`{"recvID":"u0","status":"failed"}`, unread(elsewhere)},
+		"results deeper":      {`{"data":{"results":[{"recvID":"u0"}]}}`, unread(elsewhere)},
+		"another name":        {`{"items":[{"status":"failed","recvID":"u0"}]}`, unread(elsewhere)},
+		"results not a list":  {`{"results":"fine"}`, unread("its results are no list")},
+		"results by ID":       {`{"results":{"u0":"failed"}}`, unread("its results are no list")},
+		"results twice":       {`{"results":[{"recvID":"u0","status":"failed"}],"Results":null}`, unread("it has results twice")},
+		"two objects":         {`{}` + full, unread("more than a plain remark stands behind its JSON object")},
+		"gzip cut":            {cutPacked, unread(early)},
+		"gzip broken":         {packed[:10] + "\xff" + packed[11:], unread("its gzip data is broken")},
+		"gzip of gzip":        {gzipped(t, packed), unread(noJSON)},
+		"results empty":       {`{"results":[]}`, [2]Outcome{other(Ambiguous, 80000, unnamed), other(Ambiguous, 80000, unnamed)}},
 		"each": {`{"results":[{"groupID":"g","status":"retry","errCode":5,"errMsg":"busy"},{"recvID":"u0","status":"failed","errCode":1302,"errMsg":"blocked"}]}`,
 			[2]Outcome{other(Failed, 1302, "blocked"), other(Retry, 5, "busy")}},
 		"garbage behind": {`{"results":[{"recvID":"u0","status":"failed","errMsg":"x"},{"groupID":"g","status":"sent"}]} trailing`,
@@ -139,9 +189,26 @@ func TestWebhookResults(t *testing.T) {
 		"errCode out of range": {`{"results":[{"recvID":"u0","status":"failed","errCode":4294967296,"errMsg":"x"},{"groupID":"g","status":"failed","errCode":"7","errMsg":"y"}]}`,
 			[2]Outcome{other(Failed, 80000, "x"), other(Failed, 80000, "y")}},
 		"unknown and missing": {`{"results":[{"recvID":"u0","status":"queued"},{"recvID":"g","status":"sent"}]}`,
+			[2]Outcome{other(Ambiguous, 80000, unknown+`: "queued" is none of sent, failed and retry`), other(Ambiguous, 80000, unnamed)}},
+		"another status": {`{"results":[{"recvID":"u0","status":"ok"},{"groupID":"g","status":"SENT\u001b[2J\u0000\n"}]}`,
+			[2]Outcome{other(Ambiguous, 80000, unknown+`: "ok" is none of sent, failed and retry`),
+				other(Ambiguous, 80000, unknown+`: "SENT [2J" is none of sent, failed and retry`)}},
+		"only the failed": {`{"results":[{"recvID":"u0","status":"failed","errMsg":"x"}]}`,
+			[2]Outcome{other(Failed, 80000, "x"), other(Ambiguous, 80000, unnamed)}},
+		"strangers": {`{"results":[{"recvID":"u9","status":"failed"},{"recvID":"u0","status":"failed","errMsg":"x"},{"groupID":"g","status":"sent"}]}`, read},
+		"wrong types": {`{"results":[{"recvID":"u0","status":1},{"groupID":"","status":"sent"},7,null,[{}]]}`,
 			[2]Outcome{other(Ambiguous, 80000, unknown), other(Ambiguous, 80000, unnamed)}},
-		"wrong types": {`{"results":[{"recvID":"u0","status":1},{"groupID":5,"status":"sent"},7,null]}`,
-			[2]Outcome{other(Ambiguous, 80000, unknown), other(Ambiguous, 80000, unnamed)}},
+		"numbers for IDs": {`{"results":[{"recvID":"u0","status":"sent"},{"groupID":5,"status":"sent"}]}`,
+			[2]Outcome{sent(""), other(Ambiguous, 80000, numbered)}},
+		"a field twice": {`{"results":[{"recvID":"u0","status":"failed","Status":"sent"},{"groupID":"g","groupID":"g","status":"sent"}]}`,
+			[2]Outcome{other(Ambiguous, 80000, twice), other(Ambiguous, 80000, twice)}},
+		"the key in other letters": {strings.Replace(full, "results", "rEſults", 1), read},
+		"text with escapes": {`{"results":[{"recvID":"\u00750","status":"s\u0065nt","serverMsgID":"a\/b"},{"groupID":"g","status":"sent"}]}`,
+			[2]Outcome{sent("a/b"), sent("")}},
+		"marks cleaned": {`{"results":[{"recvID":"u0","status":"failed","errMsg":"\u0000a\r\nb\u001b[31mc\u0085d\u202ee\u2028f\u007f"},{"groupID":"g","status":"sent","serverMsgID":"a\u001b"}]}`,
+			[2]Outcome{other(Failed, 80000, "a  b [31mc d e f"), sent("")}},
+		"nothing but marks": {`{"results":[{"recvID":"u0","status":"failed","errMsg":"\n \u0000"},{"groupID":"g","status":"sent","serverMsgID":"a\nb"}]}`,
+			[2]Outcome{other(Failed, 80000, "the provider refused this recipient"), sent("")}},
 		"contradiction": {`{"results":[{"recvID":"u0","status":"sent"},{"recvID":"u0","status":"failed"},{"groupID":"g","status":"sent"},{"groupID":"g","status":"sent"}]}`,
 			[2]Outcome{other(Ambiguous, 80000, "the provider's results contradict each other about this recipient"), sent("")}},
 		"serverMsgID kept": {`{"results":[{"recvID":"u0","status":"sent","serverMsgID":"` + strings.Repeat("x", 64) + `"},{"groupID":"g","status":"sent","serverMsgID":"é"}]}`,
@@ -173,14 +240,87 @@ func TestWebhookLargeAnswer(t *testing.T) {
 		answer string
 		want   Result
 	}{
-		"2 MiB of text": {strings.Repeat("x", 2<<20), Sent},
-		"2 MiB of JSON": {` {"pad":"` + strings.Repeat("x", 2<<20) + `","results":[{"recvID":"u0","status":"failed"}]}`, Ambiguous},
-		"1 MiB of JSON": {refusal + strings.Repeat(" ", 1<<20-len(refusal)), Failed},
+		"2 MiB of text":   {strings.Repeat("x", 2<<20), Ambiguous},
+		"1 MiB of text":   {strings.Repeat("x", 1<<20), Sent},
+		"a bomb of 3 MiB": {gzipped(t, "{"+strings.Repeat(" ", 3<<20)+"}"), Ambiguous},
+		"a long text":     {`{"pad":"` + strings.Repeat("x", 100<<10) + `"}`, Ambiguous},
+		"a deep one":      {`{"pad":` + strings.Repeat("[", 1<<20-7), Ambiguous},
+		"2 MiB of JSON":   {` {"pad":"` + strings.Repeat("x", 2<<20) + `","results":[{"recvID":"u0","status":"failed"}]}`, Ambiguous},
+		"1 MiB of JSON":   {refusal + strings.Repeat(" ", 1<<20-len(refusal)), Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if o := sendOne(t, webhookAt(t, answering(t, 200, nil, c.answer).URL)); o.Result != c.want {
 				t.Errorf("outcome %+v for %d bytes", o, len(c.answer))
 			}
 		})
+	}
+}
+
+func gzipped(t testing.TB, text string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// utf16 is ASCII text in UTF-16, with its mark in front.
+func utf16(text string) string {
+	out := []byte{0xff, 0xfe}
+	for i := range len(text) {
+		out = append(out, text[i], 0)
+	}
+	return string(out)
+}
+
+// Gzip is read when it is announced, too; what has another encoding cannot be read.
+func TestWebhookContentEncoding(t *testing.T) {
+	const refusal = `{"results":[{"recvID":"u0","status":"failed"}]}`
+	for _, c := range []struct {
+		encoding, body string
+		want           Result
+	}{
+		{"gzip", gzipped(t, refusal), Failed},
+		{"X-GZIP", gzipped(t, refusal), Failed},
+		{"gzip", refusal, Failed}, // a proxy unpacked it and left the header
+		{"gzip", "", Sent},
+		{"identity", refusal, Failed},
+		{"br", "\x8b\x02\x80{}\x03", Ambiguous},
+		{"deflate", refusal, Ambiguous},
+		{"gzip, br", gzipped(t, refusal), Ambiguous},
+	} {
+		header := map[string]string{"Content-Encoding": c.encoding}
+		o := sendOne(t, webhookAt(t, answering(t, 200, header, c.body).URL))
+		if o.Result != c.want || (c.want == Ambiguous) != (o.Unread() && strings.Contains(o.ErrMsg, "Content-Encoding")) {
+			t.Errorf("%s: %+v", c.encoding, o)
+		}
+	}
+}
+
+// What an operator sees of a redirect is where it goes, and no token.
+func TestWebhookRedirectShown(t *testing.T) {
+	for location, want := range map[string]string{
+		"https://www.example.com/hook":                     " to https://www.example.com/hook",
+		"https://u:p@example.com/login?next=%2Fs3cr3t#top": " to https://example.com/login?…",
+		"/hooks/s3cr3t-t0ken/":                             " to /hooks/…/",
+		"//other.example/hooks/s3cr3t-t0ken?x=1":           " to //other.example/hooks/…?…",
+		"http://a.example/\x1b[2J":                         "",
+		"mailto:ops@example.com":                           " to mailto:ops@example.com",
+		"":                                                 "",
+	} {
+		w := webhookAt(t, "http://127.0.0.1:1/hooks/s3cr3t-t0ken?key=hunter2")
+		o := w.statusOutcome(302, http.Header{"Location": {location}})
+		if got := "the provider answered 302 Found" + want + "; redirects are not followed"; o.Result != Failed || o.ErrMsg != got {
+			t.Errorf("%q: %+v, want %q", location, o, got)
+		}
+	}
+	long := webhookAt(t, "http://127.0.0.1:1/").statusOutcome(301, http.Header{"Location": {"http://example.com/" + strings.Repeat("é", 500)}})
+	if n := utf8.RuneCountInString(long.ErrMsg); n > maxErrMsgChars {
+		t.Errorf("%d characters", n)
 	}
 }

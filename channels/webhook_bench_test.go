@@ -1,8 +1,11 @@
 package channels
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,4 +155,32 @@ func BenchmarkSendSlow(b *testing.B) {
 		send(turn)
 	}
 	b.ReportMetric(float64(b.N)*turn/b.Elapsed().Seconds(), "req/s")
+}
+
+// BenchmarkAnswer is what an answer costs behind its arrival.
+func BenchmarkAnswer(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		items := webhookBatch(n).Recipients
+		var list strings.Builder
+		for i, it := range items {
+			if i > 0 {
+				list.WriteByte(',')
+			}
+			fmt.Fprintf(&list, `{"recvID":%q,"status":"sent"}`, it.UserID)
+		}
+		for name, body := range map[string]string{"empty": "", "object": "{}", "ok": `{"ok":true}`, "results": `{"results":[` + list.String() + `]}`} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				out := make([]Outcome, n)
+				raw := []byte(body)
+				b.ReportAllocs()
+				r := newAnswerReader()
+				var body bytes.Reader
+				for b.Loop() {
+					body.Reset(raw)
+					r.outcomes(&body, "", items, out)
+					r.keep()
+				}
+			})
+		}
+	}
 }

@@ -23,17 +23,22 @@ const (
 	// connection after a quiet second costs next to nothing.
 	idleConnTimeout = 1500 * time.Millisecond
 
+	// A receiver that closes a kept connection sooner than quickClose, and did not say so with its answer, may close the
+	// next one while a request is on its way. So for shyFor no connection is used twice, and then one is tried alone.
+	quickClose = 100 * time.Millisecond
+	shyFor     = 10 * time.Second
+
 	answerBufferBytes    = 4 << 10  // what a connection reads at once
 	maxAnswerHeaderBytes = 64 << 10 // of an answer's head; more breaks the connection
 )
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// watchedConn counts the writes that may have put bytes on the wire. A write is taken back only if it failed
-// with nothing written. It stands below TLS, so that it sees what really leaves.
+// watchedConn counts the writes that may have put bytes on the wire, and the bytes. A write is taken back only if it
+// failed with nothing written. It stands below TLS, so that it sees what really leaves.
 type watchedConn struct {
 	net.Conn
-	writes atomic.Int64
+	writes, sent atomic.Int64
 }
 
 func (c *watchedConn) Write(p []byte) (int, error) {
@@ -42,6 +47,7 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	if n == 0 && err != nil {
 		c.writes.Add(-1)
 	}
+	c.sent.Add(int64(n))
 	return n, err
 }
 
@@ -61,8 +67,10 @@ type conn struct {
 	wire      *watchedConn // below TLS; nil when it is not ours to watch
 	br        *bufio.Reader
 	resp      fasthttp.Response
-	answer    []byte    // the last answer's body
-	idleSince time.Time // zero until it has been idle
+	body      answerBody // of the last answer
+	idleSince time.Time  // zero until it has been idle
+	trial     bool       // whether it is still open tells whether any may be used twice
+	received  int64      // what the other end's kernel had confirmed before the first write; -1 = nobody can tell
 }
 
 // fresh is true when c was just dialled.
@@ -79,6 +87,14 @@ func (c *conn) writes() int64 {
 // wroteSince is true when anything may have left since writes() was before.
 func (c *conn) wroteSince(before int64) bool { return c.wire == nil || c.writes() > before }
 
+// sent is how many bytes were written so far.
+func (c *conn) sent() int64 {
+	if c.wire == nil {
+		return 0
+	}
+	return c.wire.sent.Load()
+}
+
 // readHead reads an answer up to its body, informational ones (1xx) skipped. A head larger than the usual
 // buffer gets a larger one for this once.
 func (c *conn) readHead() error {
@@ -91,36 +107,47 @@ func (c *conn) readHead() error {
 	return err
 }
 
-// readBody returns the answer's body, at most one byte more than maxAnswerBytes of it; it is the connection's own
-// and good until the next answer. An error means that it is not all there.
-func (c *conn) readBody() ([]byte, error) {
-	if c.answer = c.answer[:0]; c.answer == nil {
-		c.answer = make([]byte, 0, 512)
+// answerBody is an answer's body on its way, at most maxAnswerBytes of it.
+type answerBody struct {
+	from io.Reader
+	left int
+	err  error // how it ended: io.EOF when it was read whole
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
 	}
-	body := c.resp.BodyStream()
-	if body == nil { // a status that has none
-		return nil, nil
+	n, err := b.from.Read(p[:min(len(p), b.left+1)])
+	if n > b.left {
+		n, err = b.left, errAnswerTooLarge
 	}
-	defer func() { _ = c.resp.CloseBodyStream() }()
-	for len(c.answer) <= maxAnswerBytes {
-		if len(c.answer) == cap(c.answer) {
-			c.answer = append(c.answer, 0)[:len(c.answer)]
-		}
-		n, err := body.Read(c.answer[len(c.answer):min(cap(c.answer), maxAnswerBytes+1)])
-		c.answer = c.answer[:len(c.answer)+n]
-		if errors.Is(err, io.EOF) {
-			return c.answer, nil
-		}
-		if err != nil {
-			return c.answer, err
-		}
+	b.left -= n
+	b.err = err
+	return n, err
+}
+
+// beginBody makes body the answer's whose head was read.
+func (c *conn) beginBody() {
+	c.body = answerBody{from: c.resp.BodyStream(), left: maxAnswerBytes}
+	if c.body.from == nil { // a status that has none
+		c.body.err = io.EOF
 	}
-	return c.answer, nil
+}
+
+// endBody reads what is left of the body. An error means that the body is not all there; one that is too large is none.
+func (c *conn) endBody() error {
+	_, _ = io.Copy(io.Discard, &c.body)
+	_ = c.resp.CloseBodyStream()
+	if c.body.err == io.EOF || c.body.err == errAnswerTooLarge { //nolint:errorlint // answerBody wraps neither
+		return nil
+	}
+	return c.body.err
 }
 
 // reusable is true when the answer was read to its end and the connection may carry another request.
 func (c *conn) reusable() bool {
-	return !c.resp.ConnectionClose() && c.resp.StatusCode() >= 200 && len(c.answer) <= maxAnswerBytes && c.br.Buffered() == 0
+	return !c.resp.ConnectionClose() && c.resp.StatusCode() >= 200 && errors.Is(c.body.err, io.EOF) && c.br.Buffered() == 0
 }
 
 // transport keeps the connections to one provider. How many there are is the limiter's to bound. It is no
@@ -135,6 +162,9 @@ type transport struct {
 	mu     sync.Mutex
 	idle   []*conn     // the one used last at the end, so that the surplus grows old
 	reaper *time.Timer // nil when nothing is idle
+	proven bool        // a connection was used twice, and open
+	trial  bool        // the one that shall prove it is under way
+	shy    time.Time   // until then none is used twice
 }
 
 // newTransport also returns the fixed beginning of every request. The request line and Host are rendered by
@@ -169,41 +199,65 @@ func newTransport(u *url.URL) (*transport, []byte, error) {
 func (t *transport) get(ctx context.Context, now time.Time, timeout time.Duration) (*conn, error) {
 	deadline := now.Add(timeout)
 	for {
-		c := t.pop()
+		c := t.pop(now)
 		if c == nil {
 			return t.dial(ctx, deadline)
 		}
 		if now.Sub(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && !closedByPeer(c) {
 			return c, nil
 		}
+		t.learn(c, now, false)
 		_ = c.Close()
 	}
 }
 
-func (t *transport) pop() *conn {
+// pop takes the connection that was used last; nil when none may be used twice now.
+func (t *transport) pop(now time.Time) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(t.idle)
-	if n == 0 {
+	if n == 0 || t.trial || now.Before(t.shy) {
 		return nil
 	}
 	c := t.idle[n-1]
 	t.idle[n-1] = nil
 	t.idle = t.idle[:n-1]
+	c.trial = !t.proven
+	t.trial = c.trial
 	return c
 }
 
-// put makes c idle since now.
+// learn takes in whether a kept connection was still open when it was used again.
+func (t *transport) learn(c *conn, now time.Time, open bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.proven = t.proven || c.trial && open
+	t.endTrial(c)
+	if !open && now.Sub(c.idleSince) < quickClose {
+		t.proven, t.shy = false, now.Add(shyFor)
+	}
+}
+
+// endTrial is called with the lock held.
+func (t *transport) endTrial(c *conn) {
+	if c.trial {
+		c.trial, t.trial = false, false
+	}
+}
+
+// put makes c idle since now, or closes it where it is not likely to be used again.
 func (t *transport) put(c *conn, now time.Time) {
 	if c.br.Size() > answerBufferBytes {
 		c.br = bufio.NewReaderSize(c.Conn, answerBufferBytes)
 	}
-	if cap(c.answer) > answerBufferBytes {
-		c.answer = nil
-	}
 	c.idleSince = now
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.endTrial(c)
+	if now.Before(t.shy) || len(t.idle) >= maxWorkers {
+		_ = c.Close()
+		return
+	}
 	t.idle = append(t.idle, c)
 	if t.reaper == nil {
 		t.reaper = time.AfterFunc(idleConnTimeout, t.reap)
@@ -248,6 +302,7 @@ func (t *transport) dial(ctx context.Context, deadline time.Time) (*conn, error)
 	}
 	c := &conn{Conn: nc}
 	c.wire, _ = nc.(*watchedConn)
+	c.received = receivedByPeer(c)
 	if t.secure {
 		config := t.TLSClientConfig.Clone()
 		if config == nil {

@@ -1,0 +1,41 @@
+package channels
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// cleanText is a provider's text as it may stand in a row, a CSV file and a terminal: at most n characters, valid UTF-8,
+// and a space in place of each mark.
+func cleanText(s string, n int) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case n == 0:
+			return -1
+		case mark(r):
+			r = ' '
+		}
+		n--
+		return r // utf8.RuneError for what is not UTF-8
+	}, s)
+	return strings.TrimSpace(clean)
+}
+
+// cleanID is an ID of the provider's, or "" for one that cannot be stored as it is: half an ID finds nothing.
+func cleanID(id []byte) string {
+	for i := 0; i < len(id); {
+		r, size := utf8.DecodeRune(id[i:])
+		if r == utf8.RuneError || mark(r) {
+			return ""
+		}
+		i += size
+	}
+	return string(id)
+}
+
+// mark is true for a character that is not there to be read: control characters, breaks of line and paragraph, and
+// those that turn the direction of what stands behind them.
+func mark(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
+}
