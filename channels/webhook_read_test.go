@@ -120,7 +120,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"results":[{"recvID":"u0","status":"sent","serverMsgID":"x"},{"groupID":"g","status":"failed","errCode":7,"errMsg":"\u0000\n"}]}`,
 		`{"Results":[{"recvid":"u1","status":"sent"},{"recvID":"u1","status":"retry"},7,{"recvID":1}]} done`,
 		`{"a":{"results":[{"recvID":"u0","status":"sent"}]},"results":[{"recvID":"u2","groupID":"g","status":"sent"}]}`,
-		`{"results":[{"recvID":"u0","status":"sent","status":"failed"}],"results":[]}`,
+		`{"results":[{"recvID":"u0","status":"sent","status":"failed"}],"results":[]}`, `{"a": ]0`, `{"a":}`, `{"a":[}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -170,7 +170,9 @@ func (r *answerReader) other() (found bool, err error) {
 			_, err = r.json.ReadToken()
 			r.inner = append(r.inner, 0)
 		case '}', ']':
-			_, err = r.json.ReadToken()
+			if _, err = r.json.ReadToken(); err != nil { // it closes nothing
+				return found, err
+			}
 			top := len(r.inner) - 1
 			found = found || r.inner[top] == seenID|seenStatus
 			r.inner = r.inner[:top]

@@ -181,7 +181,10 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	sent := make([]int, 0, len(chunk))
 	try := &trial{p: d.pressure, channel: c.Channel, single: d.single}
 	batch.MayStart = func() bool { return d.mayStart() && try.mayStart() }
-	batch.Answered = try.answered
+	batch.Answered = func(from int, of []channels.Outcome, took time.Duration) {
+		d.legible.note(c.ID, of, took)
+		try.answered(from, of, took)
+	}
 	for i, m := range chunk {
 		var ok bool
 		if rows[i], ok = d.settled(m); ok {
@@ -199,6 +202,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 		return rows
 	}
 	outcomes := d.ch.Send(ctx, batch)
+	d.stopIllegible(ctx)
 	blamed, err := try.judge(ctx, outcomes)
 	if err != nil {
 		d.log.Warn("what became of a chunk could not be told to the other workers", "err", err)
@@ -213,7 +217,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 // mayStart is asked by the channel directly before each request.
 func (d *delivery) mayStart() bool {
 	now, fresh := d.control.get(d.v.CampaignID)
-	return fresh && now.Status == models.StatusRunning && d.lease.held() && d.drain.Err() == nil
+	return fresh && now.Status == models.StatusRunning && !d.legible.stopped(d.v.CampaignID) && d.lease.held() && d.drain.Err() == nil
 }
 
 // row is a member's row after one try. An excused failure costs no attempt; one after which the request may have been
@@ -234,6 +238,10 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 		switch {
 		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce:
 			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
+		case o.Unread() && (m.attempts > 0 || r.Attempts >= d.opts.MaxAttempts): // once more would be no better
+			r.Status = models.RecipientUnknown
+		case o.Unread():
+			r.RetryIn = d.jittered(max(d.opts.Backoff, illegibleFor))
 		case d.tooLong(m):
 			r.Status = models.RecipientFailed
 		case excused:

@@ -52,6 +52,7 @@ type Worker struct {
 	queue    *Queue
 	limit    *limiter
 	pressure *pressure
+	legible  *legible
 	opts     Options
 	channels map[string]channels.Channel
 	log      *slog.Logger
@@ -76,6 +77,7 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 	w.share = newShare(w.opts.BulkSlots)
 	w.control = newControls(store, log)
 	w.pressure = newPressure(w.limit)
+	w.legible = newLegible()
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w
 }

@@ -210,7 +210,8 @@ func TestDoctorIsContentWithWhatIsWell(t *testing.T) {
 		} else {
 			args = external(migrated(t, s.DatabaseURL), s.RedisURL)
 		}
-		args = append(args, "--webhook-url", "https://hook.example/topsecret?token=topsecret", "--webhook-secret", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+		args = append(args, "--webhook-url", "https://hook.example/topsecret?token=topsecret", "--webhook-secret", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+			"--webhook-batch", "100", "--webhook-rate", "20")
 		code, stdout, stderr := finish(t, append([]string{"doctor", "--json"}, args...)...)
 		var found struct {
 			OK       bool
@@ -223,13 +224,19 @@ func TestDoctorIsContentWithWhatIsWell(t *testing.T) {
 		if code != 0 || !found.OK || len(found.Checks) < 5 || len(found.Settings) < 10 || strings.Contains(stdout, "topsecret") || strings.Contains(stdout, "whsec_") {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
+		slow := false // the rate, for so large a batch
 		for _, f := range found.Checks {
-			if f.Status != stateOK {
+			if f.Name == "webhook batch" {
+				slow = f.Status == stateWarn && strings.Contains(f.Detail, "at most 1 recipient and not the 100")
+			} else if f.Status != stateOK {
 				t.Errorf("%+v", f)
 			}
 			if f.Name == "channels" && f.Detail != "inbox, webhook to https://hook.example; campaigns go through inbox unless they say otherwise" {
 				t.Errorf("%+v", f)
 			}
+		}
+		if !slow {
+			t.Errorf("nothing of the rate that is too low for the batch: %s", stdout)
 		}
 	})
 }

@@ -30,7 +30,7 @@ const (
 
 // finding is one line of the doctor's.
 type finding struct {
-	Name   string `json:"name"` // settings, secret, data directory, database, migrations, redis, channels
+	Name   string `json:"name"` // settings, secret, data directory, database, migrations, redis, webhook batch, channels
 	Status string `json:"status"`
 	Detail string `json:"detail"` // what was found, and behind it what to do
 }
@@ -110,6 +110,9 @@ func (x *examination) channels() {
 				detail += ", webhook to " + s.Value
 			}
 		}
+	}
+	if w := cfg.BatchWarning(); w != "" {
+		x.add("webhook batch", stateWarn, "%s", w)
 	}
 	x.add("channels", stateOK, "%s; campaigns go through %s unless they say otherwise", detail, cfg.Channel)
 }

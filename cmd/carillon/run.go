@@ -116,6 +116,9 @@ func (a *app) settings(use config.Use) error {
 		for _, w := range a.cfg.Warnings() {
 			fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", w)
 		}
+		if w := a.cfg.BatchWarning(); w != "" {
+			fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", w)
+		}
 	}
 	return nil
 }
