@@ -77,7 +77,7 @@ func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, err
 		return nil, err
 	}
 	v, err := w.store.ClaimAgain(ctx, v)
-	if v == nil {
+	if err != nil || v == nil {
 		w.share.leave(c)
 	}
 	return v, err

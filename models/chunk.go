@@ -297,7 +297,7 @@ func quoteID(q *strings.Builder, id string) {
 func (s *Store) reread(ctx context.Context, c ClosedChunk, cause error) error {
 	var now Page
 	if err := s.db.WithContext(ctx).Where("campaign_id = ? AND no = ?", c.page.CampaignID, c.page.No).Take(&now).Error; err != nil {
-		return err
+		return fenced(err)
 	}
 	switch {
 	case now.Epoch == c.page.Epoch && now.Rev == c.page.Rev:

@@ -239,3 +239,60 @@ func TestPageKeepsItsPlace(t *testing.T) {
 		}
 	})
 }
+
+// A database that was restored, or that a replica took over from, may hold less than a worker was told. Whoever holds a page that
+// is gone is fenced: it ends instead of trying for ever.
+func TestPageThatIsGone(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		users(t, store, 1)
+		v := firstOf25(t, store)
+		plan := models.PlanTask{Campaign: v.CampaignID, Epoch: 1, Priority: models.PriorityBulk}
+		task := models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch, Priority: models.PriorityBulk}
+		db, _, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lose := func(table, key string) {
+			t.Helper()
+			if _, err := db.ExecContext(t.Context(), "DELETE FROM "+table+" WHERE "+key+"=?", v.CampaignID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The campaign alone: its page can still be queued, but not be visited.
+		lose("campaigns", "id")
+		if _, err := db.ExecContext(t.Context(), "UPDATE pages SET state=? WHERE campaign_id=? AND no=?", models.PageQueued, v.CampaignID, v.No); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.ClaimPage(t.Context(), task); got != nil || !errors.Is(err, models.ErrFenced) {
+			t.Errorf("a page without its campaign: %v, %v", got, err)
+		}
+		lose("page_members", "campaign_id")
+		for _, p := range []models.Visit{*v} {
+			p.Rev += 1 // the claim above
+			if got, err := store.ClaimAgain(t.Context(), &p); got != nil || !errors.Is(err, models.ErrFenced) {
+				t.Errorf("a page without its members: %v, %v", got, err)
+			}
+		}
+		lose("pages", "campaign_id")
+		if err := store.RenewPage(t.Context(), task); !errors.Is(err, models.ErrFenced) {
+			t.Errorf("its lease: %v", err)
+		}
+		if got, err := store.ClaimPage(t.Context(), task); got != nil || err != nil {
+			t.Errorf("its task: %v, %v", got, err)
+		}
+		if got, err := store.ClaimAgain(t.Context(), v); got != nil || err != nil {
+			t.Errorf("its next visit: %v, %v", got, err)
+		}
+		if tasks, err := store.HandOn(t.Context(), v); len(tasks) > 0 || err != nil {
+			t.Errorf("handed on: %v, %v", tasks, err)
+		}
+		if step, err := store.PlanNext(t.Context(), plan, nil); !step.Done || err != nil {
+			t.Errorf("its plan: %+v, %v", step, err)
+		}
+		if err := store.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageRunning})); !errors.Is(err, models.ErrFenced) {
+			t.Errorf("its outcomes: %v", err)
+		}
+	})
+}

@@ -73,9 +73,9 @@ func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
 	}
 	v := new(Visit)
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Take(&v.Campaign).Error; err != nil {
-		return nil, err
+		return nil, fenced(err)
 	}
-	return v, s.readVisit(ctx, v, task)
+	return s.readVisit(ctx, v, task)
 }
 
 // claimAmong is how many new pages a worker looks at to find one that no other takes at the same moment.
@@ -111,8 +111,7 @@ func (s *Store) claim(ctx context.Context, c Campaign, p Page) (*Visit, error) {
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	v := &Visit{Campaign: c}
-	return v, s.readVisit(ctx, v, PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1})
+	return s.readVisit(ctx, &Visit{Campaign: c}, PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1})
 }
 
 // HandOn queues a page whose visit is over, and which waits, for whoever comes next. It returns nothing when it has moved since.
@@ -125,8 +124,8 @@ func (s *Store) HandOn(ctx context.Context, v *Visit) ([]PageTask, error) {
 	return s.queueAll(ctx, pages, v.Campaign.Priority)
 }
 
-// readVisit reads a page that the caller has just claimed.
-func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) error {
+// readVisit reads a page that the caller has just claimed. After an error there is no visit: the claim ends with its lease.
+func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) (*Visit, error) {
 	db := s.db.WithContext(ctx)
 	var row struct {
 		Page
@@ -136,24 +135,26 @@ func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) error {
 	err := db.Raw("SELECT p.*, m.members, "+s.d.now+" AS now FROM pages p JOIN page_members m ON m.campaign_id=p.campaign_id AND m.no=p.no WHERE p.campaign_id=? AND p.no=? AND p.epoch=?",
 		task.Campaign, task.Page, task.Epoch).Take(&row).Error
 	if err != nil {
-		return fenced(err)
+		return nil, fenced(err)
 	}
 	v.Page, v.now, v.read = row.Page, row.Now, time.Now()
 	if v.Members, err = unpackMembers(row.Members); err != nil {
-		return err
+		return nil, err
 	}
 	if len(v.Members) != v.Size {
-		return fmt.Errorf("page %d of campaign %d holds %d members, its size says %d", v.No, v.CampaignID, len(v.Members), v.Size)
+		return nil, fmt.Errorf("page %d of campaign %d holds %d members, its size says %d", v.No, v.CampaignID, len(v.Members), v.Size)
 	}
 	if v.PendingRows > 0 && v.Campaign.Delivery == AtMostOnce {
 		if err := s.disownClaims(ctx, v); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if v.PendingRows > 0 {
-		err = s.loadAttempts(db, v)
+		if err := s.loadAttempts(db, v); err != nil {
+			return nil, err
+		}
 	}
-	return err
+	return v, nil
 }
 
 // disownClaims ends what a worker that is gone had claimed: it may have been sent, so it is unknown.
@@ -195,6 +196,8 @@ func (s *Store) loadAttempts(db *gorm.DB, v *Visit) error {
 	return err
 }
 
+// fenced says that a page or campaign that is gone is nobody's: a database that was restored, or that a replica took
+// over from, may hold less than a worker was told.
 func fenced(err error) error {
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return ErrFenced
