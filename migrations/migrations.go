@@ -5,13 +5,10 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed mysql/*.sql sqlite/*.sql
@@ -22,19 +19,43 @@ type Status struct {
 	Current, Latest int64
 }
 
-// Up applies what is missing and returns how many migrations ran. dialect is "mysql" or "sqlite". On MySQL it
-// holds a named lock, so that several processes may start at once; for SQLite the caller holds the lock on
-// the data directory.
-func Up(ctx context.Context, db *sql.DB, dialect string) (int, error) {
+// TooNew is an error when the database was migrated by a newer program than this one.
+func (s Status) TooNew() error {
+	if s.Current <= s.Latest {
+		return nil
+	}
+	return fmt.Errorf("the database is at migration %d and this program knows %d: run the newer carillon", s.Current, s.Latest)
+}
+
+// Up applies what is missing and returns how many migrations ran. dialect is "mysql" or "sqlite". It may be stopped at any point,
+// by its context or with its process, and be run again. Several processes may call it at once for a MySQL database; for SQLite the
+// caller holds the lock on the data directory, and each migration is one transaction.
+func Up(ctx context.Context, db *sql.DB, dialect string) (n int, err error) {
+	if dialect == "mysql" {
+		n, err = upMySQL(ctx, db)
+	} else {
+		n, err = upSQLite(ctx, db, dialect)
+	}
+	if err != nil {
+		return n, fmt.Errorf("migrate: %w", err)
+	}
+	return n, nil
+}
+
+func upSQLite(ctx context.Context, db *sql.DB, dialect string) (int, error) {
+	status, err := Check(ctx, db, dialect)
+	if err == nil {
+		err = status.TooNew()
+	}
+	if err != nil {
+		return 0, err
+	}
 	p, err := provider(db, dialect)
 	if err != nil {
 		return 0, err
 	}
 	done, err := p.Up(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
-	}
-	return len(done), nil
+	return len(done), err
 }
 
 // Check reads how far the database is and takes no lock and changes nothing, as goose's own question would.
@@ -68,33 +89,5 @@ func provider(db *sql.DB, dialect string) (*goose.Provider, error) {
 	if dialect == "sqlite" {
 		return goose.NewProvider(goose.DialectSQLite3, db, sub)
 	}
-	return goose.NewProvider(goose.DialectMySQL, db, sub, goose.WithSessionLocker(namedLock{}))
-}
-
-// namedLock is MySQL's GET_LOCK on goose's one connection: it goes when the connection goes.
-type namedLock struct{}
-
-var _ lock.SessionLocker = namedLock{}
-
-const (
-	lockName = "carillon-migrate"
-	lockWait = 5 * time.Minute // a long ALTER by another process is waited for
-)
-
-// The lock's name carries the database's, since named locks are the server's.
-func (namedLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	var got sql.NullInt64
-	err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(CONCAT(?, ':', MD5(DATABASE())), ?)", lockName, int(lockWait.Seconds())).Scan(&got)
-	if err != nil {
-		return err
-	}
-	if got.Int64 != 1 {
-		return errors.New("another process has been migrating this database for five minutes")
-	}
-	return nil
-}
-
-func (namedLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "DO RELEASE_LOCK(CONCAT(?, ':', MD5(DATABASE())))", lockName)
-	return err
+	return goose.NewProvider(goose.DialectMySQL, db, sub)
 }

@@ -100,6 +100,9 @@ type PlanTask struct {
 // ErrFenced is returned to a worker whose page has been given to another: it must write nothing more.
 var ErrFenced = errors.New("the page was taken over")
 
+// ErrNotYet: the database does not know of a task yet that Redis has already.
+var ErrNotYet = errors.New("the database does not know of the task yet")
+
 func sortedUnique(ids []string) []string {
 	out := slices.Clone(ids)
 	slices.Sort(out)

@@ -25,18 +25,21 @@ type Turn struct {
 // PlanNext cuts the next pages of a campaign's audience by one key-ordered read, and remembers how far it
 // came, in one transaction that only the holder of the plan's epoch can commit. When the walk ends it fixes
 // the campaign's total. turn is asked for campaigns that go by time zone. ErrFenced: another worker plans it now.
+// ErrNotYet: this database does not know of the plan yet.
 func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campaign, zone string, now Millis) Turn) (PlanStep, error) {
 	var rows []Campaign
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Limit(1).Find(&rows).Error; err != nil {
 		return PlanStep{}, err
 	}
-	if len(rows) == 0 || rows[0].Planned {
+	switch {
+	case len(rows) == 0 || rows[0].PlanEpoch < task.Epoch:
+		return PlanStep{}, ErrNotYet
+	case rows[0].Planned:
 		return PlanStep{Done: true}, nil
-	}
-	c := &rows[0]
-	if c.PlanEpoch != task.Epoch {
+	case rows[0].PlanEpoch != task.Epoch:
 		return PlanStep{}, ErrFenced
 	}
+	c := &rows[0]
 	now, err := s.Now(ctx)
 	if err != nil {
 		return PlanStep{}, err

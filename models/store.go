@@ -23,6 +23,10 @@ type Store struct {
 	db *gorm.DB // reads
 	w  *gorm.DB // writes; on SQLite a pool of one connection, so that writers queue instead of failing
 	d  dialect
+
+	// Of a server; nil with SQLite, which has no connections that could lead to another database than before.
+	conns  *connections
+	config *mysqldriver.Config
 }
 
 // dialect holds the few expressions in which the databases differ.
@@ -81,10 +85,9 @@ func Open(rawURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	pool.SetMaxOpenConns(64)
-	pool.SetMaxIdleConns(64)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &Store{db: db, w: db, d: dialects["mysql"]}, nil
+	s := &Store{db: db, w: db, d: dialects["mysql"], conns: new(connections), config: c}
+	pool.SetConnMaxLifetime(connLife)
+	return s, s.LimitConnections(DefaultConnections)
 }
 
 func openSQLite(path string) (*Store, error) {
@@ -123,7 +126,7 @@ func gormConfig() *gorm.Config {
 }
 
 // readCommitted sets the isolation level of each new session by statement: the variable's name differs
-// between MySQL and MariaDB before 11.1.
+// between MySQL and MariaDB before 11.1. READ WRITE: the server's own default may be read only.
 type readCommitted struct{ driver.Connector }
 
 func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
@@ -132,7 +135,7 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	exec := conn.(driver.ExecerContext)
-	_, err = exec.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil)
+	_, err = exec.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE", nil)
 	if err == nil {
 		// A process that is frozen in mid-transaction must not hold its row locks for longer than a lease. MySQL has
 		// no such limit: there the locks go with the connection.
@@ -167,6 +170,7 @@ func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
 	c.DBName = strings.Trim(u.Path, "/")
 	c.TLSConfig = u.Query().Get("tls")
 	c.ClientFoundRows = true
+	c.RejectReadOnly = true // a write that a replica refuses ends the connection: see connections
 	c.InterpolateParams = true
 	c.Collation = "utf8mb4_bin"
 	c.Logger = &mysqldriver.NopLogger{} // errors are returned; a broken idle connection is no news
@@ -174,6 +178,7 @@ func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
 	c.ReadTimeout = time.Minute
 	c.WriteTimeout = time.Minute
 	c.Params = map[string]string{
+		"autocommit":               "1", // a server's default of 0 would leave every statement open
 		"time_zone":                "'+00:00'",
 		"sql_mode":                 "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
 		"innodb_lock_wait_timeout": "10", // seconds
@@ -246,16 +251,20 @@ const txTries = 8
 
 // tx runs f in one transaction, and again when the database asks for that.
 func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
-	return repeat(ctx, isRetryable, func() error { return s.w.WithContext(ctx).Transaction(f) })
+	return s.onPrimary(func() error {
+		return repeat(ctx, isRetryable, func() error { return s.w.WithContext(ctx).Transaction(f) })
+	})
 }
 
 // exec runs one statement as a transaction of its own, and again when it met a deadlock. One that waited in vain for a lock
 // has taken its time: the loops come back to it when they have seen to the rest.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	err = repeat(ctx, isDeadlock, func() error {
-		res := s.w.WithContext(ctx).Exec(query, args...)
-		rows = res.RowsAffected
-		return res.Error
+	err = s.onPrimary(func() error {
+		return repeat(ctx, isDeadlock, func() error {
+			res := s.w.WithContext(ctx).Exec(query, args...)
+			rows = res.RowsAffected
+			return res.Error
+		})
 	})
 	return rows, err
 }
@@ -289,15 +298,4 @@ func isDeadlock(err error) bool {
 func isRetryable(err error) bool {
 	var m *mysqldriver.MySQLError
 	return errors.As(err, &m) && (m.Number == deadlock || m.Number == lockWait)
-}
-
-// IsUnavailable tells a database that cannot be reached, or not now, from a fault of ours.
-func IsUnavailable(err error) bool {
-	var m *mysqldriver.MySQLError
-	if errors.As(err, &m) {
-		// 1040 too many connections, 1053 and 1927 shutting down, locks after all tries
-		return m.Number == 1040 || m.Number == 1053 || m.Number == 1927 || isRetryable(err)
-	}
-	var net interface{ Timeout() bool }
-	return errors.Is(err, mysqldriver.ErrInvalidConn) || errors.As(err, &net)
 }

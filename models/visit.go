@@ -64,18 +64,32 @@ type Attempt struct {
 }
 
 // ClaimPage makes a queued page running under the caller's lease. It returns nil when the page is not
-// queued at that epoch any more.
+// queued at that epoch any more. ErrNotYet: this database does not know of the task yet.
 func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
 	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET rev=rev+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
 		PageRunning, WorkLease, task.Campaign, task.Page, task.Epoch, PageQueued)
-	if err != nil || n == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if n == 0 {
+		return nil, s.notYet(ctx, task)
 	}
 	v := new(Visit)
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Take(&v.Campaign).Error; err != nil {
 		return nil, fenced(err)
 	}
 	return s.readVisit(ctx, v, task)
+}
+
+// notYet tells a task that is over from one that is ahead of this database. A replica that became the primary, or a node of a
+// cluster, may hear of a page later than Redis does.
+func (s *Store) notYet(ctx context.Context, task PageTask) error {
+	var p Page
+	err := s.db.WithContext(ctx).Select("epoch").Where("campaign_id = ? AND no = ?", task.Campaign, task.Page).Take(&p).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) || err == nil && p.Epoch < task.Epoch {
+		return ErrNotYet
+	}
+	return err
 }
 
 // claimAmong is how many new pages a worker looks at to find one that no other takes at the same moment.

@@ -99,10 +99,11 @@ func openLedger(cfg *config.Config) (*models.Store, error) {
 
 // migrate brings a ledger up to date and returns how many migrations it took.
 func migrate(ctx context.Context, ledger *models.Store) (int, error) {
-	db, dialect, err := ledger.Writer()
+	db, dialect, done, err := ledger.Migrator()
 	if err != nil {
 		return 0, err
 	}
+	defer done()
 	return migrations.Up(ctx, db, dialect)
 }
 
@@ -126,8 +127,9 @@ func checkLedger(ctx context.Context, ledger *models.Store) error {
 		return err
 	case status.Current < status.Latest:
 		return fmt.Errorf("%w (it is at migration %d, this program needs %d): run carillon migrate", errNotMigrated, status.Current, status.Latest)
-	case status.Current > status.Latest:
-		return fmt.Errorf("%w: it is at migration %d and this program knows %d: run the newer carillon", errNotMigrated, status.Current, status.Latest)
+	}
+	if err := status.TooNew(); err != nil {
+		return fmt.Errorf("%w: %w", errNotMigrated, err)
 	}
 	return nil
 }
