@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,13 +15,14 @@ import (
 )
 
 const (
-	heartbeat    = 15 * time.Second
-	newsEvery    = 500 * time.Millisecond // between two looks for stored messages
-	readsAtOnce  = 4                      // inboxes that the streams of one process read at the same time
-	readLimit    = 50                     // messages of one such read
-	liveBuffer   = 64                     // online-only messages that wait for a slow client
-	pubsubBuffer = 1000                   // messages that wait to be handed to the streams
-	maxStreams   = 5                      // a user may hold open, over all processes
+	heartbeat   = 15 * time.Second
+	newsEvery   = 500 * time.Millisecond // between two looks for stored messages
+	readsAtOnce = 4                      // inboxes that the streams of one process read at the same time
+	readLimit   = 50                     // messages of one such read
+	liveBuffer  = 64                     // online-only messages that wait for a slow client
+	pingEvery   = time.Second            // the connection that subscribes is asked whether it lives
+	deafAfter   = 4 * time.Second        // without any answer it is made anew
+	maxStreams  = 5                      // a user may hold open, over all processes
 )
 
 // feed is all the streams that this process holds open, and the two ways a message comes to them: one
@@ -186,14 +188,47 @@ func (f *feed) start(a *API) {
 	f.online, f.dirty, f.changed = map[string]*presence{}, map[string]bool{}, make(chan struct{}, 1)
 	f.reads = make(chan struct{}, readsAtOnce)
 	f.pubsub = a.Redis.Subscribe(ctx)
-	heard := f.pubsub.ChannelWithSubscriptions(redis.WithChannelSize(pubsubBuffer))
-	f.loops.Go(func() {
-		for msg := range heard {
-			f.hear(msg)
-		}
-	})
+	f.loops.Go(func() { f.listen(ctx) })
+	f.loops.Go(func() { f.ping(ctx) })
 	f.loops.Go(func() { f.settle(ctx) })
 	f.loops.Go(func() { f.watch(ctx, a.Store, a.Log) })
+}
+
+// listen hears what comes from Redis. A server that hangs, or that a firewall forgot, closes no connection, so silence ends it: the
+// next read makes a new one, which subscribes to all that the old one had. go-redis' own check asks and wants no answer.
+func (f *feed) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		within, cancel := context.WithTimeout(ctx, deafAfter)
+		msg, err := f.pubsub.Receive(within)
+		cancel()
+		switch {
+		case err == nil:
+			f.hear(msg)
+		case errors.Is(err, redis.ErrClosed):
+			return
+		default:
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// ping keeps answers coming where no messages do.
+func (f *feed) ping(ctx context.Context) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		within, cancel := context.WithTimeout(ctx, pingEvery)
+		_ = f.pubsub.Ping(within) // listen finds out
+		cancel()
+	}
 }
 
 // hear takes one message from Redis. It never waits: a stream whose buffer is full is ended, and its client

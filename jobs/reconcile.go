@@ -178,6 +178,9 @@ func (r *Reconciler) control(ctx context.Context, steady bool) error {
 func (r *Reconciler) steady(ctx context.Context) (bool, error) {
 	last := r.contact
 	up, err := r.store.Uptime(ctx)
+	if err == nil {
+		err = r.store.TryWrite(ctx) // a lease is a write: a database that can only be read renewed none
+	}
 	if err != nil {
 		r.contact = time.Time{}
 		return false, err

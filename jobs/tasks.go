@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ type Payload struct {
 	Campaign int64           `json:"campaign"`
 	Page     int             `json:"page"` // unused by a plan
 	Epoch    int             `json:"epoch"`
-	Priority models.Priority `json:"priority"` // the queue it goes through
+	Priority models.Priority `json:"priority"`        // the queue it goes through
+	Tries    int             `json:"tries,omitempty"` // how often it was put back because its row was not there yet
 }
 
 // String is how the queue's monitor shows the task.
@@ -76,18 +78,23 @@ func (q *Queue) Stored(ctx context.Context, c models.Created) error {
 // Plan enqueues the planning of a campaign.
 func (q *Queue) Plan(ctx context.Context, t models.PlanTask) error {
 	id := fmt.Sprintf("c%d:plan:e%d", t.Campaign, t.Epoch)
-	return q.enqueue(ctx, KindPlan, id, Payload{payloadVersion, t.Campaign, 0, t.Epoch, t.Priority})
+	return q.enqueue(ctx, KindPlan, id, Payload{Version: payloadVersion, Campaign: t.Campaign, Epoch: t.Epoch, Priority: t.Priority})
 }
 
 // Pages enqueues visits to pages.
 func (q *Queue) Pages(ctx context.Context, tasks []models.PageTask) error {
 	for _, t := range tasks {
-		p := Payload{payloadVersion, t.Campaign, t.Page, t.Epoch, t.Priority}
+		p := Payload{Version: payloadVersion, Campaign: t.Campaign, Page: t.Page, Epoch: t.Epoch, Priority: t.Priority}
 		if err := q.enqueue(ctx, KindPage, pageTaskID(t.Campaign, t.Page, t.Epoch), p); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// again enqueues a task that a worker holds once more, under an ID of its own.
+func (q *Queue) again(ctx context.Context, kind string, p Payload) error {
+	return q.enqueue(ctx, kind, fmt.Sprintf("c%d:p%d:e%d:%s", p.Campaign, p.Page, p.Epoch, rand.Text()), p)
 }
 
 func pageTaskID(campaign int64, page, epoch int) string {

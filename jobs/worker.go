@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -60,6 +61,7 @@ type Worker struct {
 	slots   atomic.Int64 // pages that all worker processes together can hold
 	share   *share
 	control *controls
+	contact contact
 	loops   loops
 	servers []*asynq.Server
 	drain   context.Context // ended by Stop: begin no send
@@ -85,7 +87,10 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 // Start begins to take tasks.
 func (w *Worker) Start() error {
 	w.control.start()
-	w.loops.start(w.log, loop{tellEvery, "tell how the providers do", w.pressure.tellAll})
+	w.loops.start(w.log,
+		loop{tellEvery, "tell how the providers do", w.pressure.tellAll},
+		loop{contactEvery, "reach the database to take tasks", w.keepContact},
+	)
 	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.
 	for priority, class := range map[models.Priority]struct {
 		slots int
@@ -133,13 +138,27 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 		return nil
 	}
 	ctx := context.Background()
+	if w.contact.away() != nil {
+		w.putBack(ctx, task.Type(), p)
+		return nil
+	}
 	switch task.Type() {
 	case KindPlan:
 		err = w.plan(ctx, models.PlanTask{Campaign: p.Campaign, Epoch: p.Epoch, Priority: p.Priority})
 	case KindPage:
 		err = w.visit(ctx, models.PageTask{Campaign: p.Campaign, Page: p.Page, Epoch: p.Epoch, Priority: p.Priority})
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, models.ErrNotYet):
+		w.later(ctx, task.Type(), p)
+	case errors.Is(err, models.ErrFenced): // it is another's, or gone: that is an end
+		w.log.Debug("a task was taken over", "campaign", p.Campaign, "page", p.Page, "kind", task.Type())
+	case models.IsUnavailable(err):
+		_ = w.keepContact(ctx) // which tells a database that is away from one that was busy for a moment
+		w.log.Warn("a task is put back: the database does not serve", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
+		w.putBack(ctx, task.Type(), p)
+	default:
 		w.log.Error("a task failed and is left to the reconciler", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
 	}
 	return nil

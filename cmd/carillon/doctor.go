@@ -15,7 +15,7 @@ type doctorCmd struct {
 
 // Help is shown by carillon doctor --help.
 func (doctorCmd) Help() string {
-	return `Reads the settings as carillon serve would, asks the database and Redis, and says in a line each what is well and what to do about what is not. It changes nothing and shows no secret. Exit code 1 when something is wrong.
+	return `Reads the settings as carillon serve would, asks the database and Redis, and says in a line each what is well and what to do about what is not. It tries to write, leaves nothing behind, and shows no secret. Exit code 1 when something is wrong.
 
     carillon doctor
     carillon doctor --json | jq '.checks[] | select(.status == "FAIL")'`

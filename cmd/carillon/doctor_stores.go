@@ -44,13 +44,28 @@ func (x *examination) ledger() {
 	if err := x.databaseAge(version); err != nil {
 		x.add("database", stateFail, "%v", err)
 	} else {
-		x.add("database", stateOK, "%s", version)
+		x.writing(ledger, version)
 	}
 	if err := checkLedger(x.a.ctx, ledger); err != nil {
 		x.add("migrations", stateFail, "%v", err)
 	} else {
 		x.add("migrations", stateOK, "up to date")
 	}
+}
+
+// writing says whether the database can be written, by this user and now.
+func (x *examination) writing(ledger *models.Store, version string) {
+	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
+	defer cancel()
+	err := checkLedger(ctx, ledger)
+	if err == nil { // else there is no table yet to be written to
+		err = ledger.TryWrite(ctx)
+	}
+	if err != nil && !errors.Is(err, errNotMigrated) {
+		x.add("database", stateFail, "%s can be read and not be written: %v: name the primary, and a user with all rights on the database's tables, in CARILLON_DATABASE_URL", version, err)
+		return
+	}
+	x.add("database", stateOK, "%s", version)
 }
 
 // databaseAge is nil for MariaDB from 10.6 and MySQL from 8.0 on.
@@ -111,6 +126,10 @@ func (x *examination) redis() {
 	case policy != "noeviction" && policy != "":
 		x.add("redis", stateFail, "maxmemory-policy is %s, so a full Redis drops tasks: set it to noeviction in redis.conf, and now with: redis-cli config set maxmemory-policy noeviction", policy)
 	default:
+		if err := tryRedis(ctx, rdb); err != nil {
+			x.add("redis", stateFail, "%s cannot be written: %v: name the master and not a replica, give it more memory (maxmemory), and let its user run scripts (EVAL, EVALSHA)", version, err)
+			return
+		}
 		x.add("redis", stateOK, "%s, noeviction", version)
 	}
 }

@@ -36,7 +36,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ *stores, err error) 
 			s.close()
 		}
 	}()
-	databaseURL, redisURL := cfg.DatabaseURL, cfg.RedisURL
+	databaseURL := cfg.DatabaseURL
 	if cfg.EmbeddedDatabase() {
 		if s.dir, err = embedded.Lock(cfg.DataDir); err != nil {
 			return nil, err
@@ -52,18 +52,20 @@ func openStores(ctx context.Context, cfg *config.Config) (_ *stores, err error) 
 		if s.inside, err = embedded.StartRedis(); err != nil {
 			return nil, err
 		}
-		redisURL = s.inside.URL()
+		s.conn = config.RedisInside(s.inside.Dial)
+	} else if s.conn, err = config.Redis(cfg.RedisURL); err != nil {
+		return nil, fmt.Errorf("CARILLON_REDIS_URL %w", err)
 	}
 	if s.ledger, err = models.Open(databaseURL); err != nil {
+		return nil, err
+	}
+	if err := s.ledger.LimitConnections(cfg.DatabasePool); err != nil {
 		return nil, err
 	}
 	if s.dir != nil {
 		if _, err := migrate(ctx, s.ledger); err != nil {
 			return nil, err
 		}
-	}
-	if s.conn, err = config.Redis(redisURL); err != nil {
-		return nil, fmt.Errorf("CARILLON_REDIS_URL %w", err)
 	}
 	s.redis = s.conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // so it is documented
 	return s, nil
@@ -132,6 +134,17 @@ func checkLedger(ctx context.Context, ledger *models.Store) error {
 		return fmt.Errorf("%w: %w", errNotMigrated, err)
 	}
 	return nil
+}
+
+// tryRedisScript needs what the work needs: scripts, and room for one more key, which it takes away again.
+var tryRedisScript = redis.NewScript(`
+redis.call('SET', KEYS[1], '1', 'PX', 1000)
+return redis.call('DEL', KEYS[1])
+`)
+
+// tryRedis says whether Redis can be written, by scripts as the queue and the limiter do it.
+func tryRedis(ctx context.Context, rdb redis.UniversalClient) error {
+	return tryRedisScript.Run(ctx, rdb, []string{"carillon:try"}).Err()
 }
 
 // await returns when the ledger can be worked with. While the database is away it asks again and again, and

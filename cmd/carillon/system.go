@@ -192,12 +192,12 @@ func (s *system) stop() {
 	s.close()
 }
 
-// problems is what /readyz answers from.
+// problems is what /readyz answers from. It tries to write: a replica, or a Redis that is full, can be read as well as ever.
 func (s *system) problems(ctx context.Context) []handlers.Problem {
 	var database, queue []handlers.Problem
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_, err := s.ledger.Now(ctx)
+		err := s.ledger.TryWrite(ctx)
 		switch {
 		case err != nil:
 			database = []handlers.Problem{{What: "database", Detail: err.Error()}}
@@ -206,7 +206,7 @@ func (s *system) problems(ctx context.Context) []handlers.Problem {
 		}
 	})
 	wg.Go(func() {
-		if err := s.redis.Ping(ctx).Err(); err != nil {
+		if err := tryRedis(ctx, s.redis); err != nil {
 			queue = []handlers.Problem{{What: "redis", Detail: err.Error()}}
 		}
 	})

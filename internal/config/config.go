@@ -21,6 +21,7 @@ type Config struct {
 
 	DatabaseURL     string `group:"settings" name:"database-url" placeholder:"URL" help:"mysql://user:password@host:3306/database. Without it: SQLite in the data directory."`
 	DatabaseURLFile string `group:"settings" name:"database-url-file" placeholder:"FILE" help:"A file that holds the database's URL."`
+	DatabasePool    int    `group:"settings" name:"database-pool" default:"64" help:"Connections to the database's server that one process has at most. SQLite has its own."`
 	RedisURL        string `group:"settings" name:"redis-url" placeholder:"URL" help:"redis://, rediss:// (TLS) or redis-sentinel://host,host?master=name. Without it: a Redis inside this process."`
 	RedisURLFile    string `group:"settings" name:"redis-url-file" placeholder:"FILE" help:"A file that holds Redis' URL."`
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
@@ -48,6 +49,11 @@ func Redis(rawURL string) (RedisConn, error) {
 
 // single is one Redis server.
 type single redis.Options
+
+// RedisInside is the way to a Redis inside this process, which has no address: dial makes each connection.
+func RedisInside(dial func() (net.Conn, error)) RedisConn {
+	return single{Addr: "embedded", Dialer: func(context.Context, string, string) (net.Conn, error) { return dial() }}
+}
 
 // MakeRedisClient gives a new client, a *redis.Client.
 func (s single) MakeRedisClient() any {

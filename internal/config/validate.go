@@ -24,6 +24,8 @@ const (
 
 	minSecret   = 16 // bytes
 	maxRate     = 1_000_000
+	minPool     = 8 // below it the slots of a worker wait for each other's connections
+	maxPool     = 10_000
 	maxAttempts = 100
 	maxTimeout  = 8 * time.Second // a post lives under its page's lease
 )
@@ -66,6 +68,7 @@ func (c *Config) Validate(use Use) error {
 		c.checkSecret(&m)
 		c.checkAdmins(&m)
 		c.checkChannels(&m)
+		c.checkRange(&m, &c.DatabasePool, minPool, maxPool, "connections")
 		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")

@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,21 +139,24 @@ func TestFindMakesNothing(t *testing.T) {
 	}
 }
 
-func TestRedisNeedsItsPasswordAndKeepsTime(t *testing.T) {
-	t.Parallel()
+// startRedis starts one, with a client.
+func startRedis(t *testing.T) (*embedded.Redis, *redis.Client) {
+	t.Helper()
 	r, err := embedded.StartRedis()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close)
-	o, err := redis.ParseURL(r.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
+	rdb := redis.NewClient(&redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) { return r.Dial() }})
+	t.Cleanup(func() { _ = rdb.Close() })
+	return r, rdb
+}
+
+func TestRedisKeepsTime(t *testing.T) {
+	t.Parallel()
+	r, rdb := startRedis(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	rdb := redis.NewClient(o)
-	defer rdb.Close()
 	if err := rdb.Set(ctx, "k", "v", time.Second).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -162,11 +166,82 @@ func TestRedisNeedsItsPasswordAndKeepsTime(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	o.Password = ""
-	stranger := redis.NewClient(o)
-	defer stranger.Close()
-	if err := stranger.Get(ctx, "k").Err(); err == nil || errors.Is(err, redis.Nil) {
-		t.Errorf("without the password: %v", err)
-	}
 	r.Close()
+	r.Close()
+	if conn, err := r.Dial(); err == nil {
+		_ = conn.Close()
+		t.Error("a closed one takes connections")
+	}
+}
+
+// Both sides write more than the other has read: a pipeline of large commands, and messages to subscribers meanwhile.
+func TestRedisTakesLargePipelines(t *testing.T) {
+	t.Parallel()
+	_, rdb := startRedis(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	heard := rdb.Subscribe(ctx, "news")
+	defer heard.Close()
+	if _, err := heard.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	got := heard.Channel(redis.WithChannelSize(1000))
+	large := strings.Repeat("x", 10_000)
+	pipe := rdb.Pipeline()
+	for range 300 {
+		pipe.Publish(ctx, "news", large)
+		pipe.Echo(ctx, large)
+	}
+	cmds, err := pipe.Exec(ctx)
+	if err != nil || len(cmds) != 600 {
+		t.Fatal(len(cmds), err)
+	}
+	for range 300 {
+		select {
+		case <-got:
+		case <-ctx.Done():
+			t.Fatal("a message is missing")
+		}
+	}
+}
+
+// A process with the embedded Redis listens nowhere for it: a stranger's bytes could end the process.
+func TestRedisListensNowhere(t *testing.T) { //nolint:paralleltest // it counts what the whole process listens on
+	before := listening(t)
+	_, rdb := startRedis(t)
+	if err := rdb.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if after := listening(t); after != before {
+		t.Errorf("it listens on %d sockets more", after-before)
+	}
+}
+
+// listening counts this process' listening sockets, of TCP and by name.
+func listening(t *testing.T) (n int) {
+	t.Helper()
+	open := map[string]bool{}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:[") {
+			open[strings.Trim(to, "socket:[]")] = true
+		}
+	}
+	for table, col := range map[string][2]int{"tcp": {3, 9}, "tcp6": {3, 9}, "unix": {3, 6}} {
+		raw, err := os.ReadFile("/proc/self/net/" + table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.SplitSeq(string(raw), "\n") {
+			f := strings.Fields(line)
+			listens := len(f) > col[1] && (table != "unix" && f[col[0]] == "0A" || table == "unix" && f[col[0]] == "00010000")
+			if listens && open[f[col[1]]] {
+				n++
+			}
+		}
+	}
+	return n
 }

@@ -1,0 +1,170 @@
+package jobs_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"carillon/internal/testkit"
+	"carillon/internal/testkit/services"
+	"carillon/jobs"
+	"carillon/models"
+)
+
+// One of two workers loses its database and keeps Redis. Small campaigns go through the other one as if it were alone: those that the
+// first one takes come back at once, and not when the reconciler misses them, five seconds later.
+func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"cut", "hangs", "may not write"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := testkit.Stores{Name: "mariadb+redis", DatabaseURL: testkit.MySQLURL(t), RedisURL: testkit.RedisURL(t)}
+			r := newRig(t, s, jobs.Options{})
+			r.users(1)
+			reader := newGuest(t, s.DatabaseURL)
+			link, through := testkit.OpenLink(t, reader.url)
+			cutOff := *r
+			store, err := models.Open(through)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			cutOff.store = store
+			cutOff.with(jobs.Options{})
+			slowest := func() (slowest time.Duration) {
+				for range 30 {
+					began := time.Now()
+					c := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
+					c.Priority = models.PriorityTransactional
+					r.finished(r.post(c), 30*time.Second)
+					slowest = max(slowest, time.Since(began))
+				}
+				return slowest
+			}
+			if d := slowest(); d > 3*time.Second {
+				t.Fatalf("with both the slowest took %s", d)
+			}
+			host := link.Host()
+			switch how {
+			case "cut":
+				link.Cut()
+			case "hangs":
+				link.Hang()
+				link.Point("")
+			case "may not write": // as at a replica
+				link.Cut()
+				reader.may("SELECT")
+				link.Point(host)
+			}
+			if d := slowest(); d > 4*time.Second {
+				t.Errorf("with one of them cut off the slowest took %s", d)
+			} else {
+				t.Logf("the slowest took %s", d)
+			}
+			link.Cut()
+			reader.may("ALL")
+			link.Point(host)
+			r.stop() // the one that was cut off is alone now
+			c := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
+			r.finished(r.post(c), 30*time.Second)
+		})
+	}
+}
+
+// guest is a database user whose rights a test changes; they hold for new connections.
+type guest struct {
+	t         *testing.T
+	db        *sql.DB
+	url       string
+	name, own string // of the user, and of the database
+}
+
+func newGuest(t *testing.T, databaseURL string) *guest {
+	t.Helper()
+	db, err := services.OpenMySQL(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{t: t, db: db, name: "guest_" + strings.ToLower(rand.Text()[:8]), own: strings.Trim(u.Path, "/")}
+	g.exec("CREATE USER " + g.name + "@'%' IDENTIFIED BY 'guest'")
+	t.Cleanup(func() { g.exec("DROP USER " + g.name + "@'%'") })
+	g.exec("GRANT ALL ON " + g.own + ".* TO " + g.name + "@'%'")
+	u.User = url.UserPassword(g.name, "guest")
+	g.url = u.String()
+	return g
+}
+
+func (g *guest) exec(query string) {
+	g.t.Helper()
+	if _, err := g.db.ExecContext(context.Background(), query); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *guest) may(do string) {
+	g.t.Helper()
+	g.exec("REVOKE ALL ON " + g.own + ".* FROM " + g.name + "@'%'")
+	g.exec("GRANT " + do + " ON " + g.own + ".* TO " + g.name + "@'%'")
+}
+
+// A task comes before the row that it names, as from a primary to a node that is a little behind: it is put back until the row is there.
+func TestTaskBeforeItsRow(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r := newRig(t, s, jobs.Options{})
+		r.users(1)
+		first := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
+		first.Priority = models.PriorityTransactional
+		id := r.post(first)
+		r.finished(id, 30*time.Second)
+		c, err := r.store.Campaign(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The next campaign's task, and one of a campaign that never comes.
+		client := asynq.NewClientFromRedisClient(r.rdb)
+		for _, next := range []int64{c.ID + 1, c.ID + 1000} {
+			payload, err := json.Marshal(jobs.Payload{Version: 1, Campaign: next, Epoch: 1, Priority: models.PriorityTransactional})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.EnqueueContext(t.Context(), asynq.NewTask(jobs.KindPage, payload), asynq.TaskID(fmt.Sprintf("c%d:p0:e1", next)),
+				asynq.Queue(string(models.PriorityTransactional)), asynq.MaxRetry(0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until(t, "the task was put back", 10*time.Second, func() bool {
+			info, err := asynq.NewInspectorFromRedisClient(r.rdb).GetQueueInfo(string(models.PriorityTransactional))
+			return err == nil && info.ProcessedTotal > 2
+		})
+		began := time.Now()
+		created, err := r.store.CreateCampaign(t.Context(), first, []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if created.Tasks[0].Campaign != c.ID+1 {
+			t.Fatalf("the campaign is %d, not %d", created.Tasks[0].Campaign, c.ID+1)
+		}
+		r.finished(created.PublicID, 30*time.Second)
+		if d := time.Since(began); d > 4*time.Second { // the reconciler's way takes five
+			t.Errorf("sent %s after its row was there", d)
+		}
+		until(t, "the task whose row never comes is given up", 20*time.Second, func() bool {
+			info, err := asynq.NewInspectorFromRedisClient(r.rdb).GetQueueInfo(string(models.PriorityTransactional))
+			return err == nil && info.Pending+info.Active+info.Retry+info.Archived == 0
+		})
+	})
+}
