@@ -170,3 +170,36 @@ func closeEndsStreams(t *testing.T, stores testkit.Stores) {
 		t.Errorf("the monitor of a closed process: %d", status)
 	}
 }
+
+// A Redis that hangs closes no connection. Open streams find out by themselves and come back on a new one, as with a new master.
+func TestStreamsOutliveARedisThatHangs(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		w, bob := newWorker(t, stores.RedisURL), unique(t, "bob")
+		var link *testkit.Link
+		link, stores.RedisURL = testkit.OpenLink(t, stores.RedisURL)
+		s := newServer(t, stores)
+		t.Cleanup(s.Close)
+		s.users(bob)
+		c := s.open(bob)
+		w.send("before", bob)
+		c.wantText("before")
+		for round := range 2 {
+			link.Hang()
+			began := time.Now()
+			for waits := true; waits; {
+				w.send("after", bob)
+				select {
+				case <-c.events:
+					waits = false
+				case <-time.After(50 * time.Millisecond):
+					if time.Since(began) > 20*time.Second {
+						t.Fatalf("round %d: the stream is deaf", round)
+					}
+				}
+			}
+			t.Logf("round %d: deaf for %s", round, time.Since(began))
+			c = s.open(bob) // with nothing of the last round in it
+		}
+	})
+}

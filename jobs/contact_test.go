@@ -1,20 +1,14 @@
 package jobs_test
 
 import (
-	"context"
-	"crypto/rand"
-	"database/sql"
 	"encoding/json"
 	"fmt"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
 
 	"carillon/internal/testkit"
-	"carillon/internal/testkit/services"
 	"carillon/jobs"
 	"carillon/models"
 )
@@ -29,8 +23,8 @@ func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
 			s := testkit.Stores{Name: "mariadb+redis", DatabaseURL: testkit.MySQLURL(t), RedisURL: testkit.RedisURL(t)}
 			r := newRig(t, s, jobs.Options{})
 			r.users(1)
-			reader := newGuest(t, s.DatabaseURL)
-			link, through := testkit.OpenLink(t, reader.url)
+			reader := testkit.NewGuest(t, s.DatabaseURL)
+			link, through := testkit.OpenLink(t, reader.URL)
 			cutOff := *r
 			store, err := models.Open(through)
 			if err != nil {
@@ -61,7 +55,7 @@ func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
 				link.Point("")
 			case "may not write": // as at a replica
 				link.Cut()
-				reader.may("SELECT")
+				reader.May("SELECT")
 				link.Point(host)
 			}
 			if d := slowest(); d > 4*time.Second {
@@ -70,54 +64,13 @@ func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
 				t.Logf("the slowest took %s", d)
 			}
 			link.Cut()
-			reader.may("ALL")
+			reader.May("ALL")
 			link.Point(host)
 			r.stop() // the one that was cut off is alone now
 			c := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
 			r.finished(r.post(c), 30*time.Second)
 		})
 	}
-}
-
-// guest is a database user whose rights a test changes; they hold for new connections.
-type guest struct {
-	t         *testing.T
-	db        *sql.DB
-	url       string
-	name, own string // of the user, and of the database
-}
-
-func newGuest(t *testing.T, databaseURL string) *guest {
-	t.Helper()
-	db, err := services.OpenMySQL(databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	u, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &guest{t: t, db: db, name: "guest_" + strings.ToLower(rand.Text()[:8]), own: strings.Trim(u.Path, "/")}
-	g.exec("CREATE USER " + g.name + "@'%' IDENTIFIED BY 'guest'")
-	t.Cleanup(func() { g.exec("DROP USER " + g.name + "@'%'") })
-	g.exec("GRANT ALL ON " + g.own + ".* TO " + g.name + "@'%'")
-	u.User = url.UserPassword(g.name, "guest")
-	g.url = u.String()
-	return g
-}
-
-func (g *guest) exec(query string) {
-	g.t.Helper()
-	if _, err := g.db.ExecContext(context.Background(), query); err != nil {
-		g.t.Fatal(err)
-	}
-}
-
-func (g *guest) may(do string) {
-	g.t.Helper()
-	g.exec("REVOKE ALL ON " + g.own + ".* FROM " + g.name + "@'%'")
-	g.exec("GRANT " + do + " ON " + g.own + ".* TO " + g.name + "@'%'")
 }
 
 // A task comes before the row that it names, as from a primary to a node that is a little behind: it is put back until the row is there.

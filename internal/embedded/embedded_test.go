@@ -190,7 +190,7 @@ func TestRedisTakesLargePipelines(t *testing.T) {
 	pipe := rdb.Pipeline()
 	for range 300 {
 		pipe.Publish(ctx, "news", large)
-		pipe.Echo(ctx, large)
+		pipe.Echo(ctx, large[:100])
 	}
 	cmds, err := pipe.Exec(ctx)
 	if err != nil || len(cmds) != 600 {
