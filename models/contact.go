@@ -44,7 +44,7 @@ func (s *Store) LimitConnections(most int) error {
 }
 
 // dropEvery: a primary that stays read-only refuses every write, and each refusal would end the reads' connections too.
-const dropEvery = time.Second
+const dropEvery = 100 * time.Millisecond
 
 // dropIdle ends the connections that nobody uses now.
 func (s *Store) dropIdle() {
