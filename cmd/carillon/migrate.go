@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"carillon/internal/config"
 	"carillon/internal/embedded"
@@ -12,7 +15,7 @@ type migrateCmd struct{}
 
 // Help is shown by carillon migrate --help.
 func (migrateCmd) Help() string {
-	return `Run it before the first carillon serve on a database of your own, and after every update. Several at once wait for each other, and one that finds nothing to do does nothing. With embedded stores carillon serve does it by itself.
+	return `Run it before the first carillon serve on a database of your own, and after every update. Several at once wait for each other, and one that finds nothing to do does nothing. One that was interrupted is repeated. With embedded stores carillon serve does it by itself.
 
     CARILLON_DATABASE_URL=mysql://carillon:password@db:3306/carillon carillon migrate`
 }
@@ -24,7 +27,7 @@ func (migrateCmd) Run(a *app) error {
 	}
 	databaseURL := a.cfg.DatabaseURL
 	if a.cfg.EmbeddedDatabase() {
-		dir, err := embedded.Lock(a.cfg.DataDir)
+		dir, err := lockSoon(a.ctx, a.cfg.DataDir)
 		if err != nil {
 			return err
 		}
@@ -50,4 +53,22 @@ func (migrateCmd) Run(a *app) error {
 		_, err = fmt.Fprintf(a.stdout, "%s: applied %d migrations\n", name, n)
 	}
 	return err
+}
+
+// lockWait is for another migrate to end; a process that serves does not.
+const lockWait = 5 * time.Second
+
+// lockSoon takes a data directory that another migrate may hold for a moment.
+func lockSoon(ctx context.Context, path string) (*embedded.Dir, error) {
+	for began := time.Now(); ; {
+		dir, err := embedded.Lock(path)
+		if inUse := new(embedded.InUseError); !errors.As(err, &inUse) || time.Since(began) > lockWait {
+			return dir, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

@@ -203,3 +203,30 @@ func newer(t *testing.T, databaseURL string) {
 		t.Fatal(err)
 	}
 }
+
+// Several migrates at once on empty stores all end well.
+func TestParallelMigrates(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		args := []string{"migrate", "--data-dir", filepath.Join(t.TempDir(), "data")}
+		if s.Name != "embedded" {
+			args = []string{"migrate", "--database-url", s.DatabaseURL}
+		}
+		var all []*process
+		for range 6 {
+			all = append(all, start(t, args...))
+		}
+		applied := 0
+		for _, p := range all {
+			if code := p.wait(); code != 0 {
+				t.Errorf("exit code %d, %s", code, p.stderr.String())
+			}
+			if strings.Contains(p.stdout.String(), "applied") {
+				applied++
+			}
+		}
+		if applied != 1 {
+			t.Errorf("%d of them applied the migrations", applied)
+		}
+	})
+}

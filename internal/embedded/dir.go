@@ -44,7 +44,7 @@ func Lock(path string) (*Dir, error) {
 	}
 	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return nil, errors.Join(fmt.Errorf("the data directory %s is in use by another carillon: stop that one, or set CARILLON_DATA_DIR to another directory", d.path), f.Close())
+		return nil, errors.Join(&InUseError{d.path}, f.Close())
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("the data directory %s cannot be locked: %w", d.path, err), f.Close())
 	}
@@ -77,6 +77,13 @@ type NoDirError struct{ Path string }
 
 func (e *NoDirError) Error() string {
 	return fmt.Sprintf("there is no data directory at %s: start carillon serve, which makes it, or set CARILLON_DATA_DIR to the one it uses", e.Path)
+}
+
+// InUseError says that another process holds the data directory.
+type InUseError struct{ Path string }
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("the data directory %s is in use by another carillon: stop that one, or set CARILLON_DATA_DIR to another directory", e.Path)
 }
 
 func absolute(path string) (*Dir, error) {
