@@ -20,6 +20,7 @@ type Redis struct {
 	peers  *server.Server
 	stop   chan struct{}
 	clock  sync.WaitGroup
+	boxes  sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
@@ -38,8 +39,8 @@ func StartRedis() (*Redis, error) {
 	return r, nil
 }
 
-// Dial makes a connection: two sockets that know each other and have no name. The in-memory pipes of miniredis would not do. They
-// hold nothing, so a client and a server that both write would wait for each other.
+// Dial makes a connection: two sockets that know each other and have no name. The in-memory pipes of miniredis hold nothing, so a
+// client and a server that both write would wait for each other.
 func (r *Redis) Dial() (net.Conn, error) {
 	client, peer, err := socketPair()
 	if err != nil {
@@ -50,8 +51,75 @@ func (r *Redis) Dial() (net.Conn, error) {
 	if r.closed {
 		return nil, errors.Join(errors.New("the embedded Redis is closed"), client.Close(), peer.Close())
 	}
-	r.peers.ServeConn(peer)
+	box := newOutbox(peer)
+	r.boxes.Go(box.carry)
+	r.peers.ServeConn(box)
 	return client, nil
+}
+
+// mostWaiting is how many bytes a client may leave unread before it is cut off, as a Redis of its own has it for subscribers.
+const mostWaiting = 32 << 20
+
+// outbox is the server's end of a connection. What the server says is kept until the client reads it: miniredis answers each command
+// of a pipeline at once, and go-redis reads when it has written all of them. A socket holds some 300 answers.
+type outbox struct {
+	net.Conn
+	mu     sync.Mutex
+	more   *sync.Cond
+	unsaid []byte
+	closed bool
+}
+
+func newOutbox(conn net.Conn) *outbox {
+	o := &outbox{Conn: conn}
+	o.more = sync.NewCond(&o.mu)
+	return o
+}
+
+// Write keeps b and waits for nobody.
+func (o *outbox) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed && len(o.unsaid)+len(b) > mostWaiting {
+		o.closed = true
+		o.more.Broadcast()
+		_ = o.Conn.Close()
+	}
+	if o.closed {
+		return 0, net.ErrClosed
+	}
+	o.unsaid = append(o.unsaid, b...)
+	o.more.Signal()
+	return len(b), nil
+}
+
+// carry brings to the socket what was written, until the connection is closed.
+func (o *outbox) carry() {
+	defer o.Close()
+	for {
+		o.mu.Lock()
+		for len(o.unsaid) == 0 && !o.closed {
+			o.more.Wait()
+		}
+		say, closed := o.unsaid, o.closed
+		o.unsaid = nil
+		o.mu.Unlock()
+		if closed {
+			return
+		}
+		if _, err := o.Conn.Write(say); err != nil {
+			return
+		}
+	}
+}
+
+// Close ends the connection. It may be called twice.
+func (o *outbox) Close() error {
+	o.mu.Lock()
+	o.closed = true
+	o.more.Broadcast()
+	o.mu.Unlock()
+	return o.Conn.Close()
 }
 
 func socketPair() (a, b net.Conn, err error) {
@@ -107,4 +175,5 @@ func (r *Redis) Close() {
 	close(r.stop)
 	r.clock.Wait()
 	r.server.Close()
+	r.boxes.Wait()
 }
