@@ -49,6 +49,7 @@ func (r *Reconciler) Start() {
 	r.loops.start(r.log,
 		loop{promoteEvery, "promote", r.promote},
 		loop{reconcileEvery, "reconcile", r.reconcile},
+		loop{reconcileEvery, "reopen pages", r.store.ReopenPages}, // which takes its time
 		loop{slotsEvery, "count slots", r.countSlots},
 		loop{purgeEvery, "purge", r.purge},
 		loop{purgeEvery, "purge recipients", r.purgeRecipients},
@@ -160,8 +161,8 @@ func (r *Reconciler) fillWindows(ctx context.Context) error {
 	return err
 }
 
-// control brings about what operators and the clock decided: expiry, the end of cancelled campaigns, retries,
-// and the guard.
+// control brings about what operators and the clock decided: expiry, the end of cancelled campaigns, and the
+// guard.
 func (r *Reconciler) control(ctx context.Context, steady bool) error {
 	errs := []error{r.store.ExpireCampaigns(ctx)}
 	closing, err := r.store.ClosingCampaigns(ctx)
@@ -170,7 +171,7 @@ func (r *Reconciler) control(ctx context.Context, steady bool) error {
 		_, err := r.store.CloseCampaign(ctx, c, steady)
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, r.store.ReopenPages(ctx, 50), r.progress.observe(ctx, r.store, r.log))...)
+	return errors.Join(append(errs, r.progress.observe(ctx, r.store, r.log))...)
 }
 
 // steady says whether workers have had the time to renew their leases: see contactFor. A database that let this question wait

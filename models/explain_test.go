@@ -136,7 +136,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"due schedules": func(s *models.Store) error { _, _, err := s.DueSchedules(ctx); return err },
 		"closing":       func(s *models.Store) error { _, err := s.ClosingCampaigns(ctx); return err },
 		"expiry":        func(s *models.Store) error { return s.ExpireCampaigns(ctx) },
-		"retries":       func(s *models.Store) error { return s.ReopenPages(ctx, 1) },
+		"retries":       func(s *models.Store) error { return s.ReopenPages(ctx) },
 		"purge": func(s *models.Store) error {
 			p, err := s.TakePurge(ctx, 1000)
 			for done := false; err == nil && !done; {

@@ -215,7 +215,7 @@ func (d *driver) retry(rt *rapid.T) {
 	}
 	d.model.closed = false
 	for range 2 {
-		d.ok(d.store.ReopenPages(d.t.Context(), 10))
+		d.ok(d.store.ReopenPages(d.t.Context()))
 	}
 	for id, r := range d.model.recipients {
 		if slices.Contains(statuses, r) {

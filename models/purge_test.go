@@ -326,7 +326,7 @@ func TestCountsOverARetry(t *testing.T) {
 			o.finish(p, 1000)
 		}
 		o.take("") // the retried one runs
-		if err := o.ReopenPages(t.Context(), 10); err != nil {
+		if err := o.ReopenPages(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		want = models.Counts{Total: 3, Sent: 2, Pending: 1}

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -51,36 +52,43 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (Ca
 	return s.Campaign(ctx, publicID)
 }
 
-// ReopenPages goes on with the retries under way, up to n pages each.
-func (s *Store) ReopenPages(ctx context.Context, n int) error {
-	var rows []Campaign
-	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+", retry, retry_page FROM campaigns WHERE status=? AND retry<>''", StatusRunning).Scan(&rows).Error
-	for _, c := range rows {
-		for range n {
-			if err != nil {
-				return err
-			}
-			if c.RetryPage >= c.Pages {
-				_, err = s.exec(ctx, "UPDATE campaigns SET retry='' WHERE id=? AND retry_page=?", c.ID, c.RetryPage)
-				break
-			}
-			err = s.reopenPage(ctx, c)
-			c.RetryPage++
+// ReopenPages goes on with the retries under way, page by page and the campaigns in turn, until every page is looked
+// through. A campaign whose next page another process takes is left to that process.
+func (s *Store) ReopenPages(ctx context.Context) error {
+	for more := true; more; {
+		more = false
+		var rows []Campaign
+		err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+", retry, retry_page FROM campaigns WHERE status=? AND retry<>''", StatusRunning).Scan(&rows).Error
+		for _, c := range rows {
+			reopened, e := s.reopenNext(ctx, c)
+			more, err = more || reopened, errors.Join(err, e)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
+}
+
+// reopenNext takes up the next page of a retry; after the last one the retry is no longer under way.
+func (s *Store) reopenNext(ctx context.Context, c Campaign) (reopened bool, err error) {
+	if c.RetryPage < c.Pages {
+		return s.reopenPage(ctx, c)
+	}
+	_, err = s.exec(ctx, "UPDATE campaigns SET retry='' WHERE id=? AND retry_page=?", c.ID, c.RetryPage)
+	return false, err
 }
 
 // reopenPage takes up the chosen recipients of one page. The campaign's retry_page is the fence: each page is
-// reopened once, whoever does it.
-func (s *Store) reopenPage(ctx context.Context, c Campaign) error {
+// reopened once, whoever does it. The page stays outside the window until its turn comes, like one that nobody has visited.
+func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err error) {
 	var r Retry
 	if err := json.Unmarshal([]byte(c.Retry), &r); err != nil {
-		return err
+		return false, err
 	}
-	return s.tx(ctx, func(tx *gorm.DB) error {
+	err = s.tx(ctx, func(tx *gorm.DB) error {
 		fence := tx.Exec("UPDATE campaigns SET retry_page=retry_page+1 WHERE id=? AND status=? AND retry=? AND retry_page=?", c.ID, StatusRunning, c.Retry, c.RetryPage)
-		if fence.Error != nil || fence.RowsAffected == 0 {
+		if reopened = fence.RowsAffected == 1; fence.Error != nil || !reopened {
 			return fence.Error
 		}
 		var p Page
@@ -111,13 +119,14 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) error {
 			sets, args = append(sets, column+"="+column+"-?"), append(args, n)
 			taken += n
 			if n > 0 && p.State == PageDone {
-				p.State = PageWaiting
+				p.State = PageNew
 			}
 		}
-		if p.State != PageWaiting {
+		if p.State != PageNew {
 			return nil
 		}
-		args = append(args, taken, PageWaiting, c.ID, p.No)
+		args = append(args, taken, PageNew, c.ID, p.No)
 		return tx.Exec("UPDATE pages SET "+strings.Join(sets, ", ")+", pending_rows=pending_rows+?, rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+" WHERE campaign_id=? AND no=?", args...).Error
 	})
+	return reopened && err == nil, err
 }
