@@ -122,9 +122,21 @@ func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond flo
 	case win.Queued > 0 && win.Running == 0:
 		limitedBy = "workers busy"
 	case (win.Waiting > 0 || win.Later > 0 && win.Planned) && win.Inside() == 0 && win.New == 0:
-		limitedBy = "waiting"
+		limitedBy, why = "waiting", r.waitsFor(ctx, &c)
 	}
-	return perSecond, known, limitedBy, ""
+	return perSecond, known, limitedBy, why
+}
+
+// waitsFor says that a campaign that waits does so for attempts alone; empty when it waits for a local time or the morning.
+func (r *Reconciler) waitsFor(ctx context.Context, c *models.Campaign) string {
+	p, err := r.store.NextDue(ctx, c.ID)
+	if err != nil || p == nil || p.PendingRows == 0 || p.Pos < p.Size && p.Rest == models.RecipientPending {
+		return ""
+	}
+	if _, quiet := quietUntil(c, zoneOf(p.Zone), p.DueAt-1); quiet {
+		return ""
+	}
+	return "the recipients that are left wait for their next attempt; the next one is due at " + p.DueAt.Time().Format(time.RFC3339)
 }
 
 // EndRest lets a channel go on although its provider asked for rest, or does not answer.

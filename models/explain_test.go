@@ -130,6 +130,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, err := s.RunningCampaigns(ctx, []models.Page{{CampaignID: grown}})
 			return err
 		},
+		"next due":      func(s *models.Store) error { _, err := s.NextDue(ctx, grown); return err },
 		"due plans":     func(s *models.Store) error { _, err := s.DuePlans(ctx); return err },
 		"due campaigns": func(s *models.Store) error { _, err := s.DueCampaigns(ctx); return err },
 		"to advance":    func(s *models.Store) error { _, err := s.CampaignsToAdvance(ctx); return err },
