@@ -288,8 +288,8 @@ func TestQuietHours(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, limitedBy, _ := r.rec.Pace(t.Context(), c.Campaign)
-			return limitedBy == "waiting"
+			_, _, limitedBy, why := r.rec.Pace(t.Context(), c.Campaign)
+			return limitedBy == "waiting" && why == ""
 		})
 		berlin := time.Date(2027, 6, 4, 6, 0, 0, 0, time.UTC)
 		clock.Set(berlin)
