@@ -201,6 +201,7 @@ func countRows(rows []Row) Counts {
 // Repeats is R3. A repeat is an accepted arrival beyond a recipient's first. One that the ledger counts as an
 // attempt followed an ambiguous answer; the others may only come from crashes, each at most 2 × chunk × the
 // pages that the worker held. At a provider that honours the key a repeat is one under another clientMsgID.
+// An attempt that a faltering provider answered with a failure is not ambiguous.
 // With no fault on the provider's link no answer is ambiguous but a frozen worker's, whose requests time out
 // while it sleeps, so that without a crash there is none. With atMostOnce a recipient has one arrival at most, and what a crash left open is unknown.
 func (e *Evidence) Repeats() Check {
@@ -214,10 +215,12 @@ func (e *Evidence) Repeats() Check {
 			}
 		}
 		for user, arrivals := range by[c.ID] {
-			accepted, keys := 0, map[string]bool{}
+			accepted, counted, keys := 0, attempts[user], map[string]bool{}
 			for _, a := range arrivals {
 				if keys[a.ClientMsgID] = true; a.Accepted() {
 					accepted++
+				} else if e.Poison.Falters > 0 {
+					counted--
 				}
 			}
 			keyed += len(keys) - 1
@@ -226,7 +229,7 @@ func (e *Evidence) Repeats() Check {
 				once += len(arrivals) - 1
 				continue
 			}
-			beyond += max(0, accepted-max(1, attempts[user]))
+			beyond += max(0, accepted-max(1, counted))
 		}
 	}
 	crashes, allowed, frozen := e.crashes()

@@ -308,6 +308,22 @@ func TestTheOracleKnowsPoison(t *testing.T) {
 	}
 }
 
+// A failure that a faltering provider answered excuses no repeat: the attempt that it cost was not ambiguous.
+func TestTheOracleKnowsFalters(t *testing.T) {
+	t.Parallel()
+	e := truth()
+	e.Poison = Manners{Falters: 5}
+	e.again(7, time.Second).Answer = 500
+	e.Campaigns[0].Rows[7].Attempts = 2
+	if c := e.Repeats(); c.Verdict != Pass {
+		t.Errorf("a failure and another attempt: %s", c.Figure)
+	}
+	e.again(7, 2*time.Second)
+	if c := e.Repeats(); c.Verdict != Fail {
+		t.Errorf("a repeat without a crash: %s", c.Figure)
+	}
+}
+
 func TestTheReportFailsWithAnyCheck(t *testing.T) {
 	t.Parallel()
 	var r Report

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -37,6 +38,7 @@ type Manners struct {
 	Refuses  string        // IDs with this end: 422, a failure for good
 	Stumbles string        // IDs with this end: 500, a failure to try again
 	Hangs    string        // IDs with this end: no answer at all
+	Falters  int           // of a hundred of the others, drawn anew for each arrival: 500
 }
 
 // Provider is what the webhook channel talks to: a server outside the product that writes down every request
@@ -141,7 +143,9 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 	m := *p.manners.Load()
 	answers := make([]int, len(body.Recipients))
 	for i, rec := range body.Recipients {
-		answers[i] = m.answer(rec.RecvID)
+		if answers[i] = m.answer(rec.RecvID); answers[i] == http.StatusOK && rand.IntN(100) < m.Falters {
+			answers[i] = http.StatusInternalServerError
+		}
 	}
 	p.note(strings.TrimPrefix(r.URL.Path, "/"), body, answers)
 	status := http.StatusOK
@@ -189,6 +193,7 @@ func writeResults(w http.ResponseWriter, body webhookBody, answers []int) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
+// answer is what a user always gets.
 func (m Manners) answer(user string) int {
 	ends := func(suffix string) bool { return suffix != "" && strings.HasSuffix(user, suffix) }
 	switch {

@@ -143,6 +143,28 @@ func TestTheProviderTellsTheRecipientsOfABatchApart(t *testing.T) {
 	}
 }
 
+func TestTheProviderFalters(t *testing.T) {
+	t.Parallel()
+	p, _ := startProvider(t)
+	p.Behave(Manners{Stumbles: "007", Falters: 5})
+	users := userIDs(10_000)
+	if status, _ := send(t, p.Addr(), body(users...), 20*time.Second); status != 200 {
+		t.Fatal(status)
+	}
+	failed, always := 0, 0
+	for _, a := range p.Log() {
+		switch {
+		case strings.HasSuffix(a.RecvID, "007"):
+			always += map[bool]int{true: 1}[!a.Accepted()]
+		case !a.Accepted():
+			failed++
+		}
+	}
+	if always != 10 || failed < 350 || failed > 650 {
+		t.Errorf("%d of the 10 whom it does not serve failed, and %d of 10,000", always, failed)
+	}
+}
+
 func TestASpoiledLinkFailsAndHeals(t *testing.T) {
 	t.Parallel()
 	for _, toxic := range []Toxic{

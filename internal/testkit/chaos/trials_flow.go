@@ -103,6 +103,32 @@ func poison(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	})
 }
 
+// stragglers is a storm in which nearly every page keeps somebody who waits for the next attempt.
+func stragglers(ctx context.Context, b *Bench, o Options) ([]Check, error) {
+	rnd := Random(o.Seed, "stragglers")
+	manners := Manners{Delay: between(rnd, 0, 50*time.Millisecond), Stumbles: fmt.Sprintf("%03d", rnd.IntN(1000)), Falters: 5}
+	faults := Schedule(rnd, Plan{Span: o.Span, Workers: o.Workers, Every: o.Every, Freeze: o.Freeze})
+	fmt.Fprintf(b.log, "schedule of seed %d (the provider always fails for users with the end %s):\n", o.Seed, manners.Stumbles)
+	for _, f := range faults {
+		fmt.Fprintln(b.log, " ", f)
+	}
+	users := userIDs(o.Recipients)
+	setup := Setup{Trial: "stragglers", Workers: o.Workers, Batch: o.Batch, MaxAttempts: 6} // their tries have to end
+	return b.on(ctx, setup, users, func(ctx context.Context, s *System) ([]Check, error) {
+		s.Provider.Behave(manners)
+		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, atLeastOnce)
+		if err != nil {
+			return nil, err
+		}
+		e.Poison = manners
+		checks := append(e.basics(), e.Moving("R4", o.Times, KillWorker, FreezeWorker), e.Terms(o.Times))
+		for _, c := range e.Campaigns {
+			checks = append(checks, e.Isolated(c))
+		}
+		return checks, nil
+	})
+}
+
 // Isolated says that those whom the provider does not serve failed, and nobody else.
 func (e *Evidence) Isolated(c *Campaign) Check {
 	want, wrong := 0, 0

@@ -95,6 +95,11 @@ var mutations = []mutation{
 		"./jobs", "TestDeadProvider/refused/embedded",
 	},
 	{
+		"stragglers", "a page that waits for attempts leaves the window", "jobs/deliver.go",
+		"models.Chunk{State: models.PageNew, ReadyIn: d.untilDue()}", "models.Chunk{State: models.PageWaiting, ReadyIn: d.untilDue()}",
+		"./jobs", "TestStragglersHoldUpNobody/embedded",
+	},
+	{
 		"R11", "the idempotency key in the campaign's transaction", "models/campaigns.go",
 		"			if err := tx.Create(&row).Error; err != nil {", "			if err := error(nil); err != nil || row.PublicID == \"\" {",
 		"./models", "TestFiftyParallelPostsWithOneKey/embedded",
