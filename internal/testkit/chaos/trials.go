@@ -88,8 +88,8 @@ func paced(n int, span time.Duration) int { return max(1, int(float64(n)/span.Se
 
 // siege runs a paced campaign for all users through a schedule. Just ahead of each fault a campaign without a
 // rate is posted, so that full chunks are under way when it strikes. The deliveries go round; the paced campaign has
-// the first.
-func siege(ctx context.Context, s *System, users []string, rate int, faults []Fault, deliveries ...string) (*Evidence, error) {
+// the first. All has to be over within the limit after the last fault.
+func siege(ctx context.Context, s *System, users []string, rate int, faults []Fault, limit time.Duration, deliveries ...string) (*Evidence, error) {
 	main, err := s.MustPost(ctx, Order{Name: "paced", Users: users, All: true, Rate: rate, Delivery: deliveries[0]})
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func siege(ctx context.Context, s *System, users []string, rate int, faults []Fa
 		return nil, err
 	}
 	s.note("all healed; %d arrivals so far", s.Provider.Len())
-	e, err := s.Await(ctx, endLimit, events, campaigns...)
+	e, err := s.Await(ctx, limit, events, campaigns...)
 	s.note("all over: %d campaigns, %d arrivals", len(campaigns), len(e.Arrivals))
 	return e, err
 }
@@ -138,7 +138,7 @@ func storm(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	users := userIDs(o.Recipients)
 	return b.on(ctx, Setup{Trial: fmt.Sprint("storm", o.Seed), Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: delay})
-		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, atLeastOnce, atLeastOnce, atMostOnce)
+		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, endLimit, atLeastOnce, atLeastOnce, atMostOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -187,7 +187,7 @@ func kills(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	faults := every(Random(o.Seed, "kills"), n, o.Workers, 2*time.Second, apart, KillWorker, time.Second)
 	return b.on(ctx, Setup{Trial: "kills", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: 20 * time.Millisecond})
-		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, atLeastOnce)
+		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, endLimit, atLeastOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +201,7 @@ func term(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	faults := every(Random(o.Seed, "term"), n, o.Workers, 2*time.Second, apart, TermWorker, time.Second)
 	return b.on(ctx, Setup{Trial: "term", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: 100 * time.Millisecond})
-		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, atLeastOnce)
+		e, err := siege(ctx, s, users, paced(o.Recipients, n*apart), faults, endLimit, atLeastOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -226,7 +226,7 @@ func once(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			return []Check{{"R3", NotExercised, "delivery atMostOnce is refused: " + r.ErrDlt}}, nil
 		}
 		s.Provider.Behave(Manners{Delay: 50 * time.Millisecond})
-		e, err := siege(ctx, s, users, paced(len(users), n*apart), faults, atMostOnce)
+		e, err := siege(ctx, s, users, paced(len(users), n*apart), faults, endLimit, atMostOnce)
 		if err != nil {
 			return nil, err
 		}

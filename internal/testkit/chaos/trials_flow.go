@@ -103,6 +103,9 @@ func poison(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	})
 }
 
+// lastTries is how long six attempts of one recipient take.
+const lastTries = 75 * time.Second
+
 // stragglers is a storm in which nearly every page keeps somebody who waits for the next attempt.
 func stragglers(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	rnd := Random(o.Seed, "stragglers")
@@ -113,10 +116,10 @@ func stragglers(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		fmt.Fprintln(b.log, " ", f)
 	}
 	users := userIDs(o.Recipients)
-	setup := Setup{Trial: "stragglers", Workers: o.Workers, Batch: o.Batch, MaxAttempts: 6} // their tries have to end
+	setup := Setup{Trial: "stragglers", Workers: o.Workers, Batch: o.Batch, MaxAttempts: 6} // whoever is not served has to end
 	return b.on(ctx, setup, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(manners)
-		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, atLeastOnce)
+		e, err := siege(ctx, s, users, paced(o.Recipients, o.Span), faults, endLimit+lastTries, atLeastOnce)
 		if err != nil {
 			return nil, err
 		}

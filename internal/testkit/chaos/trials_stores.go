@@ -122,7 +122,7 @@ func redisLoss(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			sleep(ctx, away.At+2*time.Second)
 			posted <- s.postWithoutRedis(ctx, users[:10])
 		}()
-		e, err := siege(ctx, s, users, paced(o.Recipients, 30*time.Second), faults, atLeastOnce)
+		e, err := siege(ctx, s, users, paced(o.Recipients, 30*time.Second), faults, endLimit, atLeastOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +154,7 @@ func mysqlLoss(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			sleep(ctx, away.At+time.Second)
 			asked <- s.askWithoutMySQL(ctx, users[:10], 20*time.Second, o.Times)
 		}()
-		e, err := siege(ctx, s, users, paced(o.Recipients, 20*time.Second), []Fault{away}, atLeastOnce)
+		e, err := siege(ctx, s, users, paced(o.Recipients, 20*time.Second), []Fault{away}, endLimit, atLeastOnce)
 		if err != nil {
 			return nil, err
 		}
