@@ -107,7 +107,9 @@ func (a *API) listRecipients(w http.ResponseWriter, r *http.Request) error {
 	if next != nil {
 		nextCursor = encodeCursor(fmt.Sprintf("%d.%d", next.Page, next.Pos))
 	}
-	return answerData(w, http.StatusOK, map[string]any{"recipients": views, "nextCursor": nextCursor})
+	// An audience that is still being cut has no last page: its nextCursor is never empty.
+	planned := c.Planned || next == nil
+	return answerData(w, http.StatusOK, map[string]any{"recipients": views, "nextCursor": nextCursor, "planned": planned})
 }
 
 func (a *API) getRecipient(w http.ResponseWriter, r *http.Request) error {
@@ -210,7 +212,35 @@ func (a *API) exportNDJSON(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// export streams all recipients, or those of ?status=. A read that fails on the way cuts the connection, so
+// untilPlanned waits until the whole audience of a campaign is cut: an export of a part would look like one of all. It
+// gives up when planning stands still.
+func (a *API) untilPlanned(ctx context.Context, ctl *http.ResponseController, c models.Campaign) error {
+	for moved := time.Now(); !c.Planned; {
+		if c.StartedAt == 0 && c.FinishedAt == 0 && c.Status != models.StatusCancelled && c.Status != models.StatusExpired {
+			return models.Errorf(models.CodeIllegalTransition, "the campaign is %s; its audience is fixed when it starts, and can be exported from then on", c.Status)
+		}
+		if time.Since(moved) > exportStall {
+			return &models.Error{Code: models.CodeUnavailable, Detail: "the campaign's audience is not planned yet", RetryAfter: exportStall}
+		}
+		_ = ctl.SetWriteDeadline(time.Now().Add(2 * exportStall)) // a test's recorder has none
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pollEvery):
+		}
+		now, err := a.Store.CampaignByID(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if now.PlanCursor != c.PlanCursor {
+			moved = time.Now()
+		}
+		c = now.Campaign
+	}
+	return nil
+}
+
+// export streams all recipients, or those of ?status=, once they are all planned. A read that fails on the way cuts the connection, so
 // that nobody takes half a list for a whole one.
 func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string, format func(io.Writer) (write func(recipientView) error, flush func() error)) error {
 	status, err := wantedStatus(r)
@@ -224,8 +254,12 @@ func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string,
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", contentType)
 	ctl := http.NewResponseController(w)
+	if err := a.untilPlanned(r.Context(), ctl, c.Campaign); err != nil {
+		return err
+	}
+	c.Planned = true
+	w.Header().Set("Content-Type", contentType)
 	write, flush := format(w)
 	n := 0
 	err = a.eachRecipient(r.Context(), c.Campaign, status, func(rec models.Recipient) error {

@@ -137,3 +137,64 @@ func TestRecipientsListedAndExported(t *testing.T) {
 		}
 	})
 }
+
+// TestExportWaitsForThePlan: while an audience is being cut, its list says that more is to come, and its export waits for
+// the rest. Before a campaign has started there is no audience to export.
+func TestExportWaitsForThePlan(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		var created models.Created
+		s.Enqueue = func(_ context.Context, c models.Created) error { created = c; return nil }
+		var ids []string
+		for i := range 5000 {
+			ids = append(ids, fmt.Sprintf("user-%04d", i))
+		}
+		s.users(ids...)
+		if status, got := s.send(okMessage.but(jsonFields{"isSendAll": "true"}).body()); status != 200 || got.ErrCode != 0 {
+			t.Fatalf("%d %s", status, got.Raw)
+		}
+		plan := func() (done bool) {
+			step, err := s.Store.PlanNext(t.Context(), *created.Plan, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			return step.Done
+		}
+		path := "/v1/campaigns/" + created.PublicID + "/recipients"
+		var page struct {
+			Recipients []recipientView
+			NextCursor string
+			Planned    bool
+		}
+		for _, limit := range []string{"10", "1000"} {
+			_, got := s.do(http.MethodGet, path+"?limit="+limit, nil)
+			got.into(t, &page)
+			if page.NextCursor == "" || page.Planned || len(page.Recipients) != 0 {
+				t.Errorf("before the first step: %s", got.Raw)
+			}
+		}
+		plan()
+		lines := make(chan int)
+		go func() {
+			_, got := s.do(http.MethodGet, path+".ndjson", nil)
+			lines <- strings.Count(string(got.Raw), "\n")
+		}()
+		for !plan() {
+		}
+		if n := <-lines; n != len(ids) {
+			t.Errorf("%d of %d are exported", n, len(ids))
+		}
+		_, got := s.do(http.MethodGet, path+"?limit=1", nil)
+		if got.into(t, &page); !page.Planned {
+			t.Errorf("planned to the end: %s", got.Raw)
+		}
+		_, got = s.do(http.MethodPost, "/v1/campaigns", `{"audience":{"all":true},"sendAt":"2099-01-01T00:00:00Z","message":{"sendID":"imAdmin","contentType":101,"content":{"content":"hi"}}}`)
+		var later campaignView
+		got.into(t, &later)
+		status, got := s.do(http.MethodGet, "/v1/campaigns/"+later.ID+"/recipients.csv", nil)
+		if status != 409 || got.ErrCode != models.CodeIllegalTransition {
+			t.Errorf("before the start: %d %s", status, got.Raw)
+		}
+	})
+}

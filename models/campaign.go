@@ -4,7 +4,7 @@ package models
 type AudienceType string
 
 const (
-	AudienceAll   AudienceType = "all"   // every user of the directory up to the campaign's mark, without the sender
+	AudienceAll   AudienceType = "all"   // every user of the directory up to the campaign's mark; see leftOut
 	AudienceUsers AudienceType = "users" // an explicit list
 	AudienceGroup AudienceType = "group" // a group: its members (sessionType 2) or the group itself (sessionType 3)
 )
@@ -164,6 +164,15 @@ type Campaign struct {
 	Slot          Millis // of the schedule; 0 = run by hand
 	PurgedAt      Millis // from when on its recipients are gone; 0 = they stand
 	Timing
+}
+
+// leftOut is whom a campaign leaves out of its audience: a broadcast its sender. Lists and groups keep whom they name.
+// It is "" where nobody is left out, which is no user's ID.
+func (c *Campaign) leftOut() string {
+	if c.AudienceType == AudienceAll {
+		return c.Message.SendID
+	}
+	return ""
 }
 
 // Counts are a campaign's recipients by status. Total is the sum of all the others at every instant.

@@ -179,7 +179,7 @@ func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryNow, listed int) e
 				Fields: []FieldError{{Field: "audience", Reason: "is empty: the directory holds no users; run carillon users import"}}}
 		}
 		c.Mark, c.Total = dir.Rev, dir.Live
-		if dir.SenderKnown {
+		if dir.SenderKnown && c.leftOut() != "" {
 			c.Total--
 		}
 	case AudienceUsers:

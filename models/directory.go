@@ -228,7 +228,7 @@ func (s *Store) AllKnown(ctx context.Context, v *Visit) (bool, error) {
 	if c.AudienceType == AudienceAll && !c.Zoned() {
 		// The walk cut the page out of the directory in one piece, and nobody can have come into it since under the mark.
 		q.WriteString("user_id >= ? AND user_id <= ? AND user_id <> ?")
-		args = append(args, v.Members[0], v.Members[v.Size-1], c.Message.SendID)
+		args = append(args, v.Members[0], v.Members[v.Size-1], c.leftOut())
 	} else {
 		q.WriteString("user_id IN (")
 		for i, id := range v.Members {

@@ -78,11 +78,9 @@ type planned struct {
 
 // cutWalk cuts members in key order into pages, and queues the campaign's very first ones.
 func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []cutPage, tasks []PageTask) {
-	members := make([]string, 0, len(found))
-	for _, m := range found {
-		if m.UserID != c.Message.SendID {
-			members = append(members, m.UserID)
-		}
+	members := make([]string, len(found))
+	for i, m := range found {
+		members[i] = m.UserID
 	}
 	pages = cutPages(c.ID, c.Pages, members)
 	for i := range pages {
@@ -115,6 +113,10 @@ func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planned, d
 	if err := tx.Exec("DELETE FROM listed WHERE campaign_id=?", c.ID).Error; err != nil {
 		return err
 	}
+	if c.AudienceType == AudienceUsers {
+		// The total of a list is how many it named. It stays, so that pages that lack one of them are found out.
+		return tx.Exec("UPDATE campaigns SET planned=? WHERE id=?", true, c.ID).Error
+	}
 	var total int64
 	if err := tx.Raw("SELECT COALESCE(SUM(size),0) FROM pages WHERE campaign_id=?", c.ID).Scan(&total).Error; err != nil {
 		return err
@@ -128,7 +130,7 @@ type audienceMember struct {
 	Timezone string
 }
 
-// audienceAfter reads the next n members of the frozen audience, in byte order, the sender still among them. Zones
+// audienceAfter reads the next n members of the frozen audience, in byte order. Zones
 // are read for campaigns that go by them.
 func (s *Store) audienceAfter(ctx context.Context, c *Campaign, n int) (found []audienceMember, err error) {
 	db := s.db.WithContext(ctx)
@@ -137,7 +139,8 @@ func (s *Store) audienceAfter(ctx context.Context, c *Campaign, n int) (found []
 		if c.Zoned() {
 			zone = "timezone"
 		}
-		return scanMembers(db.Raw("SELECT user_id, "+zone+" FROM users WHERE user_id > ? AND added_rev <= ? ORDER BY user_id LIMIT ?", c.PlanCursor, c.Mark, n), n)
+		return scanMembers(db.Raw("SELECT user_id, "+zone+" FROM users WHERE user_id > ? AND user_id <> ? AND added_rev <= ? ORDER BY user_id LIMIT ?",
+			c.PlanCursor, c.leftOut(), c.Mark, n), n)
 	}
 	var ids []string
 	if c.AudienceType == AudienceGroup {

@@ -42,15 +42,24 @@ type RecipientFilter struct {
 // listed as if their rows stood there. next is nil at the end. Pages without a recipient of the wanted
 // status are passed over by their counters, so a rare status is found without reading the recipients. Of a purged
 // campaign it is 3001.
+//
+// An audience that is still being cut has no end: next is then where the following members will stand. It does not
+// pass a page that is still being filled.
 func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (list []Recipient, next *RecipientCursor, err error) {
 	from := f.From
 	for {
 		page, err := s.nextPage(ctx, c.ID, from.Page, f.Status)
-		if err == nil && page == nil {
-			err = s.unpurged(ctx, c.ID)
+		if err != nil {
+			return nil, nil, err
 		}
-		if err != nil || page == nil {
-			return list, nil, err
+		if page == nil {
+			if err := s.unpurged(ctx, c.ID); err != nil || c.Planned {
+				return list, nil, err
+			}
+			if c.Planned, err = s.planned(ctx, c.ID); err != nil || !c.Planned {
+				return list, &from, err
+			}
+			continue // its last pages may have come since
 		}
 		if page.No != from.Page {
 			from = RecipientCursor{Page: page.No}
@@ -68,18 +77,28 @@ func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (
 			}
 			list = append(list, rows[from.Pos])
 		}
+		if page.State == PageOpen {
+			return list, &from, nil
+		}
 		from = RecipientCursor{Page: page.No + 1}
 	}
 }
 
-// nextPage finds the first page from no on that can hold a recipient of the status.
+// planned says whether the whole audience of a campaign has been cut into pages.
+func (s *Store) planned(ctx context.Context, campaignID int64) (planned bool, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT planned FROM campaigns WHERE id=?", campaignID).Scan(&planned).Error
+	return planned, err
+}
+
+// nextPage finds the first page from no on that can hold a recipient of the status. A page that is still being filled
+// can hold any.
 func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *RecipientStatus) (*Page, error) {
 	q := s.db.WithContext(ctx).Where("campaign_id = ? AND no >= ?", campaignID, no)
 	if status != nil {
 		if *status == RecipientPending {
-			q = q.Where("(pos < size AND rest = ? OR pending_rows > 0)", RecipientPending)
+			q = q.Where("(pos < size AND rest = ? OR pending_rows > 0 OR state = ?)", RecipientPending, PageOpen)
 		} else {
-			q = q.Where(RecipientStatusNames[*status] + " > 0")
+			q = q.Where("("+RecipientStatusNames[*status]+" > 0 OR state = ?)", PageOpen)
 		}
 	}
 	var pages []Page
@@ -190,8 +209,8 @@ func (s *Store) whyNot(ctx context.Context, c Campaign, id string) (string, erro
 		return "not in the part of this campaign's audience that has been planned so far", nil
 	case c.AudienceType == AudienceUsers:
 		return "not in this campaign's list of recipients", nil
-	case id == c.Message.SendID:
-		return "the sender of a campaign is not among its recipients", nil
+	case id == c.leftOut():
+		return "the sender of a campaign to all users is not among its recipients", nil
 	case c.AudienceType == AudienceGroup:
 		return "was not a member of the group when this campaign's audience was frozen", nil
 	}

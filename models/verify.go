@@ -11,9 +11,10 @@ import (
 type Report struct {
 	CampaignID string    `json:"campaignID"`
 	OK         bool      `json:"ok"`
+	Planned    bool      `json:"planned"` // false: the audience is not wholly cut into pages yet, so nothing is proven
 	Pages      int       `json:"pages"`
 	Recipients int64     `json:"recipients"`
-	Findings   []Finding `json:"findings"` // at most maxFindings
+	Findings   []Finding `json:"findings"` // at most maxVerifyFindings
 }
 
 // Finding is one thing that does not hold.
@@ -41,7 +42,7 @@ func (v *verifier) find(page *int, format string, args ...any) {
 
 // Verify proves a campaign from the ledger: its pages cover the frozen audience without gap or overlap, each
 // recipient stands once, the counters are what the rows say, and nothing is pending in a finished campaign.
-// Findings name pages and numbers, not users. While a campaign runs, its pages are read one by one, so a
+// Nothing is proven before its whole audience is planned. Findings name pages and numbers, not users. While a campaign runs, its pages are read one by one, so a
 // page that moves in between is read again. Of a purged campaign nothing can be proven: 3001.
 func (s *Store) Verify(ctx context.Context, publicID string) (Report, error) {
 	c, err := s.Campaign(ctx, publicID)
@@ -51,7 +52,7 @@ func (s *Store) Verify(ctx context.Context, publicID string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	v := &verifier{Store: s, c: c, last: map[string]string{}, report: Report{CampaignID: publicID, Findings: []Finding{}}}
+	v := &verifier{Store: s, c: c, last: map[string]string{}, report: Report{CampaignID: publicID, Planned: c.Planned, Findings: []Finding{}}}
 	if err := v.pages(ctx); err != nil {
 		return Report{}, err
 	}
@@ -73,7 +74,7 @@ func (s *Store) Verify(ctx context.Context, publicID string) (Report, error) {
 		v.find(nil, "the campaign is %s and %d recipients are pending", c.Status, v.seen.Pending)
 	}
 	v.finals()
-	v.report.OK = len(v.report.Findings) == 0
+	v.report.OK = c.Planned && len(v.report.Findings) == 0
 	return v.report, s.unpurged(ctx, c.ID)
 }
 
@@ -193,10 +194,12 @@ func (v *verifier) finals() {
 	}
 }
 
-// coverage looks for members that stand in pages of two zones, and for users of the frozen audience, as far as they
-// still stand in the directory, in no page.
+// coverage looks for members that stand in pages of two zones, and for members of the frozen audience in no page. It
+// knows the audience as far as that still stands: users in the directory, a group's members until their list is purged.
+// A list's is its total.
 func (v *verifier) coverage(ctx context.Context) error {
-	if v.c.AudienceType != AudienceAll && !v.c.Zoned() || v.c.StartedAt == 0 { // nobody was in it before it started
+	listed := v.c.AudienceType == AudienceUsers
+	if v.c.Kind == KindGroup || listed && !v.c.Zoned() || v.c.StartedAt == 0 { // nobody was in it before it started
 		return nil
 	}
 	walk, err := v.walkMembers(ctx, v.c.ID)
@@ -211,7 +214,7 @@ func (v *verifier) coverage(ctx context.Context) error {
 			twice++
 		}
 	}
-	if v.c.AudienceType == AudienceAll {
+	if !listed {
 		audienceErr := v.eachOfAudience(ctx, func(id string) {
 			for err == nil && member < id {
 				advance()
@@ -234,12 +237,12 @@ func (v *verifier) coverage(ctx context.Context) error {
 		v.find(nil, "%d members stand in pages of two zones", twice)
 	}
 	if missing > 0 {
-		v.find(nil, "%d users of the frozen audience stand in no page", missing)
+		v.find(nil, "%d members of the frozen audience stand in no page", missing)
 	}
 	return nil
 }
 
-// eachOfAudience walks those of an all-users audience who still stand in the directory.
+// eachOfAudience walks those of a frozen audience who still stand where it was frozen.
 func (v *verifier) eachOfAudience(ctx context.Context, f func(id string)) error {
 	c := v.c.Campaign
 	c.PlanCursor = ""
@@ -249,9 +252,7 @@ func (v *verifier) eachOfAudience(ctx context.Context, f func(id string)) error 
 			return err
 		}
 		for _, m := range found {
-			if m.UserID != c.Message.SendID {
-				f(m.UserID)
-			}
+			f(m.UserID)
 		}
 		if len(found) < planBatch {
 			return nil

@@ -14,10 +14,8 @@ import (
 func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMember, now Millis, turn func(zone string) Turn, done bool) (planned, error) {
 	byZone := map[string][]string{}
 	for _, m := range found {
-		if m.UserID != c.Message.SendID {
-			zone := cmp.Or(m.Timezone, c.Zone)
-			byZone[zone] = append(byZone[zone], m.UserID)
-		}
+		zone := cmp.Or(m.Timezone, c.Zone)
+		byZone[zone] = append(byZone[zone], m.UserID)
 	}
 	release := func(p *cutPage) bool {
 		t := turn(p.Zone)

@@ -235,7 +235,10 @@ func printReport(a *app, r models.Report) error {
 		fmt.Fprintf(a.stdout, "%s%s\n", where, f.What)
 	}
 	verdict := "holds"
-	if !r.OK {
+	switch {
+	case !r.Planned:
+		verdict = "is not wholly planned yet, so it is not proven"
+	case !r.OK:
 		verdict = "does NOT hold"
 	}
 	_, err := fmt.Fprintf(a.stdout, "campaign %s %s: %d recipients on %d pages\n", r.CampaignID, verdict, r.Recipients, r.Pages)
