@@ -14,6 +14,10 @@ const (
 	reconcileEvery = time.Second            // everything else
 	purgeEvery     = time.Minute
 	slotsEvery     = 5 * time.Second
+	recountEvery   = time.Second
+	// recountMost is how many finished campaigns are recounted at a time. A process that starts goes through all of
+	// them, and the database should hardly feel it.
+	recountMost = 20
 
 	// A worker that could not reach the database was not able to renew its leases. So no page is taken from
 	// one until contact has lasted this long, with a database that has been up for as long.
@@ -34,7 +38,8 @@ type Reconciler struct {
 	log    *slog.Logger
 
 	progress     Progress
-	contact      time.Time // the last; zero without
+	counted      models.Finished // up to where stored counts were compared with the pages
+	contact      time.Time       // the last; zero without
 	contactSince time.Time
 	loops        loops
 }
@@ -53,6 +58,7 @@ func (r *Reconciler) Start() {
 		loop{slotsEvery, "count slots", r.countSlots},
 		loop{purgeEvery, "purge", r.purge},
 		loop{purgeEvery, "purge recipients", r.purgeRecipients},
+		loop{recountEvery, "recount", r.recount},
 	)
 }
 
@@ -221,6 +227,12 @@ func (r *Reconciler) countSlots(context.Context) error {
 	if err == nil {
 		r.worker.slots.Store(int64(max(n, r.worker.opts.BulkSlots)))
 	}
+	return err
+}
+
+// recount stores the counts of campaigns that a program older than those columns has finished.
+func (r *Reconciler) recount(ctx context.Context) (err error) {
+	r.counted, err = r.store.Recount(ctx, r.counted, recountMost)
 	return err
 }
 

@@ -20,12 +20,13 @@ const purgePages = 50
 
 // Purge is a finished campaign whose recipients are being deleted, in the hands of one purger.
 type Purge struct {
-	ID       int64
-	PublicID string
-	Kind     int
-	Inbox    int
-	PurgeDue Millis // end of the lease, and the fence of every step
-	Busy     bool   // a campaign was running at the last step
+	ID         int64
+	PublicID   string
+	Kind       int
+	Inbox      int
+	FinishedAt Millis
+	PurgeDue   Millis // end of the lease, and the fence of every step
+	Busy       bool   // a campaign was running at the last step
 
 	after string // deleted so far; a purger that takes over starts from whatever is there
 }
@@ -38,15 +39,19 @@ func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 	if err != nil {
 		return nil, err
 	}
-	const columns = "SELECT id, public_id, kind, inbox, purge_due FROM campaigns WHERE "
+	const columns = "SELECT id, public_id, kind, inbox, finished_at, purge_due FROM campaigns WHERE "
 	var rows []Purge
 	if err := s.db.WithContext(ctx).Raw(columns + "purge_due>0 ORDER BY purge_due DESC LIMIT 1").Scan(&rows).Error; err != nil {
 		return nil, err
 	}
 	due, set, where := now+PurgeLease, "purge_due=?", "purge_due=?"
 	if len(rows) == 0 {
-		err := s.db.WithContext(ctx).Raw(columns+"purged_at=0 AND finished_at BETWEEN 1 AND ? ORDER BY finished_at LIMIT 1", now-keep).Scan(&rows).Error
+		err := s.db.WithContext(ctx).Raw(columns+"purged_at=0 AND finished_at BETWEEN 1 AND ? ORDER BY finished_at, id LIMIT 1", now-keep).Scan(&rows).Error
 		if err != nil || len(rows) == 0 {
+			return nil, err
+		}
+		// Its counts must stand in its row before its pages go.
+		if _, err := s.recount(ctx, Finished{rows[0].FinishedAt, rows[0].ID - 1}, s.d.now, 1); err != nil {
 			return nil, err
 		}
 		set, where = fmt.Sprintf("purge_due=?, purged_at=%d", now), "purge_due=? AND purged_at=0 AND finished_at>0"

@@ -388,3 +388,76 @@ func TestFinishedCountsTouchNoPage(t *testing.T) {
 		}
 	})
 }
+
+// TestCountsOfAnOlderProgram: a program from before the stored counts finishes a campaign, or retries and finishes one,
+// and stores none, or leaves old ones. What is read is right, is repaired, and a purge keeps what is right.
+func TestCountsOfAnOlderProgram(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		o := newOld(t, s)
+		exec := func(query string, args ...any) {
+			t.Helper()
+			if _, err := o.db.ExecContext(t.Context(), query, args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const none = "UPDATE campaigns SET final_sent=0, final_failed=0, final_skipped=0, final_expired=0, final_cancelled=0, final_unknown=0"
+		large, small := o.campaign(o.large), o.campaign(o.small)
+		exec(none)
+		for _, c := range []models.CampaignView{large, small} {
+			if got := o.campaign(c.PublicID).Counts; got != c.Counts {
+				t.Errorf("finished without stored counts: %+v, not %+v", got, c.Counts)
+			}
+		}
+		// It retries without taking the old counts back: an unfinished campaign counts by its pages.
+		exec("UPDATE campaigns SET final_sent=2, final_failed=1, finished_at=0, status='running' WHERE id=?", small.ID)
+		exec("UPDATE pages SET sent=3, failed=0 WHERE campaign_id=?", small.ID)
+		retried := models.Counts{Total: 3, Sent: 3}
+		if got := o.campaign(o.small).Counts; got != retried {
+			t.Errorf("retried: %+v", got)
+		}
+		exec("UPDATE campaigns SET finished_at=?, status='completed' WHERE id=?", small.FinishedAt+1, small.ID)
+		o.recountAll()
+		if got := o.campaign(o.small).Counts; got != retried {
+			t.Errorf("retried, finished and recounted: %+v", got)
+		}
+		exec("UPDATE pages SET sent=0 WHERE campaign_id=?", large.ID) // from here on the row must speak
+		if got := o.campaign(o.large).Counts; got != large.Counts {
+			t.Errorf("recounted: %+v, not %+v", got, large.Counts)
+		}
+		exec("UPDATE pages SET sent=1000 WHERE campaign_id=? AND no<2", large.ID)
+		exec("UPDATE pages SET sent=500 WHERE campaign_id=? AND no=2", large.ID)
+		exec(none)
+		for range 2 {
+			p, err := o.TakePurge(t.Context(), keepDay)
+			if err != nil || p == nil {
+				t.Fatal(p, err)
+			}
+			for done := false; !done; {
+				if done, err = o.PurgeStep(t.Context(), p, 1000); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for id, want := range map[string]models.Counts{o.large: large.Counts, o.small: retried} {
+			if got := o.campaign(id); got.PurgedAt == 0 || got.Counts != want {
+				t.Errorf("purged: %+v, not %+v", got.Counts, want)
+			}
+		}
+	})
+}
+
+// recountAll recounts two campaigns at a time, to the last.
+func (o *old) recountAll() {
+	o.t.Helper()
+	for from := (models.Finished{}); ; {
+		next, err := o.Recount(o.t.Context(), from, 2)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		if next == from {
+			return
+		}
+		from = next
+	}
+}
