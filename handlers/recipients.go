@@ -144,6 +144,9 @@ func why(c models.CampaignView, rec models.Recipient) string {
 	case models.RecipientSkipped:
 		return "rightly not sent" + said
 	case models.RecipientExpired:
+		if c.StartedAt == 0 {
+			return "the campaign ended before it started: " + c.StatusReason
+		}
 		return "the campaign's expireAt passed before it was their turn"
 	case models.RecipientCancelled:
 		return "the campaign was cancelled before it was their turn"

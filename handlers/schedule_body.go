@@ -54,7 +54,7 @@ func (b *scheduleBody) apply(c *checker, sch *models.Schedule) {
 		}
 		set(&policy, b.Missed)
 		set(&grace, b.MissedGrace)
-		sch.Missed, sch.MissedGrace = c.missed(policy, grace)
+		sch.Missed, sch.MissedGrace = c.missed(policy, grace, defaultGrace)
 	}
 	set(&sch.Overlap, b.Overlap)
 	switch sch.Overlap {

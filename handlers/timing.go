@@ -11,8 +11,8 @@ import (
 const (
 	// pastLimit: a sendAt that was now when its request was made is not refused.
 	pastLimit = time.Minute
-	// defaultGrace is how late MissedOnce still sends unless told otherwise.
-	defaultGrace = 10 * time.Minute
+	// defaultGrace is how late MissedOnce still sends a slot, or to a zone, unless told otherwise.
+	defaultGrace = models.Millis(10 * time.Minute / time.Millisecond)
 	maxGrace     = 7 * 24 * time.Hour
 	// wallClock is a local date and clock, which have no offset.
 	wallClock = "2006-01-02T15:04:05"
@@ -27,19 +27,21 @@ type quietBody struct {
 // timing checks when a campaign goes out: at once, at an instant, or at each recipient's own local time.
 func (c *checker) timing(b *campaignBody, spec *models.CampaignSpec, now time.Time) {
 	if !b.LocalTime {
-		if b.Missed != "" {
-			c.add("missed", "goes with localTime")
-		}
-		if b.MissedGrace != "" {
-			c.add("missedGrace", "goes with localTime")
-		}
 		if b.SendAt != "" {
 			spec.SendAt = c.sendAt(b.SendAt, now)
+			spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, models.DefaultStartGrace)
+			return
+		}
+		if b.Missed != "" {
+			c.add("missed", "goes with sendAt")
+		}
+		if b.MissedGrace != "" {
+			c.add("missedGrace", "goes with sendAt")
 		}
 		return
 	}
 	c.ownZones("localTime", spec)
-	spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace)
+	spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, defaultGrace)
 	if b.SendAt == "" {
 		c.add("sendAt", "is required with localTime: the date and clock at which each user gets it")
 		return
@@ -86,7 +88,7 @@ func (c *checker) wallAt(text string, now time.Time) (wall, first models.Millis)
 }
 
 // missed reads what becomes of times that have passed, with its defaults.
-func (c *checker) missed(policy models.Missed, grace string) (models.Missed, models.Millis) {
+func (c *checker) missed(policy models.Missed, grace string, otherwise models.Millis) (models.Missed, models.Millis) {
 	switch policy {
 	case "":
 		policy = models.MissedOnce
@@ -95,7 +97,7 @@ func (c *checker) missed(policy models.Missed, grace string) (models.Missed, mod
 		c.add("missed", "must be skip or once")
 	}
 	if grace == "" {
-		return policy, models.Millis(defaultGrace.Milliseconds())
+		return policy, otherwise
 	}
 	d, err := time.ParseDuration(grace)
 	if err != nil || d < 0 || d > maxGrace {
@@ -138,14 +140,14 @@ func (c *checker) expireAt(text string, now time.Time) models.Millis {
 // timingView is what a campaign and a template show of the recipients' own clocks.
 type timingView struct {
 	LocalTime   bool          `json:"localTime"`
-	Missed      models.Missed `json:"missed,omitempty"` // with localTime
+	Missed      models.Missed `json:"missed,omitempty"` // with sendAt
 	MissedGrace string        `json:"missedGrace,omitempty"`
 	QuietHours  *quietBody    `json:"quietHours"`
 }
 
 func timingJSON(t models.Timing) timingView {
 	v := timingView{LocalTime: t.WallAt != 0}
-	if v.LocalTime {
+	if t.Missed != "" {
 		v.Missed, v.MissedGrace = t.Missed, durationJSON(t.MissedGrace)
 	}
 	if t.Quiet() {

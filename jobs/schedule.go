@@ -15,8 +15,6 @@ import (
 
 const (
 	scheduleEvery = 250 * time.Millisecond
-	// onTime: what is late by no more than this is a hiccup, and every slot still fires. What is later was missed.
-	onTime models.Millis = 10_000
 	// firings is how many slots one process acts upon at once.
 	firings = 4
 )
@@ -117,7 +115,7 @@ func each[T any](list []T, f func(T) error) error {
 func decide(t slots.Timetable, sch models.Schedule, now models.Millis) models.Firing {
 	f := models.Firing{Slot: sch.NextSlot}
 	last := sch.NextSlot
-	if until := now - t.Span(); sch.NextSlot < until-onTime { // even its last zone is past
+	if until := now - t.Span(); sch.NextSlot < until-models.OnTime { // even its last zone is past
 		f.Missed, f.Slot, last = missed(t, sch, until)
 	}
 	f.NextSlot, f.NextFire = t.After(last)

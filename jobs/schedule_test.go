@@ -10,6 +10,7 @@ import (
 
 	"carillon/internal/slots"
 	"carillon/internal/testkit"
+	"carillon/jobs"
 	"carillon/models"
 )
 
@@ -355,6 +356,47 @@ func TestAudienceGoneAtTheStart(t *testing.T) {
 			}
 			r.verified(id)
 		}
+	})
+}
+
+// TestStartMissed: a campaign at whose sendAt nothing ran starts within its grace, of one hour unless it says otherwise, and
+// expires beyond it. What an operator resumes is not missed.
+func TestStartMissed(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r, clock := newQuietRigAt(t, s, noon)
+		r.users(2)
+		skip, grace := models.MissedSkip, models.MissedOnce
+		at := millis(noon.Add(time.Minute))
+		ids := map[string]string{}
+		for name, tm := range map[string]models.Timing{
+			"skip": {Missed: skip, MissedGrace: 7_200_000}, "within": {Missed: grace, MissedGrace: 7_200_000}, "beyond": {Missed: grace, MissedGrace: 60_000},
+			"of an older program": {}, "broadcast": {Missed: skip}, "paused": {Missed: skip},
+		} {
+			sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000", "user-0000001"}})
+			if name == "broadcast" {
+				sp.Audience = models.Audience{Type: models.AudienceAll}
+			}
+			sp.Timing, sp.SendAt = tm, at
+			ids[name] = r.post(sp)
+		}
+		r.must(r.store.PauseCampaign(t.Context(), ids["paused"], "test"))
+		clock.Set(noon.Add(91 * time.Minute))
+		r = r.with(jobs.Options{})
+		r.schedule()
+		r.until(ids["within"], "sent late", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 2 })
+		for _, name := range []string{"skip", "beyond", "of an older program", "broadcast"} {
+			c := r.until(ids[name], name+" expired", func(c models.CampaignView) bool { return c.Status == models.StatusExpired && c.FinishedAt != 0 })
+			if !strings.HasPrefix(c.StatusReason, "missed") || c.StartedAt != 0 || c.Expired != c.Counts.Total || name != "broadcast" && c.Expired != 2 {
+				t.Errorf("%s: %q %+v", name, c.StatusReason, c.Counts)
+			}
+			r.verified(ids[name])
+			if _, err := r.store.RetryCampaign(t.Context(), ids[name], models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); models.AsError(err).Code != models.CodeIllegalTransition {
+				t.Errorf("retry of what never started: %v", err)
+			}
+		}
+		r.must(r.store.ResumeCampaign(t.Context(), ids["paused"]))
+		r.until(ids["paused"], "sent when resumed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 2 })
 	})
 }
 

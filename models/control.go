@@ -64,11 +64,12 @@ func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignVi
 	if err != nil {
 		return c, err
 	}
-	to := StatusRunning
+	to, also := StatusRunning, ""
 	if c.StartedAt == 0 { // which an operator's pause does not change
-		to = StatusScheduled
+		// What somebody resumes was not missed: a sendAt that has passed is now.
+		to, also = StatusScheduled, ", send_at = CASE WHEN send_at<"+s.d.now+" THEN "+s.d.now+" ELSE send_at END"
 	}
-	return s.control(ctx, publicID, to, "", ", guard = CASE WHEN status_reason LIKE '"+guardReason+"%' THEN 0 ELSE guard END")
+	return s.control(ctx, publicID, to, "", also+", guard = CASE WHEN status_reason LIKE '"+guardReason+"%' THEN 0 ELSE guard END")
 }
 
 // CancelCampaign ends a campaign for good: whoever is still pending becomes cancelled.

@@ -28,6 +28,8 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (Ca
 		return c, nil // under way
 	case c.Status == StatusRunning || c.Status == StatusPaused:
 		return c, Errorf(CodeIllegalTransition, "a campaign that is %s still tries; retry it when it has finished", c.Status)
+	case c.StartedAt == 0:
+		return c, Errorf(CodeIllegalTransition, "the campaign ended before it started; there is nothing to retry, so post it again")
 	case c.FinishedAt == 0:
 		return c, Errorf(CodeIllegalTransition, "the campaign is just being closed; retry it when it has finished")
 	}

@@ -13,12 +13,30 @@ func (s *Store) DueCampaigns(ctx context.Context) (ids []int64, err error) {
 	return ids, err
 }
 
+// DefaultStartGrace is how late a campaign of a sendAt still starts unless it says otherwise.
+const DefaultStartGrace Millis = 3_600_000
+
+// missedStart is the statusReason of a campaign at whose sendAt nothing ran.
+const missedStart = "missed: nothing ran at its sendAt"
+
+// expireMissed ends a scheduled campaign that comes too late to start, as missed and missedGrace say. By local time each
+// zone has a time of its own, and the planner decides.
+func (s *Store) expireMissed(tx *gorm.DB, id int64) (missed bool, err error) {
+	res := tx.Exec("UPDATE campaigns SET status=?, status_reason=? WHERE id=? AND status=? AND wall_at=0 AND send_at<"+s.d.now+
+		"-CASE WHEN missed='' THEN ? WHEN missed=? AND missed_grace>? THEN missed_grace ELSE ? END",
+		StatusExpired, missedStart, id, StatusScheduled, DefaultStartGrace, MissedOnce, OnTime, OnTime)
+	return res.RowsAffected == 1, res.Error
+}
+
 // StartCampaign makes a scheduled campaign whose time has come running and freezes its audience. started is false
-// when it was not: another process was first, or somebody paused, cancelled or moved it. One whose audience is gone
-// meanwhile fails, and says why.
+// when it was not: another process was first, or somebody paused, cancelled or moved it, or it comes too late and
+// expires. One whose audience is gone meanwhile fails, and says why.
 func (s *Store) StartCampaign(ctx context.Context, id int64) (out Created, started bool, err error) {
 	err = s.tx(ctx, func(tx *gorm.DB) error {
 		out, started = Created{}, false
+		if missed, err := s.expireMissed(tx, id); err != nil || missed {
+			return err
+		}
 		fence := tx.Exec("UPDATE campaigns SET status=?, started_at="+s.d.now+" WHERE id=? AND status=? AND send_at<="+s.d.now, StatusRunning, id, StatusScheduled)
 		if fence.Error != nil || fence.RowsAffected == 0 {
 			return fence.Error
