@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"time"
 
 	"carillon/internal/slots"
@@ -24,6 +25,7 @@ type scheduleView struct {
 	OperationID string                `json:"operationID"`
 	CreatedBy   string                `json:"createdBy"`
 	CreatedAt   time.Time             `json:"createdAt"`
+	Warnings    []string              `json:"warnings,omitempty"`
 	Campaign    *templateView         `json:"campaign,omitempty"` // left out of lists
 }
 
@@ -49,7 +51,23 @@ func scheduleJSON(s models.Schedule) scheduleView {
 	if s.Status == models.ScheduleActive {
 		v.NextSlot = instantJSON(s.NextSlot, s.LocalTime)
 	}
+	if table, err := slots.Of(s); err == nil {
+		v.Warnings = often(table)
+	}
 	return v
+}
+
+// oftenBelow is the time between two slots below which a schedule's answer says what that means.
+const oftenBelow = time.Minute
+
+// often warns of a schedule that fires very often.
+func often(t slots.Timetable) []string {
+	every := t.Every()
+	if every == 0 || every >= oftenBelow {
+		return []string{}
+	}
+	return []string{fmt.Sprintf("fires every %s, which makes up to %d campaigns a day; schedules that are due at the same time take turns, so some of its slots may be late or missed",
+		every, 24*time.Hour/every)}
 }
 
 func templateJSON(c models.CampaignSpec) *templateView {

@@ -62,7 +62,7 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime
-	return a.changed(w, r, func(sch *models.Schedule, now models.Millis) error {
+	return a.changed(w, r, slots.Due, func(sch *models.Schedule, now models.Millis) error {
 		var c checker
 		b.apply(&c, sch)
 		if b.StartAt != nil && sch.StartAt != 0 {
@@ -89,13 +89,17 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// changed changes the schedule that the path names and answers with what it is then.
-func (a *API) changed(w http.ResponseWriter, r *http.Request, change func(*models.Schedule, models.Millis) error) error {
+// changed changes the schedule that the path names and answers with what it is then. due says what becomes of a slot
+// whose time has come and that no scheduler has acted upon.
+func (a *API) changed(w http.ResponseWriter, r *http.Request, due func(models.Schedule, models.Millis) (models.Firing, error), change func(*models.Schedule, models.Millis) error) error {
 	id, err := pathID(r, "id")
 	if err != nil {
 		return models.NotFound()
 	}
-	sch, err := a.Store.ChangeSchedule(r.Context(), id, change)
+	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.Admins, due, change)
+	for _, c := range made {
+		_, _ = a.stored(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
+	}
 	if err != nil {
 		return err
 	}
@@ -103,11 +107,11 @@ func (a *API) changed(w http.ResponseWriter, r *http.Request, change func(*model
 }
 
 func (a *API) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changed(w, r, func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
+	return a.changed(w, r, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
 }
 
 func (a *API) resumeSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changed(w, r, slots.Resume)
+	return a.changed(w, r, nil, slots.Resume)
 }
 
 func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
@@ -115,7 +119,7 @@ func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return models.NotFound()
 	}
-	sch, err := a.Store.DeleteSchedule(r.Context(), id)
+	sch, err := a.Store.DeleteSchedule(r.Context(), id, slots.Forgo(slots.Deleted))
 	if err != nil {
 		return err
 	}
@@ -292,5 +296,5 @@ func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := c.err(); err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, from, n)})
+	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, from, n), "warnings": often(table)})
 }

@@ -290,3 +290,93 @@ func TestScheduledCampaign(t *testing.T) {
 		}
 	})
 }
+
+// TestChangeKeepsDueSlot: a slot whose time has come and that no scheduler has acted upon has its line in the history,
+// whatever an operator does to the schedule in that moment.
+func TestChangeKeepsDueSlot(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		s.users("u1")
+		db, _, err := s.Store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const every = "@every 5s"
+		for name, c := range map[string]struct {
+			method, path, body string
+			want               models.Outcome
+			slots              int // due at that moment
+		}{
+			"the same cron":   {"PATCH", "", `{"cron":"` + every + `"}`, models.OutcomeFired, 1},
+			"another cron":    {"PATCH", "", `{"cron":"0 9 * * 1"}`, models.OutcomeFired, 1},
+			"two of them":     {"PATCH", "", `{"cron":"0 9 * * 1"}`, models.OutcomeFired, 2},
+			"zone":            {"PATCH", "", `{"timezone":"Asia/Tokyo"}`, models.OutcomeFired, 1},
+			"end":             {"PATCH", "", `{"endAt":"2099-01-01T00:00:00Z"}`, models.OutcomeFired, 1},
+			"local time":      {"PATCH", "", `{"cron":"0 9 * * 1","localTime":true}`, models.OutcomeFired, 1},
+			"overlap":         {"PATCH", "", `{"overlap":"skip"}`, models.OutcomeFired, 1},
+			"template":        {"PATCH", "", `{"campaign":{"message":` + aMessage + `,"audience":{"userIDs":["u1"]}}}`, models.OutcomeFired, 1},
+			"pause":           {"POST", "/pause", "", models.OutcomeMissed, 1},
+			"pause, many due": {"POST", "/pause", "", models.OutcomeMissed, 4},
+			"resume":          {"POST", "/resume", "", "", 1}, // it was active: nothing changes
+			"delete":          {"DELETE", "", "", models.OutcomeMissed, 1},
+			"all are paused":  {"", "", "", models.OutcomeMissed, 1},
+		} {
+			made := s.schedule("POST", "/v1/schedules", okSchedule(jsonFields{"cron": `"` + every + `"`, "overlap": `"allow"`, "timezone": `"UTC"`}).body(), http.StatusCreated)
+			now, err := s.Store.Now(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			slot := now - models.Millis(5000*c.slots) + 4000
+			if _, err := db.ExecContext(t.Context(), "UPDATE schedules SET anchor=?, next_slot=?, next_fire=? WHERE public_id=?", slot, slot/1000*1000, slot/1000*1000, made.ID); err != nil {
+				t.Fatal(err)
+			}
+			if c.method == "" {
+				if _, err := s.Store.PauseAllSchedules(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				s.schedule(c.method, "/v1/schedules/"+made.ID+c.path, c.body, 200)
+			}
+			v, n := s.schedule("GET", "/v1/schedules/"+made.ID, nil, 200), 0
+			for _, o := range v.Occurrences {
+				if n += o.Slots; o.Outcome != c.want || (o.CampaignID != "") != (c.want == models.OutcomeFired) || c.want == models.OutcomeMissed && o.Reason == "" {
+					t.Errorf("%s: %+v", name, o)
+				}
+			}
+			if n != c.slots && c.want != "" || n != 0 && c.want == "" {
+				t.Errorf("%s: the history has %d of %d slots: %+v", name, n, c.slots, v.Occurrences)
+			}
+			if status, got := s.do("PATCH", "/v1/schedules/"+made.ID, `{"cron":"0 0 31 2 *"}`); status == 200 {
+				t.Errorf("%s", got.Raw)
+			}
+		}
+	})
+}
+
+// TestListHasNoTemplates: a list of schedules reads no template, and a very frequent schedule is warned of.
+func TestListHasNoTemplates(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		s.users("u1")
+		made := s.schedule("POST", "/v1/schedules", okSchedule(jsonFields{"cron": `"@every 1s"`}).body(), http.StatusCreated)
+		if len(made.Warnings) != 1 || !strings.Contains(made.Warnings[0], "86400 campaigns a day") {
+			t.Errorf("warnings %q", made.Warnings)
+		}
+		for cron, want := range map[string]int{"@every 59s": 1, "@every 1m": 0, "* * * * *": 0} {
+			var preview struct{ Warnings []string }
+			_, got := s.do("POST", "/v1/schedules/preview", map[string]any{"cron": cron})
+			if got.into(t, &preview); len(preview.Warnings) != want {
+				t.Errorf("%s: %s", cron, got.Raw)
+			}
+		}
+		list, err := s.Store.Schedules(t.Context(), models.ScheduleFilter{Limit: 10})
+		if err != nil || len(list) != 1 || list[0].PublicID != made.ID || list[0].Cron != "@every 1s" {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		if list[0].Campaign.Channel != "" || list[0].Campaign.Message.SendID != "" {
+			t.Errorf("the list read a template: %+v", list[0].Campaign)
+		}
+	})
+}

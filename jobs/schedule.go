@@ -17,6 +17,8 @@ const (
 	scheduleEvery = 250 * time.Millisecond
 	// firings is how many slots one process acts upon at once.
 	firings = 4
+	// dueAtOnce is how many schedules one round takes: another whose time comes meanwhile waits no longer than for these.
+	dueAtOnce = 100
 )
 
 // Scheduler starts scheduled campaigns and fires schedules. Any number of processes may run one: each slot is
@@ -57,22 +59,29 @@ func (s *Scheduler) startCampaigns(ctx context.Context) error {
 	})
 }
 
+// fireSchedules acts upon one slot of each schedule that is due, those first that have waited longest for their turn. So
+// many slots of one schedule do not hold up another's.
 func (s *Scheduler) fireSchedules(ctx context.Context) error {
-	due, now, err := s.store.DueSchedules(ctx)
+	due, now, err := s.store.DueSchedules(ctx, dueAtOnce)
 	if err != nil {
 		return err
 	}
 	// Several schedulers that ask at the same time shall not all go for the same one first.
 	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
-	return each(due, func(sch models.Schedule) error { return s.fire(ctx, sch, now) })
+	return each(due, func(id string) error { return s.fire(ctx, id, now) })
 }
 
-func (s *Scheduler) fire(ctx context.Context, sch models.Schedule, now models.Millis) error {
-	table, err := slots.Of(sch)
+// fire reads the schedule by itself: of templates, which may hold a list of 100,000, only as many are in memory as fire
+// at once.
+func (s *Scheduler) fire(ctx context.Context, publicID string, now models.Millis) error {
+	sch, err := s.store.Schedule(ctx, publicID)
+	if err != nil || !sch.Due(now) {
+		return err
+	}
+	f, err := slots.Due(sch, now)
 	if err != nil { // it was checked when it was stored: a newer program wrote it
 		return fmt.Errorf("schedule %s: %w", sch.PublicID, err)
 	}
-	f := decide(table, sch, now)
 	c, fired, err := s.store.Fire(ctx, sch, f, s.admins)
 	if err != nil || !fired {
 		return err
@@ -107,35 +116,4 @@ func each[T any](list []T, f func(T) error) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
-}
-
-// decide says what is to be done about a schedule whose next slot has come. A slot that is not late fires. After a
-// time in which nobody was there, all slots up to now count as one run of missed ones: with MissedOnce its last one
-// still fires if it is within the grace.
-func decide(t slots.Timetable, sch models.Schedule, now models.Millis) models.Firing {
-	f := models.Firing{Slot: sch.NextSlot}
-	last := sch.NextSlot
-	if until := now - t.Span(); sch.NextSlot < until-models.OnTime { // even its last zone is past
-		f.Missed, f.Slot, last = missed(t, sch, until)
-	}
-	f.NextSlot, f.NextFire = t.After(last)
-	if f.Slot != 0 {
-		f.Campaign = t.Campaign(sch, f.Slot)
-	}
-	return f
-}
-
-// missed sums up the slots up to until, and says which of them still fires, if one does.
-func missed(t slots.Timetable, sch models.Schedule, until models.Millis) (run *models.MissedRun, fires, last models.Millis) {
-	n, last := t.Missed(sch.NextSlot, until)
-	run = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: "no scheduler was running"}
-	if sch.Missed != models.MissedOnce || until-last > sch.MissedGrace {
-		return run, 0, last
-	}
-	if n == 1 {
-		return nil, last, last
-	}
-	run.Slots, run.To = t.Missed(sch.NextSlot, last-1)
-	run.Reason += "; the last one of them was sent late"
-	return run, last, last
 }

@@ -405,3 +405,54 @@ func once(grace time.Duration) func(*models.Schedule) {
 		s.Missed, s.MissedGrace = models.MissedOnce, models.Millis(grace.Milliseconds())
 	}
 }
+
+// TestSchedulesTakeTurns: of many schedules that fall due faster than they can be acted upon, each has its turn, and one
+// that fires seldom does not wait for all the slots of those that fire each second.
+func TestSchedulesTakeTurns(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r, clock := newQuietRigAt(t, s, noon)
+		r.users(1)
+		var often []models.Schedule
+		for range 12 {
+			often = append(often, r.every("@every 1s", noon, nil))
+		}
+		round := func() {
+			ids, now, err := r.store.DueSchedules(t.Context(), 5)
+			if err != nil || len(ids) != 5 {
+				t.Fatal(ids, err)
+			}
+			for _, id := range ids {
+				sch, err := r.store.Schedule(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f, err := slots.Due(sch, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, fired, err := r.store.Fire(t.Context(), sch, f, []string{"admin"}); err != nil || !fired {
+					t.Fatal(fired, err)
+				}
+			}
+		}
+		at := noon
+		seconds := func(n int) {
+			for range n { // five of twelve each second: they fall ever further behind
+				at = at.Add(time.Second)
+				clock.Set(at)
+				round()
+			}
+		}
+		seconds(12)
+		seldom := r.every("@every 1s", at, nil)
+		seconds(1)
+		r.historyIs(seldom, at.Format("15:04:05")+" fired 1\n")
+		seconds(12)
+		for i, sch := range often {
+			if turns := strings.Count(r.history(sch), "\n"); turns < 9 || turns > 11 {
+				t.Errorf("schedule %d had %d of 125 turns", i, turns)
+			}
+		}
+	})
+}

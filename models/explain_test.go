@@ -135,7 +135,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"recount":       func(s *models.Store) error { _, err := s.Recount(ctx, models.Finished{At: 1, ID: 1}, 20); return err },
 		"due campaigns": func(s *models.Store) error { _, err := s.DueCampaigns(ctx); return err },
 		"to advance":    func(s *models.Store) error { _, err := s.CampaignsToAdvance(ctx); return err },
-		"due schedules": func(s *models.Store) error { _, _, err := s.DueSchedules(ctx); return err },
+		"due schedules": func(s *models.Store) error { _, _, err := s.DueSchedules(ctx, 100); return err },
 		"closing":       func(s *models.Store) error { _, err := s.ClosingCampaigns(ctx); return err },
 		"expiry":        func(s *models.Store) error { return s.ExpireCampaigns(ctx) },
 		"retries":       func(s *models.Store) error { return s.ReopenPages(ctx) },

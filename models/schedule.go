@@ -37,9 +37,15 @@ type Schedule struct {
 	Version     int    // counts the changes: the fence of every firing
 	NextSlot    Millis // 0 = none
 	NextFire    Millis // the instant at which NextSlot is acted upon: the slot itself, or the first zone's instant
+	FiredAt     Millis // when it was acted upon last; 0 = never
 	OperationID string
 	CreatedBy   string
 	CreatedAt   Millis `gorm:"autoCreateTime:false"`
+}
+
+// Due says whether the schedule's next slot has come.
+func (s *Schedule) Due(now Millis) bool {
+	return s.Status == ScheduleActive && s.NextSlot != 0 && s.NextFire <= now
 }
 
 // Pause stops an active schedule from firing. Already paused is no error; one that has ended has nothing to pause (3001).

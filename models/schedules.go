@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"gorm.io/gorm"
@@ -72,9 +73,9 @@ type ScheduleFilter struct {
 	Limit  int
 }
 
-// Schedules lists schedules, with their templates.
+// Schedules lists schedules, without their templates: one may hold a list of 100,000 recipients.
 func (s *Store) Schedules(ctx context.Context, f ScheduleFilter) ([]Schedule, error) {
-	q := s.db.WithContext(ctx).Where("id < ?", cmp.Or(f.Before, math.MaxInt64)).Order("id DESC").Limit(f.Limit)
+	q := s.db.WithContext(ctx).Omit("campaign").Where("id < ?", cmp.Or(f.Before, math.MaxInt64)).Order("id DESC").Limit(f.Limit)
 	if f.Status != "" {
 		q = q.Where("status = ?", f.Status)
 	} else {
@@ -99,22 +100,30 @@ func (s *Store) Occurrences(ctx context.Context, scheduleID, before int64, limit
 // ChangeSchedule lets change alter a schedule as it stands, and stores what it made of it unless somebody else was
 // faster: then change is asked again. change gets the database's clock, and sets the next slot. A deleted schedule cannot be
 // changed (3001).
-func (s *Store) ChangeSchedule(ctx context.Context, publicID string, change func(sch *Schedule, now Millis) error) (Schedule, error) {
+//
+// A slot that is due by then is settled first, as due says, and has its line in the history: a change holds from the
+// next slot on. made are the campaigns of such slots, to be enqueued. A change that leaves the slots alone needs no due.
+func (s *Store) ChangeSchedule(ctx context.Context, publicID string, admins []string, due func(sch Schedule, now Millis) (Firing, error), change func(sch *Schedule, now Millis) error) (sch Schedule, made []Created, err error) {
 	for {
-		sch, err := s.Schedule(ctx, publicID)
-		if err != nil {
-			return sch, err
+		if sch, err = s.Schedule(ctx, publicID); err != nil {
+			return sch, made, err
 		}
 		if sch.Status == ScheduleDeleted {
-			return sch, Errorf(CodeIllegalTransition, "the schedule is deleted; make a new one")
+			return sch, made, Errorf(CodeIllegalTransition, "the schedule is deleted; make a new one")
 		}
 		now, err := s.Now(ctx)
 		if err != nil {
-			return sch, err
+			return sch, made, err
 		}
 		next := sch
 		if err := change(&next, now); err != nil {
-			return sch, err
+			return sch, made, err
+		}
+		if due != nil && sch.Due(now) {
+			if made, err = s.settle(ctx, sch, now, admins, due, made); err != nil {
+				return sch, made, err
+			}
+			continue
 		}
 		if next.Status == ScheduleActive || next.Status == ScheduleEnded {
 			next.Status = statusFor(next)
@@ -127,33 +136,92 @@ func (s *Store) ChangeSchedule(ctx context.Context, publicID string, change func
 			return res.Error
 		})
 		if err != nil || n == 1 {
-			return next, err
+			return next, made, err
 		}
 	}
 }
 
-// DeleteSchedule ends a schedule for good; its history stays. Already deleted is no error.
-func (s *Store) DeleteSchedule(ctx context.Context, publicID string) (Schedule, error) {
-	_, err := s.exec(ctx, "UPDATE schedules SET status=?, next_slot=0, next_fire=0, version=version+1 WHERE public_id=? AND status<>?",
-		ScheduleDeleted, publicID, ScheduleDeleted)
+// settleAgain is how long to wait for a scheduler that has a slot which is to be settled.
+const settleAgain = 10 * time.Millisecond
+
+// settle acts upon a due slot, unless a scheduler does, and adds its campaign to made.
+func (s *Store) settle(ctx context.Context, sch Schedule, now Millis, admins []string, due func(Schedule, Millis) (Firing, error), made []Created) ([]Created, error) {
+	f, err := due(sch, now)
 	if err != nil {
-		return Schedule{}, err
+		return made, err
 	}
-	return s.Schedule(ctx, publicID)
+	c, fired, err := s.Fire(ctx, sch, f, admins)
+	switch {
+	case err != nil:
+		return made, err
+	case c.PublicID != "":
+		return append(made, c), nil
+	case fired:
+		return made, nil
+	}
+	select {
+	case <-ctx.Done():
+		return made, ctx.Err()
+	case <-time.After(settleAgain):
+		return made, nil
+	}
 }
 
-// PauseAllSchedules pauses every active schedule in one statement, whoever sends it, and says how many there were.
-func (s *Store) PauseAllSchedules(ctx context.Context) (int64, error) {
-	return s.exec(ctx, "UPDATE schedules SET status=?, version=version+1 WHERE status=?", SchedulePaused, ScheduleActive)
+// DeleteSchedule ends a schedule for good; its history stays. Already deleted is no error. due is ChangeSchedule's, and
+// fires nothing.
+func (s *Store) DeleteSchedule(ctx context.Context, publicID string, due func(Schedule, Millis) (Firing, error)) (Schedule, error) {
+	sch, _, err := s.ChangeSchedule(ctx, publicID, nil, due, func(sch *Schedule, _ Millis) error {
+		sch.Status, sch.NextSlot, sch.NextFire = ScheduleDeleted, 0, 0
+		return nil
+	})
+	if err != nil && sch.Status == ScheduleDeleted {
+		return sch, nil
+	}
+	return sch, err
 }
 
-// DueSchedules reads up to 200 active schedules whose next slot has come, oldest first, and the database's clock.
-func (s *Store) DueSchedules(ctx context.Context) (rows []Schedule, now Millis, err error) {
+// PauseAllSchedules pauses every active schedule at once, whoever sends it, and says how many there were. Nothing is sent
+// from then on, so a slot that is due is missed, and has its line in the history.
+func (s *Store) PauseAllSchedules(ctx context.Context) (n int64, err error) {
+	err = s.tx(ctx, func(tx *gorm.DB) error {
+		now, err := s.nowIn(tx)
+		if err != nil {
+			return err
+		}
+		q := tx.Model(&Schedule{}).Select("id", "next_slot").Where("status = ? AND next_fire BETWEEN 1 AND ?", ScheduleActive, now)
+		if s.d.name == "mysql" {
+			q = q.Clauses(clause.Locking{Strength: "UPDATE"}) // a scheduler that has the slot comes first
+		}
+		var due []Schedule
+		if err := q.Find(&due).Error; err != nil {
+			return err
+		}
+		lines := make([]Occurrence, len(due))
+		for i, sch := range due {
+			lines[i] = Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, LastSlot: sch.NextSlot, Slots: 1, Outcome: OutcomeMissed, Reason: "all schedules were paused", CreatedAt: now}
+		}
+		if len(lines) > 0 {
+			if err := tx.CreateInBatches(lines, 1000).Error; err != nil {
+				return err
+			}
+		}
+		res := tx.Exec("UPDATE schedules SET status=?, version=version+1 WHERE status=?", SchedulePaused, ScheduleActive)
+		n = res.RowsAffected
+		return res.Error
+	})
+	return n, err
+}
+
+// DueSchedules are up to limit active schedules whose next slot has come, by public ID, and the database's clock. Those
+// come first that were acted upon longest ago: one that is due each second must not be in the way of one that is due once a day.
+func (s *Store) DueSchedules(ctx context.Context, limit int) (ids []string, now Millis, err error) {
 	if now, err = s.Now(ctx); err != nil {
 		return nil, 0, err
 	}
-	err = s.db.WithContext(ctx).Where("status = ? AND next_fire <= ?", ScheduleActive, now).Order("next_fire").Limit(200).Find(&rows).Error
-	return rows, now, err
+	// The narrow index is sorted, not the rows with their templates.
+	err = s.db.WithContext(ctx).Raw("SELECT s.public_id FROM (SELECT id, fired_at FROM schedules WHERE status=? AND next_fire<=? ORDER BY fired_at, next_fire LIMIT ?) d JOIN schedules s ON s.id=d.id ORDER BY d.fired_at",
+		ScheduleActive, now, limit).Scan(&ids).Error
+	return ids, now, err
 }
 
 // errNotOurs ends a firing that somebody else does, or has done.
@@ -216,7 +284,7 @@ func (s *Store) takeSlot(tx *gorm.DB, sch Schedule, f Firing) error {
 	if f.NextSlot == 0 {
 		status = ScheduleEnded
 	}
-	res := tx.Exec("UPDATE schedules SET version=version+1, status=?, next_slot=?, next_fire=? WHERE id=? AND version=? AND next_slot=? AND status=?",
+	res := tx.Exec("UPDATE schedules SET version=version+1, status=?, next_slot=?, next_fire=?, fired_at="+s.d.now+" WHERE id=? AND version=? AND next_slot=? AND status=?",
 		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)
 	if res.Error == nil && res.RowsAffected == 0 {
 		return errNotOurs

@@ -144,9 +144,9 @@ func noSchedule(err error) error {
 }
 
 // changeSchedule changes one schedule and shows it.
-func (a *app) changeSchedule(id string, asJSON bool, change func(*models.Schedule, models.Millis) error) error {
+func (a *app) changeSchedule(id string, asJSON bool, due func(models.Schedule, models.Millis) (models.Firing, error), change func(*models.Schedule, models.Millis) error) error {
 	return withLedger(a, func(ledger *models.Store) error {
-		s, err := ledger.ChangeSchedule(a.ctx, id, change)
+		s, _, err := ledger.ChangeSchedule(a.ctx, id, nil, due, change)
 		if err != nil {
 			return noSchedule(err)
 		}
@@ -166,7 +166,7 @@ func (c *schedulesPauseCmd) Run(a *app) error {
 		return errors.New("say which schedule, or --all")
 	}
 	if !c.All {
-		return a.changeSchedule(c.ID, c.JSON, func(s *models.Schedule, _ models.Millis) error { return s.Pause() })
+		return a.changeSchedule(c.ID, c.JSON, slots.Forgo(slots.Paused), func(s *models.Schedule, _ models.Millis) error { return s.Pause() })
 	}
 	return withLedger(a, func(ledger *models.Store) error {
 		n, err := ledger.PauseAllSchedules(a.ctx)
@@ -187,7 +187,9 @@ type schedulesResumeCmd struct {
 }
 
 // Run resumes.
-func (c *schedulesResumeCmd) Run(a *app) error { return a.changeSchedule(c.ID, c.JSON, slots.Resume) }
+func (c *schedulesResumeCmd) Run(a *app) error {
+	return a.changeSchedule(c.ID, c.JSON, nil, slots.Resume)
+}
 
 type schedulesDeleteCmd struct {
 	ID   string `arg:"" help:"The schedule."`
@@ -197,7 +199,7 @@ type schedulesDeleteCmd struct {
 // Run deletes.
 func (c *schedulesDeleteCmd) Run(a *app) error {
 	return withLedger(a, func(ledger *models.Store) error {
-		s, err := ledger.DeleteSchedule(a.ctx, c.ID)
+		s, err := ledger.DeleteSchedule(a.ctx, c.ID, slots.Forgo(slots.Deleted))
 		if err != nil {
 			return noSchedule(err)
 		}

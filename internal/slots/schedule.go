@@ -89,6 +89,9 @@ func (t Timetable) Show(slot models.Millis) (local, note string) {
 	return at.In(t.loc).Format(time.RFC3339), t.spec.Note(at)
 }
 
+// Every is the time between two slots of an @every text; 0 of any other.
+func (t Timetable) Every() time.Duration { return time.Duration(t.spec.every) * time.Second }
+
 // Fire is the instant at which a slot is acted upon.
 func (t Timetable) Fire(slot models.Millis) models.Millis {
 	if t.local {

@@ -1,0 +1,59 @@
+package slots
+
+import "carillon/models"
+
+// Due says what is to be done about a schedule whose next slot has come. A slot that is not late fires. After a time in
+// which nobody was there, all slots up to now count as one run of missed ones: with MissedOnce its last one still
+// fires if it is within the grace.
+func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
+	t, err := Of(sch)
+	if err != nil {
+		return models.Firing{}, err
+	}
+	f := models.Firing{Slot: sch.NextSlot}
+	last := sch.NextSlot
+	if until := now - t.Span(); sch.NextSlot < until-models.OnTime { // even its last zone is past
+		f.Missed, f.Slot, last = t.missed(sch, until)
+	}
+	f.NextSlot, f.NextFire = t.After(last)
+	if f.Slot != 0 {
+		f.Campaign = t.Campaign(sch, f.Slot)
+	}
+	return f, nil
+}
+
+// Reasons of Forgo.
+const (
+	Paused  = "the schedule was paused"
+	Deleted = "the schedule was deleted"
+)
+
+// Forgo says what is to be done about a schedule whose next slot has come when an operator stops it: nothing is sent any
+// more, and the history says so of each slot up to now. reason follows in the history.
+func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, error) {
+	return func(sch models.Schedule, now models.Millis) (f models.Firing, err error) {
+		t, err := Of(sch)
+		if err != nil {
+			return f, err
+		}
+		n, last := t.Missed(sch.NextSlot, now+sch.NextSlot-sch.NextFire)
+		f.Missed = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: reason}
+		f.NextSlot, f.NextFire = t.After(last)
+		return f, nil
+	}
+}
+
+// missed sums up the slots up to until, and says which of them still fires, if one does.
+func (t Timetable) missed(sch models.Schedule, until models.Millis) (run *models.MissedRun, fires, last models.Millis) {
+	n, last := t.Missed(sch.NextSlot, until)
+	run = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: "no scheduler was running"}
+	if sch.Missed != models.MissedOnce || until-last > sch.MissedGrace {
+		return run, 0, last
+	}
+	if n == 1 {
+		return nil, last, last
+	}
+	run.Slots, run.To = t.Missed(sch.NextSlot, last-1)
+	run.Reason += "; the last one of them was sent late"
+	return run, last, last
+}
