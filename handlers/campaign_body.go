@@ -4,6 +4,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"carillon/internal/slots"
 	"carillon/models"
 )
 
@@ -53,6 +54,8 @@ func parseCampaign(body []byte) (models.CampaignSpec, error) {
 	spec.ExpireAt = c.expireAt(b.ExpireAt, now)
 	if spec.ExpireAt != 0 && spec.ExpireAt <= spec.SendAt {
 		c.add("expireAt", "must be after sendAt")
+	} else if spec.Quiet() && c.err() == nil && !slots.Reachable(spec.Timing, max(spec.SendAt, models.Millis(now.UnixMilli())), spec.ExpireAt, 0) {
+		c.add("expireAt", "leaves nobody a moment outside quietHours")
 	}
 	if b.ExpireAfter != "" {
 		c.add("expireAfter", "is for the campaign of a schedule; say expireAt")

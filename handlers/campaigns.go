@@ -228,6 +228,7 @@ type campaignView struct {
 	CreatedAt   time.Time  `json:"createdAt"`
 	SendAt      *string    `json:"sendAt"` // with localTime a local date and clock; null = at once
 	ExpireAt    *time.Time `json:"expireAt"`
+	ExpireAfter string     `json:"expireAfter,omitempty"` // by local time: from each zone's time to its end
 	StartedAt   *time.Time `json:"startedAt"`
 	FinishedAt  *time.Time `json:"finishedAt"`
 	PurgedAt    *time.Time `json:"purgedAt"` // from when on the recipients are gone and the counts alone stand
@@ -246,6 +247,9 @@ func campaignJSON(c models.CampaignView) campaignView {
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
 		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
 		CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt), PurgedAt: timeOrNil(c.PurgedAt),
+	}
+	if c.ExpireAfter != 0 {
+		v.ExpireAfter = durationJSON(c.ExpireAfter)
 	}
 	if c.WallAt != 0 {
 		v.SendAt = instantJSON(c.WallAt, true)

@@ -278,6 +278,8 @@ func TestCampaignFields(t *testing.T) {
 		{"local time is over", okCampaign(okMessage, jsonFields{"localTime": "true", "sendAt": `"2001-01-01T09:00:00"`}), "sendAt must not be past in every time zone"},
 		{"local time of a group", okCampaign(okMessage.but(jsonFields{"sessionType": "3"}), toGroup).but(jsonFields{"localTime": "true", "sendAt": `"2999-01-01T09:00:00"`}),
 			"localTime cannot be used with sessionType 3, whose one recipient is the group; use sessionType 2"},
+		{"an end at night", okCampaign(okMessage, jsonFields{"localTime": "true", "sendAt": `"2999-01-01T23:00:00"`, "expireAt": `"2999-01-01T10:00:00Z"`, "quietHours": `{"from":"22:00","to":"08:00"}`}),
+			"expireAt leaves nobody a moment outside quietHours"},
 		{"late start", okCampaign(okMessage, jsonFields{"sendAt": `"2999-01-01T09:00:00Z"`, "missed": `"skip"`, "missedGrace": `"1h"`}), ""},
 		{"late start, unknown", okCampaign(okMessage, jsonFields{"sendAt": `"2999-01-01T09:00:00Z"`, "missed": `"late"`}), "missed must be skip or once"},
 		{"missed without a start", okCampaign(okMessage, jsonFields{"missed": `"skip"`, "missedGrace": `"1h"`}), "missed goes with sendAt; missedGrace goes with sendAt"},

@@ -147,6 +147,9 @@ func why(c models.CampaignView, rec models.Recipient) string {
 		if c.StartedAt == 0 {
 			return "the campaign ended before it started: " + c.StatusReason
 		}
+		if c.ExpireAfter != 0 {
+			return "expireAfter had passed since their local time before it was their turn"
+		}
 		return "the campaign's expireAt passed before it was their turn"
 	case models.RecipientCancelled:
 		return "the campaign was cancelled before it was their turn"

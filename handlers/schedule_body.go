@@ -161,5 +161,33 @@ func (c *checker) plan(sch *models.Schedule, now models.Millis) error {
 		}
 		c.add(field, "leaves no slot to come")
 	}
+	c.reachable(table, sch, now)
 	return c.err()
+}
+
+// slotsAhead is of how many coming slots it is said whether they can be sent.
+const slotsAhead = 100
+
+// reachable refuses a schedule with a slot that could be sent to nobody, since its campaign ends before quiet hours do.
+func (c *checker) reachable(t slots.Timetable, sch *models.Schedule, now models.Millis) {
+	spec := sch.Campaign
+	if !spec.Quiet() || spec.ExpireAfter == 0 || c.err() != nil {
+		return
+	}
+	slot, fire := t.Next(now)
+	for range slotsAhead {
+		if slot == 0 {
+			return
+		}
+		timing, start := spec.Timing, fire
+		if sch.LocalTime {
+			timing.WallAt, start = slot, 0
+		}
+		if !slots.Reachable(timing, start, 0, spec.ExpireAfter) {
+			local, _ := t.Show(slot)
+			c.add("campaign.expireAfter", "is over before quietHours are, at the slot of %s: nobody could get it", local)
+			return
+		}
+		slot, fire = t.After(slot)
+	}
 }

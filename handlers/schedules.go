@@ -80,7 +80,10 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		if !replan {
-			return nil
+			if b.Campaign != nil {
+				c.reachable(c.timetable(*sch), sch, now)
+			}
+			return c.err()
 		}
 		if sch.Status == models.ScheduleEnded {
 			sch.Status = models.ScheduleActive

@@ -65,6 +65,7 @@ func TestScheduleBadInput(t *testing.T) {
 			"star by local time":     {jsonFields{"localTime": "true", "cron": `"0 * * * *"`}, "cron", "interval"},
 			"sendAt":                 {template(jsonFields{"sendAt": `"2999-01-01T00:00:00Z"`}), "campaign.sendAt", "slots"},
 			"expireAt":               {template(jsonFields{"expireAt": `"2999-01-01T00:00:00Z"`}), "campaign.expireAt", "expireAfter"},
+			"expireAfter at night":   {jsonFields{"cron": `"0 9,23 * * *"`, "localTime": "true", "campaign": jsonFields{"message": aMessage, "audience": `{"all":true}`, "expireAfter": `"2h"`, "quietHours": `{"from":"22:00","to":"08:00"}`}.body()}, "campaign.expireAfter", "23:00:00"},
 			"expireAfter":            {template(jsonFields{"expireAfter": `"0s"`}), "campaign.expireAfter", "duration"},
 			"no message":             {template(jsonFields{"message": ""}), "campaign.message", "is required"},
 			"no audience":            {template(jsonFields{"audience": ""}), "campaign.audience", "is required"},

@@ -177,6 +177,7 @@ func (r *Reconciler) control(ctx context.Context, steady bool) error {
 		_, err := r.store.CloseCampaign(ctx, c, steady)
 		errs = append(errs, err)
 	}
+	errs = append(errs, r.expireZones(ctx, steady))
 	return errors.Join(append(errs, r.progress.observe(ctx, r.store, r.log))...)
 }
 

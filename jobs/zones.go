@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"time"
 
 	"carillon/internal/slots"
@@ -23,7 +24,23 @@ func turn(c *models.Campaign, zone string, now models.Millis) models.Turn {
 	return t
 }
 
+// closing is how long a page of a zone whose end has come is left to the reconciler, which closes it.
+const closing models.Millis = 2_000
+
+// zoneEnd is when a zone's own time is over, in a campaign by local time whose end counts from there.
+func zoneEnd(c *models.Campaign, loc *time.Location) (end models.Millis, ends bool) {
+	if c.ExpireAfter == 0 || c.WallAt == 0 {
+		return 0, false
+	}
+	return models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli()) + c.ExpireAfter, true
+}
+
+// quietUntil says whether nothing may be sent in a zone at an instant, and when to look again: in its quiet hours, and once
+// its end has come.
 func quietUntil(c *models.Campaign, loc *time.Location, at models.Millis) (end models.Millis, quiet bool) {
+	if over, ends := zoneEnd(c, loc); ends && at >= over {
+		return at + closing, true
+	}
 	if !c.Quiet() {
 		return 0, false
 	}
@@ -37,4 +54,22 @@ func zoneOf(name string) *time.Location {
 		return time.UTC
 	}
 	return loc
+}
+
+// expireZones closes the pages of zones whose end has come.
+func (r *Reconciler) expireZones(ctx context.Context, steady bool) error {
+	campaigns, err := r.store.ZonesThatEnd(ctx)
+	if err != nil || len(campaigns) == 0 {
+		return err
+	}
+	now, err := r.store.Now(ctx)
+	for _, z := range campaigns {
+		if err != nil {
+			break
+		}
+		if end, ends := zoneEnd(&z.Campaign, zoneOf(z.PageZone)); ends && end <= now {
+			err = r.store.ExpireZone(ctx, z.Campaign, z.PageZone, steady)
+		}
+	}
+	return err
 }

@@ -196,6 +196,83 @@ func TestLocalTime(t *testing.T) {
 	})
 }
 
+// TestLocalDeadline: expireAfter counts from each zone's own time. Whoever's zone is over expires, also while the campaign is
+// paused, and the zones to come are sent to; a retry has no such end.
+func TestLocalDeadline(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r, clock := newRigAt(t, s, wall.Add(-20*time.Hour))
+		var all []zone
+		for i, z := range zones() {
+			if i%3 == 0 {
+				all = append(all, z)
+				r.upsert([]models.User{{UserID: z.name, Timezone: z.name}})
+			}
+		}
+		sch := r.every("0 9 * * 5", wall.Add(-20*time.Hour), func(s *models.Schedule) {
+			s.LocalTime, s.Campaign = true, spec(models.Audience{Type: models.AudienceAll})
+			s.Campaign.ExpireAfter = models.Millis(time.Hour.Milliseconds())
+		})
+		id, sent := "", int64(0)
+		for i, z := range all {
+			late := i == 4
+			if late {
+				r.must(r.store.PauseCampaign(t.Context(), id, "test"))
+			}
+			clock.Set(wall.Add(-z.offset))
+			if i == 0 {
+				r.historyIs(sch, "09:00:00 fired 1\n")
+				list, _ := r.store.Occurrences(t.Context(), sch.ID, 0, 1)
+				id = list[0].CampaignID
+			}
+			if late {
+				clock.Set(wall.Add(-z.offset + time.Hour))
+				r.until(id, "expired in "+z.name, func(c models.CampaignView) bool { return c.Expired == 1 })
+				r.must(r.store.ResumeCampaign(t.Context(), id))
+				continue
+			}
+			sent++
+			r.until(id, "sent in "+z.name, func(c models.CampaignView) bool { return c.Sent == sent })
+		}
+		c := r.until(id, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted })
+		if c.Expired != 1 || c.Sent != int64(len(all)-1) || c.ExpireAt != millis(wall.Add(13*time.Hour)) {
+			t.Errorf("%+v, until %s", c.Counts, c.ExpireAt.Time())
+		}
+		r.verified(id)
+		r.must(r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}))
+		r.until(id, "sent by a retry", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == int64(len(all)) })
+		r.verified(id)
+	})
+}
+
+// TestLocalDeadlineInVisit: a page that is being sent when its zone's end comes sends no further.
+func TestLocalDeadlineInVisit(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r, clock := newRigAt(t, s, wall.Add(-20*time.Hour))
+		r.users(900)
+		sp := localSpec(models.MissedOnce, time.Hour)
+		sp.RatePerSecond, sp.ExpireAfter = 100, 1500
+		id := r.post(sp)
+		clock.Set(wall.Add(-2 * time.Hour)) // Berlin in June
+		r.until(id, "under way", func(c models.CampaignView) bool { return c.Sent > 20 })
+		// The visit goes by its own clock, which runs on from the claim.
+		c := r.until(id, "back among the new pages", func(c models.CampaignView) bool {
+			w, err := r.store.WindowOf(t.Context(), c.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.Inside() == 0 && w.Later == 1
+		})
+		clock.Set(wall.Add(-2*time.Hour + 2*time.Second))
+		end := r.until(id, "over", func(c models.CampaignView) bool { return c.FinishedAt != 0 })
+		if end.Status != models.StatusCompleted || end.Sent != c.Sent || end.Expired != 900-c.Sent || end.Expired == 0 {
+			t.Errorf("%s %+v, and %d were sent when the end came", end.Status, end.Counts, c.Sent)
+		}
+		r.verified(id)
+	})
+}
+
 func (r *rig) verified(id string) {
 	r.t.Helper()
 	if report, err := r.store.Verify(r.t.Context(), id); err != nil || !report.OK {

@@ -42,7 +42,7 @@ type CampaignSpec struct {
 	RatePerSecond int      `json:"ratePerSecond,omitempty"` // recipients per second; 0 = no limit of its own
 	Priority      Priority `json:"priority"`
 	Delivery      Delivery `json:"delivery,omitempty"`    // empty = AtLeastOnce
-	ExpireAfter   Millis   `json:"expireAfter,omitempty"` // of a template: how long after its start a campaign expires; 0 = never
+	ExpireAfter   Millis   `json:"expireAfter,omitempty"` // of a template: how long after its start, or by local time after each zone's time, it expires; 0 = never
 	Timing        `json:"timing"`
 
 	ExpireAt    Millis `json:"-"` // 0 = never
@@ -156,6 +156,7 @@ type Campaign struct {
 	OperationID   string
 	CreatedBy     string
 	ExpireAt      Millis // 0 = never
+	ExpireAfter   Millis // by local time: from each zone's time to its end; 0 = the campaign's end is everybody's
 	CreatedAt     Millis `gorm:"autoCreateTime:false"`
 	StartedAt     Millis // 0 until started
 	FinishedAt    Millis // 0 until finished

@@ -157,7 +157,10 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 		SendAt: spec.SendAt, Timing: spec.Timing, ScheduleID: spec.ScheduleID, Slot: spec.Slot,
 		OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
 	}
-	if spec.ExpireAfter > 0 {
+	switch {
+	case spec.ExpireAfter > 0 && c.WallAt != 0:
+		c.ExpireAfter = spec.ExpireAfter // ExpireAt is the last zone's
+	case spec.ExpireAfter > 0:
 		c.ExpireAt = now + spec.ExpireAfter
 	}
 	if err := s.freeze(db, &c, dir, len(spec.Audience.UserIDs)); err != nil {
@@ -292,7 +295,7 @@ type CampaignFilter struct {
 // listedColumns are all but the message, which can be 64 KiB.
 const listedColumns = `id, public_id, name, status, status_reason, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
 	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
-	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at`
+	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at, expire_after`
 
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {

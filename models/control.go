@@ -278,7 +278,7 @@ func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch Campaign
 		set["rate_per_second"] = *ch.RatePerSecond
 	}
 	if ch.ExpireAt != nil {
-		set["expire_at"] = *ch.ExpireAt
+		set["expire_at"], set["expire_after"] = *ch.ExpireAt, 0 // one end for everybody
 	}
 	if ch.SendAt != nil {
 		set["send_at"] = *ch.SendAt

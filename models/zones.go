@@ -3,6 +3,7 @@ package models
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"gorm.io/gorm"
@@ -109,4 +110,42 @@ func (s *Store) CampaignsToAdvance(ctx context.Context) (ids []int64, err error)
 	err = s.db.WithContext(ctx).Raw("SELECT id FROM campaigns c WHERE status=? AND EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=? AND p.due_at>0 AND p.due_at<="+s.d.now+")",
 		StatusRunning, PageNew).Scan(&ids).Error
 	return ids, err
+}
+
+// ZoneThatEnds is a campaign whose end counts from each zone's own time, with a zone in which somebody is pending.
+type ZoneThatEnds struct {
+	Campaign
+	PageZone string
+}
+
+// ZonesThatEnd are the zones of such campaigns, without their messages.
+func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT c.id, c.kind, c.wall_at, c.expire_after, p.zone AS page_zone FROM campaigns c JOIN pages p ON p.campaign_id=c.id AND p.state IN ?"+
+		" WHERE c.status IN ? AND c.expire_after>0 GROUP BY c.id, c.kind, c.wall_at, c.expire_after, p.zone",
+		[]PageState{PageNew, PageQueued, PageRunning, PageWaiting}, []Status{StatusRunning, StatusPaused}).Scan(&zones).Error
+	return zones, err
+}
+
+// ExpireZone expires whoever is pending in a zone of a campaign, as CloseCampaign does for all of it. A page under a live
+// lease is put back by its worker; with dead set, one whose lease has ended is closed, too.
+func (s *Store) ExpireZone(ctx context.Context, c Campaign, zone string, dead bool) error {
+	free := fmt.Sprintf("campaign_id=%d AND zone=? AND (state IN (%d,%d,%d)", c.ID, PageNew, PageQueued, PageWaiting)
+	if dead {
+		free += fmt.Sprintf(" OR state=%d AND due_at<=%s", PageRunning, s.d.now)
+	}
+	free += ")"
+	_, err := s.exec(ctx, "UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(RecipientExpired)+" WHERE "+free+" AND pending_rows=0", PageDone, zone)
+	if err != nil {
+		return err
+	}
+	var pages []Page
+	if err := s.db.WithContext(ctx).Where(free, zone).Limit(500).Find(&pages).Error; err != nil {
+		return err
+	}
+	for _, p := range pages {
+		if err := s.closePage(ctx, c, p, RecipientExpired); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,6 +1,10 @@
 package slots
 
-import "time"
+import (
+	"time"
+
+	"carillon/models"
+)
 
 // Quiet are quiet hours, in minutes of the local day: From belongs to them, To no longer does. They may wrap
 // past midnight. From == To is no quiet hours.
@@ -60,4 +64,35 @@ func (q Quiet) holds(local time.Time) bool {
 		return q.From <= minute && minute < q.To
 	}
 	return minute >= q.From || minute < q.To
+}
+
+// zoneSteps is by how much the zones of the world differ from each other, at least.
+const zoneSteps = 15 * time.Minute
+
+// Reachable says whether a campaign can be sent to anybody: whether on some clock of the world there is a moment outside
+// the quiet hours between its beginning and its end. It begins at start, or by local time with each clock's own time, and
+// ends at expireAt, or expireAfter later; 0 = none.
+func Reachable(t models.Timing, start, expireAt, expireAfter models.Millis) bool {
+	if expireAt == 0 && expireAfter == 0 {
+		return true
+	}
+	quiet := Quiet{t.QuietFrom, t.QuietTo}
+	for ahead := -maxBehind; ahead <= maxAhead; ahead += zoneSteps {
+		begin, end := start, expireAt
+		if t.WallAt != 0 {
+			begin = max(start, t.WallAt-models.Millis(ahead.Milliseconds()))
+		}
+		if expireAfter != 0 {
+			end = begin + expireAfter
+		}
+		if t.Quiet() {
+			if until, at := quiet.Until(begin.Time(), time.FixedZone("", int(ahead.Seconds()))); at {
+				begin = models.Millis(until.UnixMilli())
+			}
+		}
+		if begin < end {
+			return true
+		}
+	}
+	return false
 }

@@ -9,8 +9,10 @@ import (
 // The zones farthest from UTC. A local date and clock comes first where clocks are ahead by 14 hours, and last where
 // they are behind by 12.
 const (
-	firstZone = models.Millis(14 * time.Hour / time.Millisecond)
-	lastZone  = models.Millis(12 * time.Hour / time.Millisecond)
+	maxAhead  = 14 * time.Hour
+	maxBehind = 12 * time.Hour
+	firstZone = models.Millis(maxAhead / time.Millisecond)
+	lastZone  = models.Millis(maxBehind / time.Millisecond)
 )
 
 // FirstInstant is when the first zone comes to a local date and clock, written as if in UTC.
@@ -44,6 +46,9 @@ func (t Timetable) Campaign(s models.Schedule, slot models.Millis) models.Campai
 	c := RunNow(s)
 	if s.LocalTime {
 		c.WallAt, c.SendAt, c.Missed, c.MissedGrace = slot, t.Fire(slot), s.Missed, s.MissedGrace
+		if c.ExpireAfter > 0 {
+			c.ExpireAt = LastInstant(slot) + c.ExpireAfter
+		}
 	}
 	return c
 }
