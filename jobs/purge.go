@@ -85,3 +85,30 @@ func (r *Reconciler) purgeCampaign(ctx context.Context, p *models.Purge) error {
 		}
 	}
 }
+
+// purgeMembers deletes the member lists that groups have left behind, at the pace of a purge.
+func (r *Reconciler) purgeMembers(ctx context.Context) error {
+	old, err := r.store.OldMembers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, list := range old {
+		for last, n := "", stepLeast; ; {
+			began, busy := time.Now(), false
+			if last, busy, err = r.store.PurgeMembers(ctx, list, last, n); err != nil {
+				return err
+			}
+			if last == "" {
+				break
+			}
+			var rest time.Duration
+			n, rest = pace(n, time.Since(began), busy)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(rest):
+			}
+		}
+	}
+	return nil
+}

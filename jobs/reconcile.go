@@ -58,6 +58,7 @@ func (r *Reconciler) Start() {
 		loop{slotsEvery, "count slots", r.countSlots},
 		loop{purgeEvery, "purge", r.purge},
 		loop{purgeEvery, "purge recipients", r.purgeRecipients},
+		loop{purgeEvery, "purge members", r.purgeMembers},
 		loop{recountEvery, "recount", r.recount},
 	)
 }
@@ -242,8 +243,5 @@ func (r *Reconciler) purge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.store.PurgeIdempotency(ctx, now-models.Millis(r.keep.Keys.Milliseconds())); err != nil {
-		return err
-	}
-	return r.store.PurgeMembers(ctx, 1000)
+	return r.store.PurgeIdempotency(ctx, now-models.Millis(r.keep.Keys.Milliseconds()))
 }

@@ -240,7 +240,9 @@ func TestLocalDeadline(t *testing.T) {
 		}
 		r.verified(id)
 		r.must(r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}))
-		r.until(id, "sent by a retry", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == int64(len(all)) })
+		r.until(id, "sent by a retry", func(c models.CampaignView) bool {
+			return c.Status == models.StatusCompleted && c.Sent == int64(len(all))
+		})
 		r.verified(id)
 	})
 }

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"slices"
 
 	"gorm.io/gorm"
 )
@@ -22,30 +23,86 @@ type groupMember struct {
 	UserID  string
 }
 
+// memberRows is how many members one transaction writes: others wait for no more than that.
+const memberRows = 1000
+
+// writeLease is how long the half-written members of a PUT are kept when their writer stands still, in milliseconds.
+const writeLease Millis = 60_000
+
 // PutGroup creates or replaces a group and its whole member list; repeated members count once. The former
 // list stays until no campaign can need it.
+//
+// The members are written some at a time, under a version that nobody reads yet: in one transaction a long list would
+// hold up every other write. Of two that come at the same time the later begun one stands in the end.
 func (s *Store) PutGroup(ctx context.Context, groupID, name string, memberIDs []string) (Group, error) {
 	members := sortedUnique(memberIDs)
 	g := Group{GroupID: groupID, Name: name, Size: len(members)}
-	err := s.tx(ctx, func(tx *gorm.DB) error {
-		// the directory's row orders group writes too, and its rev is a version that never comes twice
-		rev, err := s.bumpDirectory(tx)
-		if err != nil {
+	err := s.tx(ctx, func(tx *gorm.DB) (err error) {
+		// the directory's rev is a version that never comes twice
+		if g.Version, err = s.bumpDirectory(tx); err != nil {
 			return err
 		}
-		g.Version = rev
-		rows := make([]groupMember, len(members))
-		for i, id := range members {
-			rows[i] = groupMember{GroupID: groupID, Version: rev, UserID: id}
-		}
-		if len(rows) > 0 {
-			if err := tx.CreateInBatches(rows, 1000).Error; err != nil {
-				return err
-			}
-		}
-		return tx.Save(&g).Error
+		return tx.Exec("INSERT INTO group_writes (version, due_at) VALUES (?, "+s.d.now+"+?)", g.Version, writeLease).Error
 	})
+	for some := range slices.Chunk(members, memberRows) {
+		if err != nil {
+			break
+		}
+		err = s.tx(ctx, func(tx *gorm.DB) error { return s.writeMembers(tx, g, some) })
+	}
+	if err == nil {
+		err = s.tx(ctx, func(tx *gorm.DB) error { return s.standMembers(tx, g) })
+	}
 	return g, err
+}
+
+// errWriteLost: the purge has taken what a PUT had written so far.
+func errWriteLost() error {
+	return &Error{Code: CodeUnavailable, Detail: "writing the group's members took too long; nothing has changed", RetryAfter: retrySoon}
+}
+
+// writeMembers adds some members to a list that is being written, under the writer's lease.
+func (s *Store) writeMembers(tx *gorm.DB, g Group, some []string) error {
+	lease := tx.Exec("UPDATE group_writes SET due_at="+s.d.now+"+? WHERE version=?", writeLease, g.Version)
+	if lease.Error != nil {
+		return lease.Error
+	}
+	if lease.RowsAffected == 0 {
+		return errWriteLost()
+	}
+	rows := make([]groupMember, len(some))
+	for i, id := range some {
+		rows[i] = groupMember{GroupID: g.GroupID, Version: g.Version, UserID: id}
+	}
+	return tx.Create(rows).Error
+}
+
+// standMembers makes a list that is wholly written the group's, unless a later one is.
+func (s *Store) standMembers(tx *gorm.DB, g Group) error {
+	done := tx.Exec("DELETE FROM group_writes WHERE version=?", g.Version)
+	if done.Error != nil {
+		return done.Error
+	}
+	var written int64
+	err := tx.Model(&groupMember{}).Where("group_id = ? AND version = ?", g.GroupID, g.Version).Count(&written).Error
+	if err != nil {
+		return err
+	}
+	// A program older than the leases purges what no group has yet.
+	if done.RowsAffected == 0 || written != int64(g.Size) {
+		return errWriteLost()
+	}
+	if _, err := s.bumpDirectory(tx); err != nil { // which puts the writers of one group in order
+		return err
+	}
+	now, err := s.lockGroup(tx, g.GroupID)
+	if err == nil && now.Version > g.Version {
+		return nil
+	}
+	if err != nil && AsError(err).Code != CodeRecordNotFound {
+		return err
+	}
+	return tx.Save(&g).Error
 }
 
 // Group reads one group; 1004 when there is none.
@@ -99,24 +156,39 @@ func (s *Store) DeleteGroup(ctx context.Context, groupID string) error {
 	})
 }
 
-// PurgeMembers deletes up to limit rows of member lists that neither a group nor an unfinished plan needs.
-func (s *Store) PurgeMembers(ctx context.Context, limit int) error {
-	db := s.db.WithContext(ctx)
-	var old []groupMember
-	err := db.Raw(`SELECT v.group_id, v.version FROM (SELECT DISTINCT group_id, version FROM group_members) v
+// MemberList is one version of a group's members.
+type MemberList struct {
+	GroupID string
+	Version int64
+}
+
+// OldMembers are up to 100 member lists that neither a group nor an unfinished plan needs, and that nobody is writing. A
+// writer that has stood still past its lease loses it.
+func (s *Store) OldMembers(ctx context.Context) (old []MemberList, err error) {
+	if _, err := s.exec(ctx, "DELETE FROM group_writes WHERE due_at<="+s.d.now); err != nil {
+		return nil, err
+	}
+	err = s.db.WithContext(ctx).Raw(`SELECT v.group_id, v.version FROM (SELECT DISTINCT group_id, version FROM group_members) v
 		LEFT JOIN chat_groups g ON g.group_id = v.group_id
 		WHERE (g.version IS NULL OR g.version <> v.version)
+		AND NOT EXISTS (SELECT 1 FROM group_writes w WHERE w.version = v.version)
 		AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.status IN ('scheduled','running','paused','cancelled','expired') AND c.planned = ?
-			AND c.group_id = v.group_id AND c.group_version = v.version) LIMIT 10`, false).Scan(&old).Error
-	for _, v := range old {
-		if err != nil {
-			break
-		}
-		var ids []string
-		if ids, err = s.membersAfter(db, v.GroupID, v.Version, "", limit); err == nil {
-			err = s.w.WithContext(ctx).Where("group_id = ? AND version = ? AND user_id IN ?", v.GroupID, v.Version, ids).
-				Delete(&groupMember{}).Error
-		}
+			AND c.group_id = v.group_id AND c.group_version = v.version) LIMIT 100`, false).Scan(&old).Error
+	return old, err
+}
+
+// PurgeMembers deletes the next up to n members of an old list behind one, and returns the last of them: "" when there
+// was none. busy says that a campaign runs, and the database has better things to do.
+func (s *Store) PurgeMembers(ctx context.Context, l MemberList, after string, n int) (last string, busy bool, err error) {
+	db := s.db.WithContext(ctx)
+	const behind = " FROM group_members WHERE group_id=? AND version=? AND user_id>?"
+	err = db.Raw("SELECT MAX(user_id) FROM (SELECT user_id"+behind+" ORDER BY user_id LIMIT ?) m HAVING MAX(user_id) IS NOT NULL", l.GroupID, l.Version, after, n).Scan(&last).Error
+	if err != nil || last == "" {
+		return "", false, err
 	}
-	return err
+	if err := db.Raw("SELECT EXISTS(SELECT 1 FROM campaigns WHERE status=?)", StatusRunning).Scan(&busy).Error; err != nil {
+		return "", false, err
+	}
+	_, err = s.exec(ctx, "DELETE"+behind+" AND user_id<=?", l.GroupID, l.Version, after, last)
+	return last, busy, err
 }
