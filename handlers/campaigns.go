@@ -185,13 +185,18 @@ func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchA
 	if err != nil {
 		return batchAnswer{}, err
 	}
-	out := batchAnswer{CampaignID: id, Status: c.Status, Total: c.Counts.Total}
-	if c.FinishedAt == 0 || c.Counts.Total > maxResults || c.PurgedAt != 0 {
+	out := batchAnswer{CampaignID: id, Status: c.Status, Total: c.Total}
+	if c.FinishedAt == 0 || c.Total > maxResults || c.PurgedAt != 0 {
 		return out, nil
 	}
-	err = a.eachRecipient(ctx, c.Campaign, nil, func(rec models.Recipient) error {
+	free, err := a.waits.turn(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer free()
+	err = a.eachRecipient(ctx, c, nil, func(rec models.Recipient) error {
 		if rec.Status == models.RecipientSent {
-			row := recipientJSON(c.Campaign, rec)
+			row := recipientJSON(c, rec)
 			out.Results = append(out.Results, batchResult{row.ServerMsgID, row.ClientMsgID, int64(*rec.SentAt), rec.UserID})
 		}
 		if rec.Status == models.RecipientFailed {

@@ -2,46 +2,87 @@ package handlers
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"carillon/models"
 )
 
-// pollEvery is how often a campaign that is waited for is read.
-const pollEvery = 100 * time.Millisecond
+const (
+	// pollEvery is how often the campaigns that are waited for are read.
+	pollEvery = 100 * time.Millisecond
+	// pollShare: reading them takes at most this part of the time, however many there are.
+	pollShare = 10
+	// waitReaders is how many of those who waited read their results at once. The others queue here and not for the
+	// database, where they would be in the way of whoever does not wait.
+	waitReaders = 4
+)
 
-// waits lets any number of callers wait for campaigns with one reader a campaign.
+// waits lets any number of callers wait for campaigns with one reader of the ledger, which asks about all of them at once.
 type waits struct {
 	mu      sync.Mutex
 	closing chan struct{} // closed by close: nobody waits any longer
 	watched map[string]*watch
+	reading bool          // there is a reader
+	results chan struct{} // a place for each of waitReaders
 }
 
-// watch is one campaign that is waited for. done is closed when it has finished or reading it failed.
+// progress is what waits reads of the ledger.
+type progress interface {
+	Progress(ctx context.Context, publicIDs []string) (map[string]models.Campaign, error)
+	Campaign(ctx context.Context, publicID string) (models.CampaignView, error)
+}
+
+// watch is one campaign that is waited for. done is closed when it has finished.
 type watch struct {
 	waiters int
-	cancel  context.CancelFunc
 	done    chan struct{}
-	last    models.CampaignView
-	err     error
+	last    models.Campaign // without message and counts, as it was read last; no ID before it was
+	err     error           // of the last reading
 }
 
-// until returns the campaign when it has finished or the time is up, whichever is first.
-func (ws *waits) until(ctx context.Context, store *models.Store, id string, limit time.Duration) (models.CampaignView, error) {
+// until returns the campaign, without its message and its counts, when it has finished or the time is up, whichever is
+// first.
+func (ws *waits) until(ctx context.Context, store progress, id string, limit time.Duration) (models.Campaign, error) {
 	w := ws.join(store, id)
 	defer ws.leave(id, w)
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	select {
 	case <-w.done:
-		return w.last, w.err
 	case <-timeout.C:
-		return store.Campaign(ctx, id)
 	case <-ws.ended():
-		return store.Campaign(ctx, id)
 	case <-ctx.Done():
-		return models.CampaignView{}, ctx.Err()
+		return models.Campaign{}, ctx.Err()
+	}
+	ws.mu.Lock()
+	last, err := w.last, w.err
+	ws.mu.Unlock()
+	if last.ID != 0 {
+		return last, nil
+	}
+	if err != nil {
+		return last, err
+	}
+	view, err := store.Campaign(ctx, id) // nobody has read it yet
+	return view.Campaign, err
+}
+
+// turn waits for a place among those who read results; leave it by calling free.
+func (ws *waits) turn(ctx context.Context) (free func(), err error) {
+	ws.mu.Lock()
+	if ws.results == nil {
+		ws.results = make(chan struct{}, waitReaders)
+	}
+	places := ws.results
+	ws.mu.Unlock()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
@@ -67,7 +108,7 @@ func (ws *waits) close() {
 	}
 }
 
-func (ws *waits) join(store *models.Store, id string) *watch {
+func (ws *waits) join(store progress, id string) *watch {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if w, ok := ws.watched[id]; ok {
@@ -77,35 +118,56 @@ func (ws *waits) join(store *models.Store, id string) *watch {
 	if ws.watched == nil {
 		ws.watched = map[string]*watch{}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &watch{waiters: 1, cancel: cancel, done: make(chan struct{})}
+	w := &watch{waiters: 1, done: make(chan struct{})}
 	ws.watched[id] = w
-	go w.read(ctx, store, id)
+	if !ws.reading {
+		ws.reading = true
+		go ws.read(store)
+	}
 	return w
 }
 
 func (ws *waits) leave(id string, w *watch) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if w.waiters--; w.waiters == 0 {
-		w.cancel()
+	if w.waiters--; w.waiters == 0 && ws.watched[id] == w {
 		delete(ws.watched, id)
 	}
 }
 
-func (w *watch) read(ctx context.Context, store *models.Store, id string) {
-	defer close(w.done)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
+// read reads what is waited for, as long as anything is.
+func (ws *waits) read(store progress) {
 	for {
-		w.last, w.err = store.Campaign(ctx, id)
-		if w.err != nil || w.last.FinishedAt != 0 {
+		ws.mu.Lock()
+		ids := slices.Collect(maps.Keys(ws.watched))
+		if len(ids) == 0 {
+			ws.reading = false
+			ws.mu.Unlock()
 			return
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+		ws.mu.Unlock()
+		began := time.Now()
+		now, err := store.Progress(context.Background(), ids)
+		ws.tell(ids, now, err)
+		time.Sleep(max(pollEvery, (pollShare-1)*time.Since(began)))
+	}
+}
+
+// tell gives those who wait what was read. A reading that failed is repeated: their time is not up yet.
+func (ws *waits) tell(ids []string, now map[string]models.Campaign, err error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, id := range ids {
+		w, ok := ws.watched[id]
+		if !ok {
+			continue
+		}
+		if w.err = err; err != nil {
+			continue
+		}
+		if w.last = now[id]; w.last.FinishedAt != 0 {
+			close(w.done)
+			delete(ws.watched, id)
 		}
 	}
 }

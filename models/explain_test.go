@@ -133,6 +133,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"next due":      func(s *models.Store) error { _, err := s.NextDue(ctx, grown); return err },
 		"due plans":     func(s *models.Store) error { _, err := s.DuePlans(ctx); return err },
 		"recount":       func(s *models.Store) error { _, err := s.Recount(ctx, models.Finished{At: 1, ID: 1}, 20); return err },
+		"waited for":    func(s *models.Store) error { _, err := s.Progress(ctx, []string{"a", "b"}); return err },
 		"due campaigns": func(s *models.Store) error { _, err := s.DueCampaigns(ctx); return err },
 		"to advance":    func(s *models.Store) error { _, err := s.CampaignsToAdvance(ctx); return err },
 		"due schedules": func(s *models.Store) error { _, _, err := s.DueSchedules(ctx, 100); return err },
