@@ -257,14 +257,14 @@ func TestLocalDeadlineInVisit(t *testing.T) {
 		sp.RatePerSecond, sp.ExpireAfter = 100, 1500
 		id := r.post(sp)
 		clock.Set(wall.Add(-2 * time.Hour)) // Berlin in June
-		r.until(id, "under way", func(c models.CampaignView) bool { return c.Sent > 20 })
+		r.until(id, "planned", func(c models.CampaignView) bool { return c.Planned })
 		// The visit goes by its own clock, which runs on from the claim.
 		c := r.until(id, "back among the new pages", func(c models.CampaignView) bool {
 			w, err := r.store.WindowOf(t.Context(), c.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return w.Inside() == 0 && w.Later == 1
+			return c.FinishedAt != 0 || w != nil && w.Inside() == 0 && w.Later == 1
 		})
 		clock.Set(wall.Add(-2*time.Hour + 2*time.Second))
 		end := r.until(id, "over", func(c models.CampaignView) bool { return c.FinishedAt != 0 })
