@@ -19,7 +19,7 @@ type campaignBody struct {
 	Delivery      models.Delivery `json:"delivery"`
 	ExpireAt      string          `json:"expireAt"`
 	ExpireAfter   string          `json:"expireAfter"` // of a template
-	SendAt        string          `json:"sendAt"`
+	SendAt        *string         `json:"sendAt"`      // absent = at once
 	LocalTime     bool            `json:"localTime"`
 	Missed        models.Missed   `json:"missed"`
 	MissedGrace   string          `json:"missedGrace"`

@@ -221,16 +221,16 @@ type campaignView struct {
 	Priority             models.Priority `json:"priority"`
 	Delivery             models.Delivery `json:"delivery"`
 	timingView
-	OperationID string     `json:"operationID"`
-	CreatedBy   string     `json:"createdBy"`
-	ScheduleID  string     `json:"scheduleID"` // empty = none
-	Slot        *string    `json:"slot"`       // null = none, or run by hand
-	CreatedAt   time.Time  `json:"createdAt"`
-	SendAt      *string    `json:"sendAt"` // with localTime a local date and clock; null = at once
-	ExpireAt    *time.Time `json:"expireAt"`
-	StartedAt   *time.Time `json:"startedAt"`
-	FinishedAt  *time.Time `json:"finishedAt"`
-	PurgedAt    *time.Time `json:"purgedAt"` // from when on the recipients are gone and the counts alone stand
+	OperationID string  `json:"operationID"`
+	CreatedBy   string  `json:"createdBy"`
+	ScheduleID  string  `json:"scheduleID"` // empty = none
+	Slot        *string `json:"slot"`       // null = none, or run by hand
+	CreatedAt   string  `json:"createdAt"`
+	SendAt      *string `json:"sendAt"` // with localTime a local date and clock; null = at once
+	ExpireAt    *string `json:"expireAt"`
+	StartedAt   *string `json:"startedAt"`
+	FinishedAt  *string `json:"finishedAt"`
+	PurgedAt    *string `json:"purgedAt"` // from when on the recipients are gone and the counts alone stand
 }
 
 type audienceView struct {
@@ -245,7 +245,8 @@ func campaignJSON(c models.CampaignView) campaignView {
 		Audience: audienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
 		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
-		CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt), PurgedAt: timeOrNil(c.PurgedAt),
+		CreatedAt: shown(c.CreatedAt), ExpireAt: instantJSON(c.ExpireAt, false), StartedAt: instantJSON(c.StartedAt, false),
+		FinishedAt: instantJSON(c.FinishedAt, false), PurgedAt: instantJSON(c.PurgedAt, false),
 	}
 	if c.WallAt != 0 {
 		v.SendAt = instantJSON(c.WallAt, true)
@@ -254,14 +255,6 @@ func campaignJSON(c models.CampaignView) campaignView {
 		v.Message = &c.Message
 	}
 	return v
-}
-
-func timeOrNil(m models.Millis) *time.Time {
-	if m == 0 {
-		return nil
-	}
-	t := m.Time()
-	return &t
 }
 
 // campaign reads the campaign that the path names. An ID that cannot be one is as unknown as any other.
@@ -292,11 +285,11 @@ func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
 	if v.StatusReason == "" {
 		v.StatusReason = why
 	}
-	if known {
+	if known && perSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
 		perSecond = math.Round(perSecond*10) / 10
 		v.CurrentRatePerSecond = &perSecond
 	}
-	if known && perSecond > 0 {
+	if v.CurrentRatePerSecond != nil && perSecond > 0 {
 		eta := int64(math.Ceil(float64(c.Pending) / perSecond))
 		v.ETASeconds = &eta
 	}

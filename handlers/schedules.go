@@ -193,7 +193,7 @@ func before(cursor string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(cursor, 10, 64)
 	if err != nil || n < 1 {
-		return 0, queryError("cursor", "is not one that a list gave")
+		return 0, queryError("cursor", badCursor)
 	}
 	return n, nil
 }
@@ -259,11 +259,11 @@ func (a *API) nextSlots(w http.ResponseWriter, r *http.Request) error {
 }
 
 type previewBody struct {
-	Cron      string `json:"cron"`
-	Timezone  string `json:"timezone"`
-	LocalTime bool   `json:"localTime"`
-	From      string `json:"from"` // default now
-	N         *int   `json:"n"`    // default 10
+	Cron      string  `json:"cron"`
+	Timezone  string  `json:"timezone"`
+	LocalTime bool    `json:"localTime"`
+	From      *string `json:"from"` // absent = now
+	N         *int    `json:"n"`    // default 10
 }
 
 // previewSchedule shows the slots that a cron text would have.
@@ -277,9 +277,9 @@ func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var c checker
-	from := c.instant("from", b.From)
-	if b.From == "" {
-		from = models.Millis(time.Now().UnixMilli())
+	from := models.Millis(time.Now().UnixMilli())
+	if b.From != nil {
+		from, _ = c.instant("from", *b.From)
 	}
 	n := defaultSlots
 	if set(&n, b.N); n < 1 || n > maxSlots {

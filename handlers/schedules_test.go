@@ -214,7 +214,7 @@ func TestPreview(t *testing.T) {
 		}
 		for i, slot := range got.Slots {
 			at, _ := time.Parse(time.RFC3339, want[i])
-			if slot.Local != want[i] || !slot.UTC.Equal(at) || (slot.Note != "") != (i == 1) {
+			if slot.Local != want[i] || slot.UTC != at.UTC().Format(time.RFC3339) || (slot.Note != "") != (i == 1) {
 				t.Errorf("%+v, not %s", slot, want[i])
 			}
 		}
@@ -226,7 +226,7 @@ func TestPreview(t *testing.T) {
 		s.users("u1")
 		made := s.schedule("POST", "/v1/schedules", okSchedule(jsonFields{"localTime": "true", "cron": `"0 9 * * 1"`}).body(), http.StatusCreated)
 		_, r = s.do("GET", "/v1/schedules/"+made.ID+"/next?n=2", nil)
-		if r.into(t, &got); len(got.Slots) != 2 || !strings.HasSuffix(got.Slots[0].Local, "T09:00:00") || got.Slots[0].UTC.Format("Mon 15:04") != "Sun 19:00" {
+		if r.into(t, &got); len(got.Slots) != 2 || !strings.HasSuffix(got.Slots[0].Local, "T09:00:00") || !strings.HasSuffix(got.Slots[0].UTC, "T19:00:00Z") {
 			t.Errorf("%s", r.Raw)
 		}
 		if *made.NextSlot != got.Slots[0].Local {
