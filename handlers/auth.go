@@ -135,20 +135,23 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 	return h(w, r.WithContext(context.WithValue(r.Context(), ctxCaller, c)))
 }
 
-// admin serves a /v1 route for admins.
-func (a *API) admin(h handler) http.Handler {
+// admin serves a /v1 route for admins; query names the parameters that it takes.
+func (a *API) admin(h handler, query ...string) http.Handler {
 	return a.serve(false, func(w http.ResponseWriter, r *http.Request) error {
 		return a.asCaller(w, r, func(w http.ResponseWriter, r *http.Request) error {
 			if !callerOf(r).Admin {
 				return errNotAdmin
+			}
+			if err := checkQuery(r, query); err != nil {
+				return err
 			}
 			return h(w, r)
 		})
 	})
 }
 
-// inbox serves a /v1 route for admins and for the user whose ID stands in the path.
-func (a *API) inbox(h handler) http.Handler {
+// inbox serves a /v1 route for admins and for the user whose ID stands in the path; query is as for admin.
+func (a *API) inbox(h handler, query ...string) http.Handler {
 	return a.serve(false, func(w http.ResponseWriter, r *http.Request) error {
 		return a.asCaller(w, r, func(w http.ResponseWriter, r *http.Request) error {
 			userID, err := pathID(r, "userID")
@@ -157,6 +160,9 @@ func (a *API) inbox(h handler) http.Handler {
 			}
 			if c := callerOf(r); !c.Admin && c.UserID != userID {
 				return models.Errorf(models.CodeNoPermission, "this token opens its own user's inbox only")
+			}
+			if err := checkQuery(r, query); err != nil {
+				return err
 			}
 			return h(w, r)
 		})

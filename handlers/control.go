@@ -1,9 +1,14 @@
 package handlers
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"carillon/models"
 )
@@ -103,7 +108,7 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var b patchBody
-	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
+	if err := decodePatch(body, &b, refuseUnknown); err != nil {
 		return err
 	}
 	campaign, err := a.campaign(r)
@@ -117,6 +122,24 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
 		return a.Store.UpdateCampaign(r.Context(), id, change)
 	})
+}
+
+// decodePatch is decodeJSON for a change, where a null could be meant to keep what is there or to take it away.
+func decodePatch(body []byte, into any, unknown unknownFields) error {
+	if err := decodeJSON(body, into, unknown); err != nil {
+		return err
+	}
+	var fields map[string]jsontext.Value
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return err
+	}
+	var c checker
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if fields[name].Kind() == 'n' {
+			c.add(name, `must not be null; leave it out to keep what is there, or give "" to take a time away`)
+		}
+	}
+	return c.err()
 }
 
 func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, error) {

@@ -58,7 +58,7 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var b scheduleBody
-	if err := decodeJSON(body, &b, scheduleUnknown); err != nil {
+	if err := decodePatch(body, &b, scheduleUnknown); err != nil {
 		return err
 	}
 	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime

@@ -64,6 +64,7 @@ func TestScheduleBadInput(t *testing.T) {
 			"interval by local time": {jsonFields{"localTime": "true", "cron": `"@every 1h"`}, "cron", "interval"},
 			"star by local time":     {jsonFields{"localTime": "true", "cron": `"0 * * * *"`}, "cron", "interval"},
 			"sendAt":                 {template(jsonFields{"sendAt": `"2999-01-01T00:00:00Z"`}), "campaign.sendAt", "slots"},
+			"sendAt empty":           {template(jsonFields{"sendAt": `""`}), "campaign.sendAt", "slots"},
 			"expireAt":               {template(jsonFields{"expireAt": `"2999-01-01T00:00:00Z"`}), "campaign.expireAt", "expireAfter"},
 			"expireAfter":            {template(jsonFields{"expireAfter": `"0s"`}), "campaign.expireAfter", "duration"},
 			"no message":             {template(jsonFields{"message": ""}), "campaign.message", "is required"},
@@ -125,6 +126,7 @@ func TestScheduleLife(t *testing.T) {
 			t.Errorf("%+v, %s", v, *v.NextSlot)
 		}
 		s.schedule("PATCH", path, `{"cron":"0 0 31 2 *"}`, 422)
+		s.schedule("PATCH", path, `{"endAt":null}`, 422)
 		s.schedule("PATCH", path, `{"campaign":{"message":`+aMessage+`,"audience":{"groupID":"none"}}}`, 422)
 		if v := s.schedule("POST", path+"/pause", nil, 200); v.Status != models.SchedulePaused || v.NextSlot != nil {
 			t.Errorf("%+v", v)
@@ -218,7 +220,7 @@ func TestPreview(t *testing.T) {
 				t.Errorf("%+v, not %s", slot, want[i])
 			}
 		}
-		for _, bad := range []string{`{"cron":"x"}`, `{"cron":"0 9 * * *","n":0}`, `{"cron":"0 9 * * *","n":101}`, `{"cron":"0 9 * * *","from":"now"}`, `{"cron":"0 9 * * *","timezone":"x"}`, `{}`} {
+		for _, bad := range []string{`{"cron":"x"}`, `{"cron":"0 9 * * *","n":0}`, `{"cron":"0 9 * * *","n":101}`, `{"cron":"0 9 * * *","from":"now"}`, `{"cron":"0 9 * * *","from":""}`, `{"cron":"0 9 * * *","timezone":"x"}`, `{}`} {
 			if status, r := s.do("POST", "/v1/schedules/preview", bad); status != 422 || len(r.fields(t)) == 0 {
 				t.Errorf("%s: %d %s", bad, status, r.Raw)
 			}
