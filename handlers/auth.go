@@ -265,8 +265,25 @@ func noRoute(_ http.ResponseWriter, r *http.Request) error {
 	return &httpError{http.StatusNotFound, models.Errorf(models.CodeRecordNotFound, "there is no such route")}
 }
 
-func wrongMethod(_ http.ResponseWriter, r *http.Request) error {
-	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s", r.Method)}
+// wrongMethod answers a method that a path does not take, and names those that the path takes.
+func wrongMethod(router *mux.Router) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			other, match := *r, mux.RouteMatch{}
+			other.Method = method
+			if router.Match(&other, &match) && match.MatchErr == nil {
+				allowed = append(allowed, method)
+			}
+		}
+		return notAllowed(w, r, allowed)
+	}
+}
+
+func notAllowed(w http.ResponseWriter, r *http.Request, allowed []string) error {
+	names := strings.Join(allowed, ", ")
+	w.Header().Set("Allow", names)
+	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cut(r.Method, maxNameBytes), names)}
 }
 
 type tokenRequest struct {

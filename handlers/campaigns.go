@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"carillon/models"
 )
@@ -142,9 +143,19 @@ func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, rend
 
 // idempotency is the request's Idempotency-Key, if it has one.
 func idempotency(r *http.Request, body []byte) (models.Idempotency, error) {
-	key := r.Header.Get("Idempotency-Key")
-	if len(key) > maxIdempotencyKey {
-		return models.Idempotency{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: "must be at most 255 bytes"}})
+	key, reason := "", ""
+	switch given := r.Header.Values("Idempotency-Key"); {
+	case len(given) > 1:
+		reason = "must be given once"
+	case len(given) == 1:
+		if key = given[0]; len(key) > maxIdempotencyKey {
+			reason = "must be at most 255 bytes"
+		} else if strings.TrimFunc(key, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) }) == "" { // whose client believes to be safe, and is not
+			reason = "must not be blank; leave it out to post without one"
+		}
+	}
+	if reason != "" {
+		return models.Idempotency{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: reason}})
 	}
 	return models.Idempotency{Caller: callerOf(r).UserID, Route: routeName(r), Key: key, BodyHash: sha256.Sum256(body)}, nil
 }

@@ -229,6 +229,9 @@ func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string,
 		return err
 	}
 	w.Header().Set("Content-Type", contentType)
+	if r.Method == http.MethodHead {
+		return nil // the recipients need not be read for an answer without them
+	}
 	ctl := http.NewResponseController(w)
 	write, flush := format(w)
 	n := 0
