@@ -88,7 +88,9 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
-		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
+		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
+		v.Warnings = warnings(spec, "")
+		return success(v)
 	})
 	if err != nil {
 		return err
@@ -128,7 +130,20 @@ func (a *API) throughChannel(spec *models.CampaignSpec, prefix string) error {
 	if !slices.Contains(a.Channels, spec.Channel) {
 		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
 	}
+	if spec.SessionLeft && spec.Channel != "inbox" {
+		// Nothing stands there that a group's members could read: that their provider knows the group is for the caller to say.
+		return models.Invalid([]models.FieldError{{Field: prefix + "message.sessionType", Reason: "is required for a group through " + spec.Channel +
+			": 2 sends to each member, 3 hands the provider the group's ID, once"}})
+	}
 	return nil
+}
+
+// warnings say what a campaign that is accepted may not mean; prefix is as for throughChannel.
+func warnings(spec models.CampaignSpec, prefix string) []string {
+	if !spec.SessionLeft {
+		return nil
+	}
+	return []string{prefix + "message.sessionType was not given: the message is stored once for the group, and the members read it there; with 2 it is sent to each member"}
 }
 
 // store makes the campaign and has its first tasks enqueued.
@@ -232,16 +247,17 @@ type campaignView struct {
 	Priority             models.Priority `json:"priority"`
 	Delivery             models.Delivery `json:"delivery"`
 	timingView
-	OperationID string  `json:"operationID"`
-	CreatedBy   string  `json:"createdBy"`
-	ScheduleID  string  `json:"scheduleID"` // empty = none
-	Slot        *string `json:"slot"`       // null = none, or run by hand
-	CreatedAt   string  `json:"createdAt"`
-	SendAt      *string `json:"sendAt"` // with localTime a local date and clock; null = at once
-	ExpireAt    *string `json:"expireAt"`
-	StartedAt   *string `json:"startedAt"`
-	FinishedAt  *string `json:"finishedAt"`
-	PurgedAt    *string `json:"purgedAt"` // from when on the recipients are gone and the counts alone stand
+	OperationID string   `json:"operationID"`
+	CreatedBy   string   `json:"createdBy"`
+	ScheduleID  string   `json:"scheduleID"` // empty = none
+	Slot        *string  `json:"slot"`       // null = none, or run by hand
+	CreatedAt   string   `json:"createdAt"`
+	SendAt      *string  `json:"sendAt"` // with localTime a local date and clock; null = at once
+	ExpireAt    *string  `json:"expireAt"`
+	StartedAt   *string  `json:"startedAt"`
+	FinishedAt  *string  `json:"finishedAt"`
+	PurgedAt    *string  `json:"purgedAt"`           // from when on the recipients are gone and the counts alone stand
+	Warnings    []string `json:"warnings,omitempty"` // in the answer to the POST alone
 }
 
 type audienceView struct {

@@ -23,6 +23,7 @@ type scheduleView struct {
 	CreatedBy   string                `json:"createdBy"`
 	CreatedAt   string                `json:"createdAt"`
 	Campaign    *templateView         `json:"campaign,omitempty"` // left out of lists
+	Warnings    []string              `json:"warnings,omitempty"` // of the template, where the request held one
 }
 
 // templateView is a template in the form in which it can be sent again.

@@ -43,7 +43,11 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	created, err := a.Store.CreateSchedule(r.Context(), sch, a.Admins, idem, func(sch models.Schedule) []byte { return success(scheduleJSON(sch)) })
+	created, err := a.Store.CreateSchedule(r.Context(), sch, a.Admins, idem, func(made models.Schedule) []byte {
+		v := scheduleJSON(made)
+		v.Warnings = warnings(sch.Campaign, "campaign.")
+		return success(v)
+	})
 	if err != nil {
 		return err
 	}
@@ -62,9 +66,11 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime
-	return a.changed(w, r, func(sch *models.Schedule, now models.Millis) error {
+	var warned []string
+	v, err := a.change(r, func(sch *models.Schedule, now models.Millis) error {
 		var c checker
 		b.apply(&c, sch)
+		warned = warnings(sch.Campaign, "campaign.")
 		if b.StartAt != nil && sch.StartAt != 0 {
 			sch.Anchor = sch.StartAt
 		}
@@ -87,19 +93,33 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		}
 		return c.plan(sch, now)
 	})
-}
-
-// changed changes the schedule that the path names and answers with what it is then.
-func (a *API) changed(w http.ResponseWriter, r *http.Request, change func(*models.Schedule, models.Millis) error) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return models.NotFound()
-	}
-	sch, err := a.Store.ChangeSchedule(r.Context(), id, change)
 	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, scheduleJSON(sch))
+	v.Warnings = warned
+	return answerData(w, http.StatusOK, v)
+}
+
+// change changes the schedule that the path names, and gives what it is then.
+func (a *API) change(r *http.Request, change func(*models.Schedule, models.Millis) error) (scheduleView, error) {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return scheduleView{}, models.NotFound()
+	}
+	sch, err := a.Store.ChangeSchedule(r.Context(), id, change)
+	if err != nil {
+		return scheduleView{}, err
+	}
+	return scheduleJSON(sch), nil
+}
+
+// changed is change with its answer.
+func (a *API) changed(w http.ResponseWriter, r *http.Request, change func(*models.Schedule, models.Millis) error) error {
+	v, err := a.change(r, change)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, v)
 }
 
 func (a *API) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
