@@ -149,7 +149,7 @@ func TestPutGroupNamesWhatItRefuses(t *testing.T) {
 
 func TestGroupOfTheMostMembersIsTaken(t *testing.T) {
 	t.Parallel()
-	b := groupBody{Name: strings.Repeat("ó", 255), MemberIDs: slices.Repeat([]string{strings.Repeat("x", 64)}, 100_000)}
+	b := groupBody{Name: new(strings.Repeat("ó", 255)), MemberIDs: slices.Repeat([]string{strings.Repeat("x", 64)}, 100_000)}
 	if err := b.check(); err != nil {
 		t.Error(err)
 	}
@@ -160,7 +160,7 @@ func TestGroupWithoutSessionType(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores, func(a *API) { a.Channels = []string{"inbox", "webhook"} })
-		if _, err := s.Store.PutGroup(t.Context(), "g", "", []string{"u1", "u2"}); err != nil {
+		if _, err := s.Store.PutGroup(t.Context(), "g", nil, []string{"u1", "u2"}); err != nil {
 			t.Fatal(err)
 		}
 		campaign := func(channel, more string) string {

@@ -22,7 +22,9 @@ type mon struct {
 // monitor serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
 // a task that somebody deleted here would be enqueued again anyway.
 func (a *API) monitor() http.Handler {
-	refused := a.open(func(w http.ResponseWriter, r *http.Request) error { return notAllowed(w, r, read) })
+	refused := a.open(func(w http.ResponseWriter, r *http.Request) error {
+		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
+	})
 	closing := a.open(func(http.ResponseWriter, *http.Request) error { return errClosing })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -22,11 +22,11 @@ type groupMember struct {
 	UserID  string
 }
 
-// PutGroup creates or replaces a group and its whole member list; repeated members count once. The former
-// list stays until no campaign can need it.
-func (s *Store) PutGroup(ctx context.Context, groupID, name string, memberIDs []string) (Group, error) {
+// PutGroup creates or replaces a group and its whole member list; repeated members count once. A nil name leaves the name
+// that is there. The former list stays until no campaign can need it.
+func (s *Store) PutGroup(ctx context.Context, groupID string, name *string, memberIDs []string) (Group, error) {
 	members := sortedUnique(memberIDs)
-	g := Group{GroupID: groupID, Name: name, Size: len(members)}
+	g := Group{GroupID: groupID, Size: len(members)}
 	err := s.tx(ctx, func(tx *gorm.DB) error {
 		// the directory's row orders group writes too, and its rev is a version that never comes twice
 		rev, err := s.bumpDirectory(tx)
@@ -34,6 +34,9 @@ func (s *Store) PutGroup(ctx context.Context, groupID, name string, memberIDs []
 			return err
 		}
 		g.Version = rev
+		if g.Name, err = s.nameOf(tx, groupID, name); err != nil {
+			return err
+		}
 		rows := make([]groupMember, len(members))
 		for i, id := range members {
 			rows[i] = groupMember{GroupID: groupID, Version: rev, UserID: id}
@@ -46,6 +49,18 @@ func (s *Store) PutGroup(ctx context.Context, groupID, name string, memberIDs []
 		return tx.Save(&g).Error
 	})
 	return g, err
+}
+
+// nameOf is the name that a group gets: the given one, else the one it has, else none.
+func (s *Store) nameOf(tx *gorm.DB, groupID string, given *string) (string, error) {
+	if given != nil {
+		return *given, nil
+	}
+	g, err := s.group(tx, groupID)
+	if err != nil && AsError(err).Code == CodeRecordNotFound {
+		return "", nil
+	}
+	return g.Name, err
 }
 
 // Group reads one group; 1004 when there is none.
