@@ -250,10 +250,10 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 			if o.Result == channels.Retry {
 				r.Attempts = m.attempts
 			}
-		case r.Attempts >= d.opts.MaxAttempts:
+		case spent(r.Attempts, d.opts.MaxAttempts):
 			r.Status = models.RecipientFailed
 		default:
-			r.RetryIn = d.jittered(min(d.opts.Backoff<<min(r.Attempts-1, 20), maxRetry))
+			r.RetryIn = d.jittered(min(d.opts.Backoff<<min((r.Attempts-1)%d.opts.MaxAttempts, 20), maxRetry))
 			if unclear { // by the next attempt it shows whose it was
 				r.RetryIn = max(r.RetryIn, doubtFor)
 			}
@@ -265,6 +265,10 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 	}
 	return r
 }
+
+// spent says whether a recipient's attempts are used. A retry keeps those that were made, and goes on to the next multiple of
+// what one run allows.
+func spent(attempts, limit int) bool { return attempts%limit == 0 || attempts >= maxAttempts }
 
 // jittered is a wait within a fifth more or less, the same for all of a visit: the retries of different pages do not come
 // in step, those of one page come together.

@@ -148,7 +148,7 @@ func TestExpiryAndRetry(t *testing.T) {
 		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{RatePerSecond: &rate}); models.AsError(err).Code != models.CodeIllegalTransition {
 			t.Errorf("the rate of an expired campaign: %v", err)
 		}
-		if _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); err != nil {
+		if _, _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{RatePerSecond: &rate}); err != nil {
@@ -201,17 +201,27 @@ func TestRetryOnlyTheFailed(t *testing.T) {
 		ch.mended = true
 		ch.mu.Unlock()
 		failed := []models.RecipientStatus{models.RecipientFailed}
-		if _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed, ErrCodes: []models.Code{1302}}); err != nil {
-			t.Fatal(err)
+		if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed, ErrCodes: []models.Code{1302, 1302}}); err != nil || n != 200 {
+			t.Fatal(n, err)
 		}
 		if c := r.finished(id, time.Minute); c.Failed != 200 || c.Sent != 1800 {
 			t.Fatalf("after the first retry: %+v", c.Counts)
 		}
-		if _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed}); err != nil {
-			t.Fatal(err)
+		if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed}); err != nil || n != 200 {
+			t.Fatal(n, err)
 		}
-		if c := r.finished(id, time.Minute); c.Failed != 0 || c.Sent != 2000 {
+		c := r.finished(id, time.Minute)
+		if c.Failed != 0 || c.Sent != 2000 {
 			t.Fatalf("after the second retry: %+v", c.Counts)
+		}
+		for user, rec := range r.recipients(id) {
+			if rec.Attempts != ch.seen[user] {
+				t.Fatalf("%s was sent %d times, the row says %d", user, ch.seen[user], rec.Attempts)
+			}
+		}
+		again, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed})
+		if err != nil || n != 0 || again.Status != models.StatusCompleted || again.FinishedAt != c.FinishedAt {
+			t.Fatalf("a retry of nobody: %d, %s, finished at %d and not %d, %v", n, again.Status, again.FinishedAt, c.FinishedAt, err)
 		}
 		for user, n := range ch.seen {
 			want := 1
