@@ -235,6 +235,40 @@ func TestRetryOnlyTheFailed(t *testing.T) {
 	})
 }
 
+// stubborn wants everybody to be tried again.
+type stubborn struct{ sendLog }
+
+func (b *stubborn) Send(ctx context.Context, batch channels.Batch) []channels.Outcome {
+	b.sendLog.Send(ctx, batch)
+	return channels.Same(len(batch.Recipients), channels.Outcome{Result: channels.Retry, ErrCode: 80000, ErrMsg: "later"})
+}
+
+// A retry keeps the attempts that were made, and gives each recipient as many again.
+func TestRetryGivesNewAttempts(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		ch := &stubborn{sendLog{seen: map[string]int{}}}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, MaxAttempts: 2, Backoff: 10 * time.Millisecond})
+		r.users(1)
+		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
+		for round := 1; round <= 2; round++ {
+			if c := r.finished(id, time.Minute); c.Failed != 1 {
+				t.Fatalf("counts %+v", c.Counts)
+			}
+			for user, rec := range r.recipients(id) {
+				if rec.Attempts != 2*round || ch.seen[user] != 2*round {
+					t.Fatalf("round %d: %d attempts, %d sends", round, rec.Attempts, ch.seen[user])
+				}
+			}
+			if round == 1 {
+				if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}}); err != nil || n != 1 {
+					t.Fatal(n, err)
+				}
+			}
+		}
+	})
+}
+
 // broken refuses everybody.
 type broken struct{ sendLog }
 
