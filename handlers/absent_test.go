@@ -10,8 +10,8 @@ import (
 	"carillon/models"
 )
 
-// TestAbsentKeepsAndEmptyClears: in every write of the directory. Before, a column that was left out wiped what stood there,
-// the time zone included.
+// TestAbsentKeepsAndEmptyClears: in every write of the directory. Before, a column that was left
+// out wiped what stood there, the time zone included.
 func TestAbsentKeepsAndEmptyClears(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {

@@ -44,10 +44,10 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Routes is the whole route table. The router keeps paths encoded and uncleaned, so that an ID with "/" or
-// "%" is one segment. Who may call stands at each line: msg and admin want an admin's token, inbox also
-// takes the token of the inbox's own user, open takes anybody. Behind it stand the query's parameters. The server leaves out
-// the body of an answer to HEAD.
+// Routes is the whole route table. The router keeps paths encoded and uncleaned, so that an ID with
+// "/" or "%" is one segment. Who may call stands at each line: msg and admin want an admin's token,
+// inbox also takes the token of the inbox's own user, open takes anybody. Behind it stand the
+// query's parameters. The server leaves out the body of an answer to HEAD.
 func (a *API) Routes() http.Handler {
 	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	get, head, post := http.MethodGet, http.MethodHead, http.MethodPost

@@ -150,7 +150,8 @@ func (a *API) admin(h handler, query ...string) http.Handler {
 	})
 }
 
-// inbox serves a /v1 route for admins and for the user whose ID stands in the path; query is as for admin.
+// inbox serves a /v1 route for admins and for the user whose ID stands in the path; query is as for
+// admin.
 func (a *API) inbox(h handler, query ...string) http.Handler {
 	return a.serve(false, func(w http.ResponseWriter, r *http.Request) error {
 		return a.asCaller(w, r, func(w http.ResponseWriter, r *http.Request) error {

@@ -131,7 +131,8 @@ func (a *API) throughChannel(spec *models.CampaignSpec, prefix string) error {
 		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
 	}
 	if spec.SessionLeft && spec.Channel != "inbox" {
-		// Nothing stands there that a group's members could read: that their provider knows the group is for the caller to say.
+		// Nothing stands there that a group's members could read: that their provider knows the
+		// group is for the caller to say.
 		return models.Invalid([]models.FieldError{{Field: prefix + "message.sessionType", Reason: "is required for a group through " + spec.Channel +
 			": 2 sends to each member, 3 hands the provider the group's ID, once"}})
 	}

@@ -82,8 +82,8 @@ func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, retryAnswer{a.paced(r.Context(), c), n})
 }
 
-// check reads the names; what a retry may take up is the ledger's to know. An empty list is no absent one: who meant none
-// of the codes would get all of them.
+// check reads the names; what a retry may take up is the ledger's to know. An empty list is no
+// absent one: who meant none of the codes would get all of them.
 func (b *retryBody) check() (models.Retry, error) {
 	var c checker
 	retry := models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}, ErrCodes: b.ErrCodes}
@@ -135,7 +135,8 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// decodePatch is decodeJSON for a change, where a null could be meant to keep what is there or to take it away.
+// decodePatch is decodeJSON for a change, where a null could be meant to keep what is there or to
+// take it away.
 func decodePatch(body []byte, into any, unknown unknownFields) error {
 	if err := decodeJSON(body, into, unknown); err != nil {
 		return err

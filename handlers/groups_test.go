@@ -155,7 +155,8 @@ func TestGroupOfTheMostMembersIsTaken(t *testing.T) {
 	}
 }
 
-// TestGroupWithoutSessionType: what is then sent is said, and where nothing holds it for the members it is refused.
+// TestGroupWithoutSessionType: what is then sent is said, and where nothing holds it for the
+// members it is refused.
 func TestGroupWithoutSessionType(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {

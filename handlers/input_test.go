@@ -16,8 +16,9 @@ import (
 	"carillon/models"
 )
 
-// TestAnythingThatComesIn puts repeats, bounds and what is beyond them into every list, instant and number of the API. Nothing
-// of that is answered with 500, no counter falls below 0, all lists can still be read, and each campaign's ledger holds.
+// TestAnythingThatComesIn puts repeats, bounds and what is beyond them into every list, instant and
+// number of the API. Nothing of that is answered with 500, no counter falls below 0, all lists can
+// still be read, and each campaign's ledger holds.
 func TestAnythingThatComesIn(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
@@ -31,7 +32,8 @@ func TestAnythingThatComesIn(t *testing.T) {
 	})
 }
 
-// anything is a server with one campaign that has ended in many ways, one that is to come, and a schedule.
+// anything is a server with one campaign that has ended in many ways, one that is to come, and a
+// schedule.
 type anything struct {
 	*server
 	rt           *rapid.T

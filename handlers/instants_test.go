@@ -13,7 +13,8 @@ import (
 	"carillon/models"
 )
 
-// TestInstantsBeyondAnswers: an instant that no answer could hold is refused wherever it comes in, and stores nothing.
+// TestInstantsBeyondAnswers: an instant that no answer could hold is refused wherever it comes in,
+// and stores nothing.
 func TestInstantsBeyondAnswers(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
@@ -62,7 +63,8 @@ func TestInstantsBeyondAnswers(t *testing.T) {
 	})
 }
 
-// TestSlotsEndWithTheCalendar: slots behind the last instant are none, instead of an answer that cannot be written.
+// TestSlotsEndWithTheCalendar: slots behind the last instant are none, instead of an answer that
+// cannot be written.
 func TestSlotsEndWithTheCalendar(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
@@ -80,7 +82,8 @@ func TestSlotsEndWithTheCalendar(t *testing.T) {
 	})
 }
 
-// TestRowsFromBeforeTheBound: one row that holds what is refused today spoils neither its own answer nor a list.
+// TestRowsFromBeforeTheBound: one row that holds what is refused today spoils neither its own
+// answer nor a list.
 func TestRowsFromBeforeTheBound(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {

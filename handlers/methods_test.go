@@ -9,7 +9,8 @@ import (
 	"carillon/internal/testkit"
 )
 
-// TestHeadAnswersLikeGet: the same status and head, without a body and without what only a reader needs.
+// TestHeadAnswersLikeGet: the same status and head, without a body and without what only a reader
+// needs.
 func TestHeadAnswersLikeGet(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// checkQuery refuses a query parameter that a route does not have, or that comes twice: ignored, a misspelt filter would
-// answer with everything.
+// checkQuery refuses a query parameter that a route does not have, or that comes twice: ignored, a
+// misspelt filter would answer with everything.
 func checkQuery(r *http.Request, known []string) error {
 	if r.URL.RawQuery == "" {
 		return nil

@@ -47,7 +47,8 @@ func TestQueryParameters(t *testing.T) {
 	}
 }
 
-// TestMisspeltFilter: no route of /v1 takes a parameter that it does not have; before, this one exported everybody.
+// TestMisspeltFilter: no route of /v1 takes a parameter that it does not have; before, this one
+// exported everybody.
 func TestMisspeltFilter(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {

@@ -70,7 +70,8 @@ func (c *checker) instantOrNone(field, text string) models.Millis {
 	return at
 }
 
-// sendAt reads an instant that has not passed. Empty is no instant: only who leaves the field out sends at once.
+// sendAt reads an instant that has not passed. Empty is no instant: only who leaves the field out
+// sends at once.
 func (c *checker) sendAt(text string, now time.Time) models.Millis {
 	at, ok := c.instant("sendAt", text)
 	if ok && now.Sub(at.Time()) > pastLimit {
@@ -171,5 +172,6 @@ func instantJSON(m models.Millis, local bool) *string {
 	return &text
 }
 
-// shown is an instant in an answer. Views hold texts, since time.Time cannot be encoded for every instant.
+// shown is an instant in an answer. Views hold texts, since time.Time cannot be encoded for every
+// instant.
 func shown(m models.Millis) string { return m.Shown(time.RFC3339Nano) }

@@ -13,7 +13,8 @@ type usersBody struct {
 	Users []models.UserChange `json:"users"`
 }
 
-// putUsers adds and changes up to 1,000 users, all or none. What a user does not say stays as it is.
+// putUsers adds and changes up to 1,000 users, all or none. What a user does not say stays as it
+// is.
 func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
 	body, err := a.readBody(w, r)
 	if err != nil {

@@ -268,8 +268,8 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 	return r
 }
 
-// spent says whether a recipient's attempts are used. A retry keeps those that were made, and goes on to the next multiple of
-// what one run allows.
+// spent says whether a recipient's attempts are used. A retry keeps those that were made, and goes
+// on to the next multiple of what one run allows.
 func spent(attempts, limit int) bool { return attempts%limit == 0 || attempts >= maxAttempts }
 
 // jittered is a wait within a fifth more or less, the same for all of a visit: the retries of different pages do not come

@@ -33,7 +33,8 @@ const (
 	maxUserExBytes   = 8 << 10 // as a message's
 )
 
-// UserChange is what a write says of one user: nil leaves what is there, an empty text takes it away.
+// UserChange is what a write says of one user: nil leaves what is there, an empty text takes it
+// away.
 type UserChange struct {
 	UserID   string  `json:"userID"`
 	Nickname *string `json:"nickname"`
@@ -65,7 +66,8 @@ func (c UserChange) then(later UserChange) UserChange {
 	return c
 }
 
-// Check says what is wrong with a change that came from outside: nothing, or each field by its JSON name.
+// Check says what is wrong with a change that came from outside: nothing, or each field by its JSON
+// name.
 func (c UserChange) Check() []FieldError {
 	u := c.on(User{UserID: c.UserID})
 	var found []FieldError
@@ -137,8 +139,8 @@ type Directory struct {
 	Live int64
 }
 
-// A statement holds so many users, and texts of so many bytes: far below 16 MiB, MariaDB's default max_allowed_packet,
-// however long the users' texts are.
+// A statement holds so many users, and texts of so many bytes: far below 16 MiB, MariaDB's default
+// max_allowed_packet, however long the users' texts are.
 const (
 	upsertRows  = 500
 	upsertBytes = 1 << 20
@@ -163,7 +165,8 @@ func (n *UserCounts) Add(more UserCounts) {
 // Sum is how many users were named.
 func (n UserCounts) Sum() int { return n.Created + n.Changed + n.Unchanged + n.Repeated }
 
-// UpsertUsers adds and changes users; of one that is named twice both changes count, in their order. It is all or nothing.
+// UpsertUsers adds and changes users; of one that is named twice both changes count, in their
+// order. It is all or nothing.
 func (s *Store) UpsertUsers(ctx context.Context, changes []UserChange) (UserCounts, error) {
 	if len(changes) == 0 {
 		return UserCounts{}, nil
@@ -198,8 +201,8 @@ func (s *Store) UpsertUsers(ctx context.Context, changes []UserChange) (UserCoun
 	return n, err
 }
 
-// upsert writes those of rows that are new or change something, and counts all of them. The directory's row is locked, so
-// what it reads stays so.
+// upsert writes those of rows that are new or change something, and counts all of them. The
+// directory's row is locked, so what it reads stays so.
 func upsert(tx *gorm.DB, rev int64, rows []UserChange, n *UserCounts) (created int, err error) {
 	ids := make([]string, len(rows))
 	for i, c := range rows {
@@ -238,8 +241,8 @@ func upsert(tx *gorm.DB, rev int64, rows []UserChange, n *UserCounts) (created i
 	return created, writeUsers(tx, write)
 }
 
-// writeUsers inserts or replaces users, in statements that are soon made and soon sent: between two of them MariaDB waits
-// for a transaction no longer than 3 s.
+// writeUsers inserts or replaces users, in statements that are soon made and soon sent: between two
+// of them MariaDB waits for a transaction no longer than 3 s.
 func writeUsers(tx *gorm.DB, users []User) error {
 	from, bytes := 0, 0
 	for i, u := range users {

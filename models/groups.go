@@ -22,8 +22,8 @@ type groupMember struct {
 	UserID  string
 }
 
-// PutGroup creates or replaces a group and its whole member list; repeated members count once. A nil name leaves the name
-// that is there. The former list stays until no campaign can need it.
+// PutGroup creates or replaces a group and its whole member list; repeated members count once. A
+// nil name leaves the name that is there. The former list stays until no campaign can need it.
 func (s *Store) PutGroup(ctx context.Context, groupID string, name *string, memberIDs []string) (Group, error) {
 	members := sortedUnique(memberIDs)
 	g := Group{GroupID: groupID, Size: len(members)}

@@ -2,16 +2,17 @@ package models
 
 import "time"
 
-// The instants that the ledger takes from outside. An answer can hold each of them as RFC 3339, which knows no year after
-// 9999. None of them is 0, which means none, not even by the clock of a zone that is 14 hours ahead.
+// The instants that the ledger takes from outside. An answer can hold each of them as RFC 3339,
+// which knows no year after 9999. None of them is 0, which means none, not even by the clock of a
+// zone that is 14 hours ahead.
 const (
 	MinInstant Millis = 24 * 60 * 60 * 1000 // 1970-01-02T00:00:00Z
 	MaxInstant Millis = 253_402_300_799_999 // 9999-12-31T23:59:59.999Z
 	minShown   Millis = -62_167_219_200_000 // 0000-01-01T00:00:00Z
 )
 
-// InstantOf is the one bound of every instant that comes in. reason follows a field's name, and is "" when nothing is
-// wrong.
+// InstantOf is the one bound of every instant that comes in. reason follows a field's name, and is
+// "" when nothing is wrong.
 func InstantOf(t time.Time) (m Millis, reason string) {
 	m = Millis(t.UnixMilli())
 	if m < MinInstant || m > MaxInstant {
@@ -44,8 +45,9 @@ func ParseWall(text string) (m Millis, reason string) {
 // WallClock is the layout of a local date and clock, which have no offset.
 const WallClock = "2006-01-02T15:04:05"
 
-// Shown is the instant as an answer gives it, in the form of a layout. A row may hold one from before there was a bound:
-// the nearest that can be written stands for it, so that one row never spoils the answer it is a part of.
+// Shown is the instant as an answer gives it, in the form of a layout. A row may hold one from
+// before there was a bound: the nearest that can be written stands for it, so that one row never
+// spoils the answer it is a part of.
 func (m Millis) Shown(layout string) string {
 	return min(max(m, minShown), MaxInstant).Time().Format(layout)
 }

@@ -22,7 +22,8 @@ type Retry struct {
 // maxRetryCodes keeps a retry within its column.
 const maxRetryCodes = 50
 
-// normal is a retry without repeats, or what is wrong with it. A status twice would be counted off twice.
+// normal is a retry without repeats, or what is wrong with it. A status twice would be counted off
+// twice.
 func (r Retry) normal() (Retry, error) {
 	r.Statuses, r.ErrCodes = slices.Clone(r.Statuses), slices.Clone(r.ErrCodes)
 	slices.Sort(r.Statuses)
@@ -46,11 +47,13 @@ func (r Retry) normal() (Retry, error) {
 	return r, Invalid(found)
 }
 
-// retryable are the outcomes that a retry may take up. What was cancelled stays so, and what was sent is not sent again.
+// retryable are the outcomes that a retry may take up. What was cancelled stays so, and what was
+// sent is not sent again.
 var retryable = []RecipientStatus{RecipientFailed, RecipientSkipped, RecipientExpired, RecipientUnknown}
 
-// RetryCampaign makes a finished campaign running again for some of its recipients, under the same clientMsgIDs, and says
-// for how many. For none, nothing changes. The pages are reopened by the reconciler, page by page.
+// RetryCampaign makes a finished campaign running again for some of its recipients, under the same
+// clientMsgIDs, and says for how many. For none, nothing changes. The pages are reopened by the
+// reconciler, page by page.
 func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c CampaignView, n int64, err error) {
 	if r, err = r.normal(); err != nil {
 		return c, 0, err

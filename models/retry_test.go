@@ -8,8 +8,8 @@ import (
 	"carillon/models"
 )
 
-// TestRetryNamedTwice: a status that is named twice is counted off once, and what would make a counter negative is refused
-// by the ledger, whoever asks.
+// TestRetryNamedTwice: a status that is named twice is counted off once, and what would make a
+// counter negative is refused by the ledger, whoever asks.
 func TestRetryNamedTwice(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
@@ -49,7 +49,8 @@ func TestRetryNamedTwice(t *testing.T) {
 	})
 }
 
-// TestLedgerCountsNoFurtherThanZero: a counter that was damaged is not made negative, and the other campaigns go on.
+// TestLedgerCountsNoFurtherThanZero: a counter that was damaged is not made negative, and the other
+// campaigns go on.
 func TestLedgerCountsNoFurtherThanZero(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {

@@ -29,8 +29,9 @@ const (
 	batchBytes = 1 << 20
 )
 
-// maxSeen is how many users of one file are remembered, to tell who comes again: some 20 MiB. In a longer file a user behind
-// them who comes again in another batch is taken for one who stood in the directory.
+// maxSeen is how many users of one file are remembered, to tell who comes again: some 20 MiB. In a
+// longer file a user behind them who comes again in another batch is taken for one who stood in the
+// directory.
 const maxSeen = 1_000_000
 
 // ReadError is a fault of the reader: the file was not read to its end. What came before is imported.

@@ -358,7 +358,8 @@ func BenchmarkReadCSV(b *testing.B) {
 	}
 }
 
-// TestAbsentAndEmpty: a column or key that is not there says nothing, and an empty text is one that was given.
+// TestAbsentAndEmpty: a column or key that is not there says nothing, and an empty text is one that
+// was given.
 func TestAbsentAndEmpty(t *testing.T) {
 	t.Parallel()
 	want := []models.UserChange{{UserID: "a", Timezone: new("")}, {UserID: "b", Timezone: new("UTC")}}
@@ -372,7 +373,8 @@ func TestAbsentAndEmpty(t *testing.T) {
 	}
 }
 
-// TestWhoComesAgain: a user who stands in the file before is told apart, in the same batch and in a later one.
+// TestWhoComesAgain: a user who stands in the file before is told apart, in the same batch and in a
+// later one.
 func TestWhoComesAgain(t *testing.T) {
 	t.Parallel()
 	var file strings.Builder
