@@ -135,20 +135,24 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 	return h(w, r.WithContext(context.WithValue(r.Context(), ctxCaller, c)))
 }
 
-// admin serves a /v1 route for admins.
-func (a *API) admin(h handler) http.Handler {
+// admin serves a /v1 route for admins; query names the parameters that it takes.
+func (a *API) admin(h handler, query ...string) http.Handler {
 	return a.serve(false, func(w http.ResponseWriter, r *http.Request) error {
 		return a.asCaller(w, r, func(w http.ResponseWriter, r *http.Request) error {
 			if !callerOf(r).Admin {
 				return errNotAdmin
+			}
+			if err := checkQuery(r, query); err != nil {
+				return err
 			}
 			return h(w, r)
 		})
 	})
 }
 
-// inbox serves a /v1 route for admins and for the user whose ID stands in the path.
-func (a *API) inbox(h handler) http.Handler {
+// inbox serves a /v1 route for admins and for the user whose ID stands in the path; query is as for
+// admin.
+func (a *API) inbox(h handler, query ...string) http.Handler {
 	return a.serve(false, func(w http.ResponseWriter, r *http.Request) error {
 		return a.asCaller(w, r, func(w http.ResponseWriter, r *http.Request) error {
 			userID, err := pathID(r, "userID")
@@ -157,6 +161,9 @@ func (a *API) inbox(h handler) http.Handler {
 			}
 			if c := callerOf(r); !c.Admin && c.UserID != userID {
 				return models.Errorf(models.CodeNoPermission, "this token opens its own user's inbox only")
+			}
+			if err := checkQuery(r, query); err != nil {
+				return err
 			}
 			return h(w, r)
 		})
@@ -259,8 +266,25 @@ func noRoute(_ http.ResponseWriter, r *http.Request) error {
 	return &httpError{http.StatusNotFound, models.Errorf(models.CodeRecordNotFound, "there is no such route")}
 }
 
-func wrongMethod(_ http.ResponseWriter, r *http.Request) error {
-	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s", r.Method)}
+// wrongMethod answers a method that a path does not take, and names those that the path takes.
+func wrongMethod(router *mux.Router) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			other, match := *r, mux.RouteMatch{}
+			other.Method = method
+			if router.Match(&other, &match) && match.MatchErr == nil {
+				allowed = append(allowed, method)
+			}
+		}
+		return notAllowed(w, r, allowed)
+	}
+}
+
+func notAllowed(w http.ResponseWriter, r *http.Request, allowed []string) error {
+	names := strings.Join(allowed, ", ")
+	w.Header().Set("Allow", names)
+	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cut(r.Method, maxNameBytes), names)}
 }
 
 type tokenRequest struct {

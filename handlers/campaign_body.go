@@ -20,7 +20,7 @@ type campaignBody struct {
 	Delivery      models.Delivery `json:"delivery"`
 	ExpireAt      string          `json:"expireAt"`
 	ExpireAfter   string          `json:"expireAfter"` // of a template
-	SendAt        string          `json:"sendAt"`
+	SendAt        *string         `json:"sendAt"`      // absent = at once
 	LocalTime     bool            `json:"localTime"`
 	Missed        models.Missed   `json:"missed"`
 	MissedGrace   string          `json:"missedGrace"`
@@ -76,21 +76,23 @@ func (c *checker) campaign(b *campaignBody) models.CampaignSpec {
 		c.add("delivery", "must be %s or %s", models.AtLeastOnce, models.AtMostOnce)
 	}
 	request, ok := c.oneAudience(b.Audience)
+	sessionLeft := false
 	var message models.Message
 	if b.Message == nil {
 		c.add("message", "is required")
 	} else {
-		if b.Message.SessionType == 0 {
-			b.Message.SessionType = models.SessionSingle
-			if request.group != "" {
-				b.Message.SessionType = models.SessionLargeGroup
+		m := *b.Message // a change that meets another one is checked twice
+		if m.SessionType == 0 {
+			m.SessionType = models.SessionSingle
+			if sessionLeft = request.group != ""; sessionLeft {
+				m.SessionType = models.SessionLargeGroup
 			}
 		}
 		c.prefix = base + "message."
-		c.required(b.Message)
-		message = c.message(b.Message)
+		c.required(&m)
+		message = c.message(&m)
 		c.prefix = base
-		request.session = b.Message.SessionType
+		request.session = m.SessionType
 	}
 	var audience models.Audience
 	if ok {
@@ -98,7 +100,7 @@ func (c *checker) campaign(b *campaignBody) models.CampaignSpec {
 	}
 	spec := models.CampaignSpec{
 		Name: b.Name, Channel: b.Channel, Message: message, Audience: audience, RatePerSecond: b.RatePerSecond,
-		Priority: c.priority(b.Priority, audience), Delivery: b.Delivery,
+		Priority: c.priority(b.Priority, audience), Delivery: b.Delivery, SessionLeft: sessionLeft,
 	}
 	c.quietHours(b.QuietHours, &spec)
 	return spec

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"carillon/models"
 )
@@ -87,7 +88,9 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
-		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
+		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
+		v.Warnings = warnings(spec, "")
+		return success(v)
 	})
 	if err != nil {
 		return err
@@ -127,7 +130,21 @@ func (a *API) throughChannel(spec *models.CampaignSpec, prefix string) error {
 	if !slices.Contains(a.Channels, spec.Channel) {
 		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
 	}
+	if spec.SessionLeft && spec.Channel != "inbox" {
+		// Nothing stands there that a group's members could read: that their provider knows the
+		// group is for the caller to say.
+		return models.Invalid([]models.FieldError{{Field: prefix + "message.sessionType", Reason: "is required for a group through " + spec.Channel +
+			": 2 sends to each member, 3 hands the provider the group's ID, once"}})
+	}
 	return nil
+}
+
+// warnings say what a campaign that is accepted may not mean; prefix is as for throughChannel.
+func warnings(spec models.CampaignSpec, prefix string) []string {
+	if !spec.SessionLeft {
+		return nil
+	}
+	return []string{prefix + "message.sessionType was not given: the message is stored once for the group, and the members read it there; with 2 it is sent to each member"}
 }
 
 // store makes the campaign and has its first tasks enqueued.
@@ -142,9 +159,19 @@ func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, rend
 
 // idempotency is the request's Idempotency-Key, if it has one.
 func idempotency(r *http.Request, body []byte) (models.Idempotency, error) {
-	key := r.Header.Get("Idempotency-Key")
-	if len(key) > maxIdempotencyKey {
-		return models.Idempotency{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: "must be at most 255 bytes"}})
+	key, reason := "", ""
+	switch given := r.Header.Values("Idempotency-Key"); {
+	case len(given) > 1:
+		reason = "must be given once"
+	case len(given) == 1:
+		if key = given[0]; len(key) > maxIdempotencyKey {
+			reason = "must be at most 255 bytes"
+		} else if strings.TrimFunc(key, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) }) == "" { // whose client believes to be safe, and is not
+			reason = "must not be blank; leave it out to post without one"
+		}
+	}
+	if reason != "" {
+		return models.Idempotency{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: reason}})
 	}
 	return models.Idempotency{Caller: callerOf(r).UserID, Route: routeName(r), Key: key, BodyHash: sha256.Sum256(body)}, nil
 }
@@ -226,17 +253,18 @@ type campaignView struct {
 	Priority             models.Priority `json:"priority"`
 	Delivery             models.Delivery `json:"delivery"`
 	timingView
-	OperationID string     `json:"operationID"`
-	CreatedBy   string     `json:"createdBy"`
-	ScheduleID  string     `json:"scheduleID"` // empty = none
-	Slot        *string    `json:"slot"`       // null = none, or run by hand
-	CreatedAt   time.Time  `json:"createdAt"`
-	SendAt      *string    `json:"sendAt"` // with localTime a local date and clock; null = at once
-	ExpireAt    *time.Time `json:"expireAt"`
-	ExpireAfter string     `json:"expireAfter,omitempty"` // by local time: from each zone's time to its end
-	StartedAt   *time.Time `json:"startedAt"`
-	FinishedAt  *time.Time `json:"finishedAt"`
-	PurgedAt    *time.Time `json:"purgedAt"` // from when on the recipients are gone and the counts alone stand
+	OperationID string   `json:"operationID"`
+	CreatedBy   string   `json:"createdBy"`
+	ScheduleID  string   `json:"scheduleID"` // empty = none
+	Slot        *string  `json:"slot"`       // null = none, or run by hand
+	CreatedAt   string   `json:"createdAt"`
+	SendAt      *string  `json:"sendAt"` // with localTime a local date and clock; null = at once
+	ExpireAt    *string  `json:"expireAt"`
+	ExpireAfter string   `json:"expireAfter,omitempty"` // by local time: from each zone's time to its end
+	StartedAt   *string  `json:"startedAt"`
+	FinishedAt  *string  `json:"finishedAt"`
+	PurgedAt    *string  `json:"purgedAt"`           // from when on the recipients are gone and the counts alone stand
+	Warnings    []string `json:"warnings,omitempty"` // in the answer to the POST alone
 }
 
 type audienceView struct {
@@ -251,7 +279,8 @@ func campaignJSON(c models.CampaignView) campaignView {
 		Audience: audienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
 		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
-		CreatedAt: c.CreatedAt.Time(), ExpireAt: timeOrNil(c.ExpireAt), StartedAt: timeOrNil(c.StartedAt), FinishedAt: timeOrNil(c.FinishedAt), PurgedAt: timeOrNil(c.PurgedAt),
+		CreatedAt: shown(c.CreatedAt), ExpireAt: instantJSON(c.ExpireAt, false), StartedAt: instantJSON(c.StartedAt, false),
+		FinishedAt: instantJSON(c.FinishedAt, false), PurgedAt: instantJSON(c.PurgedAt, false),
 	}
 	if c.ExpireAfter != 0 {
 		v.ExpireAfter = durationJSON(c.ExpireAfter)
@@ -263,14 +292,6 @@ func campaignJSON(c models.CampaignView) campaignView {
 		v.Message = &c.Message
 	}
 	return v
-}
-
-func timeOrNil(m models.Millis) *time.Time {
-	if m == 0 {
-		return nil
-	}
-	t := m.Time()
-	return &t
 }
 
 // campaign reads the campaign that the path names. An ID that cannot be one is as unknown as any other.
@@ -301,11 +322,11 @@ func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
 	if v.StatusReason == "" {
 		v.StatusReason = why
 	}
-	if known {
+	if known && perSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
 		perSecond = math.Round(perSecond*10) / 10
 		v.CurrentRatePerSecond = &perSecond
 	}
-	if known && perSecond > 0 {
+	if v.CurrentRatePerSecond != nil && perSecond > 0 {
 		eta := int64(math.Ceil(float64(c.Pending) / perSecond))
 		v.ETASeconds = &eta
 	}

@@ -1,9 +1,15 @@
 package handlers
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"carillon/models"
 )
@@ -40,19 +46,21 @@ func (a *API) cancelCampaign(w http.ResponseWriter, r *http.Request) error {
 }
 
 type retryBody struct {
-	Statuses []string      `json:"statuses"`
-	ErrCodes []models.Code `json:"errCodes"`
+	Statuses []string      `json:"statuses"` // absent = failed
+	ErrCodes []models.Code `json:"errCodes"` // absent = any
 }
 
-// retryable are the outcomes a retry may take up; `unknown` only when named, since it may have been sent.
-var retryable = map[string]models.RecipientStatus{
-	"failed":  models.RecipientFailed,
-	"skipped": models.RecipientSkipped,
-	"expired": models.RecipientExpired,
-	"unknown": models.RecipientUnknown,
+// retryAnswer is the campaign, and how many recipients are tried again.
+type retryAnswer struct {
+	campaignView
+	Retrying int64 `json:"retrying"`
 }
 
 func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return models.NotFound()
+	}
 	body, err := a.readBody(w, r)
 	if err != nil {
 		return err
@@ -63,32 +71,40 @@ func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if len(b.Statuses) == 0 {
-		b.Statuses = []string{"failed"}
-	}
-	var c checker
-	retry := models.Retry{ErrCodes: b.ErrCodes}
-	for _, name := range b.Statuses {
-		status, ok := retryable[name]
-		if !ok {
-			c.add("statuses", "must be of failed, skipped, expired and unknown")
-			continue
-		}
-		retry.Statuses = append(retry.Statuses, status)
-	}
-	if len(b.ErrCodes) > maxRetryCodes {
-		c.add("errCodes", "must be at most %d codes", maxRetryCodes)
-	}
-	if err := c.err(); err != nil {
+	retry, err := b.check()
+	if err != nil {
 		return err
 	}
-	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
-		return a.Store.RetryCampaign(r.Context(), id, retry)
-	})
+	c, n, err := a.Store.RetryCampaign(r.Context(), id, retry)
+	if err != nil {
+		return err
+	}
+	return answerData(w, http.StatusOK, retryAnswer{a.paced(r.Context(), c), n})
 }
 
-// maxRetryCodes keeps a retry within its column.
-const maxRetryCodes = 50
+// check reads the names; what a retry may take up is the ledger's to know. An empty list is no
+// absent one: who meant none of the codes would get all of them.
+func (b *retryBody) check() (models.Retry, error) {
+	var c checker
+	retry := models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}, ErrCodes: b.ErrCodes}
+	if b.Statuses != nil {
+		retry.Statuses = nil
+	}
+	for i, name := range b.Statuses {
+		status := slices.Index(models.RecipientStatusNames, name)
+		if status < 0 {
+			c.add("statuses."+strconv.Itoa(i), "must be of failed, skipped, expired and unknown")
+		}
+		retry.Statuses = append(retry.Statuses, models.RecipientStatus(status))
+	}
+	if b.Statuses != nil && len(b.Statuses) == 0 {
+		c.add("statuses", "must name at least one; leave it out for failed")
+	}
+	if b.ErrCodes != nil && len(b.ErrCodes) == 0 {
+		c.add("errCodes", "must name at least one; leave it out for any")
+	}
+	return retry, c.err()
+}
 
 type patchBody struct {
 	Name          *string `json:"name"`
@@ -103,7 +119,7 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var b patchBody
-	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
+	if err := decodePatch(body, &b, refuseUnknown); err != nil {
 		return err
 	}
 	campaign, err := a.campaign(r)
@@ -117,6 +133,25 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
 		return a.Store.UpdateCampaign(r.Context(), id, change)
 	})
+}
+
+// decodePatch is decodeJSON for a change, where a null could be meant to keep what is there or to
+// take it away.
+func decodePatch(body []byte, into any, unknown unknownFields) error {
+	if err := decodeJSON(body, into, unknown); err != nil {
+		return err
+	}
+	var fields map[string]jsontext.Value
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return err
+	}
+	var c checker
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if fields[name].Kind() == 'n' {
+			c.add(name, `must not be null; leave it out to keep what is there, or give "" to take a time away`)
+		}
+	}
+	return c.err()
 }
 
 func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, error) {

@@ -13,7 +13,7 @@ import (
 const maxMembers = 100_000
 
 type groupBody struct {
-	Name      string   `json:"name"`
+	Name      *string  `json:"name"` // absent keeps the one that is there
 	MemberIDs []string `json:"memberIDs"`
 }
 
@@ -44,9 +44,11 @@ func (a *API) putGroup(w http.ResponseWriter, r *http.Request) error {
 
 func (b *groupBody) check() error {
 	var c checker
-	c.atMost("name", "characters", utf8.RuneCountInString(b.Name), maxNameChars)
-	if strings.IndexFunc(b.Name, unicode.IsControl) >= 0 {
-		c.add("name", "must not hold control characters")
+	if b.Name != nil {
+		c.atMost("name", "characters", utf8.RuneCountInString(*b.Name), maxNameChars)
+		if strings.IndexFunc(*b.Name, unicode.IsControl) >= 0 {
+			c.add("name", "must not hold control characters")
+		}
 	}
 	switch n := len(b.MemberIDs); {
 	case b.MemberIDs == nil: // forgotten, it must not empty the group

@@ -149,8 +149,70 @@ func TestPutGroupNamesWhatItRefuses(t *testing.T) {
 
 func TestGroupOfTheMostMembersIsTaken(t *testing.T) {
 	t.Parallel()
-	b := groupBody{Name: strings.Repeat("ó", 255), MemberIDs: slices.Repeat([]string{strings.Repeat("x", 64)}, 100_000)}
+	b := groupBody{Name: new(strings.Repeat("ó", 255)), MemberIDs: slices.Repeat([]string{strings.Repeat("x", 64)}, 100_000)}
 	if err := b.check(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestGroupWithoutSessionType: what is then sent is said, and where nothing holds it for the
+// members it is refused.
+func TestGroupWithoutSessionType(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores, func(a *API) { a.Channels = []string{"inbox", "webhook"} })
+		if _, err := s.Store.PutGroup(t.Context(), "g", nil, []string{"u1", "u2"}); err != nil {
+			t.Fatal(err)
+		}
+		campaign := func(channel, more string) string {
+			return `{"channel":"` + channel + `","audience":{"groupID":"g"},"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101` + more + `}}`
+		}
+		for _, in := range []struct {
+			channel, more string
+			status, warns int
+		}{
+			{"inbox", ``, http.StatusAccepted, 1},
+			{"", ``, http.StatusAccepted, 1},
+			{"inbox", `,"sessionType":null`, http.StatusAccepted, 1},
+			{"inbox", `,"sessionType":2`, http.StatusAccepted, 0},
+			{"inbox", `,"sessionType":3`, http.StatusAccepted, 0},
+			{"webhook", ``, http.StatusUnprocessableEntity, 0},
+			{"webhook", `,"sessionType":2`, http.StatusAccepted, 0},
+			{"webhook", `,"sessionType":3`, http.StatusAccepted, 0},
+		} {
+			before := s.stored()
+			status, got := s.do("POST", "/v1/campaigns", campaign(in.channel, in.more), "Idempotency-Key", "k"+in.channel+in.more)
+			var c campaignView
+			got.into(t, &c)
+			if status != in.status || len(c.Warnings) != in.warns || (status != http.StatusAccepted) != (got.fields(t)["message.sessionType"] != "") {
+				t.Errorf("%+v: %d %s", in, status, got.Raw)
+			}
+			if _, again := s.do("POST", "/v1/campaigns", campaign(in.channel, in.more), "Idempotency-Key", "k"+in.channel+in.more); string(again.Data) != string(got.Data) {
+				t.Errorf("again: %s", again.Raw)
+			}
+			if status != http.StatusAccepted && s.stored() != before {
+				t.Errorf("%+v is stored", in)
+			}
+			template := okSchedule(jsonFields{"campaign": campaign(in.channel, in.more)}).body()
+			status, got = s.do("POST", "/v1/schedules", template)
+			var sch scheduleView
+			got.into(t, &sch)
+			if (status == http.StatusCreated) != (in.status == http.StatusAccepted) || len(sch.Warnings) != in.warns || (status != http.StatusCreated) != (got.fields(t)["campaign.message.sessionType"] != "") {
+				t.Errorf("a schedule of %+v: %d %s", in, status, got.Raw)
+			}
+			if status != http.StatusCreated {
+				continue
+			}
+			_, got = s.do("PATCH", "/v1/schedules/"+sch.ID, `{"campaign":`+campaign(in.channel, in.more)+`}`)
+			var changed scheduleView
+			if got.into(t, &changed); len(changed.Warnings) != in.warns {
+				t.Errorf("PATCH of %+v: %s", in, got.Raw)
+			}
+			var named scheduleView
+			_, got = s.do("PATCH", "/v1/schedules/"+sch.ID, `{"name":"other"}`)
+			if got.into(t, &named); len(named.Warnings) != 0 {
+				t.Errorf("PATCH without a campaign: %s", got.Raw)
+			}
+		}
+	})
 }

@@ -24,7 +24,7 @@ type refusedLine struct {
 }
 
 type importAnswer struct {
-	Imported     int           `json:"imported"`
+	models.UserCounts
 	Refused      []refusedLine `json:"refused"`
 	RefusedCount int           `json:"refusedCount"`
 }
@@ -42,8 +42,11 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 	defer func() { _ = body.ctl.SetWriteDeadline(time.Now().Add(bodyTime)) }()
 	// a fault of the body ends the request's context, but what came before it is kept
 	ctx := context.WithoutCancel(r.Context())
-	flush := func(users []models.User) error {
-		_, _, err := a.Store.UpsertUsers(ctx, users)
+	flush := func(users []models.UserChange) error {
+		some, err := a.Store.UpsertUsers(ctx, users)
+		if err == nil {
+			done.Add(some)
+		}
 		return err
 	}
 	refuse := func(line int, reason string) {
@@ -51,8 +54,8 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 			done.Refused = append(done.Refused, refusedLine{line, reason})
 		}
 	}
-	if done.Imported, err = userfile.Read(body, format, flush, refuse); err != nil {
-		return importFault(err, done.Imported, body.limit)
+	if taken, err := userfile.Read(body, format, flush, refuse); err != nil {
+		return importFault(err, taken, body.limit)
 	}
 	return answerData(w, http.StatusOK, done)
 }

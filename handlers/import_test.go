@@ -80,7 +80,7 @@ func TestImportKeepsTheGoodLines(t *testing.T) {
 			t.Parallel()
 			testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 				s := newServer(t, stores)
-				want := importAnswer{Imported: 997, RefusedCount: 3}
+				want := importAnswer{UserCounts: models.UserCounts{Created: 997}, RefusedCount: 3}
 				for _, line := range []int{2, 500, 1000} {
 					want.Refused = append(want.Refused, refusedLine{line, "userID must not be empty"})
 				}
@@ -88,7 +88,8 @@ func TestImportKeepsTheGoodLines(t *testing.T) {
 				if got := s.importFile(contentType, file); !reflect.DeepEqual(got, want) || s.live() != 997 {
 					t.Errorf("%+v, %d users", got, s.live())
 				}
-				file = strings.ReplaceAll(file, "Nick, 77", "Nick, the new")
+				file = strings.ReplaceAll(file, "Nick, 77\"", "Nick, the new\"")
+				want.UserCounts = models.UserCounts{Changed: 1, Unchanged: 996}
 				if got := s.importFile(contentType, file); !reflect.DeepEqual(got, want) || s.live() != 997 {
 					t.Errorf("again: %+v, %d users", got, s.live())
 				}
@@ -105,11 +106,11 @@ func TestImportNamesTheFirstHundredOfTheRefused(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores)
 		got := s.importFile(csvType, "userID\na\n"+strings.Repeat("\"\"\n", 250))
-		if got.Imported != 1 || got.RefusedCount != 250 || len(got.Refused) != 100 || got.Refused[99].Line != 102 {
-			t.Errorf("%d, %d, %d", got.Imported, got.RefusedCount, len(got.Refused))
+		if got.Created != 1 || got.RefusedCount != 250 || len(got.Refused) != 100 || got.Refused[99].Line != 102 {
+			t.Errorf("%d, %d, %d", got.Created, got.RefusedCount, len(got.Refused))
 		}
 		status, reply := s.do("POST", "/v1/users/import", "userID\nb\n", "Content-Type", csvType)
-		if want := `{"imported":1,"refused":[],"refusedCount":0}`; status != http.StatusOK || string(reply.Data) != want {
+		if want := `{"created":1,"changed":0,"unchanged":0,"repeated":0,"refused":[],"refusedCount":0}`; status != http.StatusOK || string(reply.Data) != want {
 			t.Errorf("nothing refused: %d %s", status, reply.Raw)
 		}
 	})
@@ -129,10 +130,10 @@ func TestImportOfAnySize(t *testing.T) {
 			t.Fatalf("%d bytes prove nothing", file.Len())
 		}
 		got := s.importFile(csvType, io.MultiReader(&file)) // its length is not told: chunked
-		if want := (refusedLine{201, "is longer than 65536 bytes"}); got.Imported != 251 || got.RefusedCount != 250 || got.Refused[99] != want || s.live() != 251 {
-			t.Errorf("%d, %d, %+v, %d users", got.Imported, got.RefusedCount, got.Refused[99], s.live())
+		if want := (refusedLine{201, "is longer than 65536 bytes"}); got.Created != 251 || got.RefusedCount != 250 || got.Refused[99] != want || s.live() != 251 {
+			t.Errorf("%d, %d, %+v, %d users", got.Created, got.RefusedCount, got.Refused[99], s.live())
 		}
-		if got := s.importFile(ndjsonType, `{"userID":"`+strings.Repeat("x", 70<<10)+"\"}\n"+`{"userID":"last"}`); got.Imported != 1 || got.RefusedCount != 1 || got.Refused[0].Line != 1 {
+		if got := s.importFile(ndjsonType, `{"userID":"`+strings.Repeat("x", 70<<10)+"\"}\n"+`{"userID":"last"}`); got.Created != 1 || got.RefusedCount != 1 || got.Refused[0].Line != 1 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -209,7 +210,7 @@ func TestSlowImportIsWaitedFor(t *testing.T) {
 			}
 			_ = out.Close()
 		}()
-		if got := s.importFile(ndjsonType, in); got.Imported != 40 || got.RefusedCount != 0 {
+		if got := s.importFile(ndjsonType, in); got.Created != 40 || got.RefusedCount != 0 {
 			t.Errorf("%+v", got)
 		}
 	})

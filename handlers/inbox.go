@@ -70,7 +70,7 @@ func parseInboxCursor(field, text string) (models.InboxCursor, error) {
 	sentAt, campaign, _ := strings.Cut(string(raw), ".")
 	at, err1 := strconv.ParseUint(sentAt, 10, 62)
 	id, err2 := strconv.ParseUint(campaign, 10, 62)
-	if err != nil || err1 != nil || err2 != nil {
+	if err != nil || err1 != nil || err2 != nil || at > uint64(models.MaxInstant) {
 		return models.InboxCursor{}, models.Invalid([]models.FieldError{{Field: field, Reason: "must be a nextCursor of this inbox"}})
 	}
 	return models.InboxCursor{SentAt: models.Millis(at), Campaign: int64(id)}, nil

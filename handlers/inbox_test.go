@@ -299,7 +299,7 @@ func TestGroupMessageIsReadByMembersOnly(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores)
 		s.users("bob", "eve", "carol", "choir")
-		if _, err := s.Store.PutGroup(t.Context(), "choir", "", []string{"bob", "carol"}); err != nil {
+		if _, err := s.Store.PutGroup(t.Context(), "choir", nil, []string{"bob", "carol"}); err != nil {
 			t.Fatal(err)
 		}
 		s.deliver(toGroup("rehearsal", "choir"))
@@ -316,7 +316,7 @@ func TestGroupMessageIsReadByMembersOnly(t *testing.T) {
 				t.Errorf("%s reads %+v", other, got)
 			}
 		}
-		if _, err := s.Store.PutGroup(t.Context(), "choir", "", []string{"eve"}); err != nil {
+		if _, err := s.Store.PutGroup(t.Context(), "choir", nil, []string{"eve"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.inboxPage("bob", "").Messages; len(got) != 0 {

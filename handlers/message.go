@@ -62,8 +62,8 @@ func parseBatchSend(body []byte) (models.CampaignSpec, error) {
 	var c checker
 	message := c.message(&b.messageBody)
 	message.SendTime = b.SendTime
-	if b.SendTime < 0 {
-		c.add("sendTime", "must not be negative")
+	if b.SendTime < 0 || models.Millis(b.SendTime) > models.MaxInstant {
+		c.add("sendTime", "must be a stamp in milliseconds, from 0, which is none, to %d", models.MaxInstant)
 	}
 	audience := c.audience(audienceRequest{
 		all: b.IsSendAll, allField: "isSendAll",

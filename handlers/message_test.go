@@ -231,9 +231,10 @@ func TestBatchFields(t *testing.T) {
 		{"sendTime null", okBatch.but(jsonFields{"sendTime": "null"}), "", false},
 		{"sendTime 0", okBatch.but(jsonFields{"sendTime": "0"}), "", false},
 		{"sendTime", okBatch.but(jsonFields{"sendTime": "1700000000000"}), "", false},
-		{"sendTime negative", okBatch.but(jsonFields{"sendTime": "-1"}), "sendTime must not be negative", false},
+		{"sendTime negative", okBatch.but(jsonFields{"sendTime": "-1"}), "sendTime must be a stamp in milliseconds, from 0, which is none, to 253402300799999", false},
+		{"sendTime beyond", okBatch.but(jsonFields{"sendTime": "253402300800000"}), "sendTime must be a stamp in milliseconds, from 0, which is none, to 253402300799999", false},
 		{"sendTime a string", okBatch.but(jsonFields{"sendTime": `"1"`}), "sendTime must be an integer", true},
-		{"several at once", okBatch.but(jsonFields{"ex": asJSON(strings.Repeat("e", 9000)), "sendTime": "-1", "recvIDs": `[""]`}), "ex must be at most 8192 bytes, has 9000; sendTime must not be negative; recvIDs.0 must not be empty", false},
+		{"several at once", okBatch.but(jsonFields{"ex": asJSON(strings.Repeat("e", 9000)), "sendTime": "-1", "recvIDs": `[""]`}), "ex must be at most 8192 bytes, has 9000; sendTime must be a stamp in milliseconds, from 0, which is none, to 253402300799999; recvIDs.0 must not be empty", false},
 	} {
 		text, bind := refusedBy(t, parseBatchSend, tt.body.body())
 		if text != tt.want || bind != tt.bind {
@@ -267,6 +268,9 @@ func TestCampaignFields(t *testing.T) {
 		{"unknown in content", okCampaign(okMessage.but(jsonFields{"content": `{"content":"x","more":1}`}), jsonFields{}), ""},
 		{"sendAt", okCampaign(okMessage, jsonFields{"sendAt": `"2999-01-01T00:00:00Z"`}), ""},
 		{"sendAt a number", okCampaign(okMessage, jsonFields{"sendAt": "1"}), "sendAt must be a string"},
+		{"sendAt empty", okCampaign(okMessage, jsonFields{"sendAt": `""`}), "sendAt must be a time like 2026-01-31T09:00:00Z"},
+		{"expireAt empty", okCampaign(okMessage, jsonFields{"expireAt": `""`}), ""},
+		{"local time empty", okCampaign(okMessage, jsonFields{"localTime": "true", "sendAt": `""`}), "sendAt must, with localTime, be a date and clock like 2026-01-31T09:00:00"},
 		{"sendAt is no time", okCampaign(okMessage, jsonFields{"sendAt": `"friday"`}), "sendAt must be a time like 2026-01-31T09:00:00Z"},
 		{"sendAt is over", okCampaign(okMessage, jsonFields{"sendAt": `"2001-01-01T00:00:00Z"`}), "sendAt must not be in the past"},
 		{"expireAt before sendAt", okCampaign(okMessage, jsonFields{"sendAt": `"2999-01-01T00:00:00Z"`, "expireAt": `"2998-01-01T00:00:00Z"`}), "expireAt must be after sendAt"},

@@ -22,7 +22,9 @@ type mon struct {
 // monitor serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
 // a task that somebody deleted here would be enqueued again anyway.
 func (a *API) monitor() http.Handler {
-	refused := a.open(wrongMethod)
+	refused := a.open(func(w http.ResponseWriter, r *http.Request) error {
+		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
+	})
 	closing := a.open(func(http.ResponseWriter, *http.Request) error { return errClosing })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -38,7 +40,9 @@ func (a *API) monitor() http.Handler {
 		case page == nil:
 			closing.ServeHTTP(w, r)
 		default:
-			page.ServeHTTP(w, r)
+			get := *r
+			get.Method = http.MethodGet // the monitor knows no HEAD, and the server leaves the body out
+			page.ServeHTTP(w, &get)
 		}
 	})
 }

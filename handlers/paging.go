@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"unicode/utf8"
 
@@ -18,13 +17,10 @@ const (
 )
 
 // parsePage reads the query of a list: cursor as the caller was given it in nextCursor, decoded, "" for the
-// first page; and limit, 1 to 1,000, by default 100. Other parameters are ignored. Errors: 1001 naming the
+// first page; and limit, 1 to 1,000, by default 100. Errors: 1001 naming the
 // parameter. A cursor only looks right so far; what it stands for is the handler's to judge.
 func parsePage(r *http.Request) (cursor string, limit int, err error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return "", 0, models.Invalid([]models.FieldError{{Field: "query", Reason: "must be percent-encoded"}})
-	}
+	query := r.URL.Query() // checkQuery has found it well formed
 	var fields []models.FieldError
 	limit = defaultLimit
 	if given := query.Get("limit"); given != "" {

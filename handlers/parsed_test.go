@@ -72,7 +72,7 @@ func TestParsedSpecs(t *testing.T) {
 		Name: "n", Channel: "inbox", RatePerSecond: 5,
 		Message:  models.Message{SendID: "imAdmin", Content: stdjson.RawMessage(`{"content":"hi"}`), ContentType: 101, SessionType: 3},
 		Audience: models.Audience{Type: models.AudienceGroup, GroupID: "g"},
-		Priority: models.PriorityBulk,
+		Priority: models.PriorityBulk, SessionLeft: true,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("campaign: %+v, %v", got, err)

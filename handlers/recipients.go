@@ -31,7 +31,7 @@ type recipientView struct {
 	ErrMsg      string      `json:"errMsg"`
 	ClientMsgID string      `json:"clientMsgID"`
 	ServerMsgID string      `json:"serverMsgID"`
-	SentAt      *time.Time  `json:"sentAt"`
+	SentAt      *string     `json:"sentAt"`
 	Why         string      `json:"why,omitempty"` // in words; where one recipient is asked for
 }
 
@@ -49,7 +49,7 @@ func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
 		v.ErrMsg = *rec.ErrMsg
 	}
 	if rec.SentAt != nil {
-		v.SentAt = timeOrNil(*rec.SentAt)
+		v.SentAt = instantJSON(*rec.SentAt, false)
 	}
 	switch {
 	case rec.ServerMsgID != nil:
@@ -84,16 +84,20 @@ func (a *API) listRecipients(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if cursor != "" {
-		if n, err := fmt.Sscanf(cursor, "%d.%d", &f.From.Page, &f.From.Pos); err != nil || n != 2 || f.From.Page < 0 || f.From.Pos < 0 {
-			return queryError("cursor", "is not one that a list gave")
+		page, pos, _ := strings.Cut(cursor, ".")
+		no, err1 := strconv.ParseUint(page, 10, 31)
+		at, err2 := strconv.ParseUint(pos, 10, 31)
+		if err1 != nil || err2 != nil {
+			return queryError("cursor", badCursor)
 		}
+		f.From = models.RecipientCursor{Page: int(no), Pos: int(at)}
 	}
 	c, err := a.campaign(r)
 	if err != nil {
 		return err
 	}
 	if c.PurgedAt != 0 {
-		return answerData(w, http.StatusOK, map[string]any{"recipients": []recipientView{}, "nextCursor": "", "purgedAt": timeOrNil(c.PurgedAt)})
+		return answerData(w, http.StatusOK, map[string]any{"recipients": []recipientView{}, "nextCursor": "", "purgedAt": instantJSON(c.PurgedAt, false)})
 	}
 	list, next, err := a.Store.Recipients(r.Context(), c.Campaign, f)
 	if err != nil {
@@ -161,7 +165,7 @@ func why(c models.CampaignView, rec models.Recipient) string {
 	case c.Status != models.StatusRunning:
 		return fmt.Sprintf("still to come; the campaign is %s", c.Status)
 	case rec.NextAttemptAt != nil:
-		return fmt.Sprintf("to be tried again at %s after %d attempts%s", rec.NextAttemptAt.Time().Format(time.RFC3339), rec.Attempts, said)
+		return fmt.Sprintf("to be tried again at %s after %d attempts%s", rec.NextAttemptAt.Shown(time.RFC3339), rec.Attempts, said)
 	}
 	return "still to come"
 }
@@ -194,7 +198,7 @@ func (a *API) exportCSV(w http.ResponseWriter, r *http.Request) error {
 		write = func(v recipientView) error {
 			sentAt := ""
 			if v.SentAt != nil {
-				sentAt = v.SentAt.Format(time.RFC3339Nano)
+				sentAt = *v.SentAt
 			}
 			return c.Write([]string{cell(v.UserID), cell(v.GroupID), v.Status, strconv.Itoa(v.Attempts), strconv.Itoa(int(v.ErrCode)),
 				cell(v.ErrMsg), v.ClientMsgID, cell(v.ServerMsgID), sentAt})
@@ -259,6 +263,10 @@ func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string,
 	}
 	if err != nil {
 		return err
+	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", contentType)
+		return nil // the recipients need not be read for an answer without them
 	}
 	ctl := http.NewResponseController(w)
 	if err := a.untilPlanned(r.Context(), ctl, c.Campaign); err != nil {

@@ -39,10 +39,10 @@ func (b *scheduleBody) apply(c *checker, sch *models.Schedule) {
 	set(&sch.LocalTime, b.LocalTime)
 	c.atMost("name", "characters", utf8.RuneCountInString(sch.Name), maxNameChars)
 	if b.StartAt != nil {
-		sch.StartAt = c.instant("startAt", *b.StartAt)
+		sch.StartAt = c.instantOrNone("startAt", *b.StartAt)
 	}
 	if b.EndAt != nil {
-		sch.EndAt = c.instant("endAt", *b.EndAt)
+		sch.EndAt = c.instantOrNone("endAt", *b.EndAt)
 	}
 	if sch.EndAt != 0 && sch.EndAt <= sch.StartAt {
 		c.add("endAt", "must be after startAt")
@@ -86,7 +86,7 @@ func (c *checker) template(b *campaignBody) models.CampaignSpec {
 	c.prefix = "campaign."
 	defer func() { c.prefix = "" }()
 	spec := c.campaign(b)
-	if b.SendAt != "" {
+	if b.SendAt != nil {
 		c.add("sendAt", "cannot be used in a schedule, whose slots say when")
 	}
 	if b.ExpireAt != "" {
@@ -106,18 +106,6 @@ func (c *checker) template(b *campaignBody) models.CampaignSpec {
 }
 
 const maxExpireAfter = 366 * 24 * time.Hour
-
-// instant reads a time; empty = none.
-func (c *checker) instant(field, text string) models.Millis {
-	if text == "" {
-		return 0
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		c.add(field, "must be a time like 2026-01-31T09:00:00Z")
-	}
-	return models.Millis(t.UnixMilli())
-}
 
 // timetable checks when a schedule fires. The zero Timetable comes with findings.
 func (c *checker) timetable(sch models.Schedule) slots.Timetable {

@@ -16,17 +16,17 @@ type scheduleView struct {
 	Cron        string                `json:"cron"`
 	Timezone    string                `json:"timezone"`
 	LocalTime   bool                  `json:"localTime"`
-	StartAt     *time.Time            `json:"startAt"`
-	EndAt       *time.Time            `json:"endAt"`
+	StartAt     *string               `json:"startAt"`
+	EndAt       *string               `json:"endAt"`
 	Missed      models.Missed         `json:"missed"`
 	MissedGrace string                `json:"missedGrace"`
 	Overlap     models.Overlap        `json:"overlap"`
 	NextSlot    *string               `json:"nextSlot"` // null while it is paused, and at the end
 	OperationID string                `json:"operationID"`
 	CreatedBy   string                `json:"createdBy"`
-	CreatedAt   time.Time             `json:"createdAt"`
-	Warnings    []string              `json:"warnings,omitempty"`
+	CreatedAt   string                `json:"createdAt"`
 	Campaign    *templateView         `json:"campaign,omitempty"` // left out of lists
+	Warnings    []string              `json:"warnings,omitempty"` // of how often it fires, and of the template where the request held one
 }
 
 // templateView is a template in the form in which it can be sent again.
@@ -45,8 +45,8 @@ type templateView struct {
 func scheduleJSON(s models.Schedule) scheduleView {
 	v := scheduleView{
 		ID: s.PublicID, Name: s.Name, Status: s.Status, Cron: s.Cron, Timezone: s.Timezone, LocalTime: s.LocalTime,
-		StartAt: timeOrNil(s.StartAt), EndAt: timeOrNil(s.EndAt), Missed: s.Missed, MissedGrace: durationJSON(s.MissedGrace), Overlap: s.Overlap,
-		OperationID: s.OperationID, CreatedBy: s.CreatedBy, CreatedAt: s.CreatedAt.Time(), Campaign: templateJSON(s.Campaign),
+		StartAt: instantJSON(s.StartAt, false), EndAt: instantJSON(s.EndAt, false), Missed: s.Missed, MissedGrace: durationJSON(s.MissedGrace), Overlap: s.Overlap,
+		OperationID: s.OperationID, CreatedBy: s.CreatedBy, CreatedAt: shown(s.CreatedAt), Campaign: templateJSON(s.Campaign),
 	}
 	if s.Status == models.ScheduleActive {
 		v.NextSlot = instantJSON(s.NextSlot, s.LocalTime)
@@ -104,12 +104,12 @@ type occurrenceView struct {
 	Outcome    models.Outcome `json:"outcome"`
 	Reason     string         `json:"reason"`
 	CampaignID string         `json:"campaignID"` // empty = none was made
-	At         time.Time      `json:"at"`
+	At         string         `json:"at"`
 }
 
 func occurrenceJSON(s models.Schedule, o models.Occurrence) occurrenceView {
 	v := occurrenceView{
-		LastSlot: instantJSON(o.LastSlot, s.LocalTime), Slots: o.Slots, Outcome: o.Outcome, Reason: o.Reason, CampaignID: o.CampaignID, At: o.CreatedAt.Time(),
+		LastSlot: instantJSON(o.LastSlot, s.LocalTime), Slots: o.Slots, Outcome: o.Outcome, Reason: o.Reason, CampaignID: o.CampaignID, At: shown(o.CreatedAt),
 	}
 	if o.Slot != nil {
 		v.Slot = instantJSON(*o.Slot, s.LocalTime)
@@ -118,9 +118,9 @@ func occurrenceJSON(s models.Schedule, o models.Occurrence) occurrenceView {
 }
 
 type slotView struct {
-	UTC   time.Time `json:"utc"`   // with localTime: where it comes first
-	Local string    `json:"local"` // with its offset, or with localTime the date and clock everywhere
-	Note  string    `json:"note"`  // on days on which the clocks change
+	UTC   string `json:"utc"`   // with localTime: where it comes first
+	Local string `json:"local"` // with its offset, or with localTime the date and clock everywhere
+	Note  string `json:"note"`  // on days on which the clocks change
 }
 
 // slotsJSON are up to n slots after an instant.
@@ -128,7 +128,7 @@ func slotsJSON(t slots.Timetable, after models.Millis, n int) []slotView {
 	views := []slotView{}
 	for slot, fire := t.Next(after); slot != 0 && len(views) < n; slot, fire = t.After(slot) {
 		local, note := t.Show(slot)
-		views = append(views, slotView{fire.Time(), local, note})
+		views = append(views, slotView{shown(fire), local, note})
 	}
 	return views
 }

@@ -43,7 +43,11 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	created, err := a.Store.CreateSchedule(r.Context(), sch, a.Admins, idem, func(sch models.Schedule) []byte { return success(scheduleJSON(sch)) })
+	created, err := a.Store.CreateSchedule(r.Context(), sch, a.Admins, idem, func(made models.Schedule) []byte {
+		v := scheduleJSON(made)
+		v.Warnings = warnings(sch.Campaign, "campaign.")
+		return success(v)
+	})
 	if err != nil {
 		return err
 	}
@@ -58,13 +62,15 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var b scheduleBody
-	if err := decodeJSON(body, &b, scheduleUnknown); err != nil {
+	if err := decodePatch(body, &b, scheduleUnknown); err != nil {
 		return err
 	}
 	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime
-	return a.changed(w, r, slots.Due, func(sch *models.Schedule, now models.Millis) error {
+	var warned []string
+	v, err := a.change(r, slots.Due, func(sch *models.Schedule, now models.Millis) error {
 		var c checker
 		b.apply(&c, sch)
+		warned = warnings(sch.Campaign, "campaign.")
 		if b.StartAt != nil && sch.StartAt != 0 {
 			sch.Anchor = sch.StartAt
 		}
@@ -90,23 +96,40 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		}
 		return c.plan(sch, now)
 	})
+	if err != nil {
+		return err
+	}
+	v.Warnings = warned
+	return answerData(w, http.StatusOK, v)
 }
 
-// changed changes the schedule that the path names and answers with what it is then. due says what becomes of a slot
+// dueSlot decides what becomes of a slot whose time has come when its schedule is changed.
+type dueSlot func(models.Schedule, models.Millis) (models.Firing, error)
+
+// change changes the schedule that the path names, and gives what it is then. due says what becomes of a slot
 // whose time has come and that no scheduler has acted upon.
-func (a *API) changed(w http.ResponseWriter, r *http.Request, due func(models.Schedule, models.Millis) (models.Firing, error), change func(*models.Schedule, models.Millis) error) error {
+func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) (scheduleView, error) {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return models.NotFound()
+		return scheduleView{}, models.NotFound()
 	}
 	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.Admins, due, change)
 	for _, c := range made {
 		_, _ = a.stored(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
 	}
 	if err != nil {
+		return scheduleView{}, err
+	}
+	return scheduleJSON(sch), nil
+}
+
+// changed is change with its answer.
+func (a *API) changed(w http.ResponseWriter, r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) error {
+	v, err := a.change(r, due, change)
+	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, scheduleJSON(sch))
+	return answerData(w, http.StatusOK, v)
 }
 
 func (a *API) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
@@ -200,7 +223,7 @@ func before(cursor string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(cursor, 10, 64)
 	if err != nil || n < 1 {
-		return 0, queryError("cursor", "is not one that a list gave")
+		return 0, queryError("cursor", badCursor)
 	}
 	return n, nil
 }
@@ -266,11 +289,11 @@ func (a *API) nextSlots(w http.ResponseWriter, r *http.Request) error {
 }
 
 type previewBody struct {
-	Cron      string `json:"cron"`
-	Timezone  string `json:"timezone"`
-	LocalTime bool   `json:"localTime"`
-	From      string `json:"from"` // default now
-	N         *int   `json:"n"`    // default 10
+	Cron      string  `json:"cron"`
+	Timezone  string  `json:"timezone"`
+	LocalTime bool    `json:"localTime"`
+	From      *string `json:"from"` // absent = now
+	N         *int    `json:"n"`    // default 10
 }
 
 // previewSchedule shows the slots that a cron text would have.
@@ -284,9 +307,9 @@ func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var c checker
-	from := c.instant("from", b.From)
-	if b.From == "" {
-		from = models.Millis(time.Now().UnixMilli())
+	from := models.Millis(time.Now().UnixMilli())
+	if b.From != nil {
+		from, _ = c.instant("from", *b.From)
 	}
 	n := defaultSlots
 	if set(&n, b.N); n < 1 || n > maxSlots {

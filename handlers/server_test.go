@@ -74,11 +74,11 @@ func (s *server) token(userID string) string {
 // users puts users with these IDs into the directory.
 func (s *server) users(ids ...string) {
 	s.t.Helper()
-	users := make([]models.User, len(ids))
+	users := make([]models.UserChange, len(ids))
 	for i, id := range ids {
 		users[i].UserID = id
 	}
-	if _, _, err := s.Store.UpsertUsers(s.t.Context(), users); err != nil {
+	if _, err := s.Store.UpsertUsers(s.t.Context(), users); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -18,6 +18,7 @@ const (
 	openTime    = 3 * time.Second // for Redis to confirm that the user is online
 	retryRead   = time.Second     // after a read that failed
 	lastEventID = "Last-Event-ID"
+	eventStream = "text/event-stream"
 )
 
 // stream is one open stream. Its handler alone writes to the client; feed only fills live and wake.
@@ -57,6 +58,10 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.Store.User(r.Context(), userID); err != nil {
 		return err
 	}
+	if r.Method == http.MethodHead { // nobody reads it, so nobody is online
+		w.Header().Set("Content-Type", eventStream)
+		return nil
+	}
 	ctx, end := context.WithDeadline(r.Context(), tokenEnds(callerOf(r).Token))
 	defer end()
 	st := &stream{
@@ -75,7 +80,7 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", eventStream)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold the events back
 	h.Set("Connection", "close")     // it has our write deadlines

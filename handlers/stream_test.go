@@ -241,7 +241,7 @@ func TestStreamSendsWhatIsStoredFromNowOn(t *testing.T) {
 		t.Cleanup(s.Close)
 		bob, eve := unique(t, "bob"), unique(t, "eve")
 		s.manyUsers(bob, eve)
-		if _, err := s.Store.PutGroup(t.Context(), "choir", "", []string{bob}); err != nil {
+		if _, err := s.Store.PutGroup(t.Context(), "choir", nil, []string{bob}); err != nil {
 			t.Fatal(err)
 		}
 		s.deliver(toUsers("before", bob, eve))

@@ -14,8 +14,6 @@ const (
 	// defaultGrace is how late MissedOnce still sends a slot, or to a zone, unless told otherwise.
 	defaultGrace = models.Millis(10 * time.Minute / time.Millisecond)
 	maxGrace     = 7 * 24 * time.Hour
-	// wallClock is a local date and clock, which have no offset.
-	wallClock = "2006-01-02T15:04:05"
 )
 
 // quietBody are quiet hours, by the recipient's clock.
@@ -27,8 +25,8 @@ type quietBody struct {
 // timing checks when a campaign goes out: at once, at an instant, or at each recipient's own local time.
 func (c *checker) timing(b *campaignBody, spec *models.CampaignSpec, now time.Time) {
 	if !b.LocalTime {
-		if b.SendAt != "" {
-			spec.SendAt = c.sendAt(b.SendAt, now)
+		if b.SendAt != nil {
+			spec.SendAt = c.sendAt(*b.SendAt, now)
 			spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, models.DefaultStartGrace)
 			return
 		}
@@ -42,11 +40,11 @@ func (c *checker) timing(b *campaignBody, spec *models.CampaignSpec, now time.Ti
 	}
 	c.ownZones("localTime", spec)
 	spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, defaultGrace)
-	if b.SendAt == "" {
+	if b.SendAt == nil {
 		c.add("sendAt", "is required with localTime: the date and clock at which each user gets it")
 		return
 	}
-	spec.WallAt, spec.SendAt = c.wallAt(b.SendAt, now)
+	spec.WallAt, spec.SendAt = c.wallAt(*b.SendAt, now)
 }
 
 // ownZones refuses what has no time zone of its own.
@@ -56,31 +54,42 @@ func (c *checker) ownZones(field string, spec *models.CampaignSpec) {
 	}
 }
 
-// sendAt reads an instant.
-func (c *checker) sendAt(text string, now time.Time) models.Millis {
-	t, err := time.Parse(time.RFC3339, text)
-	switch {
-	case err != nil:
-		c.add("sendAt", "must be a time like 2026-01-31T09:00:00Z")
+// instant reads an instant; ok is false when it gave a finding.
+func (c *checker) instant(field, text string) (at models.Millis, ok bool) {
+	at, reason := models.ParseInstant(text)
+	if reason != "" {
+		c.add(field, "%s", reason)
+	}
+	return at, reason == ""
+}
+
+// instantOrNone reads an instant; empty = none.
+func (c *checker) instantOrNone(field, text string) models.Millis {
+	if text == "" {
 		return 0
-	case now.Sub(t) > pastLimit:
+	}
+	at, _ := c.instant(field, text)
+	return at
+}
+
+// sendAt reads an instant that has not passed. Empty is no instant: only who leaves the field out
+// sends at once.
+func (c *checker) sendAt(text string, now time.Time) models.Millis {
+	at, ok := c.instant("sendAt", text)
+	if ok && now.Sub(at.Time()) > pastLimit {
 		c.add("sendAt", "must not be in the past")
 	}
-	return models.Millis(t.UnixMilli())
+	return at
 }
 
 // wallAt reads a local date and clock, and says when the first zone comes to it. An offset is read over: the date and
 // clock count.
 func (c *checker) wallAt(text string, now time.Time) (wall, first models.Millis) {
-	t, err := time.Parse(wallClock, text)
-	if err != nil {
-		if t, err = time.Parse(time.RFC3339, text); err != nil {
-			c.add("sendAt", "must, with localTime, be a date and clock like 2026-01-31T09:00:00")
-			return 0, 0
-		}
-		t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+	wall, reason := models.ParseWall(text)
+	if reason != "" {
+		c.add("sendAt", "%s", reason)
+		return 0, 0
 	}
-	wall = models.Millis(t.UnixMilli())
 	if last := slots.LastInstant(wall); now.Sub(last.Time()) > pastLimit {
 		c.add("sendAt", "must not be past in every time zone")
 	}
@@ -123,18 +132,11 @@ func (c *checker) quietHours(b *quietBody, spec *models.CampaignSpec) {
 
 // expireAt reads a time that has yet to come; empty = never.
 func (c *checker) expireAt(text string, now time.Time) models.Millis {
-	if text == "" {
-		return 0
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	switch {
-	case err != nil:
-		c.add("expireAt", "must be a time like 2026-01-31T09:00:00Z")
-		return 0
-	case !t.After(now):
+	at := c.instantOrNone("expireAt", text)
+	if at != 0 && !at.Time().After(now) {
 		c.add("expireAt", "must be in the future")
 	}
-	return models.Millis(t.UnixMilli())
+	return at
 }
 
 // timingView is what a campaign and a template show of the recipients' own clocks.
@@ -165,10 +167,13 @@ func instantJSON(m models.Millis, local bool) *string {
 	if m == 0 {
 		return nil
 	}
-	layout := time.RFC3339Nano
+	text := shown(m)
 	if local {
-		layout = wallClock
+		text = m.Shown(models.WallClock)
 	}
-	text := m.Time().Format(layout)
 	return &text
 }
+
+// shown is an instant in an answer. Views hold texts, since time.Time cannot be encoded for every
+// instant.
+func shown(m models.Millis) string { return m.Shown(time.RFC3339Nano) }

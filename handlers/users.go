@@ -10,10 +10,11 @@ import (
 const maxUsersPut = 1000
 
 type usersBody struct {
-	Users []models.User `json:"users"`
+	Users []models.UserChange `json:"users"`
 }
 
-// putUsers adds or updates up to 1,000 users, all or none. Of a userID that comes twice the last counts.
+// putUsers adds and changes up to 1,000 users, all or none. What a user does not say stays as it
+// is.
 func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
 	body, err := a.readBody(w, r)
 	if err != nil {
@@ -26,11 +27,11 @@ func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	created, updated, err := a.Store.UpsertUsers(r.Context(), b.Users)
+	done, err := a.Store.UpsertUsers(r.Context(), b.Users)
 	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, map[string]int{"created": created, "updated": updated})
+	return answerData(w, http.StatusOK, done)
 }
 
 func (b *usersBody) check() error {

@@ -28,6 +28,7 @@ const (
 type member struct {
 	id       string
 	attempts int           // made before
+	own      int           // of those, the ones that speak against the member itself: since the last retry, as far as can be told
 	again    bool          // its row stands already
 	due      models.Millis // of a row that stands
 	since    models.Millis // its first try that failed, by the database's clock; 0 = none did
@@ -38,6 +39,7 @@ type member struct {
 func (d *delivery) member(id string, a models.Attempt) member {
 	m := member{id: id, attempts: a.Attempts, again: true, due: a.NextAttemptAt, since: a.Since}
 	if a.Since != 0 {
+		m.own = a.Attempts % d.opts.MaxAttempts
 		m.failing = time.Now().Add(-time.Duration(d.v.Now()-a.Since) * time.Millisecond)
 	}
 	return m
@@ -78,7 +80,7 @@ func (d *delivery) next() []member {
 	if len(chunk) > 0 {
 		// While a provider is away it is tried with one recipient at a time: the one that waits longest, not always the same.
 		slices.SortFunc(chunk, func(a, b member) int {
-			return cmp.Or(cmp.Compare(a.attempts, b.attempts), cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id))
+			return cmp.Or(cmp.Compare(a.own, b.own), cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id))
 		})
 		return chunk[:min(len(chunk), d.size)]
 	}
@@ -250,10 +252,10 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 			if o.Result == channels.Retry {
 				r.Attempts = m.attempts
 			}
-		case r.Attempts >= d.opts.MaxAttempts:
+		case spent(r.Attempts, d.opts.MaxAttempts):
 			r.Status = models.RecipientFailed
 		default:
-			r.RetryIn = d.jittered(min(d.opts.Backoff<<min(r.Attempts-1, 20), maxRetry))
+			r.RetryIn = d.jittered(min(d.opts.Backoff<<min((r.Attempts-1)%d.opts.MaxAttempts, 20), maxRetry))
 			if unclear { // by the next attempt it shows whose it was
 				r.RetryIn = max(r.RetryIn, doubtFor)
 			}
@@ -265,6 +267,10 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 	}
 	return r
 }
+
+// spent says whether a recipient's attempts are used. A retry keeps those that were made, and goes
+// on to the next multiple of what one run allows.
+func spent(attempts, limit int) bool { return attempts%limit == 0 || attempts >= maxAttempts }
 
 // jittered is a wait within a fifth more or less, the same for all of a visit: the retries of different pages do not come
 // in step, those of one page come together.

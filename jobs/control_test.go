@@ -148,7 +148,7 @@ func TestExpiryAndRetry(t *testing.T) {
 		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{RatePerSecond: &rate}); models.AsError(err).Code != models.CodeIllegalTransition {
 			t.Errorf("the rate of an expired campaign: %v", err)
 		}
-		if _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); err != nil {
+		if _, _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{RatePerSecond: &rate}); err != nil {
@@ -201,17 +201,27 @@ func TestRetryOnlyTheFailed(t *testing.T) {
 		ch.mended = true
 		ch.mu.Unlock()
 		failed := []models.RecipientStatus{models.RecipientFailed}
-		if _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed, ErrCodes: []models.Code{1302}}); err != nil {
-			t.Fatal(err)
+		if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed, ErrCodes: []models.Code{1302, 1302}}); err != nil || n != 200 {
+			t.Fatal(n, err)
 		}
 		if c := r.finished(id, time.Minute); c.Failed != 200 || c.Sent != 1800 {
 			t.Fatalf("after the first retry: %+v", c.Counts)
 		}
-		if _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed}); err != nil {
-			t.Fatal(err)
+		if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed}); err != nil || n != 200 {
+			t.Fatal(n, err)
 		}
-		if c := r.finished(id, time.Minute); c.Failed != 0 || c.Sent != 2000 {
+		c := r.finished(id, time.Minute)
+		if c.Failed != 0 || c.Sent != 2000 {
 			t.Fatalf("after the second retry: %+v", c.Counts)
+		}
+		for user, rec := range r.recipients(id) {
+			if rec.Attempts != ch.seen[user] {
+				t.Fatalf("%s was sent %d times, the row says %d", user, ch.seen[user], rec.Attempts)
+			}
+		}
+		again, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed})
+		if err != nil || n != 0 || again.Status != models.StatusCompleted || again.FinishedAt != c.FinishedAt {
+			t.Fatalf("a retry of nobody: %d, %s, finished at %d and not %d, %v", n, again.Status, again.FinishedAt, c.FinishedAt, err)
 		}
 		for user, n := range ch.seen {
 			want := 1
@@ -220,6 +230,40 @@ func TestRetryOnlyTheFailed(t *testing.T) {
 			}
 			if n != want {
 				t.Fatalf("%s was sent %d times, want %d", user, n, want)
+			}
+		}
+	})
+}
+
+// stubborn wants everybody to be tried again.
+type stubborn struct{ sendLog }
+
+func (b *stubborn) Send(ctx context.Context, batch channels.Batch) []channels.Outcome {
+	b.sendLog.Send(ctx, batch)
+	return channels.Same(len(batch.Recipients), channels.Outcome{Result: channels.Retry, ErrCode: 80000, ErrMsg: "later"})
+}
+
+// A retry keeps the attempts that were made, and gives each recipient as many again.
+func TestRetryGivesNewAttempts(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		ch := &stubborn{sendLog{seen: map[string]int{}}}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, MaxAttempts: 2, Backoff: 10 * time.Millisecond})
+		r.users(1)
+		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
+		for round := 1; round <= 2; round++ {
+			if c := r.finished(id, time.Minute); c.Failed != 1 {
+				t.Fatalf("counts %+v", c.Counts)
+			}
+			for user, rec := range r.recipients(id) {
+				if rec.Attempts != 2*round || ch.seen[user] != 2*round {
+					t.Fatalf("round %d: %d attempts, %d sends", round, rec.Attempts, ch.seen[user])
+				}
+			}
+			if round == 1 {
+				if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}}); err != nil || n != 1 {
+					t.Fatal(n, err)
+				}
 			}
 		}
 	})

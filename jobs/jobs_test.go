@@ -68,11 +68,11 @@ func (r *rig) with(opts jobs.Options) *rig {
 
 func (r *rig) users(n int) {
 	r.t.Helper()
-	var batch []models.User
+	var batch []models.UserChange
 	for i := range n {
-		batch = append(batch, models.User{UserID: fmt.Sprintf("user-%07d", i)})
+		batch = append(batch, models.UserChange{UserID: fmt.Sprintf("user-%07d", i)})
 		if len(batch) == 1000 || i == n-1 {
-			if _, _, err := r.store.UpsertUsers(r.t.Context(), batch); err != nil {
+			if _, err := r.store.UpsertUsers(r.t.Context(), batch); err != nil {
 				r.t.Fatal(err)
 			}
 			batch = nil
@@ -173,11 +173,11 @@ func TestAllUsersUpToTheMark(t *testing.T) {
 		id := r.post(sp)
 		// While it runs, users come (before, among and after the frozen ones) and go (at the far end, so that
 		// the campaign has not been there).
-		var added []models.User
+		var added []models.UserChange
 		for i := range 300 {
-			added = append(added, models.User{UserID: fmt.Sprintf("a-%d", i)}, models.User{UserID: fmt.Sprintf("user-%07d+", i)}, models.User{UserID: fmt.Sprintf("z-%d", i)})
+			added = append(added, models.UserChange{UserID: fmt.Sprintf("a-%d", i)}, models.UserChange{UserID: fmt.Sprintf("user-%07d+", i)}, models.UserChange{UserID: fmt.Sprintf("z-%d", i)})
 		}
-		if _, _, err := r.store.UpsertUsers(t.Context(), added); err != nil {
+		if _, err := r.store.UpsertUsers(t.Context(), added); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 20 {
@@ -248,8 +248,8 @@ func TestIDsCompareByteForByte(t *testing.T) {
 		r := newRig(t, s, jobs.Options{})
 		four := []string{"Bob", "bob", "bób", "bob "}
 		for _, id := range four {
-			if created, _, err := r.store.UpsertUsers(t.Context(), []models.User{{UserID: id}}); err != nil || created != 1 {
-				t.Fatalf("%q: created %d, %v", id, created, err)
+			if n, err := r.store.UpsertUsers(t.Context(), []models.UserChange{{UserID: id}}); err != nil || n.Created != 1 {
+				t.Fatalf("%q: %+v, %v", id, n, err)
 			}
 		}
 		c := r.finished(r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: append(four, four...)})), 30*time.Second)
@@ -274,7 +274,7 @@ func TestGroups(t *testing.T) {
 		for i := range 1100 {
 			members = append(members, fmt.Sprintf("user-%07d", i))
 		}
-		if _, err := r.store.PutGroup(t.Context(), "user-0000001", "a group with a user's ID", members); err != nil {
+		if _, err := r.store.PutGroup(t.Context(), "user-0000001", new("a group with a user's ID"), members); err != nil {
 			t.Fatal(err)
 		}
 		sp := spec(models.Audience{Type: models.AudienceGroup, GroupID: "user-0000001"})
@@ -286,7 +286,7 @@ func TestGroups(t *testing.T) {
 		sp.Message.SessionType = models.SessionGroup
 		each := r.post(sp)
 		// a member added after the POST is not in it
-		if _, err := r.store.PutGroup(t.Context(), "user-0000001", "", append(members, "user-0001150")); err != nil {
+		if _, err := r.store.PutGroup(t.Context(), "user-0000001", nil, append(members, "user-0001150")); err != nil {
 			t.Fatal(err)
 		}
 		if c := r.finished(each, 30*time.Second); c.Counts != (models.Counts{Total: 1100, Sent: 1100}) {

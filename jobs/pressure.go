@@ -55,7 +55,7 @@ type gauge struct {
 // unproven says that nothing shows yet that m's failures are its own: no attempt was counted, and nobody was served later
 // than provenAfter since it began to fail.
 func (g *gauge) unproven(m member) bool {
-	return m.attempts == 0 && (m.failing.IsZero() || g.served.Sub(m.failing) < provenAfter)
+	return m.own == 0 && (m.failing.IsZero() || g.served.Sub(m.failing) < provenAfter)
 }
 
 // weighs says that a failure of m speaks against the provider.
@@ -274,7 +274,7 @@ func (t *trial) judge(ctx context.Context, of []channels.Outcome) (blame, error)
 	for i, o := range of {
 		if o.Fault != channels.NoFault || o.RetryAfter > 0 {
 			faults++
-			stumbled = stumbled || o.Fault == channels.Stumble && t.chunk[i].attempts == 0
+			stumbled = stumbled || o.Fault == channels.Stumble && t.chunk[i].own == 0
 		}
 	}
 	if faults == 0 && !t.single {

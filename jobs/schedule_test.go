@@ -219,7 +219,7 @@ func TestRefusedSlot(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r, clock := newQuietRigAt(t, s, noon)
-		if _, err := r.store.PutGroup(t.Context(), "g", "", []string{"a"}); err != nil {
+		if _, err := r.store.PutGroup(t.Context(), "g", nil, []string{"a"}); err != nil {
 			t.Fatal(err)
 		}
 		sch := r.every("@every 10s", noon, func(s *models.Schedule) {
@@ -232,7 +232,7 @@ func TestRefusedSlot(t *testing.T) {
 		r.schedule()
 		clock.Set(noon.Add(10 * time.Second))
 		r.historyIs(sch, "12:00:10 refused 1\n")
-		if _, err := r.store.PutGroup(t.Context(), "g", "", []string{"a"}); err != nil {
+		if _, err := r.store.PutGroup(t.Context(), "g", nil, []string{"a"}); err != nil {
 			t.Fatal(err)
 		}
 		clock.Set(noon.Add(20 * time.Second))
@@ -245,7 +245,7 @@ func TestLocalTimeSchedule(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r, clock := newRigAt(t, s, wall.Add(-20*time.Hour))
-		r.upsert([]models.User{{UserID: "kiritimati", Timezone: "Pacific/Kiritimati"}, {UserID: "berlin", Timezone: "Europe/Berlin"}})
+		r.upsert([]models.UserChange{{UserID: "kiritimati", Timezone: new("Pacific/Kiritimati")}, {UserID: "berlin", Timezone: new("Europe/Berlin")}})
 		sch := r.every("0 9 * * 5", wall.Add(-20*time.Hour), func(s *models.Schedule) {
 			s.LocalTime, s.Campaign = true, spec(models.Audience{Type: models.AudienceAll})
 		})
@@ -293,7 +293,7 @@ func TestSendAt(t *testing.T) {
 		r.must(r.store.CancelCampaign(t.Context(), cancelledList, "test"))
 		r.until(cancelled, "closed", func(c models.CampaignView) bool { return c.FinishedAt != 0 && c.Counts.Total == 0 })
 		r.until(cancelledList, "closed", func(c models.CampaignView) bool { return c.FinishedAt != 0 && c.Cancelled == 2 })
-		r.upsert([]models.User{{UserID: "came later"}})
+		r.upsert([]models.UserChange{{UserID: "came later"}})
 		clock.Set(noon.Add(time.Minute))
 		r.until(all, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 4 })
 		r.until(listed, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 2 })
@@ -336,7 +336,7 @@ func TestAudienceGoneAtTheStart(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r, clock := newRigAt(t, s, noon)
-		if _, err := r.store.PutGroup(t.Context(), "g", "", []string{"a"}); err != nil {
+		if _, err := r.store.PutGroup(t.Context(), "g", nil, []string{"a"}); err != nil {
 			t.Fatal(err)
 		}
 		var ids []string
@@ -391,7 +391,7 @@ func TestStartMissed(t *testing.T) {
 				t.Errorf("%s: %q %+v", name, c.StatusReason, c.Counts)
 			}
 			r.verified(ids[name])
-			if _, err := r.store.RetryCampaign(t.Context(), ids[name], models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); models.AsError(err).Code != models.CodeIllegalTransition {
+			if _, _, err := r.store.RetryCampaign(t.Context(), ids[name], models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); models.AsError(err).Code != models.CodeIllegalTransition {
 				t.Errorf("retry of what never started: %v", err)
 			}
 		}

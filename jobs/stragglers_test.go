@@ -54,10 +54,10 @@ func (r *rig) paged(pages int) models.CampaignSpec {
 	for _, city := range []string{"Berlin", "Paris", "Rome", "Madrid", "Oslo", "Vienna", "Prague", "Warsaw", "Athens", "Riga", "Sofia", "London"} {
 		all = append(all, zone{name: "Europe/" + city})
 	}
-	var batch []models.User
+	var batch []models.UserChange
 	for i := range perPage {
 		for k, z := range all[:pages] {
-			batch = append(batch, models.User{UserID: fmt.Sprintf("user-%05d-%02d", i, k), Timezone: z.name})
+			batch = append(batch, models.UserChange{UserID: fmt.Sprintf("user-%05d-%02d", i, k), Timezone: &z.name})
 		}
 	}
 	r.upsert(batch)
@@ -339,7 +339,9 @@ func TestRetryGoesThroughTheWindow(t *testing.T) {
 		id := r.post(sp)
 		r.until(id, "completed", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Failed == pages })
 		ch.mended.Store(true)
-		r.must(r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}}))
+		if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}}); err != nil || n != pages {
+			t.Fatal(n, err)
+		}
 		inside, tasks := r.most(id, "completed again", func(c models.CampaignView) bool {
 			r.clock.Tick(4 * time.Millisecond) // what waits for a moment must not wait for ever
 			return c.Status == models.StatusCompleted && c.Failed == 0

@@ -61,10 +61,10 @@ func zones() []zone {
 func populate(r *rig, all []zone, perZone int) map[string]zone {
 	r.t.Helper()
 	of := map[string]zone{}
-	var batch []models.User
+	var batch []models.UserChange
 	add := func(id, timezone string, z zone) {
 		of[id] = z
-		batch = append(batch, models.User{UserID: id, Timezone: timezone})
+		batch = append(batch, models.UserChange{UserID: id, Timezone: new(timezone)})
 		if len(batch) == 1000 {
 			r.upsert(batch)
 			batch = nil
@@ -80,12 +80,12 @@ func populate(r *rig, all []zone, perZone int) map[string]zone {
 	return of
 }
 
-func (r *rig) upsert(batch []models.User) {
+func (r *rig) upsert(batch []models.UserChange) {
 	r.t.Helper()
 	if len(batch) == 0 {
 		return
 	}
-	if _, _, err := r.store.UpsertUsers(r.t.Context(), batch); err != nil {
+	if _, err := r.store.UpsertUsers(r.t.Context(), batch); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -316,8 +316,8 @@ func TestLocalTimeOfLists(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r, clock := newRigAt(t, s, wall.Add(-20*time.Hour))
-		r.upsert([]models.User{{UserID: "auckland", Timezone: "Pacific/Auckland"}, {UserID: "berlin"}, {UserID: "la", Timezone: "America/Los_Angeles"}})
-		if _, err := r.store.PutGroup(t.Context(), "g", "", []string{"auckland", "berlin", "la"}); err != nil {
+		r.upsert([]models.UserChange{{UserID: "auckland", Timezone: new("Pacific/Auckland")}, {UserID: "berlin"}, {UserID: "la", Timezone: new("America/Los_Angeles")}})
+		if _, err := r.store.PutGroup(t.Context(), "g", nil, []string{"auckland", "berlin", "la"}); err != nil {
 			t.Fatal(err)
 		}
 		list := localSpec(models.MissedSkip, 0)
@@ -354,7 +354,7 @@ func TestQuietHours(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		now := time.Date(2027, 6, 4, 5, 30, 0, 0, time.UTC) // 7:30 in Berlin, 22:30 in Los Angeles, 14:30 in Tokyo
 		r, clock := newRigAt(t, s, now)
-		r.upsert([]models.User{{UserID: "berlin"}, {UserID: "la", Timezone: "America/Los_Angeles"}, {UserID: "tokyo", Timezone: "Asia/Tokyo"}})
+		r.upsert([]models.UserChange{{UserID: "berlin"}, {UserID: "la", Timezone: new("America/Los_Angeles")}, {UserID: "tokyo", Timezone: new("Asia/Tokyo")}})
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.Timing = models.Timing{QuietFrom: 22 * 60, QuietTo: 8 * 60, Zone: "Europe/Berlin"}
 		whole := r.post(sp)

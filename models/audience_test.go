@@ -36,11 +36,11 @@ func TestSenderAmongRecipients(t *testing.T) {
 		store := testkit.OpenStore(t, s.DatabaseURL)
 		names := []string{"ann", "bob", "sender"}
 		for _, id := range names {
-			if _, _, err := store.UpsertUsers(t.Context(), []models.User{{UserID: id}}); err != nil {
+			if _, err := store.UpsertUsers(t.Context(), []models.UserChange{{UserID: id}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := store.PutGroup(t.Context(), "g", "", names); err != nil {
+		if _, err := store.PutGroup(t.Context(), "g", nil, names); err != nil {
 			t.Fatal(err)
 		}
 		for name, a := range map[string]models.Audience{
@@ -130,7 +130,7 @@ func TestListWhileAudienceIsCut(t *testing.T) {
 				store := testkit.OpenStore(t, s.DatabaseURL)
 				users(t, store, n)
 				for i, zone := range someZones {
-					if _, _, err := store.UpsertUsers(t.Context(), []models.User{{UserID: "user-000000" + string(rune('0'+i)), Timezone: zone}}); err != nil {
+					if _, err := store.UpsertUsers(t.Context(), []models.UserChange{{UserID: "user-000000" + string(rune('0'+i)), Timezone: &zone}}); err != nil {
 						t.Fatal(err)
 					}
 				}

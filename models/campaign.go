@@ -51,6 +51,7 @@ type CampaignSpec struct {
 	Slot        Millis `json:"-"` // of an occurrence; 0 = run by hand
 	OperationID string `json:"-"`
 	CreatedBy   string `json:"-"` // the admin's user ID
+	SessionLeft bool   `json:"-"` // the audience is a group, and the request left it to us how the group gets the message
 }
 
 // Timing is what makes a campaign go by its recipients' own clocks.

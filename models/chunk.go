@@ -129,6 +129,9 @@ func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
 
 func (s *Store) writeChunk(ctx context.Context, c ClosedChunk) error {
 	p, from := c.page, s.d.keepNow()
+	if p.PendingRows < 0 || p.Pos > p.Size {
+		return errNegative
+	}
 	if c.first {
 		from = "0*" + from
 	}

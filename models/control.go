@@ -231,7 +231,8 @@ func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus)
 	}
 	if n := res.RowsAffected; n > 0 {
 		column := RecipientStatusNames[rest]
-		if err := tx.Exec("UPDATE pages SET unknown=unknown+?, "+column+"="+column+"-? WHERE campaign_id=? AND no=?", n, n, p.CampaignID, p.No).Error; err != nil {
+		err := counted(tx.Exec("UPDATE pages SET unknown=unknown+?, "+column+"="+column+"-? WHERE campaign_id=? AND no=? AND "+column+">=?", n, n, p.CampaignID, p.No, n))
+		if err != nil {
 			return err
 		}
 	}

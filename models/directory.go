@@ -1,9 +1,11 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,8 +33,43 @@ const (
 	maxUserExBytes   = 8 << 10 // as a message's
 )
 
-// Check says what is wrong with a user that came from outside: nothing, or each field by its JSON name.
-func (u User) Check() []FieldError {
+// UserChange is what a write says of one user: nil leaves what is there, an empty text takes it
+// away.
+type UserChange struct {
+	UserID   string  `json:"userID"`
+	Nickname *string `json:"nickname"`
+	FaceURL  *string `json:"faceURL"`
+	Timezone *string `json:"timezone"`
+	Ex       *string `json:"ex"`
+	Again    bool    `json:"-"` // the same file named the user before
+}
+
+// on is the user as the change leaves them.
+func (c UserChange) on(u User) User {
+	for _, text := range []struct {
+		field *string
+		given *string
+	}{{&u.Nickname, c.Nickname}, {&u.FaceURL, c.FaceURL}, {&u.Timezone, c.Timezone}, {&u.Ex, c.Ex}} {
+		if text.given != nil {
+			*text.field = *text.given
+		}
+	}
+	return u
+}
+
+// then is one change followed by another of the same user: of what both say, the later counts.
+func (c UserChange) then(later UserChange) UserChange {
+	c.Nickname = cmp.Or(later.Nickname, c.Nickname)
+	c.FaceURL = cmp.Or(later.FaceURL, c.FaceURL)
+	c.Timezone = cmp.Or(later.Timezone, c.Timezone)
+	c.Ex = cmp.Or(later.Ex, c.Ex)
+	return c
+}
+
+// Check says what is wrong with a change that came from outside: nothing, or each field by its JSON
+// name.
+func (c UserChange) Check() []FieldError {
+	u := c.on(User{UserID: c.UserID})
 	var found []FieldError
 	add := func(field, reason string) {
 		if reason != "" {
@@ -102,50 +139,128 @@ type Directory struct {
 	Live int64
 }
 
-// upsertRows keeps one statement below 16 MiB, MariaDB's default max_allowed_packet, however long the users'
-// texts are.
-const upsertRows = 500
+// A statement holds so many users, and texts of so many bytes: far below 16 MiB, MariaDB's default
+// max_allowed_packet, however long the users' texts are.
+const (
+	upsertRows  = 500
+	upsertBytes = 1 << 20
+)
 
-// UpsertUsers adds or updates users; of a repeated userID the last counts. It is all or nothing.
-func (s *Store) UpsertUsers(ctx context.Context, users []User) (created, updated int, err error) {
-	last := make(map[string]int, len(users))
-	for i, u := range users {
-		last[u.UserID] = i
+// UserCounts says what a write did to the directory. Their sum is how many users the write named.
+type UserCounts struct {
+	Created   int `json:"created"`
+	Changed   int `json:"changed"`
+	Unchanged int `json:"unchanged"`
+	Repeated  int `json:"repeated"` // named before in the same request or file; their first time is counted above
+}
+
+// Add takes in what a further write did.
+func (n *UserCounts) Add(more UserCounts) {
+	n.Created += more.Created
+	n.Changed += more.Changed
+	n.Unchanged += more.Unchanged
+	n.Repeated += more.Repeated
+}
+
+// Sum is how many users were named.
+func (n UserCounts) Sum() int { return n.Created + n.Changed + n.Unchanged + n.Repeated }
+
+// UpsertUsers adds and changes users; of one that is named twice both changes count, in their
+// order. It is all or nothing.
+func (s *Store) UpsertUsers(ctx context.Context, changes []UserChange) (UserCounts, error) {
+	if len(changes) == 0 {
+		return UserCounts{}, nil
 	}
-	rows := make([]User, 0, len(last))
-	ids := make([]string, 0, len(last))
-	for i, u := range users {
-		if last[u.UserID] == i {
-			rows = append(rows, u)
-			ids = append(ids, u.UserID)
+	at := make(map[string]int, len(changes))
+	rows := make([]UserChange, 0, len(changes))
+	for _, c := range changes {
+		if i, twice := at[c.UserID]; twice {
+			rows[i] = rows[i].then(c)
+			continue
 		}
+		at[c.UserID] = len(rows)
+		rows = append(rows, c)
 	}
-	if len(rows) == 0 {
-		return 0, 0, nil
-	}
-	err = s.tx(ctx, func(tx *gorm.DB) error {
+	var n UserCounts
+	err := s.tx(ctx, func(tx *gorm.DB) error {
+		n = UserCounts{Repeated: len(changes) - len(rows)}
 		rev, err := s.bumpDirectory(tx)
 		if err != nil {
 			return err
 		}
-		var known int64
-		if err := tx.Model(&User{}).Where("user_id IN ?", ids).Count(&known).Error; err != nil {
-			return err
-		}
-		updated, created = int(known), len(rows)-int(known)
-		for i := range rows {
-			rows[i].AddedRev = rev
-		}
-		upsert := clause.OnConflict{
-			Columns:   []clause.Column{{Name: "user_id"}},
-			DoUpdates: clause.AssignmentColumns([]string{"nickname", "face_url", "timezone", "ex"}),
-		}
-		if err := tx.Clauses(upsert).CreateInBatches(rows, upsertRows).Error; err != nil {
-			return err
+		created := 0
+		for some := range slices.Chunk(rows, upsertRows) {
+			more, err := upsert(tx, rev, some, &n)
+			if err != nil {
+				return err
+			}
+			created += more
 		}
 		return tx.Exec("UPDATE directory SET live=live+? WHERE id=1", created).Error
 	})
-	return created, updated, err
+	return n, err
+}
+
+// upsert writes those of rows that are new or change something, and counts all of them. The
+// directory's row is locked, so what it reads stays so.
+func upsert(tx *gorm.DB, rev int64, rows []UserChange, n *UserCounts) (created int, err error) {
+	ids := make([]string, len(rows))
+	for i, c := range rows {
+		ids[i] = c.UserID
+	}
+	var stand []User
+	if err := tx.Where("user_id IN ?", ids).Find(&stand).Error; err != nil {
+		return 0, err
+	}
+	known := make(map[string]User, len(stand))
+	for _, u := range stand {
+		known[u.UserID] = u
+	}
+	var write []User
+	for _, c := range rows {
+		old, here := known[c.UserID]
+		if !here {
+			old = User{UserID: c.UserID, AddedRev: rev}
+			created++
+		}
+		u := c.on(old)
+		if !here || u != old {
+			write = append(write, u)
+		}
+		switch {
+		case c.Again:
+			n.Repeated++
+		case !here:
+			n.Created++
+		case u != old:
+			n.Changed++
+		default:
+			n.Unchanged++
+		}
+	}
+	return created, writeUsers(tx, write)
+}
+
+// writeUsers inserts or replaces users, in statements that are soon made and soon sent: between two
+// of them MariaDB waits for a transaction no longer than 3 s.
+func writeUsers(tx *gorm.DB, users []User) error {
+	from, bytes := 0, 0
+	for i, u := range users {
+		bytes += len(u.Nickname) + len(u.FaceURL) + len(u.Ex)
+		if bytes < upsertBytes && i < len(users)-1 {
+			continue
+		}
+		some := users[from : i+1]
+		from, bytes = i+1, 0
+		err := tx.Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "user_id"}},
+			DoUpdates: clause.AssignmentColumns([]string{"nickname", "face_url", "timezone", "ex"}),
+		}).Create(&some).Error
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bumpDirectory is the first statement of every directory write: the row's lock puts the writes in commit order.

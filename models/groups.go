@@ -29,14 +29,15 @@ const memberRows = 1000
 // writeLease is how long the half-written members of a PUT are kept when their writer stands still, in milliseconds.
 const writeLease Millis = 60_000
 
-// PutGroup creates or replaces a group and its whole member list; repeated members count once. The former
+// PutGroup creates or replaces a group and its whole member list; repeated members count once. A nil name
+// leaves the name that is there. The former
 // list stays until no campaign can need it.
 //
 // The members are written some at a time, under a version that nobody reads yet: in one transaction a long list would
 // hold up every other write. Of two that come at the same time the later begun one stands in the end.
-func (s *Store) PutGroup(ctx context.Context, groupID, name string, memberIDs []string) (Group, error) {
+func (s *Store) PutGroup(ctx context.Context, groupID string, name *string, memberIDs []string) (Group, error) {
 	members := sortedUnique(memberIDs)
-	g := Group{GroupID: groupID, Name: name, Size: len(members)}
+	g := Group{GroupID: groupID, Size: len(members)}
 	err := s.tx(ctx, func(tx *gorm.DB) (err error) {
 		// the directory's rev is a version that never comes twice
 		if g.Version, err = s.bumpDirectory(tx); err != nil {
@@ -51,7 +52,7 @@ func (s *Store) PutGroup(ctx context.Context, groupID, name string, memberIDs []
 		err = s.tx(ctx, func(tx *gorm.DB) error { return s.writeMembers(tx, g, some) })
 	}
 	if err == nil {
-		err = s.tx(ctx, func(tx *gorm.DB) error { return s.standMembers(tx, g) })
+		err = s.tx(ctx, func(tx *gorm.DB) (err error) { g, err = s.standMembers(tx, g, name); return err })
 	}
 	return g, err
 }
@@ -78,31 +79,34 @@ func (s *Store) writeMembers(tx *gorm.DB, g Group, some []string) error {
 }
 
 // standMembers makes a list that is wholly written the group's, unless a later one is.
-func (s *Store) standMembers(tx *gorm.DB, g Group) error {
+func (s *Store) standMembers(tx *gorm.DB, g Group, name *string) (Group, error) {
 	done := tx.Exec("DELETE FROM group_writes WHERE version=?", g.Version)
 	if done.Error != nil {
-		return done.Error
+		return g, done.Error
 	}
 	var written int64
 	err := tx.Model(&groupMember{}).Where("group_id = ? AND version = ?", g.GroupID, g.Version).Count(&written).Error
 	if err != nil {
-		return err
+		return g, err
 	}
 	// A program older than the leases purges what no group has yet.
 	if done.RowsAffected == 0 || written != int64(g.Size) {
-		return errWriteLost()
+		return g, errWriteLost()
 	}
 	if _, err := s.bumpDirectory(tx); err != nil { // which puts the writers of one group in order
-		return err
+		return g, err
 	}
 	now, err := s.lockGroup(tx, g.GroupID)
 	if err == nil && now.Version > g.Version {
-		return nil
+		return g, nil
 	}
 	if err != nil && AsError(err).Code != CodeRecordNotFound {
-		return err
+		return g, err
 	}
-	return tx.Save(&g).Error
+	if g.Name = now.Name; name != nil {
+		g.Name = *name
+	}
+	return g, tx.Save(&g).Error
 }
 
 // Group reads one group; 1004 when there is none.

@@ -15,7 +15,7 @@ func TestLongListHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		store := testkit.OpenStore(t, s.DatabaseURL)
-		if _, err := store.PutGroup(t.Context(), "g", "before", []string{"a", "b"}); err != nil {
+		if _, err := store.PutGroup(t.Context(), "g", new("before"), []string{"a", "b"}); err != nil {
 			t.Fatal(err)
 		}
 		long := make([]string, 30_000)
@@ -24,7 +24,7 @@ func TestLongListHoldsUpNobody(t *testing.T) {
 		}
 		put := make(chan error)
 		go func() {
-			_, err := store.PutGroup(t.Context(), "g", "after", long)
+			_, err := store.PutGroup(t.Context(), "g", new("after"), long)
 			put <- err
 		}()
 		writes := 0
@@ -35,7 +35,7 @@ func TestLongListHoldsUpNobody(t *testing.T) {
 					t.Fatal(err)
 				}
 			default:
-				if _, _, err := store.UpsertUsers(t.Context(), []models.User{{UserID: "u"}}); err != nil {
+				if _, err := store.UpsertUsers(t.Context(), []models.UserChange{{UserID: "u"}}); err != nil {
 					t.Fatal(err)
 				}
 				g, err := store.Group(t.Context(), "g")
@@ -79,7 +79,7 @@ func TestOldMembersArePurged(t *testing.T) {
 			for i := range n {
 				ids = append(ids, fmt.Sprintf("user-%07d", i))
 			}
-			g, err := store.PutGroup(t.Context(), id, "", ids)
+			g, err := store.PutGroup(t.Context(), id, nil, ids)
 			if err != nil {
 				t.Fatal(err)
 			}

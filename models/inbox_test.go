@@ -31,7 +31,7 @@ func overlapping(t *testing.T, store *models.Store, random *rand.Rand) []ledgerM
 		t.Fatal(err)
 	}
 	for _, group := range []string{"choir", "band"} {
-		if _, err := store.PutGroup(t.Context(), group, "", []string{"reader"}); err != nil {
+		if _, err := store.PutGroup(t.Context(), group, nil, []string{"reader"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,12 +22,12 @@ func spec(a models.Audience) models.CampaignSpec {
 
 func users(tb testing.TB, s *models.Store, n int) {
 	tb.Helper()
-	var list []models.User
+	var list []models.UserChange
 	for i := range n {
-		list = append(list, models.User{UserID: fmt.Sprintf("user-%07d", i)})
+		list = append(list, models.UserChange{UserID: fmt.Sprintf("user-%07d", i)})
 	}
 	for chunk := range slices.Chunk(list, 1000) {
-		if _, _, err := s.UpsertUsers(tb.Context(), chunk); err != nil {
+		if _, err := s.UpsertUsers(tb.Context(), chunk); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -87,7 +87,7 @@ func TestDirectoryMark(t *testing.T) {
 			wg.Go(func() {
 				for i := range 10 {
 					id := fmt.Sprintf("%d-%d", w, i)
-					if _, _, err := store.UpsertUsers(t.Context(), []models.User{{UserID: id}, {UserID: "shared"}, {UserID: "shared"}}); err != nil {
+					if _, err := store.UpsertUsers(t.Context(), []models.UserChange{{UserID: id}, {UserID: "shared"}, {UserID: "shared"}}); err != nil {
 						t.Error(err)
 					}
 					if i%2 == 0 {

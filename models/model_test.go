@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"testing"
@@ -203,14 +204,31 @@ func (d *driver) expire(*rapid.T) {
 
 func (d *driver) retry(rt *rapid.T) {
 	statuses := rapid.SampledFrom([][]models.RecipientStatus{{models.RecipientFailed}, {models.RecipientExpired}, {models.RecipientUnknown, models.RecipientFailed}}).Draw(rt, "statuses")
-	_, err := d.store.RetryCampaign(d.t.Context(), d.id, models.Retry{Statuses: statuses})
+	matching := int64(0)
+	for _, status := range statuses {
+		matching += d.model.count(status)
+	}
+	before, err := d.store.Campaign(d.t.Context(), d.id)
+	d.ok(err)
+	after, n, err := d.store.RetryCampaign(d.t.Context(), d.id, models.Retry{Statuses: append(statuses, statuses...)})
 	if d.model.status == models.StatusRunning { // not "the state it is in": nothing has failed for good yet
 		if models.AsError(err).Code != models.CodeIllegalTransition {
 			rt.Fatal(err)
 		}
 		return
 	}
-	if !d.move(models.StatusRunning, d.model.status == models.StatusCompleted || d.model.status == models.StatusExpired, err) {
+	legal := d.model.status == models.StatusCompleted || d.model.status == models.StatusExpired
+	if legal && err == nil && n != matching {
+		rt.Fatalf("%d are tried again, the model says %d", n, matching)
+	}
+	if legal && matching == 0 {
+		d.ok(err)
+		if !reflect.DeepEqual(after, before) {
+			rt.Fatalf("a retry of nobody made %+v of %+v", after, before)
+		}
+		return
+	}
+	if !d.move(models.StatusRunning, legal, err) {
 		return
 	}
 	d.model.closed = false

@@ -228,7 +228,7 @@ func (o *old) refused(id string) {
 	for name, f := range map[string]func() error{
 		"verify": func() error { _, err := o.Verify(o.t.Context(), id); return err },
 		"retry": func() error {
-			_, err := o.RetryCampaign(o.t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}})
+			_, _, err := o.RetryCampaign(o.t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}})
 			return err
 		},
 		"list": func() error {
@@ -318,7 +318,7 @@ func TestCountsOverARetry(t *testing.T) {
 		if got := o.campaign(o.small).Counts; got != want {
 			t.Fatalf("%+v", got)
 		}
-		c, err := o.RetryCampaign(t.Context(), o.small, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}})
+		c, _, err := o.RetryCampaign(t.Context(), o.small, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}})
 		if err != nil || c.Counts != want {
 			t.Fatalf("%+v, %v", c.Counts, err)
 		}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -12,64 +14,147 @@ import (
 
 // Retry says which recipients of a finished campaign are taken up again.
 type Retry struct {
-	Statuses []RecipientStatus `json:"statuses"`
-	ErrCodes []Code            `json:"errCodes,omitempty"` // empty = any
+	Statuses   []RecipientStatus `json:"statuses"`
+	ErrCodes   []Code            `json:"errCodes,omitempty"` // empty = any
+	Recipients int64             `json:"recipients"`         // how many that is, once the ledger has counted them
 }
 
+// maxRetryCodes keeps a retry within its column.
+const maxRetryCodes = 50
+
+// normal is a retry without repeats, or what is wrong with it. A status twice would be counted off
+// twice.
+func (r Retry) normal() (Retry, error) {
+	r.Statuses, r.ErrCodes = slices.Clone(r.Statuses), slices.Clone(r.ErrCodes)
+	slices.Sort(r.Statuses)
+	slices.Sort(r.ErrCodes)
+	r.Statuses, r.ErrCodes = slices.Compact(r.Statuses), slices.Compact(r.ErrCodes)
+	var found []FieldError
+	for _, status := range r.Statuses {
+		if !slices.Contains(retryable, status) {
+			found = append(found, FieldError{"statuses", "must be of failed, skipped, expired and unknown"})
+			break
+		}
+	}
+	if len(r.Statuses) == 0 {
+		found = append(found, FieldError{"statuses", "must name at least one"})
+	}
+	if n := len(r.ErrCodes); n > maxRetryCodes {
+		found = append(found, FieldError{"errCodes", fmt.Sprintf("must be at most %d codes, has %d", maxRetryCodes, n)})
+	} else if n > 0 && (r.ErrCodes[0] < math.MinInt32 || r.ErrCodes[n-1] > math.MaxInt32) {
+		found = append(found, FieldError{"errCodes", "must be integers of at most 32 bits"})
+	}
+	return r, Invalid(found)
+}
+
+// retryable are the outcomes that a retry may take up. What was cancelled stays so, and what was
+// sent is not sent again.
+var retryable = []RecipientStatus{RecipientFailed, RecipientSkipped, RecipientExpired, RecipientUnknown}
+
 // RetryCampaign makes a finished campaign running again for some of its recipients, under the same
-// clientMsgIDs. The pages are reopened by the reconciler, page by page.
-func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (CampaignView, error) {
-	c, err := s.Campaign(ctx, publicID)
-	if err != nil {
-		return c, err
+// clientMsgIDs, and says for how many. For none, nothing changes. The pages are reopened by the
+// reconciler, page by page.
+func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c CampaignView, n int64, err error) {
+	if r, err = r.normal(); err != nil {
+		return c, 0, err
 	}
-	switch {
-	case c.Status == StatusRunning && c.Retry != "":
-		return c, nil // under way
-	case c.Status == StatusRunning || c.Status == StatusPaused:
-		return c, Errorf(CodeIllegalTransition, "a campaign that is %s still tries; retry it when it has finished", c.Status)
-	case c.StartedAt == 0:
-		return c, Errorf(CodeIllegalTransition, "the campaign ended before it started; there is nothing to retry, so post it again")
-	case c.FinishedAt == 0:
-		return c, Errorf(CodeIllegalTransition, "the campaign is just being closed; retry it when it has finished")
+	if c, err = s.Campaign(ctx, publicID); err != nil {
+		return c, 0, err
 	}
-	if err := Transition(c.Status, StatusRunning); err != nil {
-		return c, err
+	if c.Status == StatusRunning && c.Retry != "" {
+		n, err = r.underWay(c.Retry)
+		return c, n, err
 	}
-	if err := c.ErrPurged(); err != nil {
-		return c, err
+	if err := mayRetry(c.Campaign); err != nil {
+		return c, 0, err
+	}
+	if r.Recipients, err = s.countRetry(ctx, c, r); err != nil || r.Recipients == 0 {
+		return c, 0, err
 	}
 	filter, err := json.Marshal(r)
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
-	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, "+noFinals+", expire_after=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0 AND purged_at=0",
-		StatusRunning, string(filter), c.ID, c.Status)
-	if err == nil && n == 0 {
-		return c, Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")
+	moved, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, "+noFinals+", expire_after=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at=? AND purged_at=0",
+		StatusRunning, string(filter), c.ID, c.Status, c.FinishedAt)
+	if err == nil && moved == 0 {
+		err = Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")
 	}
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
-	return s.Campaign(ctx, publicID)
+	c, err = s.Campaign(ctx, publicID)
+	return c, r.Recipients, err
+}
+
+// mayRetry says why a campaign cannot be retried now.
+func mayRetry(c Campaign) error {
+	switch {
+	case c.Status == StatusRunning || c.Status == StatusPaused:
+		return Errorf(CodeIllegalTransition, "a campaign that is %s still tries; retry it when it has finished", c.Status)
+	case c.StartedAt == 0:
+		return Errorf(CodeIllegalTransition, "the campaign ended before it started; there is nothing to retry, so post it again")
+	case c.FinishedAt == 0:
+		return Errorf(CodeIllegalTransition, "the campaign is just being closed; retry it when it has finished")
+	}
+	if err := Transition(c.Status, StatusRunning); err != nil {
+		return err
+	}
+	return c.ErrPurged()
+}
+
+// underWay is how many recipients a retry that is under way takes up, if it is the same.
+func (r Retry) underWay(text string) (int64, error) {
+	var now Retry
+	if err := json.Unmarshal([]byte(text), &now); err != nil {
+		return 0, err
+	}
+	if !slices.Equal(now.Statuses, r.Statuses) || !slices.Equal(now.ErrCodes, r.ErrCodes) {
+		return 0, Errorf(CodeIllegalTransition, "another retry of the campaign is under way; look again when the campaign has finished")
+	}
+	return now.Recipients, nil
+}
+
+// countRetry is how many recipients of a finished campaign a retry takes up.
+func (s *Store) countRetry(ctx context.Context, c CampaignView, r Retry) (n int64, err error) {
+	if len(r.ErrCodes) > 0 {
+		err = s.db.WithContext(ctx).Model(&Recipient{}).
+			Where("campaign_id = ? AND kind = ? AND status IN ? AND err_code IN ?", c.ID, c.Kind, r.Statuses, r.ErrCodes).Count(&n).Error
+		return n, err
+	}
+	counts := map[RecipientStatus]int64{RecipientFailed: c.Failed, RecipientSkipped: c.Skipped, RecipientExpired: c.Expired, RecipientUnknown: c.Unknown}
+	for _, status := range r.Statuses {
+		n += counts[status]
+	}
+	return n, nil
 }
 
 // ReopenPages goes on with the retries under way, page by page and the campaigns in turn, until every page is looked
-// through. A campaign whose next page another process takes is left to that process.
+// through. A campaign whose next page another process takes is left to that process, and one that cannot go on holds
+// up no other.
 func (s *Store) ReopenPages(ctx context.Context) error {
+	var errs []error
+	stuck := map[int64]bool{}
 	for more := true; more; {
 		more = false
 		var rows []Campaign
 		err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+", retry, retry_page FROM campaigns WHERE status=? AND retry<>''", StatusRunning).Scan(&rows).Error
-		for _, c := range rows {
-			reopened, e := s.reopenNext(ctx, c)
-			more, err = more || reopened, errors.Join(err, e)
-		}
 		if err != nil {
-			return err
+			return errors.Join(append(errs, err)...)
+		}
+		for _, c := range rows {
+			if stuck[c.ID] {
+				continue
+			}
+			reopened, err := s.reopenNext(ctx, c)
+			if err != nil {
+				stuck[c.ID] = true
+				errs = append(errs, err)
+			}
+			more = more || reopened
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // reopenNext takes up the next page of a retry; after the last one the retry is no longer under way.
@@ -101,9 +186,9 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 		if err != nil {
 			return err
 		}
-		sets, args, taken := []string{}, []any{}, int64(0)
+		sets, enough, args, counts, taken := []string{}, "", []any{}, []any{}, int64(0)
 		for _, status := range r.Statuses {
-			q, qargs := "UPDATE recipients SET status=?, attempts=0, failing_since=NULL, err_code=NULL, err_msg=NULL, next_attempt_at="+s.d.now+" WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
+			q, qargs := "UPDATE recipients SET status=?, failing_since=NULL, err_code=NULL, err_msg=NULL, next_attempt_at="+s.d.now+" WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
 				[]any{RecipientPending, c.ID, c.Kind, members, status}
 			if len(r.ErrCodes) > 0 {
 				q, qargs = q+" AND err_code IN ?", append(qargs, r.ErrCodes)
@@ -119,6 +204,7 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 				taken -= int64(p.Size - p.Pos)
 			}
 			sets, args = append(sets, column+"="+column+"-?"), append(args, n)
+			enough, counts = enough+" AND "+column+">=?", append(counts, n)
 			taken += n
 			if n > 0 && p.State == PageDone {
 				p.State = PageNew
@@ -127,8 +213,19 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 		if p.State != PageNew {
 			return nil
 		}
-		args = append(args, taken, PageNew, c.ID, p.No)
-		return tx.Exec("UPDATE pages SET "+strings.Join(sets, ", ")+", pending_rows=pending_rows+?, rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+" WHERE campaign_id=? AND no=?", args...).Error
+		args = append(append(args, taken, PageNew, c.ID, p.No), counts...)
+		return counted(tx.Exec("UPDATE pages SET "+strings.Join(sets, ", ")+", pending_rows=pending_rows+?, rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+" WHERE campaign_id=? AND no=?"+enough, args...))
 	})
 	return reopened && err == nil, err
+}
+
+// errNegative undoes a transaction that would take more off a counter than stands there.
+var errNegative = errors.New("a page's counters do not hold what is to be taken off them; verify the campaign")
+
+// counted is the error of an update whose condition is that the page's counters suffice.
+func counted(update *gorm.DB) error {
+	if update.Error == nil && update.RowsAffected == 0 {
+		return errNegative
+	}
+	return update.Error
 }

@@ -51,7 +51,7 @@ func ofFailed(t *testing.T, store *models.Store, pages int) models.CampaignView 
 
 func retryFailed(t *testing.T, store *models.Store, c models.CampaignView) {
 	t.Helper()
-	if _, err := store.RetryCampaign(t.Context(), c.PublicID, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}}); err != nil {
+	if _, _, err := store.RetryCampaign(t.Context(), c.PublicID, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -15,12 +15,12 @@ var someZones = []string{"Asia/Tokyo", "Europe/Berlin", "America/New_York", "Ame
 // steps the plan is taken over, as after a crash.
 func byZone(t *testing.T, store *models.Store, n int) models.CampaignView {
 	t.Helper()
-	var list []models.User
+	var list []models.UserChange
 	for i := range n {
-		list = append(list, models.User{UserID: fmt.Sprintf("user-%07d", i), Timezone: someZones[(i+i/7)%len(someZones)]})
+		list = append(list, models.UserChange{UserID: fmt.Sprintf("user-%07d", i), Timezone: new(someZones[(i+i/7)%len(someZones)])})
 	}
 	for i := 0; i < n; i += 1000 {
-		if _, _, err := store.UpsertUsers(t.Context(), list[i:min(n, i+1000)]); err != nil {
+		if _, err := store.UpsertUsers(t.Context(), list[i:min(n, i+1000)]); err != nil {
 			t.Fatal(err)
 		}
 	}

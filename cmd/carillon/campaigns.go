@@ -184,11 +184,19 @@ func (c *retryCmd) Run(a *app) error {
 		}
 	}
 	return withLedger(a, func(ledger *models.Store) error {
-		v, err := ledger.RetryCampaign(a.ctx, c.ID, retry)
+		v, n, err := ledger.RetryCampaign(a.ctx, c.ID, retry)
 		if err != nil {
 			return err
 		}
-		return a.show(v, c.JSON)
+		if c.JSON {
+			shown := row(v)
+			shown["retrying"] = n
+			return json.NewEncoder(a.stdout).Encode(shown)
+		}
+		if _, err := fmt.Fprintf(a.stdout, "%d recipients are tried again\n", n); err != nil {
+			return err
+		}
+		return a.show(v, false)
 	})
 }
 

@@ -118,16 +118,16 @@ func TestUsersImport(t *testing.T) {
 			t.Fatal(stderr)
 		}
 		good := write(t, "users.csv", "userID,nickname\nalice,Alice\nbob,Bob\n")
-		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "imported 2, refused 0\n" || stderr != "" {
+		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0\n" || stderr != "" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		mixed := write(t, "users.jsonl", `{"userID":"carol"}`+"\n"+`{"userID":""}`+"\n"+`{"userID":"dave"}`+"\n")
 		code, stdout, stderr := finish(t, append([]string{"users", "import", mixed}, flags...)...)
-		if code != exitRefused || stdout != "imported 2, refused 1\n" || stderr != "line 2: userID must not be empty\n" {
+		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1\n" || stderr != "line 2: userID must not be empty\n" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		code, stdout, _ = finish(t, append([]string{"users", "import", "--json", mixed}, flags...)...)
-		if code != exitRefused || stdout != `{"imported":2,"refused":[{"line":2,"error":"userID must not be empty"}],"refusedCount":1}`+"\n" {
+		if code != exitRefused || stdout != `{"created":0,"changed":0,"unchanged":2,"repeated":0,"refused":[{"line":2,"error":"userID must not be empty"}],"refusedCount":1}`+"\n" {
 			t.Errorf("exit code %d, %s", code, stdout)
 		}
 	})

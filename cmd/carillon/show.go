@@ -16,6 +16,7 @@ import (
 
 	"carillon/channels"
 	"carillon/handlers"
+	"carillon/models"
 )
 
 // example is the contract's own request, byte for byte.
@@ -101,11 +102,14 @@ func (s *show) importUsers(ctx context.Context) error {
 		}
 		w.CloseWithError(err)
 	}()
-	var done struct{ Imported, RefusedCount int }
+	var done struct {
+		models.UserCounts
+		RefusedCount int
+	}
 	err := s.call(ctx, http.MethodPost, "/v1/users/import", "text/csv", r, &done)
 	_ = r.Close()
 	_ = bar.Finish()
-	if err == nil && done.Imported != s.users {
+	if err == nil && done.Created != s.users {
 		err = fmt.Errorf("%d of %d lines were refused", done.RefusedCount, s.users)
 	}
 	return err

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gorilla/mux"
-
 	"carillon/channels"
 	"carillon/handlers"
 	"carillon/internal/config"
@@ -117,9 +115,7 @@ func (s *system) routes() http.Handler {
 	if s.roles.api {
 		return s.api.Routes()
 	}
-	r := mux.NewRouter()
-	s.api.Health(r)
-	return r
+	return s.api.Health()
 }
 
 // serve works until ctx ends, then stops in good order. An error is why it could not go on.

@@ -31,7 +31,7 @@ type importCmd struct {
 
 // Help is shown by carillon users import --help.
 func (importCmd) Help() string {
-	return `The columns (or keys) are userID, nickname, faceURL, timezone and ex; only userID is required, and a CSV file names its columns in its first line. Files of any size are taken, beside a carillon that serves. Users who are there already are updated.
+	return `The columns (or keys) are userID, nickname, faceURL, timezone and ex; only userID is required, and a CSV file names its columns in its first line. Files of any size are taken, beside a carillon that serves. Of users who are there already only what the file says is changed: a column that is absent keeps what is there, an empty cell takes it away.
 
     printf 'userID,nickname\nalice,Alice\nbob,Bob\n' > users.csv
     carillon users import users.csv
@@ -73,9 +73,13 @@ func (c *importCmd) Run(a *app) error {
 	bar := progress(a.stderr, "import", size, progressbar.OptionShowBytes(true))
 	refused, count := []refusal{}, 0
 	reader := progressbar.NewReader(&stoppable{a.ctx.Err, file}, bar)
-	n, err := userfile.Read(&reader, format,
-		func(users []models.User) error {
-			_, _, err := ledger.UpsertUsers(a.ctx, users)
+	var done models.UserCounts
+	_, err = userfile.Read(&reader, format,
+		func(users []models.UserChange) error {
+			some, err := ledger.UpsertUsers(a.ctx, users)
+			if err == nil {
+				done.Add(some)
+			}
 			return err
 		},
 		func(line int, reason string) {
@@ -86,15 +90,19 @@ func (c *importCmd) Run(a *app) error {
 			}
 		})
 	_ = bar.Finish()
-	return errors.Join(c.report(a, n, refused, count), err, refusedExit(count, err))
+	return errors.Join(c.report(a, done, refused, count), err, refusedExit(count, err))
 }
 
 // report says what was taken, also when the import did not come to its end.
-func (c *importCmd) report(a *app, imported int, refused []refusal, count int) error {
+func (c *importCmd) report(a *app, done models.UserCounts, refused []refusal, count int) error {
 	if c.JSON {
-		return json.NewEncoder(a.stdout).Encode(map[string]any{"imported": imported, "refused": refused, "refusedCount": count})
+		return json.NewEncoder(a.stdout).Encode(struct {
+			models.UserCounts
+			Refused []refusal `json:"refused"`
+			Count   int       `json:"refusedCount"`
+		}{done, refused, count})
 	}
-	_, err := fmt.Fprintf(a.stdout, "imported %d, refused %d\n", imported, count)
+	_, err := fmt.Fprintf(a.stdout, "created %d, changed %d, unchanged %d, repeated %d, refused %d\n", done.Created, done.Changed, done.Unchanged, done.Repeated, count)
 	return err
 }
 

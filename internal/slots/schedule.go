@@ -15,6 +15,9 @@ const (
 	lastZone  = models.Millis(maxBehind / time.Millisecond)
 )
 
+// maxSlot is the last slot that every zone's clock can show.
+const maxSlot = models.MaxInstant - firstZone
+
 // FirstInstant is when the first zone comes to a local date and clock, written as if in UTC.
 func FirstInstant(wall models.Millis) models.Millis { return wall - firstZone }
 
@@ -88,7 +91,7 @@ func Of(s models.Schedule) (Timetable, error) {
 // Show is a slot by the clocks where it counts, with a note on days on which they change.
 func (t Timetable) Show(slot models.Millis) (local, note string) {
 	if t.local {
-		return slot.Time().Format("2006-01-02T15:04:05"), ""
+		return slot.Time().Format(models.WallClock), ""
 	}
 	at := slot.Time()
 	return at.In(t.loc).Format(time.RFC3339), t.spec.Note(at)
@@ -131,7 +134,7 @@ func (t Timetable) After(from models.Millis) (slot, fire models.Millis) {
 		return 0, 0
 	}
 	slot = models.Millis(next.UnixMilli())
-	if fire = t.Fire(slot); t.end != 0 && fire > t.end {
+	if fire = t.Fire(slot); t.end != 0 && fire > t.end || slot > maxSlot {
 		return 0, 0
 	}
 	return slot, fire

@@ -77,7 +77,7 @@ func badHeader(field, reason string) error {
 }
 
 // decode reads one record; reason says why it is none.
-func (t *table) decode(record []byte) (u models.User, reason string) {
+func (t *table) decode(record []byte) (u models.UserChange, reason string) {
 	cells, reason := t.parse(record)
 	if reason != "" {
 		return u, reason
@@ -90,13 +90,13 @@ func (t *table) decode(record []byte) (u models.User, reason string) {
 		case "userID":
 			u.UserID = cell
 		case "nickname":
-			u.Nickname = cell
+			u.Nickname = &cells[i]
 		case "faceURL":
-			u.FaceURL = cell
+			u.FaceURL = &cells[i]
 		case "timezone":
-			u.Timezone = cell
+			u.Timezone = &cells[i]
 		case "ex":
-			u.Ex = cell
+			u.Ex = &cells[i]
 		}
 	}
 	return u, ""
@@ -120,7 +120,7 @@ func (t *table) parse(record []byte) (cells []string, reason string) {
 
 // decodeJSON reads one line as strictly as the API reads a body: valid UTF-8, no field twice, none unknown.
 // A null counts as an absent field.
-func decodeJSON(line []byte) (u models.User, reason string) {
+func decodeJSON(line []byte) (u models.UserChange, reason string) {
 	err := json.Unmarshal(line, &u, json.RejectUnknownMembers(true))
 	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError

@@ -5,6 +5,7 @@ package userfile
 import (
 	"bufio"
 	"fmt"
+	"hash/maphash"
 	"io"
 
 	"carillon/models"
@@ -28,21 +29,26 @@ const (
 	batchBytes = 1 << 20
 )
 
+// maxSeen is how many users of one file are remembered, to tell who comes again: some 20 MiB. In a
+// longer file a user behind them who comes again in another batch is taken for one who stood in the
+// directory.
+const maxSeen = 1_000_000
+
 // ReadError is a fault of the reader: the file was not read to its end. What came before is imported.
 type ReadError struct{ Err error }
 
 func (e *ReadError) Error() string { return "the file could not be read to its end: " + e.Err.Error() }
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// Read hands the users of a file to flush, in batches of at most 1,000 that flush must not keep, and each line
+// Read hands what a file says of users to flush, in batches of at most 1,000 that flush must not keep, and each line
 // that holds no acceptable user to refuse: its number, counted from 1, of a record of several lines the first
 // one's, and the reason, which repeats no values. Blank lines are skipped. n is how many users flush has taken.
 //
 // Errors: a *models.Error of code 1001 for a CSV header that cannot be used, before anything was read; the
 // error of flush, which ends the reading; a *ReadError. A line that a fault cut off is never taken for whole.
-func Read(r io.Reader, format Format, flush func([]models.User) error, refuse func(line int, reason string)) (n int, err error) {
+func Read(r io.Reader, format Format, flush func([]models.UserChange) error, refuse func(line int, reason string)) (n int, err error) {
 	in := &records{r: bufio.NewReaderSize(r, MaxLine), quotes: format == CSV}
-	b := &batch{flush: flush}
+	b := &batch{flush: flush, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	decode := decodeJSON
 	if format == CSV {
 		table, err := readHeader(in)
@@ -99,15 +105,26 @@ func reasons(fields []models.FieldError) (text string) {
 
 // batch collects users until there are enough of them.
 type batch struct {
-	flush func([]models.User) error
-	users []models.User
+	flush func([]models.UserChange) error
+	users []models.UserChange
 	bytes int
 	taken int
+	seed  maphash.Seed
+	seen  map[uint64]struct{} // hashes of the IDs that came
 }
 
-func (b *batch) add(u models.User) error {
+func (b *batch) add(u models.UserChange) error {
+	id := maphash.String(b.seed, u.UserID)
+	if _, u.Again = b.seen[id]; !u.Again && len(b.seen) < maxSeen {
+		b.seen[id] = struct{}{}
+	}
 	b.users = append(b.users, u)
-	b.bytes += len(u.UserID) + len(u.Nickname) + len(u.FaceURL) + len(u.Timezone) + len(u.Ex)
+	b.bytes += len(u.UserID)
+	for _, text := range []*string{u.Nickname, u.FaceURL, u.Timezone, u.Ex} {
+		if text != nil {
+			b.bytes += len(*text)
+		}
+	}
 	if len(b.users) < batchUsers && b.bytes < batchBytes {
 		return nil
 	}

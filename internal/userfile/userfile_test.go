@@ -23,7 +23,7 @@ type refusal struct {
 
 // result is what Read did with a file.
 type result struct {
-	Users   []models.User
+	Users   []models.UserChange
 	Batches []int
 	Refused []refusal
 	N       int
@@ -31,7 +31,7 @@ type result struct {
 }
 
 func read(r io.Reader, format Format) (got result) {
-	got.N, got.Err = Read(r, format, func(users []models.User) error {
+	got.N, got.Err = Read(r, format, func(users []models.UserChange) error {
 		got.Users = append(got.Users, users...)
 		got.Batches = append(got.Batches, len(users))
 		clear(users) // flush may do what it likes with them
@@ -40,9 +40,9 @@ func read(r io.Reader, format Format) (got result) {
 	return got
 }
 
-func users(ids ...string) (users []models.User) {
+func users(ids ...string) (users []models.UserChange) {
 	for _, id := range ids {
-		users = append(users, models.User{UserID: id})
+		users = append(users, models.UserChange{UserID: id})
 	}
 	return users
 }
@@ -52,23 +52,23 @@ func TestReadCSV(t *testing.T) {
 	long := strings.Repeat("x", MaxLine)
 	for _, tt := range []struct {
 		name, file string
-		users      []models.User
+		users      []models.UserChange
 		refused    []refusal
 	}{
-		{"columns in any order", "nickname,ex,userID,timezone,faceURL\nBob,e,b,UTC,f\n", []models.User{{UserID: "b", Nickname: "Bob", Ex: "e", Timezone: "UTC", FaceURL: "f"}}, nil},
+		{"columns in any order", "nickname,ex,userID,timezone,faceURL\nBob,e,b,UTC,f\n", []models.UserChange{{UserID: "b", Nickname: new("Bob"), Ex: new("e"), Timezone: new("UTC"), FaceURL: new("f")}}, nil},
 		{"byte order mark, CRLF, no last line end", "\ufeff\"userID\"\r\na\r\nb", users("a", "b"), nil},
 		{"blank lines count but say nothing", "\n\nuserID\n\na\n\r\n\xff\n", users("a"), []refusal{{7, "userID must be valid UTF-8"}}},
 		{"IDs byte for byte", "userID\nBob\nbob\nbób\nbob \n  \n\"a,b\"\n", users("Bob", "bob", "bób", "bob ", "  ", "a,b"), nil},
 		{"quotes and lines inside quotes", "userID,ex\na,\"say \"\"hi\"\"\n\nthere, you\"\nb,\"\"\n,c\n",
-			[]models.User{{UserID: "a", Ex: "say \"hi\"\n\nthere, you"}, {UserID: "b"}}, []refusal{{6, "userID must not be empty"}}},
-		{"wrong number of fields", "userID,ex\na\nb,1,2\nc,3\n", []models.User{{UserID: "c", Ex: "3"}}, []refusal{{2, "has 1 fields, the header has 2"}, {3, "has 3 fields, the header has 2"}}},
-		{"bad quotes end with their line", "userID,ex\na\"a,\"1\nb,\"2\"2,\"3\nc,4\n", []models.User{{UserID: "c", Ex: "4"}},
+			[]models.UserChange{{UserID: "a", Ex: new("say \"hi\"\n\nthere, you")}, {UserID: "b", Ex: new("")}}, []refusal{{6, "userID must not be empty"}}},
+		{"wrong number of fields", "userID,ex\na\nb,1,2\nc,3\n", []models.UserChange{{UserID: "c", Ex: new("3")}}, []refusal{{2, "has 1 fields, the header has 2"}, {3, "has 3 fields, the header has 2"}}},
+		{"bad quotes end with their line", "userID,ex\na\"a,\"1\nb,\"2\"2,\"3\nc,4\n", []models.UserChange{{UserID: "c", Ex: new("4")}},
 			[]refusal{{2, `has a " inside a field that is not quoted`}, {3, `has a quoted field that goes on after its closing "`}}},
-		{"a quote never closed", "userID,ex\na,1\nb,\"2\nc,3\n", []models.User{{UserID: "a", Ex: "1"}}, []refusal{{3, "a quoted field is not closed before the end of the file"}}},
-		{"a long quote never closed", "userID,ex\na,1\nb,\"2\n" + long + "\nc,3\n", []models.User{{UserID: "a", Ex: "1"}},
+		{"a quote never closed", "userID,ex\na,1\nb,\"2\nc,3\n", []models.UserChange{{UserID: "a", Ex: new("1")}}, []refusal{{3, "a quoted field is not closed before the end of the file"}}},
+		{"a long quote never closed", "userID,ex\na,1\nb,\"2\n" + long + "\nc,3\n", []models.UserChange{{UserID: "a", Ex: new("1")}},
 			[]refusal{{3, "is longer than 65536 bytes; a quoted field is not closed before the end of the file"}}},
-		{"a long line", "userID,ex\na,1\nb," + long + "\nc,3\n", []models.User{{UserID: "a", Ex: "1"}, {UserID: "c", Ex: "3"}}, []refusal{{3, "is longer than 65536 bytes"}}},
-		{"a long record of many lines", "userID,ex\nb,\"" + strings.Repeat("evil,1\n", MaxLine) + "\"\nc,3\n,4\n", []models.User{{UserID: "c", Ex: "3"}},
+		{"a long line", "userID,ex\na,1\nb," + long + "\nc,3\n", []models.UserChange{{UserID: "a", Ex: new("1")}, {UserID: "c", Ex: new("3")}}, []refusal{{3, "is longer than 65536 bytes"}}},
+		{"a long record of many lines", "userID,ex\nb,\"" + strings.Repeat("evil,1\n", MaxLine) + "\"\nc,3\n,4\n", []models.UserChange{{UserID: "c", Ex: new("3")}},
 			[]refusal{{2, "is longer than 65536 bytes"}, {MaxLine + 4, "userID must not be empty"}}},
 		{"several faults of one user", "userID,timezone,nickname\n\"a\x01\",Mars,\"b\nb\"\n", nil,
 			[]refusal{{2, "userID must not hold control characters; nickname must not hold control characters; timezone must be an IANA time zone such as Europe/Berlin"}}},
@@ -142,7 +142,7 @@ func TestReadNDJSON(t *testing.T) {
 		`{"userID":"z"}`,
 	}, "\n")
 	got := read(strings.NewReader(file), NDJSON)
-	wantUsers := []models.User{{UserID: "a", Nickname: "A 🙂", FaceURL: "f", Timezone: "Europe/Berlin", Ex: `{"a":1}`}, {UserID: "b"}, {UserID: "z"}}
+	wantUsers := []models.UserChange{{UserID: "a", Nickname: new("A 🙂"), FaceURL: new("f"), Timezone: new("Europe/Berlin"), Ex: new(`{"a":1}`)}, {UserID: "b"}, {UserID: "z"}}
 	const invalid = "is not one valid JSON object"
 	wantRefused := []refusal{
 		{4, "age is not a field of a user"}, {5, "userID must be a string"}, {6, "userID must not be given twice"}, {7, "userid is not a field of a user"},
@@ -203,7 +203,7 @@ func TestFlushErrorEndsTheReading(t *testing.T) {
 	full := errors.New("full")
 	endless := &lines{text: "a\n"}
 	calls := 0
-	n, err := Read(io.MultiReader(strings.NewReader("userID\n"), endless), CSV, func([]models.User) error {
+	n, err := Read(io.MultiReader(strings.NewReader("userID\n"), endless), CSV, func([]models.UserChange) error {
 		if calls++; calls == 3 {
 			return full
 		}
@@ -277,7 +277,7 @@ func FuzzRead(f *testing.F) {
 				}
 			}
 			again := read(&pieces{file, rand.New(rand.NewPCG(seed, 1))}, format)
-			if fmt.Sprint(again) != fmt.Sprint(got) {
+			if !reflect.DeepEqual(again, got) {
 				t.Fatalf("in pieces %+v, at once %+v", again, got)
 			}
 		}
@@ -352,8 +352,48 @@ func likeEncodingCSV(t *testing.T, file []byte, got result) {
 func BenchmarkReadCSV(b *testing.B) {
 	for b.Loop() {
 		file := io.MultiReader(strings.NewReader("userID,nickname,timezone\n"), &lines{text: "user-0000001,\"Bób, the first\",Europe/Berlin\n", limit: 100_000})
-		if got, err := Read(file, CSV, func([]models.User) error { return nil }, func(int, string) {}); got != 100_000 || err != nil {
+		if got, err := Read(file, CSV, func([]models.UserChange) error { return nil }, func(int, string) {}); got != 100_000 || err != nil {
 			b.Fatal(got, err)
 		}
+	}
+}
+
+// TestAbsentAndEmpty: a column or key that is not there says nothing, and an empty text is one that
+// was given.
+func TestAbsentAndEmpty(t *testing.T) {
+	t.Parallel()
+	want := []models.UserChange{{UserID: "a", Timezone: new("")}, {UserID: "b", Timezone: new("UTC")}}
+	if got := read(strings.NewReader("timezone,userID\n,a\nUTC,b\n"), CSV); !reflect.DeepEqual(got.Users, want) {
+		t.Errorf("%+v", got.Users)
+	}
+	want = append(want, models.UserChange{UserID: "c"}, models.UserChange{UserID: "d"})
+	lines := `{"userID":"a","timezone":""}` + "\n" + `{"userID":"b","timezone":"UTC"}` + "\n" + `{"userID":"c","timezone":null}` + "\n" + `{"userID":"d"}`
+	if got := read(strings.NewReader(lines), NDJSON); !reflect.DeepEqual(got.Users, want) {
+		t.Errorf("%+v", got.Users)
+	}
+}
+
+// TestWhoComesAgain: a user who stands in the file before is told apart, in the same batch and in a
+// later one.
+func TestWhoComesAgain(t *testing.T) {
+	t.Parallel()
+	var file strings.Builder
+	file.WriteString("userID\n")
+	for i := range 2500 {
+		fmt.Fprintf(&file, "u%d\n", i)
+		if i%100 == 0 {
+			file.WriteString("u0\n")
+		}
+	}
+	again := 0
+	for _, u := range read(strings.NewReader(file.String()), CSV).Users {
+		if u.Again {
+			if again++; u.UserID != "u0" {
+				t.Errorf("%s came once", u.UserID)
+			}
+		}
+	}
+	if again != 25 {
+		t.Errorf("%d came again", again)
 	}
 }

@@ -79,12 +79,12 @@ func (d *Directory) fill(ctx context.Context, b *Bench) error {
 	}
 	d.Import = newRow(d.Users, time.Since(begun))
 	d.Import.PeakRSS = done.peakRSS
-	var answer struct{ Imported int }
+	var answer struct{ Created int }
 	if err := json.Unmarshal(done.out, &answer); err != nil {
 		return err
 	}
-	if answer.Imported != d.Users {
-		return fmt.Errorf("%d of %d users were imported", answer.Imported, d.Users)
+	if answer.Created != d.Users {
+		return fmt.Errorf("%d of %d users were imported", answer.Created, d.Users)
 	}
 	return nil
 }
