@@ -86,7 +86,7 @@ var mutations = []mutation{
 	},
 	{
 		"dead provider", "its failures are nobody's attempt", "jobs/chunk.go",
-		"		case whose.excuses(m, o):", "		case false:",
+		"		case excused:", "		case false:",
 		"./jobs", "TestDeadProvider/refused/embedded",
 	},
 	{
