@@ -206,7 +206,7 @@ func TestLocalDeadline(t *testing.T) {
 		for i, z := range zones() {
 			if i%3 == 0 {
 				all = append(all, z)
-				r.upsert([]models.User{{UserID: z.name, Timezone: z.name}})
+				r.upsert([]models.UserChange{{UserID: z.name, Timezone: &z.name}})
 			}
 		}
 		sch := r.every("0 9 * * 5", wall.Add(-20*time.Hour), func(s *models.Schedule) {
