@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -88,7 +89,8 @@ func checkTimezone(name string) string {
 	if _, ok := knownZones.Load(name); ok {
 		return ""
 	}
-	local := name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/")
+	local := name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/") ||
+		path.Clean(name) != name // Europe//Berlin and ./UTC find a file, and are no names
 	if _, err := time.LoadLocation(name); err != nil || local {
 		return "must be an IANA time zone such as Europe/Berlin"
 	}
