@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -25,17 +26,20 @@ type API struct {
 	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
 	// Pace is how fast a campaign goes, as far as known, and what holds it back; nil = not known here.
 	Pace     func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string)
-	Secret   string        // signs tokens
-	Admins   []string      // user IDs that are admins
-	Channels []string      // set up here; the first is the default
-	Zone     string        // of users who have none; IANA name
-	BodyTime time.Duration // within which a body must arrive; 0 = 30 s
+	Secret   string         // signs tokens
+	Admins   []string       // user IDs that are admins
+	Channels []string       // set up here; the first is the default
+	Zone     string         // of users who have none; IANA name
+	BodyTime time.Duration  // within which a body must arrive; 0 = 30 s
+	Memory   int            // MiB that the process is to stay under; 0 = 256
+	Conns    *Conns         // the connections and their shares; nil = no limit
+	Proxies  []netip.Prefix // whose X-Forwarded-For is believed
 	Log      *slog.Logger
 
-	waits waits
-	large turns
-	feed  feed
-	mon   mon
+	waits  waits
+	budget budget
+	feed   feed
+	mon    mon
 }
 
 // Problem is one finding of /readyz. Detail may name hosts, so only admins see it.
@@ -102,14 +106,20 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/monitor", monitor)
 	r.PathPrefix("/monitor/").Handler(monitor)
 
-	a.Health(r)
+	a.health(r)
 	r.NotFoundHandler = a.open(noRoute)
 	r.MethodNotAllowedHandler = a.open(wrongMethod)
 	return a.outermost(r)
 }
 
-// Health adds the two routes that every role serves.
-func (a *API) Health(r *mux.Router) {
+// HealthRoutes are the two routes that every role serves.
+func (a *API) HealthRoutes() http.Handler {
+	r := mux.NewRouter()
+	a.health(r)
+	return a.outermost(r)
+}
+
+func (a *API) health(r *mux.Router) {
 	r.Handle("/healthz", a.open(a.healthz)).Methods(http.MethodGet)
 	r.Handle("/readyz", a.open(a.readyz)).Methods(http.MethodGet)
 }

@@ -53,7 +53,7 @@ var retryable = map[string]models.RecipientStatus{
 }
 
 func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, controlBody)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ type patchBody struct {
 }
 
 func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, controlBody)
 	if err != nil {
 		return err
 	}

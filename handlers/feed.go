@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,7 @@ type feed struct {
 	online  map[string]*presence // by name of the Redis channel
 	dirty   map[string]bool      // names whose subscription may not be what it should be
 	changed chan struct{}        // holds a token when dirty has names
+	joined  bool                 // a stream was opened since part last looked
 	closed  bool
 	pubsub  *redis.PubSub
 	stop    context.CancelFunc
@@ -111,6 +114,7 @@ func (f *feed) join(ctx context.Context, a *API, st *stream) error {
 		f.online[st.channel] = p
 	}
 	p.streams[st] = struct{}{}
+	f.joined = true // its user may have gone between the look into the directory and now
 	p.waiting = append(p.waiting, confirmed)
 	f.settleLater(st.channel)
 	f.streams.Add(1)
@@ -233,6 +237,7 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 	var since models.Millis // of the last look that succeeded; 0 = there was nobody to look for
 	told := map[models.InboxNews]bool{}
 	failing := false
+	var rev int64 // the directory's, when the users were last looked for in it
 	for {
 		select {
 		case <-ctx.Done():
@@ -245,6 +250,9 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 			continue
 		}
 		news, now, err := look(ctx, store, users, since)
+		if err == nil {
+			rev, err = f.part(ctx, store, users, rev)
+		}
 		if err != nil {
 			if !failing && ctx.Err() == nil {
 				log.Warn("the streams cannot be told of stored messages", "err", err)
@@ -268,6 +276,45 @@ func look(ctx context.Context, store *models.Store, users []string, since models
 	}
 	news, err := store.InboxNews(ctx, users, since)
 	return news, now, err
+}
+
+// part ends the streams of users who no longer stand in the directory, or do so again since they were opened. It
+// looks only when streams were opened or the directory has changed since revision rev, and returns the one at which
+// it has looked.
+func (f *feed) part(ctx context.Context, store *models.Store, users []string, rev int64) (int64, error) {
+	dir, err := store.Directory(ctx)
+	if err != nil {
+		return rev, err
+	}
+	f.mu.Lock()
+	joined := f.joined
+	f.joined = false
+	f.mu.Unlock()
+	if dir.Rev == rev && !joined {
+		return rev, nil
+	}
+	known := map[string]int64{}
+	for batch := range slices.Chunk(users, 500) {
+		some, err := store.KnownUsers(ctx, batch)
+		if err != nil {
+			return 0, err // it looks again, whatever the revision
+		}
+		maps.Copy(known, some)
+	}
+	asked := make(map[string]bool, len(users))
+	for _, id := range users {
+		asked[id] = true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.online {
+		for st := range p.streams {
+			if asked[p.userID] && known[p.userID] != st.entry {
+				st.end()
+			}
+		}
+	}
+	return dir.Rev, nil
 }
 
 // tell wakes the streams of the users that have news since they were told last, and returns what they have

@@ -15,7 +15,7 @@ type usersBody struct {
 
 // putUsers adds or updates up to 1,000 users, all or none. Of a userID that comes twice the last counts.
 func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, listBody)
 	if err != nil {
 		return err
 	}

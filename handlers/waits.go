@@ -109,14 +109,3 @@ func (w *watch) read(ctx context.Context, store *models.Store, id string) {
 		}
 	}
 }
-
-// turns bounds how many large bodies are decoded at once.
-type turns struct {
-	once sync.Once
-	ch   chan struct{}
-}
-
-func (t *turns) slots() chan struct{} {
-	t.once.Do(func() { t.ch = make(chan struct{}, 2) })
-	return t.ch
-}

@@ -19,6 +19,7 @@ import (
 type User struct {
 	UserID   string `json:"userID" gorm:"primaryKey"`
 	AddedRev int64  `json:"-"` // the directory's rev at the insert; an update leaves it
+	AddedAt  Millis `json:"-"` // when that was: what was sent to the ID before is another one's
 	Nickname string `json:"nickname"`
 	FaceURL  string `json:"faceURL"`
 	Timezone string `json:"timezone"` // IANA name; empty = the configured default
@@ -135,8 +136,12 @@ func (s *Store) UpsertUsers(ctx context.Context, users []User) (created, updated
 			return err
 		}
 		updated, created = int(known), len(rows)-int(known)
+		now, err := s.nowIn(tx)
+		if err != nil {
+			return err
+		}
 		for i := range rows {
-			rows[i].AddedRev = rev
+			rows[i].AddedRev, rows[i].AddedAt = rev, now
 		}
 		upsert := clause.OnConflict{
 			Columns:   []clause.Column{{Name: "user_id"}},

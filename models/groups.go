@@ -12,6 +12,7 @@ type Group struct {
 	Name    string `json:"name"`
 	Version int64  `json:"-"` // the member list that counts now; a campaign freezes it
 	Size    int    `json:"memberCount"`
+	AddedAt Millis `json:"-"` // what was sent to the ID before is another group's
 }
 
 func (Group) TableName() string { return "chat_groups" }
@@ -34,6 +35,16 @@ func (s *Store) PutGroup(ctx context.Context, groupID, name string, memberIDs []
 			return err
 		}
 		g.Version = rev
+		switch old, err := s.group(tx, groupID); {
+		case err == nil:
+			g.AddedAt = old.AddedAt
+		case AsError(err).Code != CodeRecordNotFound:
+			return err
+		default:
+			if g.AddedAt, err = s.nowIn(tx); err != nil {
+				return err
+			}
+		}
 		rows := make([]groupMember, len(members))
 		for i, id := range members {
 			rows[i] = groupMember{GroupID: groupID, Version: rev, UserID: id}

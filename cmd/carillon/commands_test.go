@@ -68,9 +68,9 @@ func TestTokenIsForWhomItIsAskedFor(t *testing.T) {
 func TestTokenRefuses(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		`--user: "imAdmin" is one of CARILLON_ADMINS, so its token would open everything: say --admin if that is meant`: {"--user", "imAdmin"},
-		`--admin: "alice" is not one of CARILLON_ADMINS: add it there, for this process and for those that serve`:       {"--admin", "alice"},
-		`--user must be at most 64 bytes, has 65`: {"--user", strings.Repeat("a", 65)},
+		`--user: "imAdmin" is one of CARILLON_ADMINS: say --admin if that is meant`:                               {"--user", "imAdmin"},
+		`--admin: "alice" is not one of CARILLON_ADMINS: add it there, for this process and for those that serve`: {"--admin", "alice"},
+		`--user must be at most 64 bytes, has 65`:                                                                 {"--user", strings.Repeat("a", 65)},
 	} {
 		code, _, stderr := finish(t, append([]string{"token", "--secret", testSecret}, args...)...)
 		oneLine(t, code, stderr, want)

@@ -168,7 +168,7 @@ func get(t *testing.T, url, token string) reply {
 
 func adminToken(t *testing.T) string {
 	t.Helper()
-	token, err := handlers.NewToken(testSecret, "imAdmin", adminPlatform)
+	token, err := handlers.AdminToken(testSecret, "imAdmin")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gorilla/mux"
-
 	"carillon/channels"
 	"carillon/handlers"
 	"carillon/internal/config"
@@ -21,7 +19,9 @@ import (
 const (
 	headerTime = 10 * time.Second // for a request's header to arrive
 	idleTime   = 2 * time.Minute
-	maxHeader  = 64 << 10
+	// answerTime is for a whole request whose handler sets no time of its own; all of ours do.
+	answerTime = 2 * time.Minute
+	maxHeader  = 16 << 10
 	// stopTime is for the requests under way; with what comes after it a process is gone within 10 s.
 	stopTime = 7 * time.Second
 )
@@ -89,10 +89,13 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace:   sys.reconciler.Pace,
+		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
 		Secret: s.secret, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
 	}
+	sys.listener = sys.api.Conns.Listener(listener)
 	sys.web = &http.Server{
-		Handler: sys.routes(), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		Handler: sys.routes(), ReadHeaderTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		ConnState: sys.api.Conns.State, ConnContext: sys.api.Conns.Context,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	sys.web.RegisterOnShutdown(sys.api.Close) // streams would never end by themselves
@@ -113,9 +116,7 @@ func (s *system) routes() http.Handler {
 	if s.roles.api {
 		return s.api.Routes()
 	}
-	r := mux.NewRouter()
-	s.api.Health(r)
-	return r
+	return s.api.HealthRoutes()
 }
 
 // serve works until ctx ends, then stops in good order. An error is why it could not go on.
@@ -177,6 +178,7 @@ func (s *system) stop() {
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
+		s.api.Conns.Silence() // they would be waited for in vain
 		if err := s.web.Shutdown(ctx); err != nil {
 			s.log.Warn("requests were cut off", "err", err)
 			_ = s.web.Close()
@@ -211,5 +213,9 @@ func (s *system) problems(ctx context.Context) []handlers.Problem {
 		}
 	})
 	wg.Wait()
-	return append(database, queue...)
+	problems := append(database, queue...)
+	if p := s.api.Conns.Problem(); p != nil {
+		problems = append(problems, *p)
+	}
+	return problems
 }
