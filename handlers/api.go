@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -36,10 +37,13 @@ type API struct {
 	Proxies  []netip.Prefix // whose X-Forwarded-For is believed
 	Log      *slog.Logger
 
-	waits  waits
-	budget budget
-	feed   feed
-	mon    mon
+	waits     waits
+	inboxOnce sync.Once
+	inboxTurn chan struct{} // holds a token for each list that is being read
+	locked    locked
+	budget    budget
+	feed      feed
+	mon       mon
 }
 
 // Problem is one finding of /readyz. Detail may name hosts, so only admins see it.

@@ -46,15 +46,19 @@ func (a *API) msg(h handler) http.Handler {
 }
 
 func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error {
-	c, err := a.identify(r)
+	claimed, err := a.claimed(r)
 	if err != nil {
 		return err
 	}
-	leave, err := a.enter(r.Context(), c)
+	leave, err := a.enter(r.Context(), claimed) // before any store is asked
 	if err != nil {
 		return err
 	}
 	defer leave()
+	c, err := a.holder(r.Context(), claimed)
+	if err != nil {
+		return err
+	}
 	return h(w, r.WithContext(context.WithValue(r.Context(), ctxCaller, c)))
 }
 

@@ -22,7 +22,7 @@ const (
 	// spell is how long the port counts as full after it last turned somebody away.
 	spell = 10 * time.Second
 	// maxRequests of one user at a time and process; five of them may be streams.
-	maxRequests = 16
+	maxRequests = 10
 )
 
 // Conns is the connections of one port. When there is no room it ends connections that have asked for nothing,
@@ -287,7 +287,7 @@ func (c *conn) CloseWrite() error {
 
 // enter counts a request of an identified caller; leave must be called at its end. Admins have no limit of
 // their own: what they hold for long is bounded by takeLong.
-func (a *API) enter(ctx context.Context, who caller) (leave func(), err error) {
+func (a *API) enter(ctx context.Context, who claims) (leave func(), err error) {
 	cs := a.Conns
 	if cs == nil {
 		return func() {}, nil
@@ -297,7 +297,7 @@ func (a *API) enter(ctx context.Context, who caller) (leave func(), err error) {
 	if c, ok := ctx.Value(ctxConn).(*conn); ok {
 		c.class = known
 	}
-	if who.Admin {
+	if who.PlatformID == adminPlatform {
 		return func() {}, nil
 	}
 	if cs.users[who.UserID] >= maxRequests {

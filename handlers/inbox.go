@@ -36,7 +36,7 @@ func (a *API) listMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	stored, err := a.Store.Inbox(r.Context(), userID, after, limit)
+	stored, err := a.readInbox(r.Context(), userID, after, limit)
 	if err != nil {
 		return err
 	}
@@ -59,6 +59,26 @@ func (a *API) listMessages(w http.ResponseWriter, r *http.Request) error {
 		data["note"] = note
 	}
 	return answerData(w, http.StatusOK, data)
+}
+
+// inboxReads is how many inboxes one process reads at a time for lists: sends go through the same connections to
+// the database.
+const inboxReads = 4
+
+// readInbox reads an inbox in its turn.
+func (a *API) readInbox(ctx context.Context, userID string, after models.InboxCursor, limit int) ([]models.InboxMessage, error) {
+	a.inboxOnce.Do(func() { a.inboxTurn = make(chan struct{}, inboxReads) })
+	waiting := time.NewTimer(budgetWait)
+	defer waiting.Stop()
+	select {
+	case a.inboxTurn <- struct{}{}:
+		defer func() { <-a.inboxTurn }()
+		return a.Store.Inbox(ctx, userID, after, limit)
+	case <-waiting.C:
+		return nil, &models.Error{Code: models.CodeUnavailable, Detail: "too many inboxes are read at once", RetryAfter: budgetWait}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 const (

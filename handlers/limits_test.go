@@ -283,18 +283,18 @@ func TestOneUserHasAShareOfTheRequests(t *testing.T) {
 	var leave func()
 	for range maxRequests {
 		var err error
-		if leave, err = a.enter(context.Background(), caller{UserID: "bob"}); err != nil {
+		if leave, err = a.enter(context.Background(), claims{UserID: "bob"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := a.enter(context.Background(), caller{UserID: "bob"}); err == nil {
+	if _, err := a.enter(context.Background(), claims{UserID: "bob"}); err == nil {
 		t.Error("more than the share")
 	}
-	if _, err := a.enter(context.Background(), caller{UserID: "eve"}); err != nil {
+	if _, err := a.enter(context.Background(), claims{UserID: "eve"}); err != nil {
 		t.Error(err)
 	}
 	leave()
-	if _, err := a.enter(context.Background(), caller{UserID: "bob"}); err != nil {
+	if _, err := a.enter(context.Background(), claims{UserID: "bob"}); err != nil {
 		t.Error(err)
 	}
 	gives := 0

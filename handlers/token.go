@@ -35,10 +35,9 @@ type claims struct {
 
 // caller is who sent a request.
 type caller struct {
-	UserID  string
-	Admin   bool
-	Ends    time.Time // of the token
-	Session string    // empty without one
+	UserID string
+	Admin  bool
+	Ends   time.Time // of the token
 }
 
 // AdminToken signs a token that is an admin's as long as the ID is in the list of admins.
@@ -56,14 +55,32 @@ func sign(secret string, c claims, ends time.Time) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(secret))
 }
 
-// whoIs says whose a token is that came in a header or a form. A session's cookie is none.
+// whoIs says whose a token is that came in a header or a form.
 func (a *API) whoIs(ctx context.Context, token string) (caller, error) {
-	c, err := a.verify(token)
-	switch {
-	case err != nil:
+	c, err := a.claimsOf(token)
+	if err != nil {
 		return caller{}, err
+	}
+	return a.holder(ctx, c)
+}
+
+// claimsOf checks a token that came in a header or a form, without asking any store. A session's cookie is none.
+func (a *API) claimsOf(token string) (claims, error) {
+	c, err := a.verify(token)
+	if err == nil && c.Session != "" {
+		return claims{}, models.Errorf(models.CodeTokenInvalid, "this is a session's cookie, not a token")
+	}
+	return c, err
+}
+
+// holder is the caller whose claims were found to be ours, if they still stand.
+func (a *API) holder(ctx context.Context, c claims) (caller, error) {
+	switch {
 	case c.Session != "":
-		return caller{}, models.Errorf(models.CodeTokenInvalid, "this is a session's cookie, not a token")
+		if err := a.sessionStands(ctx, c); err != nil {
+			return caller{}, err
+		}
+		return a.adminOf(c)
 	case c.PlatformID == adminPlatform:
 		return a.adminOf(c)
 	}
@@ -75,7 +92,7 @@ func (a *API) adminOf(c claims) (caller, error) {
 	if !slices.Contains(a.Admins, c.UserID) {
 		return caller{}, models.Errorf(models.CodeNoPermission, "this token was made for an admin, and its user is none")
 	}
-	return caller{UserID: c.UserID, Admin: true, Ends: c.ExpiresAt.Time, Session: c.Session}, nil
+	return caller{UserID: c.UserID, Admin: true, Ends: c.ExpiresAt.Time}, nil
 }
 
 // userOf is the caller of a token that was made for a user. Who was deleted and came again is another one.
@@ -136,15 +153,29 @@ func sessionIn(r *http.Request) string {
 	return c.Value
 }
 
-// identify says who sent a request. A token goes before a session.
-func (a *API) identify(r *http.Request) (caller, error) {
+// claimed is what a request says of its caller, with a signature of ours. A token goes before a session.
+func (a *API) claimed(r *http.Request) (claims, error) {
 	if token := tokenOf(r); token != "" {
-		return a.whoIs(r.Context(), token)
+		return a.claimsOf(token)
 	}
-	if cookie := sessionIn(r); cookie != "" {
-		return a.session(r.Context(), cookie)
+	cookie := sessionIn(r)
+	if cookie == "" {
+		return claims{}, models.Errorf(models.CodeTokenNotExist, "a token is needed: header token, or Authorization: Bearer")
 	}
-	return caller{}, models.Errorf(models.CodeTokenNotExist, "a token is needed: header token, or Authorization: Bearer")
+	c, err := a.verify(cookie)
+	if err == nil && c.Session == "" {
+		return claims{}, models.Errorf(models.CodeTokenInvalid, "this cookie is no session")
+	}
+	return c, err
+}
+
+// identify says who sent a request.
+func (a *API) identify(r *http.Request) (caller, error) {
+	c, err := a.claimed(r)
+	if err != nil {
+		return caller{}, err
+	}
+	return a.holder(r.Context(), c)
 }
 
 // A session is a cookie that we have signed, and a key in Redis. It ends with either. The key alone opens
@@ -163,23 +194,16 @@ func (a *API) openSession(ctx context.Context, who caller) (cookie string, life 
 	return cookie, life, err
 }
 
-// session says whose session a cookie is.
-func (a *API) session(ctx context.Context, cookie string) (caller, error) {
-	c, err := a.verify(cookie)
-	if err != nil {
-		return caller{}, err
-	}
-	if c.Session == "" {
-		return caller{}, models.Errorf(models.CodeTokenInvalid, "this cookie is no session")
-	}
+// sessionStands is nil while a session is open.
+func (a *API) sessionStands(ctx context.Context, c claims) error {
 	n, err := a.Redis.Exists(ctx, sessionKey(c.Session)).Result()
 	switch {
 	case err != nil:
-		return caller{}, sessionsAway(err)
+		return sessionsAway(err)
 	case n == 0:
-		return caller{}, models.Errorf(models.CodeTokenExpired, "the session has ended; log in again")
+		return models.Errorf(models.CodeTokenExpired, "the session has ended; log in again")
 	}
-	return a.adminOf(c)
+	return nil
 }
 
 // closeSession ends the session of a cookie, wherever copies of it are.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,6 +29,38 @@ return {n, redis.call('PTTL', KEYS[1])}
 
 // forgiveScript takes back a try that succeeded, unless its minute is over.
 var forgiveScript = redis.NewScript(`if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end return 0`)
+
+// locked remembers who has been refused, so that a flood of tries does not reach Redis. Redis alone counts.
+type locked struct {
+	mu   sync.Mutex
+	ends map[string]time.Time
+}
+
+const maxLocked = 10_000
+
+func (l *locked) until(key string, end time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ends == nil || len(l.ends) >= maxLocked {
+		l.ends = map[string]time.Time{} // they are asked for again
+	}
+	l.ends[key] = end
+}
+
+// rest is how long a key is still locked; 0 = not that we know.
+func (l *locked) rest(key string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end, ok := l.ends[key]
+	if !ok {
+		return 0
+	}
+	if rest := time.Until(end); rest > 0 {
+		return max(time.Second, rest)
+	}
+	delete(l.ends, key)
+	return 0
+}
 
 // clientAddr is the caller's address. Behind trusted proxies it is the last one in X-Forwarded-For that is no such
 // proxy's: whatever stands before that was written by the caller.
@@ -66,7 +99,11 @@ func (a *API) triesKey(r *http.Request) string {
 // whatever process they came to. Who succeeds calls forgive. While Redis is away nobody is locked out: the
 // secret is what protects.
 func (a *API) mayTry(r *http.Request) error {
-	got, err := triesScript.Run(r.Context(), a.Redis, []string{a.triesKey(r)}, triesFor.Milliseconds()).Int64Slice()
+	key := a.triesKey(r)
+	if rest := a.locked.rest(key); rest > 0 {
+		return tooManyTries(rest)
+	}
+	got, err := triesScript.Run(r.Context(), a.Redis, []string{key}, triesFor.Milliseconds()).Int64Slice()
 	if err != nil || len(got) != 2 {
 		a.Log.Warn("a try to log in could not be counted", "err", err)
 		return nil
@@ -75,6 +112,11 @@ func (a *API) mayTry(r *http.Request) error {
 		return nil
 	}
 	rest := max(time.Second, time.Duration(got[1])*time.Millisecond)
+	a.locked.until(key, time.Now().Add(rest))
+	return tooManyTries(rest)
+}
+
+func tooManyTries(rest time.Duration) error {
 	return &models.Error{Code: models.CodeTooManyRequests, Detail: "too many failed tries; wait a minute", RetryAfter: rest}
 }
 

@@ -28,6 +28,7 @@ const (
 	floodFor         = 20 * time.Second
 	floodAfter       = 30 * time.Second // within which all is as before
 	memoryGoal       = 256 << 20
+	floodPools       = 200 // connections to the stores, which are kept once they are open
 )
 
 // limited builds the program, without the race detector, and runs it under the limits.
@@ -115,7 +116,7 @@ func (f *flood) clients(n int, client func(net.Conn)) {
 				}
 				select {
 				case <-f.ctx.Done():
-				case <-time.After(250 * time.Millisecond): // the pace of this client
+				case <-time.After(time.Second): // the pace of this client
 				}
 			}
 		})
@@ -247,7 +248,7 @@ func TestFlood(t *testing.T) { //nolint:paralleltest // see above
 
 	for deadline := time.Now().Add(floodAfter); ; time.Sleep(100 * time.Millisecond) {
 		n := descriptorsOf(t, pid)
-		if n <= connections+20 && get(t, url+"/readyz", "").status == http.StatusOK {
+		if n <= connections+floodPools && get(t, url+"/readyz", "").status == http.StatusOK {
 			break
 		}
 		if time.Now().After(deadline) {
