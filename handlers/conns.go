@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Conns struct {
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
+	queues  [known]*list.List // of the silent and of the unknown: who is there longest stands first
 	byAddr  map[netip.Addr]int
 	users   map[string]int // requests under way
 	longs   int
@@ -49,8 +51,8 @@ type conn struct {
 	net.Conn
 	conns *Conns
 	addr  netip.Addr
-	since time.Time
 	class class
+	place *list.Element // in the queue of its class; nil = known
 	once  sync.Once
 }
 
@@ -59,7 +61,7 @@ type class int
 const (
 	silent  class = iota // no request is under way
 	unknown              // one is, of a caller who has not been identified
-	known
+	known                // has no queue: it is not ended for others
 )
 
 // NewConns makes room for as many connections as memory (MiB) and descriptors allow. Three eighths of the
@@ -68,7 +70,7 @@ func NewConns(memory int, descriptors uint64, proxies []netip.Prefix, log *slog.
 	most := max(8, min(memory*connsPerMiB, int(min(descriptors, 1<<30))*5/8))
 	return &Conns{
 		max: most, share: most / 2, long: most * 3 / 4, proxies: proxies, log: log,
-		open: map[*conn]struct{}{}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
+		open: map[*conn]struct{}{}, queues: [known]*list.List{list.New(), list.New()}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
 	}
 }
 
@@ -108,7 +110,7 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // add takes a new connection in, perhaps in the place of another.
 func (cs *Conns) add(raw net.Conn) (*conn, bool) {
-	c := &conn{Conn: raw, conns: cs, addr: addrOf(raw.RemoteAddr().String()), since: time.Now()}
+	c := &conn{Conn: raw, conns: cs, addr: addrOf(raw.RemoteAddr().String())}
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(4 * writePiece) // a reader that stopped holds little of the kernel's memory
 	}
@@ -129,6 +131,7 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 		cs.remove(victim)
 	}
 	cs.open[c] = struct{}{}
+	cs.become(c, silent)
 	cs.byAddr[c.addr]++
 	cs.mu.Unlock()
 	if victim != nil {
@@ -137,29 +140,39 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 	return c, true
 }
 
-// victim is the connection that is worth the least: silent before unknown, then of the address that has the most,
-// then the oldest. It is called with mu held; nil when all are known callers'.
-func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
-	var worst *conn
-	for c := range cs.open {
-		if c.class == known || sameAddr && c.addr != addr {
-			continue
-		}
-		if worst == nil || cs.worse(c, worst) {
-			worst = c
-		}
+// become puts a connection behind all others of a class; mu is held.
+func (cs *Conns) become(c *conn, to class) {
+	if c.place != nil {
+		cs.queues[c.class].Remove(c.place)
+		c.place = nil
 	}
-	return worst
+	if _, there := cs.open[c]; there && to != known {
+		c.place = cs.queues[to].PushBack(c)
+	}
+	c.class = to
 }
 
-func (cs *Conns) worse(a, b *conn) bool {
-	if a.class != b.class {
-		return a.class < b.class
+// victim is the connection that is worth the least: silent before unknown, and of the first in the queue one of
+// the address that has the most. It is called with mu held; nil when all are known callers'.
+func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
+	const few = 16
+	for _, queue := range cs.queues {
+		var worst *conn
+		seen := 0
+		for e := queue.Front(); e != nil && seen < few; e = e.Next() {
+			c := e.Value.(*conn) //nolint:forcetypeassert // nothing else is in it
+			if sameAddr && c.addr != addr {
+				continue
+			}
+			if seen++; worst == nil || cs.byAddr[c.addr] > cs.byAddr[worst.addr] {
+				worst = c
+			}
+		}
+		if worst != nil {
+			return worst
+		}
 	}
-	if n, m := cs.byAddr[a.addr], cs.byAddr[b.addr]; n != m {
-		return n > m
-	}
-	return a.since.Before(b.since)
+	return nil
 }
 
 // remove forgets a connection; mu is held.
@@ -168,6 +181,7 @@ func (cs *Conns) remove(c *conn) {
 		return
 	}
 	delete(cs.open, c)
+	cs.become(c, known)
 	if cs.byAddr[c.addr]--; cs.byAddr[c.addr] == 0 {
 		delete(cs.byAddr, c.addr)
 	}
@@ -238,11 +252,12 @@ func (cs *Conns) State(raw net.Conn, state http.ConnState) {
 	defer cs.mu.Unlock()
 	switch state {
 	case http.StateActive:
-		c.class = unknown
-	case http.StateNew, http.StateIdle:
-		c.class, c.since = silent, time.Now()
+		cs.become(c, unknown)
+	case http.StateIdle:
+		cs.become(c, silent)
 	case http.StateClosed, http.StateHijacked:
 		cs.remove(c)
+	case http.StateNew: // add has seen to it
 	}
 }
 
@@ -295,7 +310,7 @@ func (a *API) enter(ctx context.Context, who claims) (leave func(), err error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if c, ok := ctx.Value(ctxConn).(*conn); ok {
-		c.class = known
+		cs.become(c, known)
 	}
 	if who.PlatformID == adminPlatform {
 		return func() {}, nil

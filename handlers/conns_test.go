@@ -57,7 +57,7 @@ func TestRoomForNewcomers(t *testing.T) {
 	mute, _ := add("192.0.2.1:2")
 	working, worker := add("192.0.2.2:1")
 	cs.State(worker, http.StateActive)
-	worker.class = known
+	cs.become(worker, known)
 	for i := range 5 {
 		add("192.0.2." + string(rune('3'+i)) + ":1")
 	}
@@ -77,7 +77,7 @@ func TestRoomForNewcomers(t *testing.T) {
 	}
 	cs.mu.Lock()
 	for c := range cs.open {
-		c.class = known
+		cs.become(c, known)
 	}
 	cs.mu.Unlock()
 	for range 3 {
@@ -101,7 +101,7 @@ func TestOneAddressHasAShare(t *testing.T) {
 	take := func(addr string, n int) (taken int) {
 		for range n {
 			if c, ok := cs.add(&wire{addr: addr}); ok {
-				c.class = known
+				cs.become(c, known)
 				taken++
 			}
 		}
