@@ -27,7 +27,8 @@ const (
 )
 
 // Conns is the connections of one port. When there is no room it ends connections that have asked for nothing,
-// then those of unknown callers, and turns away the newcomer only when there is neither.
+// then those of unknown callers, then those that known callers keep open between requests. It turns the newcomer
+// away only when there are none of these.
 type Conns struct {
 	max     int // altogether
 	share   int // of one address that is no trusted proxy
@@ -37,7 +38,7 @@ type Conns struct {
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
-	queues  [known]*list.List // of the silent and of the unknown: who is there longest stands first
+	queues  [known]*list.List // of all classes but known: who is there longest stands first
 	byAddr  map[netip.Addr]int
 	users   map[string]int // requests under way
 	longs   int
@@ -53,15 +54,17 @@ type conn struct {
 	addr  netip.Addr
 	class class
 	place *list.Element // in the queue of its class; nil = known
+	met   bool          // a request of a known caller has come through it
 	once  sync.Once
 }
 
 type class int
 
 const (
-	silent  class = iota // no request is under way
+	silent  class = iota // no request is under way, and there was none of a known caller
 	unknown              // one is, of a caller who has not been identified
-	known                // has no queue: it is not ended for others
+	kept                 // a known caller's, between two requests
+	known                // a known caller's request is under way; it has no queue, as it is not ended for others
 )
 
 // NewConns makes room for as many connections as memory (MiB) and descriptors allow. Three eighths of the
@@ -70,7 +73,7 @@ func NewConns(memory int, descriptors uint64, proxies []netip.Prefix, log *slog.
 	most := max(8, min(memory*connsPerMiB, int(min(descriptors, 1<<30))*5/8))
 	return &Conns{
 		max: most, share: most / 2, long: most * 3 / 4, proxies: proxies, log: log,
-		open: map[*conn]struct{}{}, queues: [known]*list.List{list.New(), list.New()}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
+		open: map[*conn]struct{}{}, queues: [known]*list.List{list.New(), list.New(), list.New()}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
 	}
 }
 
@@ -152,7 +155,7 @@ func (cs *Conns) become(c *conn, to class) {
 	c.class = to
 }
 
-// victim is the connection that is worth the least: silent before unknown, and of the first in the queue one of
+// victim is the connection that is worth the least: the lowest class there is, and of the first in the queue one of
 // the address that has the most. It is called with mu held; nil when all are known callers'.
 func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
 	const few = 16
@@ -252,13 +255,21 @@ func (cs *Conns) State(raw net.Conn, state http.ConnState) {
 	defer cs.mu.Unlock()
 	switch state {
 	case http.StateActive:
-		cs.become(c, unknown)
+		cs.become(c, max(unknown, c.rest()))
 	case http.StateIdle:
-		cs.become(c, silent)
+		cs.become(c, c.rest())
 	case http.StateClosed, http.StateHijacked:
 		cs.remove(c)
 	case http.StateNew: // add has seen to it
 	}
+}
+
+// rest is the class of a connection between two requests.
+func (c *conn) rest() class {
+	if c.met {
+		return kept
+	}
+	return silent
 }
 
 // Context is the server's ConnContext: requests know their connection.
@@ -271,7 +282,7 @@ func (cs *Conns) Silence() {
 	cs.mu.Lock()
 	var list []*conn
 	for c := range cs.open {
-		if c.class == silent {
+		if c.class == silent || c.class == kept {
 			list = append(list, c)
 		}
 	}
@@ -311,6 +322,7 @@ func (a *API) enter(ctx context.Context, who claims) (leave func(), err error) {
 	defer cs.mu.Unlock()
 	if c, ok := ctx.Value(ctxConn).(*conn); ok {
 		cs.become(c, known)
+		c.met = true
 	}
 	if who.PlatformID == adminPlatform {
 		return func() {}, nil

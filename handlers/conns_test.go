@@ -58,7 +58,10 @@ func TestRoomForNewcomers(t *testing.T) {
 	working, worker := add("192.0.2.2:1")
 	cs.State(worker, http.StateActive)
 	cs.become(worker, known)
-	for i := range 5 {
+	_, keeper := add("192.0.2.2:2")
+	keeper.met = true
+	cs.State(keeper, http.StateIdle)
+	for i := range 4 {
 		add("192.0.2." + string(rune('3'+i)) + ":1")
 	}
 	if cs.Problem() != nil {
@@ -66,6 +69,11 @@ func TestRoomForNewcomers(t *testing.T) {
 	}
 	if _, c := add("192.0.2.20:1"); c == nil || !mute.closed {
 		t.Fatal("the silent one of the address with the most was to go")
+	}
+	for range 20 {
+		if _, c := add("192.0.2.30:9"); c == nil || keeper.class != kept || cs.queues[kept].Len() != 1 {
+			t.Fatal("what a known caller keeps goes last")
+		}
 	}
 	for range 20 { // all that are left silent, then the unknown one, never the known one
 		if _, c := add("192.0.2.30:9"); c == nil {

@@ -21,9 +21,9 @@ const (
 	// maxDepth is far beyond any message (four levels) and far below what troubles a parser, ours or one
 	// of a provider that is handed the content.
 	maxDepth = 100
-	// maxEntries of one array is twice what any list may have. maxFields of one object is more than content of its
+	// maxEntries of one array is a little more than any list may have. maxFields of one object is more than content of its
 	// size can hold. Both bound what a body can cost beyond its bytes.
-	maxEntries = 200_000
+	maxEntries = 110_000
 	maxFields  = 20_000
 	// maxNameBytes and maxPathBytes bound what a finding repeats of the caller's own keys.
 	maxNameBytes = 64
