@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -305,5 +306,36 @@ func TestOneUserHasAShareOfTheRequests(t *testing.T) {
 	}
 	if gives != a.Conns.max*3/4 {
 		t.Errorf("%d of %d connections for what takes long", gives, a.Conns.max)
+	}
+}
+
+// What decoding takes altogether is no more than what the body is weighed at. Not parallel: it counts what the
+// whole process takes.
+func TestABodyIsWeighedByWhatItCosts(t *testing.T) { //nolint:paralleltest // see above
+	ids := `"` + strings.Repeat(strings.Repeat("x", 150)+`","`, 99_999) + `x"`
+	user := `{"userID":"u","ex":"` + strings.Repeat(`\u00e9`, 2_600) + `"}`
+	for name, body := range map[string]string{
+		"many users":      `{"users":[{}` + strings.Repeat(",{}", listBody/3-10) + `]}`,
+		"large users":     `{"users":[` + user + strings.Repeat(","+user, 999) + `]}`,
+		"many fields":     manyFields(1_000_000),
+		"IDs":             `{"recvIDs":[` + ids + `]}`,
+		"small IDs":       `{"recvIDs":["a"` + strings.Repeat(`,"a"`, 99_999) + `]}`,
+		"one long text":   `{"ex":"` + strings.Repeat("x", listBody-10) + `"}`,
+		"escapes":         `{"ex":"` + strings.Repeat(`\u0041`, listBody/6-10) + `"}`,
+		"unknown numbers": `{"x":[0` + strings.Repeat(",0", 100_000) + `]}`,
+	} {
+		raw := []byte(body)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if strings.Contains(name, "users") {
+			_ = decodeJSON(raw, &usersBody{}, ignoreUnknown)
+		} else {
+			_ = decodeJSON(raw, &batchBody{}, ignoreUnknown)
+		}
+		runtime.ReadMemStats(&after)
+		took, weighed := int64(after.TotalAlloc-before.TotalAlloc)+int64(len(raw)), cost(int64(len(raw)))
+		if took > weighed {
+			t.Errorf("%s: %d MiB for %d MiB, weighed at %d", name, took>>20, len(raw)>>20, weighed>>20)
+		}
 	}
 }

@@ -25,7 +25,7 @@ import (
 const (
 	floodMemory      = 512 << 20
 	floodDescriptors = 1024
-	floodFor         = 20 * time.Second
+	floodFor         = 15 * time.Second
 	floodAfter       = 30 * time.Second // within which all is as before
 	memoryGoal       = 256 << 20
 	floodPatience    = 30 * time.Second // for a single send, on a machine that does much else
