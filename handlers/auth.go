@@ -95,10 +95,20 @@ func (a *API) inbox(h handler) http.Handler {
 // page serves HTML for admins; others are sent to the login page.
 func (a *API) page(next http.Handler) http.Handler {
 	return a.open(func(w http.ResponseWriter, r *http.Request) error {
-		if c, err := a.identify(r); err != nil || !c.Admin {
+		claimed, err := a.claimed(r)
+		var c caller
+		if err == nil {
+			c, err = a.holder(r.Context(), claimed)
+		}
+		if err != nil || !c.Admin {
 			http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.EscapedPath()), http.StatusSeeOther)
 			return nil
 		}
+		leave, err := a.enter(r.Context(), claimed)
+		if err != nil {
+			return err
+		}
+		defer leave()
 		next.ServeHTTP(w, r)
 		return nil
 	})
