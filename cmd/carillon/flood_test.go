@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,7 +29,7 @@ const (
 	floodAfter       = 30 * time.Second // within which all is as before
 	memoryGoal       = 256 << 20
 	floodPatience    = 30 * time.Second // for a single send, on a machine that does much else
-	floodPools       = 200 // connections to the stores, which are kept once they are open
+	floodPools       = 200              // connections to the stores, which are kept once they are open
 )
 
 // limited builds the program, without the race detector, and runs it under the limits.
@@ -94,33 +94,77 @@ func descriptorsOf(t *testing.T, pid int) int {
 	return len(files)
 }
 
-// flood is many clients of one kind, each of which comes again when its connection ends.
+// flood is many clients of several kinds, each of which comes again when its connection ends. The race detector
+// allows 8,128 goroutines, so that one goroutine plays many clients.
 type flood struct {
 	addr string
+	ends time.Time
 	wg   sync.WaitGroup
-	ctx  context.Context //nolint:containedctx // it lives as long as the flood
 	made atomic.Int64
-	dial net.Dialer
 }
 
+func (f *flood) dial() net.Conn {
+	conn, err := net.DialTimeout("tcp", f.addr, time.Second)
+	if err != nil {
+		return nil
+	}
+	f.made.Add(1)
+	_ = conn.SetDeadline(f.ends)
+	return conn
+}
+
+// clients starts n clients that have a goroutine each.
 func (f *flood) clients(n int, client func(net.Conn)) {
 	for range n {
 		f.wg.Go(func() {
-			for f.ctx.Err() == nil {
-				conn, err := f.dial.DialContext(f.ctx, "tcp", f.addr)
-				if err == nil {
-					f.made.Add(1)
-					stop := context.AfterFunc(f.ctx, func() { _ = conn.Close() })
+			for time.Now().Before(f.ends) {
+				if conn := f.dial(); conn != nil {
 					client(conn)
-					stop()
 					_ = conn.Close()
 				}
-				select {
-				case <-f.ctx.Done():
-				case <-time.After(time.Second): // the pace of this client
+				time.Sleep(time.Second) // the pace of this client
+			}
+		})
+	}
+}
+
+// crowd starts n clients that send one text and then only hold their connection; fifty share a goroutine.
+func (f *flood) crowd(n int, text func() string) {
+	const each = 50
+	for range n / each {
+		f.wg.Go(func() {
+			conns := make([]net.Conn, each)
+			buf := make([]byte, 4096)
+			for time.Now().Before(f.ends) {
+				for i, conn := range conns {
+					if conn != nil && alive(conn, buf) {
+						continue
+					}
+					if conn != nil {
+						_ = conn.Close()
+					}
+					if conns[i] = f.dial(); conns[i] != nil {
+						_, _ = io.WriteString(conns[i], text())
+					}
+				}
+				time.Sleep(100 * time.Millisecond) // the pace of these clients
+			}
+			for _, conn := range conns {
+				if conn != nil {
+					_ = conn.Close()
 				}
 			}
 		})
+	}
+}
+
+// alive reads what has come, and says whether the connection still stands.
+func alive(conn net.Conn, buf []byte) bool {
+	_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	for {
+		if _, err := conn.Read(buf); err != nil {
+			return errors.Is(err, os.ErrDeadlineExceeded)
+		}
 	}
 }
 
@@ -146,10 +190,7 @@ func (f *flood) all(tokens []string) {
 		drain(c)
 	})
 	silent := []string{"", "POST /login HTTP/1.1\r\nHo", "POST /auth/get_admin_token HTTP/1.1\r\nHost: x\r\noperationID: flood\r\nContent-Length: 60\r\n\r\n"}
-	f.clients(5000, func(c net.Conn) {
-		_, _ = io.WriteString(c, silent[int(turn.Add(1))%len(silent)])
-		drain(c)
-	})
+	f.crowd(5000, func() string { return silent[int(turn.Add(1))%len(silent)] })
 	f.clients(100, func(c net.Conn) {
 		request := "GET /v1/inbox/user-001/messages?limit=1000 HTTP/1.1\r\nHost: x\r\n" + who() + "\r\n"
 		for range 100 {
@@ -157,13 +198,11 @@ func (f *flood) all(tokens []string) {
 				return
 			}
 		}
-		<-f.ctx.Done() // it asks and never reads
+		time.Sleep(time.Until(f.ends)) // it asks and never reads
 	})
 	wait := "POST /msg/batch_send_msg HTTP/1.1\r\nHost: x\r\noperationID: flood\r\nPrefer: wait=60\r\n"
-	f.clients(5000, func(c net.Conn) {
-		if _, err := fmt.Fprintf(c, "%s%sContent-Length: %d\r\n\r\n%s", wait, who(), len(message), message); err == nil {
-			drain(c)
-		}
+	f.crowd(5000, func() string {
+		return fmt.Sprintf("%s%sContent-Length: %d\r\n\r\n%s", wait, who(), len(message), message)
 	})
 }
 
@@ -227,13 +266,11 @@ func TestFlood(t *testing.T) { //nolint:paralleltest // see above
 	}
 	connections, memory := descriptorsOf(t, pid), statusOf(t, pid, "VmRSS")
 
-	ctx, end := context.WithTimeout(t.Context(), floodFor)
-	defer end()
-	f := &flood{addr: strings.TrimPrefix(url, "http://"), ctx: ctx, dial: net.Dialer{Timeout: 5 * time.Second}}
+	f := &flood{addr: strings.TrimPrefix(url, "http://"), ends: time.Now().Add(floodFor)}
 	f.all([]string{"", "token: " + users1 + "\r\n"})
 	var during []time.Duration
 	most := int64(0)
-	for ctx.Err() == nil {
+	for time.Now().Before(f.ends) {
 		during = append(during, single(t, client, url, token))
 		most = max(most, statusOf(t, pid, "RssAnon"))
 	}
@@ -269,26 +306,30 @@ func TestFlood(t *testing.T) { //nolint:paralleltest // see above
 // Ten thousand connections that hang in every phase do not hold a process up that is told to stop.
 func TestStopWithStuckConnections(t *testing.T) { //nolint:paralleltest // as above
 	cmd, url, _ := limited(t)
-	ctx, end := context.WithCancel(t.Context())
-	defer end()
 	addr := strings.TrimPrefix(url, "http://")
 	var wg sync.WaitGroup
 	phases := []string{"", "GET /", "POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"}
-	var open atomic.Int64
-	for i := range 100 {
+	stuck := make([][]net.Conn, 100)
+	for i := range stuck {
 		wg.Go(func() {
 			for range 100 {
-				conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", addr)
-				if err != nil {
-					continue
+				if conn, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+					_, _ = io.WriteString(conn, phases[i%len(phases)])
+					stuck[i] = append(stuck[i], conn)
 				}
-				context.AfterFunc(ctx, func() { _ = conn.Close() })
-				_, _ = io.WriteString(conn, phases[i%len(phases)])
-				open.Add(1)
 			}
 		})
 	}
 	wg.Wait()
+	open := 0
+	for _, conns := range stuck {
+		open += len(conns)
+		defer func() {
+			for _, conn := range conns {
+				_ = conn.Close()
+			}
+		}()
+	}
 	began := time.Now()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -297,8 +338,8 @@ func TestStopWithStuckConnections(t *testing.T) { //nolint:paralleltest // as ab
 		t.Error(err)
 	}
 	if d := time.Since(began); d > 10*time.Second {
-		t.Errorf("it took %s with %d connections", d, open.Load())
+		t.Errorf("it took %s with %d connections", d, open)
 	} else {
-		t.Logf("%s with %d connections", d.Round(time.Millisecond), open.Load())
+		t.Logf("%s with %d connections", d.Round(time.Millisecond), open)
 	}
 }
