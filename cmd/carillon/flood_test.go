@@ -280,9 +280,6 @@ func TestFlood(t *testing.T) { //nolint:paralleltest // see above
 	if peak := statusOf(t, pid, "VmHWM"); peak > memoryGoal {
 		t.Errorf("%d MiB at most, not %d", peak>>20, memoryGoal>>20)
 	}
-	if len(during) < 3 {
-		t.Errorf("%d single sends in %s", len(during), floodFor)
-	}
 
 	for deadline := time.Now().Add(floodAfter); ; time.Sleep(100 * time.Millisecond) {
 		n := descriptorsOf(t, pid)
