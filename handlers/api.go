@@ -6,6 +6,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -25,17 +27,23 @@ type API struct {
 	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
 	// Pace is how fast a campaign goes, as far as known, and what holds it back; nil = not known here.
 	Pace     func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string)
-	Secret   string        // signs tokens
-	Admins   []string      // user IDs that are admins
-	Channels []string      // set up here; the first is the default
-	Zone     string        // of users who have none; IANA name
-	BodyTime time.Duration // within which a body must arrive; 0 = 30 s
+	Secret   string         // signs tokens
+	Admins   []string       // user IDs that are admins
+	Channels []string       // set up here; the first is the default
+	Zone     string         // of users who have none; IANA name
+	BodyTime time.Duration  // within which a body must arrive; 0 = 30 s
+	Memory   int            // MiB that the process is to stay under; 0 = 256
+	Conns    *Conns         // the connections and their shares; nil = no limit
+	Proxies  []netip.Prefix // whose X-Forwarded-For is believed
 	Log      *slog.Logger
 
-	waits waits
-	large turns
-	feed  feed
-	mon   mon
+	waits     waits
+	inboxOnce sync.Once
+	inboxTurn chan struct{} // holds a token for each list that is being read
+	locked    locked
+	budget    budget
+	feed      feed
+	mon       mon
 }
 
 // Problem is one finding of /readyz. Detail may name hosts, so only admins see it.
@@ -111,7 +119,7 @@ func (a *API) Routes() http.Handler {
 func (a *API) Health() http.Handler {
 	r := mux.NewRouter()
 	a.health(r)
-	return r
+	return a.outermost(r)
 }
 
 // health adds the two routes, and the answers to what no route takes.

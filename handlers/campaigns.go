@@ -42,17 +42,11 @@ type batchResult struct {
 // batchSendMsg is the contract: the request becomes a campaign and is answered at once, or, with
 // Prefer: wait=N, when the campaign is done or N seconds have passed.
 func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, listBody)
 	if err != nil {
 		return err
 	}
 	spec, err := a.parse(r, body, parseBatchSend)
-	if isBindError(err) {
-		return err
-	}
-	if !callerOf(r).Admin {
-		return errNotAdmin
-	}
 	if err != nil {
 		return err
 	}
@@ -69,6 +63,12 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 	if wait == 0 {
 		return answer(w, http.StatusOK, created.Answer)
 	}
+	refund(r.Context())
+	give, ok := a.takeLong()
+	if !ok { // a preference, and there is no room for it: the campaign is stored, which is what counts
+		return answer(w, http.StatusOK, created.Answer)
+	}
+	defer give()
 	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	done, err := a.waited(r.Context(), created.PublicID, wait)
 	if err != nil {
@@ -79,7 +79,7 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 
 // createCampaign is POST /v1/campaigns.
 func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, listBody)
 	if err != nil {
 		return err
 	}
@@ -99,17 +99,8 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusAccepted, created.Answer)
 }
 
-// parse checks the body and adds what does not stand in it. A large body waits for its turn: two are decoded
-// at a time, so that memory stays bounded however many come.
+// parse checks the body and adds what does not stand in it.
 func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.CampaignSpec, error)) (models.CampaignSpec, error) {
-	if len(body) > 1<<20 {
-		select {
-		case a.large.slots() <- struct{}{}:
-			defer func() { <-a.large.slots() }()
-		case <-r.Context().Done():
-			return models.CampaignSpec{}, r.Context().Err()
-		}
-	}
 	spec, err := parser(body)
 	if err != nil {
 		return spec, err
@@ -215,6 +206,9 @@ func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchA
 	out := batchAnswer{CampaignID: id, Status: c.Status, Total: c.Total}
 	if c.FinishedAt == 0 || c.Total > maxResults || c.PurgedAt != 0 {
 		return out, nil
+	}
+	if a.spend(ctx, resultBytes*c.Total) != nil {
+		return out, nil // without the lists, as for a larger campaign: what it did must not be answered by an error
 	}
 	free, err := a.waits.turn(ctx)
 	if err != nil {

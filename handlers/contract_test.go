@@ -156,8 +156,8 @@ func TestHeadersAndTokens(t *testing.T) {
 		if n := s.stored(); n != 2 {
 			t.Errorf("%d campaigns stored, 2 were accepted", n)
 		}
-		// the body is bound before the admin is checked, as in the original
-		if status, got := s.send(`{"sendID":1}`, "token", s.token("u1")); status != 400 || got.ErrCode != 1001 {
+		// the admin is checked before the body is read
+		if status, got := s.send(`{"sendID":1}`, "token", s.token("u1")); status != 200 || got.ErrCode != 1002 {
 			t.Errorf("%d %s", status, got.Raw)
 		}
 		if status, got := s.do(http.MethodGet, "/v1/campaigns", nil, "token", ""); status != 401 || got.ErrCode != 1507 {
@@ -198,12 +198,13 @@ func TestAdminAndUserTokens(t *testing.T) {
 			body string
 			code models.Code
 		}{
-			"an admin's":      {`{"userID":"imAdmin","platformID":1}`, 1002},
-			"unknown user":    {`{"userID":"nobody","platformID":1}`, 1004},
-			"platform 11":     {`{"userID":"u1","platformID":11}`, 1001},
-			"empty user":      {`{"userID":"","platformID":1}`, 1001},
-			"wrong type":      {`{"userID":1}`, 1001},
-			"duplicate field": {`{"userID":"u1","userID":"u1"}`, 1001},
+			"an admin's":          {`{"userID":"imAdmin","platformID":1}`, 1002},
+			"unknown user":        {`{"userID":"nobody","platformID":1}`, 1004},
+			"an admin's platform": {`{"userID":"u1","platformID":10}`, 1001},
+			"platform 11":         {`{"userID":"u1","platformID":11}`, 1001},
+			"empty user":          {`{"userID":"","platformID":1}`, 1001},
+			"wrong type":          {`{"userID":1}`, 1001},
+			"duplicate field":     {`{"userID":"u1","userID":"u1"}`, 1001},
 		} {
 			if _, got := ask("/auth/get_user_token", c.body); got.ErrCode != c.code {
 				t.Errorf("%s: %s", name, got.Raw)

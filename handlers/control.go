@@ -61,7 +61,7 @@ func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return models.NotFound()
 	}
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, controlBody)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ type patchBody struct {
 }
 
 func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, controlBody)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,10 @@ const (
 	// maxDepth is far beyond any message (four levels) and far below what troubles a parser, ours or one
 	// of a provider that is handed the content.
 	maxDepth = 100
+	// maxEntries of one array is a little more than any list may have. maxFields of one object is more than content of its
+	// size can hold. Both bound what a body can cost beyond its bytes.
+	maxEntries = 110_000
+	maxFields  = 20_000
 	// maxNameBytes and maxPathBytes bound what a finding repeats of the caller's own keys.
 	maxNameBytes = 64
 	maxPathBytes = 256
@@ -120,6 +124,12 @@ func scanJSON(body []byte) *models.FieldError {
 	d := jsontext.NewDecoder(bytes.NewBuffer(body))
 	for first := true; first || d.StackDepth() > 0; first = false {
 		token, err := d.ReadToken()
+		kind, n := d.StackIndex(d.StackDepth())
+		most := int64(maxEntries)
+		if kind == '{' {
+			n, most = n/2, maxFields
+		}
+		tooMany := kind != 0 && n > most
 		switch {
 		case err != nil:
 			return syntaxFinding(body, err)
@@ -128,6 +138,8 @@ func scanJSON(body []byte) *models.FieldError {
 		case d.StackDepth() > maxDepth:
 			top, _, _ := strings.Cut(strings.TrimPrefix(string(d.StackPointer()), "/"), "/")
 			return &models.FieldError{Field: dotted(jsontext.Pointer("/" + top)), Reason: fmt.Sprintf("must not be nested deeper than %d levels", maxDepth)}
+		case tooMany:
+			return &models.FieldError{Field: dotted(d.StackPointer().Parent()), Reason: fmt.Sprintf("must have at most %d entries", most)}
 		case escapedNUL && token.Kind() == '"' && strings.IndexByte(token.String(), 0) >= 0:
 			return &models.FieldError{Field: dotted(d.StackPointer()), Reason: "must not hold a NUL character"}
 		}

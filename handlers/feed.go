@@ -2,15 +2,15 @@ package handlers
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"carillon/channels"
 	"carillon/models"
 )
 
@@ -35,6 +35,7 @@ type feed struct {
 	online  map[string]*presence // by name of the Redis channel
 	dirty   map[string]bool      // names whose subscription may not be what it should be
 	changed chan struct{}        // holds a token when dirty has names
+	joined  bool                 // a stream was opened since part last looked
 	closed  bool
 	pubsub  *redis.PubSub
 	stop    context.CancelFunc
@@ -113,6 +114,7 @@ func (f *feed) join(ctx context.Context, a *API, st *stream) error {
 		f.online[st.channel] = p
 	}
 	p.streams[st] = struct{}{}
+	f.joined = true // its user may have gone between the look into the directory and now
 	p.waiting = append(p.waiting, confirmed)
 	f.settleLater(st.channel)
 	f.streams.Add(1)
@@ -268,6 +270,7 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 	var since models.Millis // of the last look that succeeded; 0 = there was nobody to look for
 	told := map[models.InboxNews]bool{}
 	failing := false
+	var rev int64 // the directory's, when the users were last looked for in it
 	for {
 		select {
 		case <-ctx.Done():
@@ -280,6 +283,9 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 			continue
 		}
 		news, now, err := look(ctx, store, users, since)
+		if err == nil {
+			rev, err = f.part(ctx, store, users, rev)
+		}
 		if err != nil {
 			if !failing && ctx.Err() == nil {
 				log.Warn("the streams cannot be told of stored messages", "err", err)
@@ -303,6 +309,45 @@ func look(ctx context.Context, store *models.Store, users []string, since models
 	}
 	news, err := store.InboxNews(ctx, users, since)
 	return news, now, err
+}
+
+// part ends the streams of users who no longer stand in the directory, or do so again since they were opened. It
+// looks only when streams were opened or the directory has changed since revision rev, and returns the one at which
+// it has looked.
+func (f *feed) part(ctx context.Context, store *models.Store, users []string, rev int64) (int64, error) {
+	dir, err := store.Directory(ctx)
+	if err != nil {
+		return rev, err
+	}
+	f.mu.Lock()
+	joined := f.joined
+	f.joined = false
+	f.mu.Unlock()
+	if dir.Rev == rev && !joined {
+		return rev, nil
+	}
+	known := map[string]int64{}
+	for batch := range slices.Chunk(users, 500) {
+		some, err := store.KnownUsers(ctx, batch)
+		if err != nil {
+			return 0, err // it looks again, whatever the revision
+		}
+		maps.Copy(known, some)
+	}
+	asked := make(map[string]bool, len(users))
+	for _, id := range users {
+		asked[id] = true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.online {
+		for st := range p.streams {
+			if asked[p.userID] && known[p.userID] != st.entry {
+				st.end()
+			}
+		}
+	}
+	return dir.Rev, nil
 }
 
 // tell wakes the streams of the users that have news since they were told last, and returns what they have
@@ -348,48 +393,4 @@ func (f *feed) read(ctx context.Context, store *models.Store, userID string, aft
 		return nil, ctx.Err()
 	}
 	return store.Inbox(ctx, userID, after, readLimit)
-}
-
-// takeSlotScript counts a user's streams over all processes, by Redis' clock: each is a member that lapses
-// unless its heartbeat renews it. KEYS: the user's streams. ARGV: stream, limit, life in ms.
-var takeSlotScript = redis.NewScript(`
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
-`)
-
-// slot is a stream's place among its user's, in Redis.
-type slot struct {
-	rdb     redis.UniversalClient
-	key, id string
-	life    time.Duration
-}
-
-func newSlot(rdb redis.UniversalClient, userID string, beat time.Duration) slot {
-	return slot{rdb, channels.StreamName(rdb, userID) + ":streams", rand.Text(), 3 * beat}
-}
-
-// take takes the slot; ok is false when the user has none left.
-func (s slot) take(ctx context.Context) (ok bool, err error) {
-	return takeSlotScript.Run(ctx, s.rdb, []string{s.key}, s.id, maxStreams, s.life.Milliseconds()).Bool()
-}
-
-// renew keeps the slot. A stream that is open stays open and is counted again, whatever became of Redis'
-// memory and whoever took a slot meanwhile.
-func (s slot) renew(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	const noLimit = 1 << 30
-	_ = takeSlotScript.Run(ctx, s.rdb, []string{s.key}, s.id, noLimit, s.life.Milliseconds()).Err() // the next beat tries again
-}
-
-// free gives the slot back; if that fails it lapses by itself.
-func (s slot) free() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = s.rdb.ZRem(ctx, s.key, s.id).Err()
 }

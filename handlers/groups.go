@@ -24,7 +24,7 @@ func (a *API) putGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, listBody)
 	if err != nil {
 		return err
 	}

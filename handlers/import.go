@@ -37,9 +37,10 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	done := importAnswer{Refused: []refusedLine{}}
-	body := &steadyBody{body: r.Body, ctl: http.NewResponseController(w), limit: cmp.Or(a.BodyTime, bodyTime)}
-	// the answer has its own time, however long the body took
-	defer func() { _ = body.ctl.SetWriteDeadline(time.Now().Add(bodyTime)) }()
+	if err := a.spend(r.Context(), importBytes); err != nil {
+		return err
+	}
+	body := &timedBody{body: r.Body, ctl: http.NewResponseController(w), start: cmp.Or(a.BodyTime, bodyTime), rate: importRate}
 	// a fault of the body ends the request's context, but what came before it is kept
 	ctx := context.WithoutCancel(r.Context())
 	flush := func(users []models.UserChange) error {
@@ -55,7 +56,7 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if taken, err := userfile.Read(body, format, flush, refuse); err != nil {
-		return importFault(err, taken, body.limit)
+		return importFault(err, taken, body.start)
 	}
 	return answerData(w, http.StatusOK, done)
 }
@@ -84,24 +85,9 @@ func importFault(err error, imported int, limit time.Duration) error {
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &httpError{http.StatusRequestTimeout, models.Errorf(models.CodeArgs, "nothing of the body arrived for %s%s", limit, kept)}
+		return &httpError{http.StatusRequestTimeout, models.Errorf(models.CodeArgs, "the body came too slowly: nothing for %s, or less than %d bytes a second%s", limit, importRate, kept)}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body was cut short%s", kept)}
 	}
 	return &httpError{http.StatusBadRequest, &models.Error{Code: models.CodeArgs, Detail: "the body could not be read" + kept, Cause: err}}
-}
-
-// steadyBody is a body that may take its time as a whole but not between two bytes.
-type steadyBody struct {
-	body  io.Reader
-	ctl   *http.ResponseController
-	limit time.Duration
-}
-
-func (b *steadyBody) Read(p []byte) (int, error) {
-	_ = b.ctl.SetReadDeadline(time.Now().Add(b.limit)) // not supported by a test's recorder, which needs none
-	n, err := b.body.Read(p)
-	// Behind the body the server reads on, to learn of a client that goes; the last batch may outlast a deadline.
-	_ = b.ctl.SetReadDeadline(time.Time{})
-	return n, err
 }

@@ -126,7 +126,7 @@ func TestImportOfAnySize(t *testing.T) {
 		for i := range 250 {
 			fmt.Fprintf(&file, "%suser-%03d,%s\n", long, i, strings.Repeat("e", 8000))
 		}
-		if file.Len() <= maxBody {
+		if file.Len() <= listBody {
 			t.Fatalf("%d bytes prove nothing", file.Len())
 		}
 		got := s.importFile(csvType, io.MultiReader(&file)) // its length is not told: chunked
@@ -182,7 +182,7 @@ func TestBrokenOffImportKeepsWhatCame(t *testing.T) {
 		}{
 			{"Content-Length: 1000\r\n\r\nuserID\na\nb\nbob", closeWrite, 400, "the body was cut short; 2 users before that are imported"},
 			{"Transfer-Encoding: chunked\r\n\r\n10\r\nuserID\nc\nd\nbobby\r\n", closeWrite, 400, "the body was cut short; 2 users before that are imported"},
-			{"Content-Length: 1000\r\n\r\nuserID\ne\nf\nbob", func(net.Conn) {}, 408, "nothing of the body arrived for 300ms; 2 users before that are imported"},
+			{"Content-Length: 1000\r\n\r\nuserID\ne\nf\nbob", func(net.Conn) {}, 408, "the body came too slowly: nothing for 300ms, or less than 1024 bytes a second; 2 users before that are imported"},
 			{"Content-Length: 1000\r\n\r\nuserI", closeWrite, 400, "the body was cut short; 0 users before that are imported"},
 		} {
 			if status, raw := s.post(t, head+tt.request, tt.then); status != tt.status || !strings.Contains(raw, tt.text) || !strings.Contains(raw, `"errCode":1001`) {

@@ -159,6 +159,10 @@ func (s *server) sentAt(campaign int, at models.Millis) {
 	if _, err := db.ExecContext(s.t.Context(), "UPDATE campaigns SET started_at=?, finished_at=? WHERE id=?", at-1, at+1, campaign); err != nil {
 		s.t.Fatal(err)
 	}
+	// the users were there then
+	if _, err := db.ExecContext(s.t.Context(), "UPDATE users SET added_at=? WHERE added_at>?", at-1, at); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func TestInboxOpensForItsUserAndAdmins(t *testing.T) {
@@ -178,7 +182,7 @@ func TestInboxOpensForItsUserAndAdmins(t *testing.T) {
 			{"bob", s.token("Bob"), http.StatusForbidden, models.CodeNoPermission},
 			{"bob", "", http.StatusUnauthorized, models.CodeTokenNotExist},
 			{"nobody", s.adminToken(), http.StatusNotFound, models.CodeRecordNotFound},
-			{"nobody", s.token("nobody"), http.StatusNotFound, models.CodeRecordNotFound},
+			{"nobody", s.token("nobody"), http.StatusUnauthorized, models.CodeTokenInvalid},
 		} {
 			for _, what := range []string{"messages", "stream"} {
 				if what == "stream" && tt.status == http.StatusOK {

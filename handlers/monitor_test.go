@@ -32,7 +32,8 @@ func TestMonitorShowsTheQueue(t *testing.T) {
 		s := newServer(t, stores, describing)
 		t.Cleanup(s.Close)
 		s.enqueue(3)
-		cookie := sessionCookie + "=" + s.adminToken()
+		_, opened := s.logIn(s.adminToken(), "")
+		cookie := sessionCookie + "=" + session(t, opened).Value
 		for path, want := range map[string]string{
 			"/monitor":                                              `FLAG_ROOT_PATH="\/monitor"`,
 			"/monitor/":                                             `FLAG_READ_ONLY="true"`,

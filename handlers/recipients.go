@@ -17,8 +17,6 @@ import (
 
 const (
 	exportBatch = 1000 // recipients read and written at a time
-	// exportStall: a client that takes nothing for so long is gone.
-	exportStall = 30 * time.Second
 )
 
 // recipientView is one recipient with their status.
@@ -224,15 +222,14 @@ func (a *API) exportNDJSON(w http.ResponseWriter, r *http.Request) error {
 
 // untilPlanned waits until the whole audience of a campaign is cut: an export of a part would look like one of all. It
 // gives up when planning stands still.
-func (a *API) untilPlanned(ctx context.Context, ctl *http.ResponseController, c models.Campaign) error {
+func (a *API) untilPlanned(ctx context.Context, c models.Campaign) error {
 	for moved := time.Now(); !c.Planned; {
 		if c.StartedAt == 0 && c.FinishedAt == 0 && c.Status != models.StatusCancelled && c.Status != models.StatusExpired {
 			return models.Errorf(models.CodeIllegalTransition, "the campaign is %s; its audience is fixed when it starts, and can be exported from then on", c.Status)
 		}
-		if time.Since(moved) > exportStall {
-			return &models.Error{Code: models.CodeUnavailable, Detail: "the campaign's audience is not planned yet", RetryAfter: exportStall}
+		if time.Since(moved) > exportTime {
+			return &models.Error{Code: models.CodeUnavailable, Detail: "the campaign's audience is not planned yet", RetryAfter: exportTime}
 		}
-		_ = ctl.SetWriteDeadline(time.Now().Add(2 * exportStall)) // a test's recorder has none
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -268,18 +265,19 @@ func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string,
 		w.Header().Set("Content-Type", contentType)
 		return nil // the recipients need not be read for an answer without them
 	}
-	ctl := http.NewResponseController(w)
-	if err := a.untilPlanned(r.Context(), ctl, c.Campaign); err != nil {
+	give, ok := a.takeLong()
+	if !ok {
+		return errTooManyLong
+	}
+	defer give()
+	if err := a.untilPlanned(r.Context(), c.Campaign); err != nil {
 		return err
 	}
 	c.Planned = true
 	w.Header().Set("Content-Type", contentType)
+	writesWithin(w, exportTime)
 	write, flush := format(w)
-	n := 0
 	err = a.eachRecipient(r.Context(), c.Campaign, status, func(rec models.Recipient) error {
-		if n++; n%exportBatch == 1 {
-			_ = ctl.SetWriteDeadline(time.Now().Add(exportStall)) // a test's recorder has none
-		}
 		return write(recipientJSON(c.Campaign, rec))
 	})
 	if err == nil {

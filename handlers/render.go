@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"time"
 
@@ -25,11 +23,7 @@ type envelope struct {
 	Data    any         `json:"data,omitempty"`
 }
 
-const (
-	maxBody         = 16 << 20
-	bodyTime        = 30 * time.Second
-	unavailableWait = 5 * time.Second // Retry-After while the database is away
-)
+const unavailableWait = 5 * time.Second // Retry-After while the database is away
 
 // success renders data in the envelope of success.
 func success(data any) []byte { return envelope{Data: data}.encode() }
@@ -134,33 +128,6 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error, original b
 	_ = answer(w, statusOf(err, e, original), body.encode())
 }
 
-// readBody reads a whole body of at most 16 MiB that arrives in time.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if err := refuseEncoding(r); err != nil {
-		return nil, err
-	}
-	limit := a.BodyTime
-	if limit == 0 {
-		limit = bodyTime
-	}
-	ctl := http.NewResponseController(w)
-	_ = ctl.SetReadDeadline(time.Now().Add(limit)) // not supported by a test's recorder, which needs none
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = ctl.SetReadDeadline(time.Time{})
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, models.Errorf(models.CodeTooLarge, "the body is larger than %d bytes", maxBody)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &httpError{http.StatusRequestTimeout, models.Errorf(models.CodeArgs, "the body did not arrive within %s", limit)}
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body was cut short")}
-	case err != nil:
-		return nil, &httpError{http.StatusBadRequest, &models.Error{Code: models.CodeArgs, Detail: "the body could not be read", Cause: err}}
-	}
-	return body, nil
-}
-
 func refuseEncoding(r *http.Request) error {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return &httpError{http.StatusUnsupportedMediaType, &models.Error{Code: models.CodeArgs, Detail: "Content-Encoding is not supported; send the body as it is",
@@ -174,6 +141,8 @@ type ctxKey int
 const (
 	ctxOperationID ctxKey = iota
 	ctxCaller
+	ctxCharge
+	ctxConn
 )
 
 func operationID(ctx context.Context) string {

@@ -11,7 +11,7 @@ import (
 
 // createSchedule is POST /v1/schedules.
 func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, listBody)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 
 // patchSchedule changes a schedule from its next slot on.
 func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, listBody)
 	if err != nil {
 		return err
 	}
@@ -298,7 +298,7 @@ type previewBody struct {
 
 // previewSchedule shows the slots that a cron text would have.
 func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, controlBody)
 	if err != nil {
 		return err
 	}

@@ -7,14 +7,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"carillon/channels"
 	"carillon/models"
 )
 
 const (
-	writeTime   = 5 * time.Second // for one write; a client that does not read so long is gone
 	openTime    = 3 * time.Second // for Redis to confirm that the user is online
 	retryRead   = time.Second     // after a read that failed
 	lastEventID = "Last-Event-ID"
@@ -30,7 +27,9 @@ type stream struct {
 	wake    chan struct{}      // holds a token when something may have been stored
 	end     context.CancelFunc // ends the stream
 
+	entry  int64 // the user's in the directory, which the stream ends with
 	cursor models.InboxCursor
+	note   string          // what the client is told at the begin; empty = nothing
 	seen   map[string]bool // clientMsgIDs of the last read: all that the next one can repeat
 	slot   slot
 	w      http.ResponseWriter
@@ -43,9 +42,10 @@ type stream struct {
 //	id: <cursor>                             the place it begins at, without an event
 //	event: message, id: <cursor>, data: …    a stored message
 //	event: message, data: …                  one for those online only; it is nowhere else
+//	event: note, data: …                     what the client should know, in words
 //
 // Errors before the first byte: 1004 unknown user, 429 too many streams, 503 Redis is away. The stream ends
-// with its token, with the process, and when its client does not keep up; to go on, open it again.
+// with its token, with its user, with the process, and when its client does not keep up; to go on, open it again.
 func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	userID, err := pathID(r, "userID")
 	if err != nil {
@@ -55,17 +55,23 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.Store.User(r.Context(), userID); err != nil {
+	user, err := a.Store.User(r.Context(), userID)
+	if err != nil {
 		return err
 	}
 	if r.Method == http.MethodHead { // nobody reads it, so nobody is online
 		w.Header().Set("Content-Type", eventStream)
 		return nil
 	}
-	ctx, end := context.WithDeadline(r.Context(), tokenEnds(callerOf(r).Token))
+	give, ok := a.takeLong()
+	if !ok {
+		return errTooManyLong
+	}
+	defer give()
+	ctx, end := context.WithDeadline(r.Context(), callerOf(r).Ends)
 	defer end()
 	st := &stream{
-		api: a, userID: userID, channel: channels.StreamName(a.Redis, userID), cursor: after, seen: map[string]bool{}, end: end,
+		api: a, userID: userID, entry: user.AddedRev, channel: channels.StreamName(a.Redis, userID), cursor: after, seen: map[string]bool{}, end: end,
 		live: make(chan string, liveBuffer), wake: make(chan struct{}, 1), slot: newSlot(a.Redis, userID, a.feed.every()),
 		w: w, ctl: http.NewResponseController(w),
 	}
@@ -74,16 +80,14 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer st.slot.free()
 	defer a.feed.leave(st)
-	if after == (models.InboxCursor{}) {
-		if err := st.fromNow(ctx); err != nil {
-			return a.feed.unless(err)
-		}
+	if err := st.begin(ctx); err != nil {
+		return a.feed.unless(err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
-	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold the events back
 	h.Set("Connection", "close")     // it has our write deadlines
+	writesWithin(w, streamTime)
 	st.run(ctx)
 	return nil
 }
@@ -93,16 +97,6 @@ func resumeAt(r *http.Request) (models.InboxCursor, error) {
 		return parseInboxCursor(lastEventID, id)
 	}
 	return parseInboxCursor("after", r.URL.Query().Get("after"))
-}
-
-// tokenEnds is when a token that was found valid stops being so.
-func tokenEnds(token string) time.Time {
-	var c claims
-	_, _, _ = jwt.NewParser().ParseUnverified(token, &c) // whoIs has verified it
-	if c.ExpiresAt == nil {
-		return time.Time{}
-	}
-	return c.ExpiresAt.Time
 }
 
 // open takes the stream's slot and brings its user online.
@@ -126,15 +120,18 @@ func (st *stream) open(ctx context.Context) error {
 	return st.api.feed.unless(away)
 }
 
-// fromNow lets the stream begin at this instant: what stands in the inbox already counts as seen, so that of
-// the ten seconds that a read goes back only what is committed from now on is sent.
-func (st *stream) fromNow(ctx context.Context) error {
-	now, err := st.api.Store.Now(ctx)
-	if err != nil {
-		return err
+// begin lets a stream without a cursor begin at this instant: what stands in the inbox already counts as seen, so
+// that of the ten seconds that a read goes back only what is committed from now on is sent. A cursor from the future
+// would send nothing until then, so it counts as none, and the client is told.
+func (st *stream) begin(ctx context.Context) (err error) {
+	if st.cursor == (models.InboxCursor{}) {
+		st.cursor.SentAt, err = st.api.Store.Now(ctx)
+	} else if st.cursor, st.note, err = st.api.fromNow(ctx, st.cursor); err == nil && st.note == "" {
+		return nil
 	}
-	st.cursor = models.InboxCursor{SentAt: now}
-	_, err = st.unseen(ctx)
+	if err == nil {
+		_, err = st.unseen(ctx)
+	}
 	return err
 }
 
@@ -149,14 +146,15 @@ func (st *stream) poke() {
 // run sends until the stream is over. After its first byte there is no answer left for an error: the client
 // comes back from its cursor.
 func (st *stream) run(ctx context.Context) {
-	// what is left at the end is written by the server
-	defer func() { _ = st.ctl.SetWriteDeadline(time.Now().Add(writeTime)) }()
 	beat := time.NewTicker(st.api.feed.every())
 	defer beat.Stop()
 	retry := time.NewTimer(retryRead)
 	retry.Stop()
 	st.poke() // for what came since the cursor
 	err := st.write("id: " + inboxCursor(st.cursor) + "\n\n")
+	if err == nil && st.note != "" {
+		err = st.write("event: note\ndata: " + st.note + "\n\n")
+	}
 	for err == nil {
 		select {
 		case <-ctx.Done():
@@ -230,9 +228,6 @@ func (st *stream) unseen(ctx context.Context) ([]placed, error) {
 
 // write sends text at once, or fails when the client does not take it in time.
 func (st *stream) write(text string) error {
-	if err := st.ctl.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
-		return err
-	}
 	if _, err := st.w.Write([]byte(text)); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
@@ -130,8 +129,11 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 	t.Cleanup(s.Close)
 	s.users("bob")
 	ends := time.Now().Add(2 * time.Second).Truncate(time.Second)
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{UserID: "bob", RegisteredClaims: jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(ends)}}).
-		SignedString([]byte(s.Secret))
+	bob, err := s.Store.User(t.Context(), "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := sign(s.Secret, claims{UserID: "bob", Since: bob.AddedRev}, ends)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ type usersBody struct {
 // putUsers adds and changes up to 1,000 users, all or none. What a user does not say stays as it
 // is.
 func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, err := a.readBody(w, r, listBody)
 	if err != nil {
 		return err
 	}

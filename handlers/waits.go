@@ -171,14 +171,3 @@ func (ws *waits) tell(ids []string, now map[string]models.Campaign, err error) {
 		}
 	}
 }
-
-// turns bounds how many large bodies are decoded at once.
-type turns struct {
-	once sync.Once
-	ch   chan struct{}
-}
-
-func (t *turns) slots() chan struct{} {
-	t.once.Do(func() { t.ch = make(chan struct{}, 2) })
-	return t.ch
-}

@@ -239,7 +239,9 @@ func TestLocalDeadline(t *testing.T) {
 			t.Errorf("%+v, until %s", c.Counts, c.ExpireAt.Time())
 		}
 		r.verified(id)
-		r.must(r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}))
+		if _, _, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: []models.RecipientStatus{models.RecipientExpired}}); err != nil {
+			t.Fatal(err)
+		}
 		r.until(id, "sent by a retry", func(c models.CampaignView) bool {
 			return c.Status == models.StatusCompleted && c.Sent == int64(len(all))
 		})

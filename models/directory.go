@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 type User struct {
 	UserID   string `json:"userID" gorm:"primaryKey"`
 	AddedRev int64  `json:"-"` // the directory's rev at the insert; an update leaves it
+	AddedAt  Millis `json:"-"` // when that was: what was sent to the ID before is another one's
 	Nickname string `json:"nickname"`
 	FaceURL  string `json:"faceURL"`
 	Timezone string `json:"timezone"` // IANA name; empty = the configured default
@@ -125,7 +127,8 @@ func checkTimezone(name string) string {
 	if _, ok := knownZones.Load(name); ok {
 		return ""
 	}
-	local := name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/")
+	local := name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/") ||
+		path.Clean(name) != name // Europe//Berlin and ./UTC find a file, and are no names
 	if _, err := time.LoadLocation(name); err != nil || local {
 		return "must be an IANA time zone such as Europe/Berlin"
 	}
@@ -188,9 +191,13 @@ func (s *Store) UpsertUsers(ctx context.Context, changes []UserChange) (UserCoun
 		if err != nil {
 			return err
 		}
+		now, err := s.nowIn(tx)
+		if err != nil {
+			return err
+		}
 		created := 0
 		for some := range slices.Chunk(rows, upsertRows) {
-			more, err := upsert(tx, rev, some, &n)
+			more, err := upsert(tx, User{AddedRev: rev, AddedAt: now}, some, &n)
 			if err != nil {
 				return err
 			}
@@ -201,9 +208,9 @@ func (s *Store) UpsertUsers(ctx context.Context, changes []UserChange) (UserCoun
 	return n, err
 }
 
-// upsert writes those of rows that are new or change something, and counts all of them. The
-// directory's row is locked, so what it reads stays so.
-func upsert(tx *gorm.DB, rev int64, rows []UserChange, n *UserCounts) (created int, err error) {
+// upsert writes those of rows that are new or change something, and counts all of them. A new user begins
+// as added. The directory's row is locked, so what it reads stays so.
+func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created int, err error) {
 	ids := make([]string, len(rows))
 	for i, c := range rows {
 		ids[i] = c.UserID
@@ -220,7 +227,8 @@ func upsert(tx *gorm.DB, rev int64, rows []UserChange, n *UserCounts) (created i
 	for _, c := range rows {
 		old, here := known[c.UserID]
 		if !here {
-			old = User{UserID: c.UserID, AddedRev: rev}
+			old = added
+			old.UserID = c.UserID
 			created++
 		}
 		u := c.on(old)

@@ -13,6 +13,7 @@ type Group struct {
 	Name    string `json:"name"`
 	Version int64  `json:"-"` // the member list that counts now; a campaign freezes it
 	Size    int    `json:"memberCount"`
+	AddedAt Millis `json:"-"` // what was sent to the ID before is another group's
 }
 
 func (Group) TableName() string { return "chat_groups" }
@@ -97,13 +98,18 @@ func (s *Store) standMembers(tx *gorm.DB, g Group, name *string) (Group, error) 
 		return g, err
 	}
 	now, err := s.lockGroup(tx, g.GroupID)
-	if err == nil && now.Version > g.Version {
+	switch {
+	case err == nil && now.Version > g.Version:
 		return g, nil
-	}
-	if err != nil && AsError(err).Code != CodeRecordNotFound {
+	case err == nil:
+	case AsError(err).Code == CodeRecordNotFound:
+		if now.AddedAt, err = s.nowIn(tx); err != nil {
+			return g, err
+		}
+	default:
 		return g, err
 	}
-	if g.Name = now.Name; name != nil {
+	if g.Name, g.AddedAt = now.Name, now.AddedAt; name != nil {
 		g.Name = *name
 	}
 	return g, tx.Save(&g).Error

@@ -40,9 +40,14 @@ func (m InboxMessage) Cursor() InboxCursor { return InboxCursor{m.SentAt, m.Camp
 const inboxLookback Millis = 10_000
 
 // Inbox reads a user's messages after a cursor, oldest first: those of the ten seconds up to the cursor
-// again, then up to limit newer ones.
+// again, then up to limit newer ones, or as many as hold inboxBytes. A user who came into the directory later does
+// not read what was sent to the ID before, and a group's members not what was sent to an earlier group.
 func (s *Store) Inbox(ctx context.Context, userID string, after InboxCursor, limit int) ([]InboxMessage, error) {
-	floor := max(0, after.SentAt-inboxLookback)
+	var added Millis
+	if err := s.db.WithContext(ctx).Raw("SELECT added_at FROM users WHERE user_id=?", userID).Scan(&added).Error; err != nil {
+		return nil, err
+	}
+	floor := max(0, after.SentAt-inboxLookback, added)
 	keys, err := s.inboxKeys(ctx, userID)
 	if err != nil {
 		return nil, err
@@ -66,7 +71,7 @@ func (s *Store) Inbox(ctx context.Context, userID string, after InboxCursor, lim
 		}
 		return -1
 	})
-	return s.inboxMessages(ctx, refs[:min(again+limit, len(refs))])
+	return s.inboxMessages(ctx, refs[:min(again+limit, len(refs))], again)
 }
 
 type inboxRef struct {
@@ -87,19 +92,25 @@ func (s *Store) inboxKeys(ctx context.Context, userID string) (map[int][]string,
 	return map[int][]string{KindUser: {userID}, KindGroup: groups}, err
 }
 
-// smallRefs reads all of (floor, after] and up to limit later ones, of the user's keys.
+// smallRefs reads all of [floor, after] and up to limit later ones, of the user's keys. A group's own floor is when
+// it was made.
 func (s *Store) smallRefs(ctx context.Context, keys map[int][]string, floor, after Millis, limit int) ([]inboxRef, error) {
-	const columns = "SELECT campaign_id, kind, user_id, sent_at FROM inbox_small WHERE kind=? AND user_id IN ? AND sent_at"
+	const columns = "SELECT i.campaign_id, i.kind, i.user_id, i.sent_at FROM inbox_small i "
+	const chosen = "WHERE i.kind=? AND i.user_id IN ? AND i.sent_at"
 	db := s.db.WithContext(ctx)
 	var all []inboxRef
 	for kind, ids := range keys {
 		if len(ids) == 0 {
 			continue
 		}
+		of := columns + chosen
+		if kind == KindGroup {
+			of = columns + "JOIN chat_groups g ON g.group_id=i.user_id AND i.sent_at>=g.added_at " + chosen
+		}
 		var again, later []inboxRef
-		err := db.Raw(columns+" BETWEEN ? AND ?", kind, ids, floor, after).Scan(&again).Error
+		err := db.Raw(of+" BETWEEN ? AND ?", kind, ids, floor, after).Scan(&again).Error
 		if err == nil {
-			err = db.Raw(columns+">? ORDER BY sent_at, campaign_id LIMIT ?", kind, ids, after, limit).Scan(&later).Error
+			err = db.Raw(of+">? ORDER BY i.sent_at, i.campaign_id LIMIT ?", kind, ids, max(after, floor-1), limit).Scan(&later).Error
 		}
 		if err != nil {
 			return nil, err
@@ -156,11 +167,54 @@ func settled(refs []inboxRef, after, t Millis) (n int) {
 	return n
 }
 
-func (s *Store) inboxMessages(ctx context.Context, refs []inboxRef) ([]InboxMessage, error) {
+// inboxBytes bounds the new messages of one read; sizeFrom is how many messages can be beyond it: one has at most
+// 64 KiB of content and a little more.
+const (
+	inboxBytes = 4 << 20
+	sizeFrom   = 50
+)
+
+// fitting is how many of refs a read may give: those that come again, and then what inboxBytes hold, at least one.
+func (s *Store) fitting(ctx context.Context, refs []inboxRef, again int) (int, error) {
+	if len(refs)-again <= sizeFrom {
+		return len(refs), nil
+	}
+	var sizes []struct {
+		ID    int64
+		Bytes int64
+	}
+	err := s.db.WithContext(ctx).Raw("SELECT id, LENGTH(message) AS bytes FROM campaigns WHERE id IN ?", campaignsOf(refs[again:])).Scan(&sizes).Error
+	if err != nil {
+		return 0, err
+	}
+	bytes := make(map[int64]int64, len(sizes))
+	for _, c := range sizes {
+		bytes[c.ID] = c.Bytes
+	}
+	n, sum := again, int64(0)
+	for ; n < len(refs); n++ {
+		if sum += bytes[refs[n].CampaignID]; sum > inboxBytes && n > again {
+			break
+		}
+	}
+	return n, nil
+}
+
+func campaignsOf(refs []inboxRef) []int64 {
 	ids := make([]int64, len(refs))
 	for i, r := range refs {
 		ids[i] = r.CampaignID
 	}
+	return ids
+}
+
+func (s *Store) inboxMessages(ctx context.Context, refs []inboxRef, again int) ([]InboxMessage, error) {
+	n, err := s.fitting(ctx, refs, again)
+	if err != nil {
+		return nil, err
+	}
+	refs = refs[:n]
+	ids := campaignsOf(refs)
 	var campaigns []Campaign
 	if err := s.db.WithContext(ctx).Where("id IN ?", ids).Find(&campaigns).Error; err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"carillon/internal/testkit"
@@ -34,6 +35,10 @@ func overlapping(t *testing.T, store *models.Store, random *rand.Rand) []ledgerM
 		if _, err := store.PutGroup(t.Context(), group, nil, []string{"reader"}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// the messages are older than the test, and so have the groups to be
+	if _, err := db.ExecContext(t.Context(), "UPDATE chat_groups SET added_at=0"); err != nil {
+		t.Fatal(err)
 	}
 	tx, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
@@ -143,6 +148,54 @@ func TestInboxNewsIsWhatWasStored(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("since %d: %d news, want %d", since, len(got), len(want))
 			}
+		}
+	})
+}
+
+// However many messages are asked for, one read holds a bounded number of bytes, and gets on.
+func TestInboxReadIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		store := testkit.OpenStore(t, stores.DatabaseURL)
+		db, _, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const messages, each = 120, 64 << 10
+		for i := range messages {
+			message := fmt.Sprintf(`{"content":{"n":%d,"text":"%s"}}`, i, strings.Repeat("x", each))
+			for _, q := range []struct {
+				text string
+				args []any
+			}{
+				{`INSERT INTO campaigns (id, public_id, message, inbox, kind, group_id, started_at, finished_at, status, channel, audience_type, total, planned, created_at,
+					name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, retry, retry_page, priority, operation_id, created_by, expire_at)
+					VALUES (?, ?, ?, 1, 0, '', 1, 2, 'completed', 'inbox', 'users', 1, 1, 0, '', '', 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', 0, '', 0, 'bulk', 'op', 'admin', 0)`,
+					[]any{i + 1, fmt.Sprintf("%026d", i), message}},
+				{"INSERT INTO inbox_small (kind, user_id, sent_at, campaign_id) VALUES (0, 'reader', ?, ?)", []any{benchBegan + models.Millis(i)*60_000, i + 1}},
+			} {
+				if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		seen, reads := map[int64]bool{}, 0
+		for cursor := (models.InboxCursor{}); len(seen) < messages; reads++ {
+			page, err := store.Inbox(t.Context(), "reader", cursor, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size, before := 0, len(seen)
+			for _, m := range page {
+				size += len(m.Campaign.Message.Content)
+				seen[m.Campaign.ID], cursor = true, cursor.Later(m.Cursor())
+			}
+			if size > 5<<20 || len(seen) == before {
+				t.Fatalf("a read of %d bytes, %d new messages", size, len(seen)-before)
+			}
+		}
+		if reads > 4 {
+			t.Errorf("%d reads", reads)
 		}
 	})
 }

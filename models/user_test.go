@@ -34,7 +34,8 @@ func TestUserCheckNamesEachField(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	for _, zone := range []string{"Local", "localtime", "posixrules", "posix/UTC", "right/UTC", "Mars/Olympus", "Europe", "../UTC", "/etc/localtime", "Europe/Berlin ", "+02:00"} {
+	for _, zone := range []string{"Local", "localtime", "posixrules", "posix/UTC", "right/UTC", "Mars/Olympus", "Europe", "../UTC", "/etc/localtime", "Europe/Berlin ", "+02:00",
+		"Europe//Berlin", "./UTC", "Europe/./Berlin", "Europe/Berlin/", "Europe/../UTC"} {
 		for range 2 { // the second time from memory
 			if found := (UserChange{UserID: "b", Timezone: new(zone)}).Check(); len(found) != 1 || found[0].Field != "timezone" {
 				t.Errorf("zone %q: %v", zone, found)

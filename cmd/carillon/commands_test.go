@@ -48,35 +48,77 @@ func TestTokenIsForWhomItIsAskedFor(t *testing.T) {
 		"openIMAdmin": nil,
 		"imAdmin":     {"--admin", "imAdmin"},
 		"root":        {"--admins", "root,imAdmin"},
-		"alice":       {"--user", "alice"},
 	} {
 		code, stdout, stderr := finish(t, append([]string{"token", "--secret", testSecret}, args...)...)
 		if code != 0 || stderr != "" {
 			t.Fatalf("exit code %d, %s", code, stderr)
 		}
 		c := claimsOf(t, stdout, testSecret)
-		platform := 10.0
-		if want == "alice" {
-			platform = 0
-		}
-		if c["UserID"] != want || c["PlatformID"] != platform {
+		if c["UserID"] != want || c["PlatformID"] != 10.0 {
 			t.Errorf("%q: %v, want %s", args, c, want)
 		}
 	}
 }
 
+// A user's token is for the entry that stands in the directory now.
+func TestTokenOfAUserNamesTheirEntry(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		flags := []string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--secret", testSecret}
+		served := flags
+		if s.Name != "embedded" {
+			served = external(migrated(t, s.DatabaseURL), s.RedisURL)
+			flags = served[2:]
+		}
+		p := serve(t, served...)
+		base, admin := p.ready(), adminToken(t)
+		ask := append([]string{"token", "--user", "alice"}, flags...)
+		code, _, stderr := finish(t, ask...)
+		oneLine(t, code, stderr, `--user: "alice" is not in the directory: add them first`)
+		for range 2 {
+			call(t, http.MethodPost, base+"/v1/users", admin, `{"users":[{"userID":"alice"}]}`)
+			code, stdout, stderr := finish(t, ask...)
+			token := strings.TrimSpace(stdout)
+			if r := get(t, base+"/v1/inbox/alice/messages", token); code != 0 || r.status != http.StatusOK {
+				t.Errorf("exit code %d %s, %d %s", code, stderr, r.status, r.body)
+			}
+			if r := get(t, base+"/v1/campaigns", token); r.status != http.StatusForbidden {
+				t.Errorf("alice's token opens everything: %d", r.status)
+			}
+			call(t, http.MethodDelete, base+"/v1/users/alice", admin, "")
+			if r := get(t, base+"/v1/inbox/alice/messages", token); r.status != http.StatusUnauthorized {
+				t.Errorf("deleted: %d %s", r.status, r.body)
+			}
+		}
+	})
+}
+
 func TestTokenRefuses(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		`--user: "imAdmin" is one of CARILLON_ADMINS, so its token would open everything: say --admin if that is meant`: {"--user", "imAdmin"},
-		`--admin: "alice" is not one of CARILLON_ADMINS: add it there, for this process and for those that serve`:       {"--admin", "alice"},
-		`--user must be at most 64 bytes, has 65`: {"--user", strings.Repeat("a", 65)},
+		`--user: "imAdmin" is one of CARILLON_ADMINS: say --admin if that is meant`:                               {"--user", "imAdmin"},
+		`--admin: "alice" is not one of CARILLON_ADMINS: add it there, for this process and for those that serve`: {"--admin", "alice"},
+		`--user must be at most 64 bytes, has 65`:                                                                 {"--user", strings.Repeat("a", 65)},
 	} {
 		code, _, stderr := finish(t, append([]string{"token", "--secret", testSecret}, args...)...)
 		oneLine(t, code, stderr, want)
 	}
 	code, _, stderr := finish(t, "token", "--redis-url", "redis://h")
 	oneLine(t, code, stderr, "CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: head -c 32 /dev/urandom | base64")
+}
+
+func TestAWeakSecretServesNobodyButTheDemo(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	code, _, stderr := finish(t, "serve", "--secret", "openIM123", "--data-dir", dir)
+	oneLine(t, code, stderr, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64")
+	if exists(dir) {
+		t.Error("it has made the data directory all the same")
+	}
+	code, _, stderr = finish(t, "demo", "--exit", "--users", "3", "--secret", "openIM123", "--listen", "127.0.0.1:0")
+	if code != 0 || !strings.Contains(stderr, "WARNING: CARILLON_SECRET is a well-known one") {
+		t.Errorf("demo: exit code %d, %s", code, stderr)
+	}
 }
 
 func TestAWeakSecretIsWarnedOf(t *testing.T) {

@@ -71,7 +71,10 @@ func demoSettings(a *app, dir string) (*config.Config, error) {
 	if !slices.Contains(cfg.Admins, exampleSender) {
 		cfg.Admins = append(slices.Clone(cfg.Admins), exampleSender)
 	}
-	return &cfg, cfg.Validate(config.ForServing)
+	for _, w := range cfg.Warnings() {
+		fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", w)
+	}
+	return &cfg, cfg.Validate(config.ForDemo)
 }
 
 // listenSomewhere takes any free port when the wanted one is busy.

@@ -168,7 +168,7 @@ func get(t *testing.T, url, token string) reply {
 
 func adminToken(t *testing.T) string {
 	t.Helper()
-	token, err := handlers.NewToken(testSecret, "imAdmin", adminPlatform)
+	token, err := handlers.AdminToken(testSecret, "imAdmin")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestHelpListsEveryCommand(t *testing.T) {
 func TestUsageErrorsHaveACodeOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := finish(t, "serve", "--webhook-batch", "many")
-	if want := "carillon: --webhook-batch: must be a whole number, not \"many\" (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitUsage || stderr != want {
+	if want := "carillon: --webhook-batch: must be a whole number (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitUsage || stderr != want {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"syscall"
 
 	"carillon/internal/config"
@@ -47,6 +48,8 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	// Beyond the budget for bodies and answers the collector works harder. An eighth is for what it does not count.
+	debug.SetMemoryLimit(int64(a.cfg.Memory) << 20 / 8 * 7)
 	sys, err := open(a, a.cfg, r, listen)
 	if err != nil {
 		return err

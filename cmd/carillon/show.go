@@ -52,7 +52,7 @@ func newShow(a *app, sys *system, users int) *show {
 // run is the whole show; nil when every user got the message.
 func (s *show) run(ctx context.Context) (err error) {
 	defer s.client.CloseIdleConnections()
-	if s.token, err = handlers.NewToken(s.secret, exampleSender, adminPlatform); err != nil {
+	if s.token, err = handlers.AdminToken(s.secret, exampleSender); err != nil {
 		return err
 	}
 	began := time.Now()

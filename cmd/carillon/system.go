@@ -19,7 +19,9 @@ import (
 const (
 	headerTime = 10 * time.Second // for a request's header to arrive
 	idleTime   = 2 * time.Minute
-	maxHeader  = 64 << 10
+	// answerTime is for a whole request whose handler sets no time of its own; all of ours do.
+	answerTime = 2 * time.Minute
+	maxHeader  = 16 << 10
 	// stopTime is for the requests under way; with what comes after it a process is gone within 10 s.
 	stopTime = 7 * time.Second
 )
@@ -91,10 +93,13 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace:   sys.reconciler.Pace,
+		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
 		Secret: s.secret, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
 	}
+	sys.listener = sys.api.Conns.Listener(listener)
 	sys.web = &http.Server{
-		Handler: sys.routes(), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		Handler: sys.routes(), ReadHeaderTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		ConnState: sys.api.Conns.State, ConnContext: sys.api.Conns.Context,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	sys.web.RegisterOnShutdown(sys.api.Close) // streams would never end by themselves
@@ -177,6 +182,7 @@ func (s *system) stop() {
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
+		s.api.Conns.Silence() // they would be waited for in vain
 		if err := s.web.Shutdown(ctx); err != nil {
 			s.log.Warn("requests were cut off", "err", err)
 			_ = s.web.Close()
@@ -225,5 +231,9 @@ func (s *system) check(ctx context.Context) []handlers.Problem {
 		}
 	})
 	wg.Wait()
-	return append(database, queue...)
+	problems := append(database, queue...)
+	if p := s.api.Conns.Problem(); p != nil {
+		problems = append(problems, *p)
+	}
+	return problems
 }

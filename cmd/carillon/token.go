@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -17,7 +18,7 @@ type tokenCmd struct {
 
 // Help is shown by carillon token --help.
 func (tokenCmd) Help() string {
-	return `The token is signed with the secret of the process that serves: the one in the data directory, or CARILLON_SECRET. It is valid for 90 days.
+	return `The token is signed with the secret of the process that serves: the one in the data directory, or CARILLON_SECRET. It is valid for 90 days, a user's only as long as this entry of theirs stands in the directory.
 
     curl -sS http://127.0.0.1:8080/v1/campaigns -H "token: $(carillon token)"
     CARILLON_DATA_DIR=/var/lib/carillon carillon token --user alice
@@ -29,8 +30,7 @@ func (c *tokenCmd) Run(a *app) error {
 	if err := a.settings(config.ForToken); err != nil {
 		return err
 	}
-	id, platform, err := c.whose(a.cfg.Admins)
-	if err != nil {
+	if err := c.check(a.cfg.Admins); err != nil {
 		return err
 	}
 	secret := a.cfg.Secret
@@ -43,7 +43,7 @@ func (c *tokenCmd) Run(a *app) error {
 			return err
 		}
 	}
-	token, err := handlers.NewToken(secret, id, platform)
+	token, err := c.sign(a, secret)
 	if err != nil {
 		return err
 	}
@@ -51,20 +51,43 @@ func (c *tokenCmd) Run(a *app) error {
 	return err
 }
 
-// whose is the ID and the platform that the token names. An admin's token is not given out as a user's.
-func (c *tokenCmd) whose(admins []string) (id string, platform int, err error) {
+// sign makes the token. A user's names the entry in the directory that it is for, which is read from there.
+func (c *tokenCmd) sign(a *app, secret string) (string, error) {
+	if c.User == "" {
+		return handlers.AdminToken(secret, cmp.Or(c.Admin, a.cfg.Admins[0]))
+	}
+	if err := a.cfg.Validate(config.ForDatabase); err != nil {
+		return "", err
+	}
+	ledger, err := openLedger(a.cfg)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = ledger.Close() }()
+	if err := checkLedger(a.ctx, ledger); err != nil {
+		return "", err
+	}
+	user, err := ledger.User(a.ctx, c.User)
+	if err != nil {
+		if models.AsError(err).Code == models.CodeRecordNotFound {
+			return "", fmt.Errorf("--user: %q is not in the directory: add them first", c.User)
+		}
+		return "", err
+	}
+	return handlers.UserToken(secret, user, 0)
+}
+
+// check refuses IDs that cannot be whose the token is to be.
+func (c *tokenCmd) check(admins []string) error {
 	switch {
 	case c.User != "" && slices.Contains(admins, c.User):
-		return "", 0, fmt.Errorf("--user: %q is one of CARILLON_ADMINS, so its token would open everything: say --admin if that is meant", c.User)
+		return fmt.Errorf("--user: %q is one of CARILLON_ADMINS: say --admin if that is meant", c.User)
 	case c.User != "":
 		if why := models.CheckID(c.User); why != "" {
-			return "", 0, fmt.Errorf("--user %s", why)
+			return fmt.Errorf("--user %s", why)
 		}
-		return c.User, 0, nil
-	case c.Admin == "":
-		return admins[0], adminPlatform, nil
-	case !slices.Contains(admins, c.Admin):
-		return "", 0, fmt.Errorf("--admin: %q is not one of CARILLON_ADMINS: add it there, for this process and for those that serve", c.Admin)
+	case c.Admin != "" && !slices.Contains(admins, c.Admin):
+		return fmt.Errorf("--admin: %q is not one of CARILLON_ADMINS: add it there, for this process and for those that serve", c.Admin)
 	}
-	return c.Admin, adminPlatform, nil
+	return nil
 }

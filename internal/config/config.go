@@ -3,11 +3,12 @@
 package config
 
 import (
-	"os"
+	"net/netip"
 	"strings"
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/secretfile"
 )
 
 // Config is the settings as they were given. The name of a setting is that of its flag: "webhook-url" is also
@@ -16,7 +17,10 @@ import (
 type Config struct {
 	Config string `group:"settings" name:"config" placeholder:"FILE" help:"A YAML file with any of these settings."`
 
-	Listen  string `group:"settings" name:"listen" default:"127.0.0.1:8080" help:"Where to serve HTTP. :8080 listens on all addresses."`
+	Listen         string   `group:"settings" name:"listen" default:"127.0.0.1:8080" help:"Where to serve HTTP. :8080 listens on all addresses."`
+	TrustedProxies []string `group:"settings" name:"trusted-proxies" placeholder:"ADDRESS" help:"Addresses or networks (10.0.0.0/8) of the proxies before the API: their X-Forwarded-For is believed."`
+	Memory         int      `group:"settings" name:"memory" default:"256" help:"MiB that this process stays under, at least 128: what bodies, answers and connections may take follows from the number."`
+
 	DataDir string `group:"settings" name:"data-dir" default:"./data" help:"Where the embedded stores keep their files, all readable by their owner only."`
 
 	DatabaseURL     string `group:"settings" name:"database-url" placeholder:"URL" help:"mysql://user:password@host:3306/database. Without it: SQLite in the data directory."`
@@ -78,13 +82,15 @@ func (c *Config) ReadFiles() error {
 	for _, s := range []struct{ value, file *string }{
 		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.RedisURL, &c.RedisURLFile}, {&c.Secret, &c.SecretFile}, {&c.WebhookSecret, &c.WebhookSecretFile},
 	} {
+		if *s.file == "" {
+			continue
+		}
 		name := c.envOf(s.value)
-		switch raw, err := os.ReadFile(*s.file); {
-		case *s.file == "":
+		switch raw, err := secretfile.Read(*s.file); {
 		case *s.value != "":
 			m.add("%s and %s_FILE are both set: keep one of them", name, name)
 		case err != nil:
-			m.add("%s_FILE names a file that cannot be read: %s", name, reason(err))
+			m.add("%s_FILE names a file that %s", name, err)
 		case strings.TrimRight(string(raw), "\r\n") == "":
 			m.add("%s_FILE names a file that is empty: %s", name, *s.file)
 		default:
@@ -92,6 +98,27 @@ func (c *Config) ReadFiles() error {
 		}
 	}
 	return m.err()
+}
+
+// Proxies are the networks whose X-Forwarded-For is believed; Validate has refused what is none.
+func (c *Config) Proxies() []netip.Prefix {
+	var list []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		if p, err := parseNetwork(text); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// parseNetwork reads 10.0.0.0/8, or one address as the network that holds it alone.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
 }
 
 // reason is a file error's "open /path: permission denied".

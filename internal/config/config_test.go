@@ -1,11 +1,13 @@
 package config_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,9 +78,9 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		env  env
 		want string
 	}{
-		"listen without a port":   {env{"LISTEN": "127.0.0.1"}, `CARILLON_LISTEN must be host:port, not "127.0.0.1": for example 127.0.0.1:8080, or :8080 for all addresses`},
-		"listen on a named port":  {env{"LISTEN": "127.0.0.1:http"}, `CARILLON_LISTEN must be host:port, not "127.0.0.1:http": for example 127.0.0.1:8080, or :8080 for all addresses`},
-		"listen beyond all ports": {env{"LISTEN": ":65536"}, `CARILLON_LISTEN must be host:port, not ":65536": for example 127.0.0.1:8080, or :8080 for all addresses`},
+		"listen without a port":   {env{"LISTEN": "127.0.0.1"}, `CARILLON_LISTEN must be host:port: for example 127.0.0.1:8080, or :8080 for all addresses`},
+		"listen on a named port":  {env{"LISTEN": "127.0.0.1:http"}, `CARILLON_LISTEN must be host:port: for example 127.0.0.1:8080, or :8080 for all addresses`},
+		"listen beyond all ports": {env{"LISTEN": ":65536"}, `CARILLON_LISTEN must be host:port: for example 127.0.0.1:8080, or :8080 for all addresses`},
 		"another database": {env{"DATABASE_URL": "postgres://u:topsecret@h/db", "REDIS_URL": "redis://h", "SECRET": secret},
 			"CARILLON_DATABASE_URL must look like mysql://user:password@host:3306/database, special characters of the password percent-encoded; leave it out for SQLite"},
 		"a database URL without a database": {env{"DATABASE_URL": "mysql://u:topsecret@h", "REDIS_URL": "redis://h", "SECRET": secret},
@@ -99,8 +101,8 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 			"CARILLON_REDIS_URL must name the master: redis-sentinel://host:26379,host:26379/0?master=name"},
 		"servers without a secret": {env{"DATABASE_URL": "mysql://u:p@h/db", "REDIS_URL": "redis://h"},
 			"CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: head -c 32 /dev/urandom | base64"},
-		"an admin without an ID": {env{"ADMINS": "root,,imAdmin"}, `CARILLON_ADMINS holds "", which must not be empty: separate the IDs by single commas`},
-		"an unknown channel":     {env{"CHANNEL": "sms"}, `CARILLON_CHANNEL must be inbox or webhook, not "sms"`},
+		"an admin without an ID": {env{"ADMINS": "root,,imAdmin"}, `CARILLON_ADMINS: ID 2 must not be empty: separate the IDs by single commas`},
+		"an unknown channel":     {env{"CHANNEL": "sms"}, `CARILLON_CHANNEL must be inbox or webhook`},
 		"webhook without a URL":  {env{"CHANNEL": "webhook"}, "CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted"},
 		"webhook without a secret": {env{"WEBHOOK_URL": "https://h/in"},
 			`CARILLON_WEBHOOK_SECRET is required with CARILLON_WEBHOOK_URL: make one with: echo "whsec_$(head -c 32 /dev/urandom | base64)"`},
@@ -116,6 +118,13 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"no attempts":             {env{"MAX_ATTEMPTS": "0"}, "CARILLON_MAX_ATTEMPTS must be 1 to 100 attempts per recipient, not 0"},
 		"keys forgotten at once":  {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
 		"recipients kept briefly": {env{"RETENTION": "59m"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
+		"a well-known secret":     {env{"SECRET": "openIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"the same in capitals":    {env{"SECRET": "OPENIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"a short secret":          {env{"SECRET": "k3vX9qLm2"}, "CARILLON_SECRET has only 9 bytes and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"one letter as a secret":  {env{"SECRET": strings.Repeat("a", 40)}, "CARILLON_SECRET has only 1 different characters and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"little memory":           {env{"MEMORY": "64"}, "CARILLON_MEMORY must be 128 to 1048576 MiB, not 64"},
+		"a proxy by name":         {env{"TRUSTED_PROXIES": "10.0.0.1,proxy.local"}, "CARILLON_TRUSTED_PROXIES: entry 2 must be an address such as 10.0.0.7 or a network such as 10.0.0.0/8"},
+		"a zone's alias":          {env{"DEFAULT_TIMEZONE": "Europe//Berlin"}, "CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin"},
 		"recipients kept no time": {env{"RETENTION": "-1h"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,8 +154,8 @@ func TestTwoMistakesAreTwoLines(t *testing.T) {
 func TestValuesOfTheWrongKindNameTheVariable(t *testing.T) {
 	t.Parallel()
 	for e, want := range map[string]string{
-		"CARILLON_WEBHOOK_BATCH":   `must be a whole number, not "many" (CARILLON_WEBHOOK_BATCH)`,
-		"CARILLON_IDEMPOTENCY_TTL": `must be a time with its unit such as 5s, 10m or 168h, not "many" (CARILLON_IDEMPOTENCY_TTL)`,
+		"CARILLON_WEBHOOK_BATCH":   `must be a whole number (CARILLON_WEBHOOK_BATCH)`,
+		"CARILLON_IDEMPOTENCY_TTL": `must be a time with its unit such as 5s, 10m or 168h (CARILLON_IDEMPOTENCY_TTL)`,
 	} {
 		if _, err := parse(t, env{e: "many"}); err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -173,7 +182,7 @@ func TestBadYAMLIsRefusedWithoutQuotingIt(t *testing.T) {
 	list := file(t, "list.yaml", "- topsecret\n")
 	torn := file(t, "torn.yaml", "secret: [topsecret\n")
 	for path, want := range map[string]string{
-		typo:       `CARILLON_CONFIG: ` + typo + ` has the key "webhook-uri", which is no setting: carillon serve --help lists them`,
+		typo:       `CARILLON_CONFIG: line 2 of ` + typo + ` has a key that is no setting; webhook-url is one: carillon serve --help lists them`,
 		list:       "CARILLON_CONFIG names a file that is not YAML of the form `key: value`: " + list,
 		torn:       "CARILLON_CONFIG names a file that is not YAML of the form `key: value`: " + torn,
 		"/nowhere": "CARILLON_CONFIG names a file that cannot be read: /nowhere: no such file or directory",
@@ -226,6 +235,70 @@ func TestMistakesWithFilesNameTheVariable(t *testing.T) {
 	}
 }
 
+func TestProxiesAreNetworks(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, env{"CARILLON_TRUSTED_PROXIES": "10.1.2.3/8,::1,192.168.0.7,::ffff:1.2.3.4"})
+	if err := c.Validate(config.ForServing); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(c.Proxies()); got != "[10.0.0.0/8 ::1/128 192.168.0.7/32 1.2.3.4/32]" {
+		t.Error(got)
+	}
+}
+
+// A secret may stand in the wrong place: under a number's name, as a key, in a list.
+func TestAYAMLFaultPrintsNoValue(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"max-attempts: topsecret\n", "webhook-timeout: topsecret\n", "idempotency-ttl: [topsecret]\n", "secret: [topsecret]\n", "secret:\n  topsecret: x\n",
+		"topsecret: x\n", "topsecret:\n  topsecret: y\n", "secret:topsecret\n", "secret: 'topsecret\n", "admins: [[topsecret]]\n", "admins: {topsecret: 1}\n",
+		"? [topsecret]\n: x\n", "secret: a\nsecret: topsecret\n", "- topsecret\n", "topsecret\n", "listen: topsecret\n", "channel: topsecret\n",
+		"default-timezone: topsecret\n", "trusted-proxies: topsecret\n", "database-url: topsecret\n", "webhook-url: topsecret\n", "admins: [\"topsecret\\n\"]\n", "secret: !!binary topsecret\n",
+		"secret: &topsecret x\nlisten: *topsecrets\n", "config: topsecret\n", "memory: topsecret\n",
+	} {
+		c, err := parse(t, env{}, "--config", file(t, "c.yaml", text))
+		if err == nil {
+			err = c.Validate(config.ForServing)
+		}
+		if err != nil && strings.Contains(err.Error(), "topsecret") || err == nil && !strings.HasPrefix(text, "secret: !!") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// Who may read the file has the secret; who may change the link chooses it.
+func TestSecretFilesAreTheirOwnersOnly(t *testing.T) {
+	t.Parallel()
+	const secret = "Zt8qLm2k3vX9wRpB1sYd7uNcJ4hGe0aF"
+	plain := file(t, "s", secret)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(plain, link); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := func(mode os.FileMode) string {
+		path := file(t, "s", secret)
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for path, want := range map[string]string{
+		plain: "", with(0o400): "", with(0o440): "", with(0o640): "",
+		with(0o644): "every user of this machine can open", with(0o604): "every user", with(0o602): "every user", with(0o660): "its group can change",
+		link: "is a symbolic link", pipe: "is no regular file", filepath.Dir(plain): "is no regular file",
+	} {
+		c := mustParse(t, env{"CARILLON_SECRET_FILE": path})
+		err := c.ReadFiles()
+		if want == "" && (err != nil || c.Secret != secret) || want != "" && (err == nil || !strings.HasPrefix(err.Error(), "CARILLON_SECRET_FILE names a file that "+want)) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
+
 func TestWeakSecretsAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	for secret, want := range map[string]string{
@@ -238,6 +311,9 @@ func TestWeakSecretsAreWarnedOf(t *testing.T) {
 	} {
 		c := config.Config{Secret: secret}
 		got := strings.Join(c.Warnings(), "\n")
+		if demo := c.Validate(config.ForDemo); demo != nil && strings.Contains(demo.Error(), "CARILLON_SECRET") {
+			t.Errorf("%q: the demo refuses it: %v", secret, demo)
+		}
 		if (want == "") != (got == "") || !strings.Contains(got, want) || (secret != "" && strings.Contains(got, secret)) {
 			t.Errorf("%q: %q, want %q", secret, got, want)
 		}

@@ -93,19 +93,21 @@ func readYAML(path string, flags []*kong.Flag) ([]byte, error) {
 		return nil, fmt.Errorf("CARILLON_CONFIG names a file that cannot be read: %s", reason(err))
 	}
 	var doc yaml.Node
-	keys := map[string]any{}
-	err = yaml.Unmarshal(raw, &doc)
-	if err == nil && doc.Kind != 0 { // 0: the file is empty
-		err = doc.Decode(&keys)
+	if err := yaml.Unmarshal(raw, &doc); err != nil { // its text could quote a secret
+		return nil, notYAML(path)
 	}
-	if err != nil { // its text could quote a secret
-		return nil, fmt.Errorf("CARILLON_CONFIG names a file that is not YAML of the form `key: value`: %s", path)
+	if doc.Kind == 0 { // the file is empty
+		return nil, nil
 	}
-	if err := unknownKeys(path, "", keys, flags); err != nil || doc.Kind == 0 {
+	if err := checkKeys(path, "", doc.Content[0], flags); err != nil {
 		return nil, err
 	}
 	asText(&doc)
 	return yaml.Marshal(&doc)
+}
+
+func notYAML(path string) error {
+	return fmt.Errorf("CARILLON_CONFIG names a file that is not YAML of the form `key: value`: %s", path)
 }
 
 // asText makes all values texts as they stand in the file: YAML would read the secret 0123 as the number 83.
@@ -118,18 +120,83 @@ func asText(n *yaml.Node) {
 	}
 }
 
-func unknownKeys(path, prefix string, keys map[string]any, flags []*kong.Flag) error {
+// checkKeys refuses keys that are no settings and values that are no text or list of texts. What it says names
+// the line and settings that exist, and quotes nothing of the file: a key too may be a secret that slipped there.
+func checkKeys(path, prefix string, n *yaml.Node, flags []*kong.Flag) error {
+	if n.Kind != yaml.MappingNode {
+		return notYAML(path)
+	}
 	var errs []error
-	for key, value := range keys {
-		key = prefix + key
-		known := func(f *kong.Flag) bool { return isSetting(f) && f.Name == key && key != configFlag }
-		if sub, ok := value.(map[string]any); ok {
-			errs = append(errs, unknownKeys(path, key+"-", sub, flags))
-		} else if !slices.ContainsFunc(flags, known) {
-			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: %s has the key %q, which is no setting: carillon serve --help lists them", path, key))
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		name := prefix + key.Value
+		flag := settingNamed(flags, name)
+		switch {
+		case seen[name]:
+			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s has a key that stands there twice", key.Line, path))
+		case key.Kind != yaml.ScalarNode || flag == nil && value.Kind != yaml.MappingNode:
+			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s has a key that is no setting%s: carillon serve --help lists them", key.Line, path, nearest(flags, name)))
+		case flag == nil:
+			errs = append(errs, checkKeys(path, name+"-", value, flags))
+		case !fits(value, flag.Target.Kind() == reflect.Slice):
+			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s: %s must be one plain value", key.Line, path, flag.Name))
 		}
+		seen[name] = true
 	}
 	return errors.Join(errs...)
+}
+
+func settingNamed(flags []*kong.Flag, name string) *kong.Flag {
+	for _, f := range flags {
+		if isSetting(f) && f.Name == name && name != configFlag {
+			return f
+		}
+	}
+	return nil
+}
+
+// fits says whether a value is one text, or for a list also a list of texts.
+func fits(value *yaml.Node, list bool) bool {
+	if list && value.Kind == yaml.SequenceNode {
+		return !slices.ContainsFunc(value.Content, func(n *yaml.Node) bool { return n.Kind != yaml.ScalarNode })
+	}
+	return value.Kind == yaml.ScalarNode
+}
+
+// nearest is the setting that a misspelt key was probably meant to be, in words.
+func nearest(flags []*kong.Flag, name string) string {
+	best, distance := "", 3
+	for _, f := range flags {
+		if d := editDistance(f.Name, name); isSetting(f) && d < distance {
+			best, distance = f.Name, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; " + best + " is one"
+}
+
+// editDistance counts the letters that must be put in, taken out or changed to make b of a.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := before
+			if a[i] != b[j] {
+				change++
+			}
+			before = row[j+1]
+			row[j+1] = min(change, before+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // scalar takes a flag's value as text, whichever way it was given.
@@ -141,7 +208,8 @@ func scalar(ctx *kong.DecodeContext) (string, error) {
 	return fmt.Sprint(token.Value), nil
 }
 
-// wholeNumber and duration say what is wanted and under which name, where kong quotes the parser.
+// wholeNumber and duration say what is wanted and under which name, where kong quotes the parser. They do not
+// quote the value: it may be a secret that stands under the wrong name.
 func wholeNumber(ctx *kong.DecodeContext, target reflect.Value) error {
 	s, err := scalar(ctx)
 	if err != nil {
@@ -149,7 +217,7 @@ func wholeNumber(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		return fmt.Errorf("must be a whole number, not %q%s", s, alsoCalled(ctx))
+		return fmt.Errorf("must be a whole number%s", alsoCalled(ctx))
 	}
 	target.SetInt(int64(n))
 	return nil
@@ -162,7 +230,7 @@ func duration(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return fmt.Errorf("must be a time with its unit such as 5s, 10m or 168h, not %q%s", s, alsoCalled(ctx))
+		return fmt.Errorf("must be a time with its unit such as 5s, 10m or 168h%s", alsoCalled(ctx))
 	}
 	target.SetInt(int64(d))
 	return nil

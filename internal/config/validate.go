@@ -22,7 +22,11 @@ const (
 	makeSecret        = `head -c 32 /dev/urandom | base64`                 //nolint:gosec // a command that makes one
 	makeWebhookSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"` //nolint:gosec // the same
 
-	minSecret   = 16 // bytes
+	minSecret    = 16 // bytes
+	minDifferent = 8  // characters: "aaaaaaaaaaaaaaaa" is no secret
+	minMemory    = 128
+	maxMemory    = 1 << 20 // MiB
+
 	maxRate     = 1_000_000
 	minPool     = 8 // below it the slots of a worker wait for each other's connections
 	maxPool     = 10_000
@@ -45,6 +49,7 @@ type Use int
 // The uses there are.
 const (
 	ForServing  Use = iota // all of them
+	ForDemo                // the same; but a weak secret is only warned of
 	ForDatabase            // the database only
 	ForToken               // what a token is made of
 	ForHealth              // where the API listens
@@ -66,14 +71,19 @@ func (c *Config) Validate(use Use) error {
 		c.checkListen(&m)
 		c.checkStores(&m)
 		c.checkSecret(&m)
+		if why := c.weakSecret(); why != "" && use != ForDemo {
+			m.add("%s", why)
+		}
 		c.checkAdmins(&m)
+		c.checkProxies(&m)
 		c.checkChannels(&m)
 		c.checkRange(&m, &c.DatabasePool, minPool, maxPool, "connections")
 		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")
+		c.checkRange(&m, &c.Memory, minMemory, maxMemory, "MiB")
 		if _, err := slots.Zone(c.DefaultTimezone); err != nil {
-			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin, not %q", c.DefaultTimezone)
+			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin")
 		}
 		if c.IdempotencyTTL < time.Minute {
 			m.add("CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h")
@@ -88,7 +98,7 @@ func (c *Config) Validate(use Use) error {
 func (c *Config) checkListen(m *mistakes) {
 	_, port, err := net.SplitHostPort(c.Listen)
 	if n, numErr := strconv.Atoi(port); err != nil || numErr != nil || n < 0 || n > 65535 {
-		m.add("CARILLON_LISTEN must be host:port, not %q: for example 127.0.0.1:8080, or :8080 for all addresses", c.Listen)
+		m.add("CARILLON_LISTEN must be host:port: for example 127.0.0.1:8080, or :8080 for all addresses")
 	}
 }
 
@@ -133,16 +143,24 @@ func (c *Config) checkAdmins(m *mistakes) {
 	if len(c.Admins) == 0 {
 		m.add("CARILLON_ADMINS must name at least one user ID: for example openIMAdmin,imAdmin")
 	}
-	for _, id := range c.Admins {
+	for i, id := range c.Admins {
 		if why := models.CheckID(id); why != "" {
-			m.add("CARILLON_ADMINS holds %q, which %s: separate the IDs by single commas", id, why)
+			m.add("CARILLON_ADMINS: ID %d %s: separate the IDs by single commas", i+1, why)
+		}
+	}
+}
+
+func (c *Config) checkProxies(m *mistakes) {
+	for i, text := range c.TrustedProxies {
+		if _, err := parseNetwork(text); err != nil {
+			m.add("CARILLON_TRUSTED_PROXIES: entry %d must be an address such as 10.0.0.7 or a network such as 10.0.0.0/8", i+1)
 		}
 	}
 }
 
 func (c *Config) checkChannels(m *mistakes) {
 	if c.Channel != inbox && c.Channel != webhook {
-		m.add("CARILLON_CHANNEL must be inbox or webhook, not %q", c.Channel)
+		m.add("CARILLON_CHANNEL must be inbox or webhook")
 	}
 	c.checkRange(m, &c.WebhookBatch, 1, models.PageSize, "recipients in one post")
 	if c.WebhookTimeout < 100*time.Millisecond || c.WebhookTimeout > maxTimeout {
@@ -186,16 +204,30 @@ var wellKnown = []string{
 	"1234567890123456", "0123456789abcdef", "changemechangeme", "secretsecretsecret",
 }
 
+// weakSecret says why others can find the secret out; empty when they cannot, or when there is none.
+func (c *Config) weakSecret() string {
+	different := map[rune]bool{}
+	for _, r := range c.Secret {
+		different[r] = true
+	}
+	const anybody = "anybody could make an admin's token. Make your own with: " + makeSecret
+	switch {
+	case c.Secret == "":
+		return ""
+	case slices.Contains(wellKnown, strings.ToLower(strings.TrimSpace(c.Secret))):
+		return "CARILLON_SECRET is a well-known one: " + anybody
+	case len(c.Secret) < minSecret:
+		return fmt.Sprintf("CARILLON_SECRET has only %d bytes and can be guessed: %s", len(c.Secret), anybody)
+	case len(different) < minDifferent:
+		return fmt.Sprintf("CARILLON_SECRET has only %d different characters and can be guessed: %s", len(different), anybody)
+	}
+	return ""
+}
+
 // Warnings are what an operator should hear of and may yet want.
 func (c *Config) Warnings() []string {
-	if c.Secret == "" {
-		return nil
-	}
-	switch {
-	case slices.Contains(wellKnown, strings.ToLower(c.Secret)):
-		return []string{"CARILLON_SECRET is a well-known one: anybody can make an admin's token. Make your own with: " + makeSecret}
-	case len(c.Secret) < minSecret:
-		return []string{fmt.Sprintf("CARILLON_SECRET has only %d bytes and can be guessed: anybody could make an admin's token. Make a longer one with: %s", len(c.Secret), makeSecret)}
+	if why := c.weakSecret(); why != "" {
+		return []string{why}
 	}
 	return nil
 }

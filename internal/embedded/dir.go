@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"carillon/internal/secretfile"
 )
 
 // The files of a data directory.
@@ -116,12 +118,12 @@ func (d *Dir) DatabaseURL() string { return "sqlite:" + d.file(databaseFile) }
 
 // Secret reads the secret that MakeSecret has written.
 func (d *Dir) Secret() (string, error) {
-	raw, err := os.ReadFile(d.file(secretFile))
+	raw, err := secretfile.Read(d.file(secretFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("the data directory %s holds no secret: set CARILLON_SECRET to the one that carillon serve was given", d.path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("the secret cannot be read: %w", err)
+		return "", fmt.Errorf("the data directory's secret is in a file that %w", err)
 	}
 	secret := strings.TrimSpace(string(raw))
 	if secret == "" {
@@ -132,7 +134,7 @@ func (d *Dir) Secret() (string, error) {
 
 // MakeSecret reads the secret, and makes it first where there is none. Only the holder of the lock may.
 func (d *Dir) MakeSecret() (string, error) {
-	if _, err := os.Stat(d.file(secretFile)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(d.file(secretFile)); !errors.Is(err, fs.ErrNotExist) {
 		return d.Secret()
 	}
 	// Renamed into place, so that `carillon token` never reads half of it.

@@ -2,6 +2,7 @@ package slots
 
 import (
 	"errors"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -120,7 +121,8 @@ func Zone(name string) (*time.Location, error) {
 	if known, ok := zones.Load(name); ok {
 		return known.(*time.Location), nil
 	}
-	own := name == "" || name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/")
+	own := name == "" || name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/") ||
+		path.Clean(name) != name // Europe//Berlin and ./UTC find a file, and are no names
 	loc, err := time.LoadLocation(name)
 	if err != nil || own {
 		return nil, errors.New("must be an IANA time zone such as Europe/Berlin")

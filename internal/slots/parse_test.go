@@ -93,7 +93,8 @@ func TestZone(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	for _, name := range []string{"", "Local", "localtime", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin", "Mars/Olympus", "../etc/passwd", "/etc/localtime", "Europe", "Europe/Berlin\x00"} {
+	for _, name := range []string{"", "Local", "localtime", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin", "Mars/Olympus", "../etc/passwd", "/etc/localtime", "Europe", "Europe/Berlin\x00",
+		"Europe//Berlin", "./UTC", "Europe/./Berlin", "Europe/Berlin/", "Europe/../UTC"} {
 		if loc, err := slots.Zone(name); err == nil || !strings.HasPrefix(err.Error(), "must be") {
 			t.Errorf("%q: %v %v", name, loc, err)
 		}

@@ -1,0 +1,92 @@
+package handlers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"carillon/models"
+)
+
+const (
+	// defaultMemory is CARILLON_MEMORY's default, in MiB.
+	defaultMemory = 256
+	// budgetWait is how long a request waits for memory before it is turned away.
+	budgetWait = 2 * time.Second
+	// freeBytes of a body are read on no account: a short message is never turned away for long ones.
+	freeBytes = 64 << 10
+	// decodeFactor and valueBytes weigh a body by what it costs to decode: the text, its copy, what goes to the
+	// database, and room for the most values that so many bytes can hold.
+	decodeFactor = 4
+	valueBytes   = 192
+	// importBytes is a batch of an import: as read, as checked and as SQL.
+	importBytes = 24 << 20
+	// resultBytes is one recipient in the answer to a request that waited.
+	resultBytes = 512
+)
+
+// budget is the memory that large bodies and large answers of this process share: half of CARILLON_MEMORY.
+// The zero value is ready.
+type budget struct {
+	once sync.Once
+	size int64
+	sem  *semaphore.Weighted
+}
+
+func (a *API) memory() int64 {
+	if a.Memory > 0 {
+		return int64(a.Memory) << 20
+	}
+	return defaultMemory << 20
+}
+
+// take takes n bytes until give is called, or fails with 3005. Who needs more than there is takes all.
+func (b *budget) take(ctx context.Context, a *API, n int64) (give func(), err error) {
+	b.once.Do(func() {
+		b.size = a.memory() / 2
+		b.sem = semaphore.NewWeighted(b.size)
+	})
+	n = min(n, b.size)
+	waiting, cancel := context.WithTimeout(ctx, budgetWait)
+	defer cancel()
+	if err := b.sem.Acquire(waiting, n); err != nil {
+		return nil, &models.Error{Code: models.CodeUnavailable, Detail: "too many large requests at once", RetryAfter: budgetWait}
+	}
+	return func() { b.sem.Release(n) }, nil
+}
+
+// cost is what a body of so many bytes may need until its request is done.
+func cost(bytes int64) int64 { return decodeFactor*bytes + valueBytes*min(bytes/3, maxEntries) }
+
+// charge is what one request has taken of the budget.
+type charge struct{ give []func() }
+
+func (c *charge) release() {
+	for _, give := range c.give {
+		give()
+	}
+	c.give = nil
+}
+
+// spend takes n bytes of the budget for the rest of the request.
+func (a *API) spend(ctx context.Context, n int64) error {
+	give, err := a.budget.take(ctx, a, n)
+	if err != nil {
+		return err
+	}
+	if c, ok := ctx.Value(ctxCharge).(*charge); ok {
+		c.give = append(c.give, give)
+	} else {
+		give() // outside of a request there is nothing to hold it for
+	}
+	return nil
+}
+
+// refund gives back early what the request has taken: it has only to wait from here on.
+func refund(ctx context.Context) {
+	if c, ok := ctx.Value(ctxCharge).(*charge); ok {
+		c.release()
+	}
+}

@@ -1,0 +1,387 @@
+package handlers
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"carillon/models"
+)
+
+const (
+	// connsPerMiB of CARILLON_MEMORY: a connection may cost 32 KiB, and all of them a quarter of the memory.
+	connsPerMiB = 8
+	// spell is how long the port counts as full after it last turned somebody away.
+	spell = 10 * time.Second
+	// maxRequests of one user at a time and process; five of them may be streams.
+	maxRequests = 10
+)
+
+// Conns is the connections of one port. When there is no room it ends connections that have asked for nothing,
+// then those of unknown callers, then those that known callers keep open between requests. It turns the newcomer
+// away only when there are none of these.
+type Conns struct {
+	max     int // altogether
+	share   int // of one address that is no trusted proxy
+	long    int // of streams, exports and requests that wait
+	proxies []netip.Prefix
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	open    map[*conn]struct{}
+	queues  [known]*list.List // of all classes but known: who is there longest stands first
+	byAddr  map[netip.Addr]int
+	users   map[string]int // requests under way
+	longs   int
+	refused int       // in this spell
+	fullAt  time.Time // when the last newcomer was turned away
+	why     string
+}
+
+// conn is one connection. Its class is what it is worth when there is no room.
+type conn struct {
+	net.Conn
+	conns *Conns
+	addr  netip.Addr
+	class class
+	place *list.Element // in the queue of its class; nil = known
+	met   bool          // a request of a known caller has come through it
+	once  sync.Once
+}
+
+type class int
+
+const (
+	silent  class = iota // no request is under way, and there was none of a known caller
+	unknown              // one is, of a caller who has not been identified
+	kept                 // a known caller's, between two requests
+	known                // a known caller's request is under way; it has no queue, as it is not ended for others
+)
+
+// NewConns makes room for as many connections as memory (MiB) and descriptors allow. Three eighths of the
+// descriptors are left to database, Redis and provider.
+func NewConns(memory int, descriptors uint64, proxies []netip.Prefix, log *slog.Logger) *Conns {
+	most := max(8, min(memory*connsPerMiB, int(min(descriptors, 1<<30))*5/8))
+	return &Conns{
+		max: most, share: most / 2, long: most * 3 / 4, proxies: proxies, log: log,
+		open: map[*conn]struct{}{}, queues: [known]*list.List{list.New(), list.New(), list.New()}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
+	}
+}
+
+// Descriptors is how many files and connections this process may have open.
+func Descriptors() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return limit.Cur
+}
+
+// Listener makes l's connections those of cs.
+func (cs *Conns) Listener(l net.Listener) net.Listener { return &listener{l, cs} }
+
+type listener struct {
+	net.Listener
+	conns *Conns
+}
+
+// Accept gives the next connection that there is room for.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			l.conns.noDescriptors()
+		}
+		if err != nil {
+			return nil, err // the server waits a little and asks again, unless the listener is closed
+		}
+		if c, ok := l.conns.add(raw); ok {
+			return c, nil
+		}
+		_ = raw.Close()
+	}
+}
+
+// add takes a new connection in, perhaps in the place of another.
+func (cs *Conns) add(raw net.Conn) (*conn, bool) {
+	c := &conn{Conn: raw, conns: cs, addr: addrOf(raw.RemoteAddr().String())}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(4 * writePiece) // a reader that stopped holds little of the kernel's memory
+	}
+	cs.mu.Lock()
+	crowded := cs.byAddr[c.addr] >= cs.share && !cs.trusted(c.addr)
+	var victim *conn
+	if crowded || len(cs.open) >= cs.max {
+		if victim = cs.victim(c.addr, crowded); victim == nil {
+			why := "all connections are taken"
+			if crowded {
+				why = "one address has its share of the connections"
+			}
+			say := cs.turnedAway(why)
+			cs.mu.Unlock()
+			say()
+			return nil, false
+		}
+		cs.remove(victim)
+	}
+	cs.open[c] = struct{}{}
+	cs.become(c, silent)
+	cs.byAddr[c.addr]++
+	cs.mu.Unlock()
+	if victim != nil {
+		_ = victim.Close()
+	}
+	return c, true
+}
+
+// become puts a connection behind all others of a class; mu is held.
+func (cs *Conns) become(c *conn, to class) {
+	if c.place != nil {
+		cs.queues[c.class].Remove(c.place)
+		c.place = nil
+	}
+	if _, there := cs.open[c]; there && to != known {
+		c.place = cs.queues[to].PushBack(c)
+	}
+	c.class = to
+}
+
+// victim is the connection that is worth the least: the lowest class there is, and of the first in the queue one of
+// the address that has the most. It is called with mu held; nil when all are known callers'.
+func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
+	const few = 16
+	for _, queue := range cs.queues {
+		var worst *conn
+		seen := 0
+		for e := queue.Front(); e != nil && seen < few; e = e.Next() {
+			c := e.Value.(*conn) //nolint:forcetypeassert // nothing else is in it
+			if sameAddr && c.addr != addr {
+				continue
+			}
+			if seen++; worst == nil || cs.byAddr[c.addr] > cs.byAddr[worst.addr] {
+				worst = c
+			}
+		}
+		if worst != nil {
+			return worst
+		}
+	}
+	return nil
+}
+
+// remove forgets a connection; mu is held.
+func (cs *Conns) remove(c *conn) {
+	if _, there := cs.open[c]; !there {
+		return
+	}
+	delete(cs.open, c)
+	cs.become(c, known)
+	if cs.byAddr[c.addr]--; cs.byAddr[c.addr] == 0 {
+		delete(cs.byAddr, c.addr)
+	}
+}
+
+// noDescriptors makes room after the system has refused a connection.
+func (cs *Conns) noDescriptors() {
+	cs.mu.Lock()
+	victim := cs.victim(netip.Addr{}, false)
+	if victim != nil {
+		cs.remove(victim)
+	}
+	say := cs.turnedAway("the system gives no more descriptors")
+	cs.mu.Unlock()
+	say()
+	if victim != nil {
+		_ = victim.Close()
+	}
+}
+
+// turnedAway counts a newcomer that was turned away, with mu held. What it returns logs that, once per spell.
+func (cs *Conns) turnedAway(why string) (say func()) {
+	first := time.Since(cs.fullAt) > spell
+	cs.fullAt, cs.why = time.Now(), why
+	if first {
+		cs.refused = 0
+	}
+	cs.refused++
+	if !first {
+		return func() {}
+	}
+	open, used := len(cs.open), openDescriptors()
+	return func() {
+		cs.log.Warn("connections are turned away", "why", why, "connections", open, "most", cs.max,
+			"descriptors", used, "mostDescriptors", Descriptors())
+	}
+}
+
+// openDescriptors counts this process' open files, as far as the system tells.
+func openDescriptors() int {
+	dir, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return 0 // also when there is no descriptor left to ask with
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	return len(names)
+}
+
+// Problem says on /readyz that newcomers are turned away; nil = there is room.
+func (cs *Conns) Problem() *Problem {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.fullAt.IsZero() || time.Since(cs.fullAt) > spell {
+		return nil
+	}
+	return &Problem{What: "connections", Detail: fmt.Sprintf("%s: %d open of at most %d, %d descriptors of %d, %d turned away since it began",
+		cs.why, len(cs.open), cs.max, openDescriptors(), Descriptors(), cs.refused)}
+}
+
+// State is the server's ConnState.
+func (cs *Conns) State(raw net.Conn, state http.ConnState) {
+	c, ok := raw.(*conn)
+	if !ok {
+		return
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	switch state {
+	case http.StateActive:
+		cs.become(c, max(unknown, c.rest()))
+	case http.StateIdle:
+		cs.become(c, c.rest())
+	case http.StateClosed, http.StateHijacked:
+		cs.remove(c)
+	case http.StateNew: // add has seen to it
+	}
+}
+
+// rest is the class of a connection between two requests.
+func (c *conn) rest() class {
+	if c.met {
+		return kept
+	}
+	return silent
+}
+
+// Context is the server's ConnContext: requests know their connection.
+func (cs *Conns) Context(ctx context.Context, raw net.Conn) context.Context {
+	return context.WithValue(ctx, ctxConn, raw)
+}
+
+// Silence ends all connections without a request, for a process that stops.
+func (cs *Conns) Silence() {
+	cs.mu.Lock()
+	var list []*conn
+	for c := range cs.open {
+		if c.class == silent || c.class == kept {
+			list = append(list, c)
+		}
+	}
+	cs.mu.Unlock()
+	for _, c := range list {
+		_ = c.Close()
+	}
+}
+
+// Close closes the connection and gives its place back.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		c.conns.mu.Lock()
+		defer c.conns.mu.Unlock()
+		c.conns.remove(c)
+	})
+	return err
+}
+
+// CloseWrite lets the server end an answer whose request it has not read to the end.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// enter counts a request of an identified caller; leave must be called at its end. Admins have no limit of
+// their own: what they hold for long is bounded by takeLong.
+func (a *API) enter(ctx context.Context, who claims) (leave func(), err error) {
+	cs := a.Conns
+	if cs == nil {
+		return func() {}, nil
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c, ok := ctx.Value(ctxConn).(*conn); ok {
+		cs.become(c, known)
+		c.met = true
+	}
+	if who.PlatformID == adminPlatform {
+		return func() {}, nil
+	}
+	if cs.users[who.UserID] >= maxRequests {
+		return nil, &models.Error{Code: models.CodeTooManyRequests, Detail: fmt.Sprintf("this user has %d requests under way", maxRequests), RetryAfter: time.Second}
+	}
+	cs.users[who.UserID]++
+	return func() {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		if cs.users[who.UserID]--; cs.users[who.UserID] == 0 {
+			delete(cs.users, who.UserID)
+		}
+	}, nil
+}
+
+// takeLong takes one of the places that streams, exports and waiting requests have together. ok is false when
+// there is none: a quarter of the connections is left to requests that end soon.
+func (a *API) takeLong() (give func(), ok bool) {
+	cs := a.Conns
+	if cs == nil {
+		return func() {}, true
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.longs >= cs.long {
+		return nil, false
+	}
+	cs.longs++
+	return sync.OnceFunc(func() {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		cs.longs--
+	}), true
+}
+
+var errTooManyLong = &models.Error{Code: models.CodeUnavailable, Detail: "too many streams, exports and waiting requests at once", RetryAfter: 5 * time.Second}
+
+// trusted says whether an address is a proxy whose X-Forwarded-For is believed.
+func (cs *Conns) trusted(addr netip.Addr) bool { return within(cs.proxies, addr) }
+
+func within(networks []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range networks {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// addrOf is the address in host:port, or in an address alone; the zero Addr when there is none.
+func addrOf(text string) netip.Addr {
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr().Unmap().WithZone("")
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}

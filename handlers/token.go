@@ -1,0 +1,223 @@
+package handlers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"carillon/models"
+)
+
+const (
+	tokenLife = 90 * 24 * time.Hour // the original's default
+	// adminPlatform says what a token was made for: the original's administrators have this platform, and no
+	// user's token is made with it.
+	adminPlatform   = 10
+	maxUserPlatform = 9
+	sessionLife     = 12 * time.Hour
+	sessionCookie   = "carillon_session"
+)
+
+// claims are the original's, in its exact case, and two of ours.
+type claims struct {
+	UserID     string
+	PlatformID int
+	Since      int64  `json:",omitempty"` // of a user's token: the entry in the directory that it was made for
+	Session    string `json:",omitempty"` // of a session's cookie: its name among those that are open
+	jwt.RegisteredClaims
+}
+
+// caller is who sent a request.
+type caller struct {
+	UserID string
+	Admin  bool
+	Ends   time.Time // of the token
+}
+
+// AdminToken signs a token that is an admin's as long as the ID is in the list of admins.
+func AdminToken(secret, userID string) (string, error) {
+	return sign(secret, claims{UserID: userID, PlatformID: adminPlatform}, time.Now().Add(tokenLife))
+}
+
+// UserToken signs a token that opens the user's inbox as long as this entry of theirs stands in the directory.
+func UserToken(secret string, user models.User, platformID int) (string, error) {
+	return sign(secret, claims{UserID: user.UserID, PlatformID: platformID, Since: user.AddedRev}, time.Now().Add(tokenLife))
+}
+
+func sign(secret string, c claims, ends time.Time) (string, error) {
+	c.RegisteredClaims = jwt.RegisteredClaims{IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(ends)}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(secret))
+}
+
+// whoIs says whose a token is that came in a header or a form.
+func (a *API) whoIs(ctx context.Context, token string) (caller, error) {
+	c, err := a.claimsOf(token)
+	if err != nil {
+		return caller{}, err
+	}
+	return a.holder(ctx, c)
+}
+
+// claimsOf checks a token that came in a header or a form, without asking any store. A session's cookie is none.
+func (a *API) claimsOf(token string) (claims, error) {
+	c, err := a.verify(token)
+	if err == nil && c.Session != "" {
+		return claims{}, models.Errorf(models.CodeTokenInvalid, "this is a session's cookie, not a token")
+	}
+	return c, err
+}
+
+// holder is the caller whose claims were found to be ours, if they still stand.
+func (a *API) holder(ctx context.Context, c claims) (caller, error) {
+	switch {
+	case c.Session != "":
+		if err := a.sessionStands(ctx, c); err != nil {
+			return caller{}, err
+		}
+		return a.adminOf(c)
+	case c.PlatformID == adminPlatform:
+		return a.adminOf(c)
+	}
+	return a.userOf(ctx, c)
+}
+
+// adminOf is the caller of a token that was made for an admin.
+func (a *API) adminOf(c claims) (caller, error) {
+	if !slices.Contains(a.Admins, c.UserID) {
+		return caller{}, models.Errorf(models.CodeNoPermission, "this token was made for an admin, and its user is none")
+	}
+	return caller{UserID: c.UserID, Admin: true, Ends: c.ExpiresAt.Time}, nil
+}
+
+// userOf is the caller of a token that was made for a user. Who was deleted and came again is another one.
+func (a *API) userOf(ctx context.Context, c claims) (caller, error) {
+	user, err := a.Store.User(ctx, c.UserID)
+	switch e := models.AsError(err); {
+	case err != nil && e.Code != models.CodeRecordNotFound:
+		return caller{}, err
+	case err != nil || c.Since == 0 || user.AddedRev != c.Since:
+		return caller{}, models.Errorf(models.CodeTokenInvalid, "the token's user is not in the directory, or came into it later; get a new one")
+	}
+	return caller{UserID: c.UserID, Ends: c.ExpiresAt.Time}, nil
+}
+
+// verify checks a token's signature and times. Only HS256 is accepted: a token that names another algorithm has
+// no valid signature.
+func (a *API) verify(token string) (claims, error) {
+	if a.Secret == "" { // a process without one knows nobody; an empty key would verify whatever was signed with it
+		return claims{}, models.Errorf(models.CodeTokenUnknown, "this process has no secret to check tokens with")
+	}
+	var c claims
+	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return []byte(a.Secret), nil },
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
+	switch {
+	case err == nil && c.UserID != "":
+		return c, nil
+	case err == nil:
+		return claims{}, models.Errorf(models.CodeTokenInvalid, "the token names no user")
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return claims{}, models.Errorf(models.CodeTokenMalformed, "the token is not a JWT")
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
+		return claims{}, models.Errorf(models.CodeTokenUnknown, "the token's signature is not ours")
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return claims{}, models.Errorf(models.CodeTokenExpired, "the token has expired; get a new one")
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return claims{}, models.Errorf(models.CodeTokenNotValidYet, "the token is not valid yet")
+	}
+	return claims{}, models.Errorf(models.CodeTokenInvalid, "the token is not valid")
+}
+
+// tokenOf finds the token in the header token or in Authorization: Bearer.
+func tokenOf(r *http.Request) string {
+	if t := r.Header.Get("token"); t != "" {
+		return t
+	}
+	if scheme, t, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(t)
+	}
+	return ""
+}
+
+// sessionIn is the session's cookie; empty without one.
+func sessionIn(r *http.Request) string {
+	c, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// claimed is what a request says of its caller, with a signature of ours. A token goes before a session.
+func (a *API) claimed(r *http.Request) (claims, error) {
+	if token := tokenOf(r); token != "" {
+		return a.claimsOf(token)
+	}
+	cookie := sessionIn(r)
+	if cookie == "" {
+		return claims{}, models.Errorf(models.CodeTokenNotExist, "a token is needed: header token, or Authorization: Bearer")
+	}
+	c, err := a.verify(cookie)
+	if err == nil && c.Session == "" {
+		return claims{}, models.Errorf(models.CodeTokenInvalid, "this cookie is no session")
+	}
+	return c, err
+}
+
+// identify says who sent a request.
+func (a *API) identify(r *http.Request) (caller, error) {
+	c, err := a.claimed(r)
+	if err != nil {
+		return caller{}, err
+	}
+	return a.holder(r.Context(), c)
+}
+
+// A session is a cookie that we have signed, and a key in Redis. It ends with either. The key alone opens
+// nothing, so that who can write to Redis is no admin for that.
+
+func sessionKey(name string) string { return "carillon:session:" + name }
+
+// openSession makes an admin's session. It does not outlive the token that it was opened with.
+func (a *API) openSession(ctx context.Context, who caller) (cookie string, life time.Duration, err error) {
+	life = min(sessionLife, time.Until(who.Ends))
+	name := rand.Text()
+	if err := a.Redis.Set(ctx, sessionKey(name), 1, life).Err(); err != nil {
+		return "", 0, sessionsAway(err)
+	}
+	cookie, err = sign(a.Secret, claims{UserID: who.UserID, PlatformID: adminPlatform, Session: name}, time.Now().Add(life))
+	return cookie, life, err
+}
+
+// sessionStands is nil while a session is open.
+func (a *API) sessionStands(ctx context.Context, c claims) error {
+	n, err := a.Redis.Exists(ctx, sessionKey(c.Session)).Result()
+	switch {
+	case err != nil:
+		return sessionsAway(err)
+	case n == 0:
+		return models.Errorf(models.CodeTokenExpired, "the session has ended; log in again")
+	}
+	return nil
+}
+
+// closeSession ends the session of a cookie, wherever copies of it are.
+func (a *API) closeSession(ctx context.Context, cookie string) error {
+	c, err := a.verify(cookie)
+	if err != nil || c.Session == "" {
+		return nil // nothing that could be open
+	}
+	if err := a.Redis.Del(ctx, sessionKey(c.Session)).Err(); err != nil {
+		return sessionsAway(err)
+	}
+	return nil
+}
+
+func sessionsAway(err error) error {
+	return &models.Error{Code: models.CodeUnavailable, Detail: "Redis does not answer, which knows the sessions", RetryAfter: unavailableWait, Cause: err}
+}

@@ -1,0 +1,128 @@
+package handlers
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"carillon/models"
+)
+
+const (
+	maxTries = 10 // log-ins a minute and address that did not succeed
+	triesFor = time.Minute
+)
+
+// triesScript counts a try and returns how many there were in this minute and how long it lasts, in ms.
+var triesScript = redis.NewScript(`
+local n = redis.call('INCR', KEYS[1])
+if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {n, redis.call('PTTL', KEYS[1])}
+`)
+
+// forgiveScript takes back a try that succeeded, unless its minute is over.
+var forgiveScript = redis.NewScript(`if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end return 0`)
+
+// locked remembers who has been refused, so that a flood of tries does not reach Redis. Redis alone counts.
+type locked struct {
+	mu   sync.Mutex
+	ends map[string]time.Time
+}
+
+const maxLocked = 10_000
+
+func (l *locked) until(key string, end time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ends == nil || len(l.ends) >= maxLocked {
+		l.ends = map[string]time.Time{} // they are asked for again
+	}
+	l.ends[key] = end
+}
+
+// rest is how long a key is still locked; 0 = not that we know.
+func (l *locked) rest(key string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end, ok := l.ends[key]
+	if !ok {
+		return 0
+	}
+	if rest := time.Until(end); rest > 0 {
+		return max(time.Second, rest)
+	}
+	delete(l.ends, key)
+	return 0
+}
+
+// clientAddr is the caller's address. Behind trusted proxies it is the last one in X-Forwarded-For that is no such
+// proxy's: whatever stands before that was written by the caller.
+func (a *API) clientAddr(r *http.Request) netip.Addr {
+	addr := addrOf(r.RemoteAddr)
+	if !within(a.Proxies, addr) {
+		return addr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop := addrOf(strings.TrimSpace(hops[i]))
+		if !hop.IsValid() {
+			return addr // what no proxy of ours has written
+		}
+		if addr = hop; !within(a.Proxies, hop) {
+			return hop
+		}
+	}
+	return addr
+}
+
+// triesKey holds an address only as a keyed hash. Of IPv6 one customer has a whole /64.
+func (a *API) triesKey(r *http.Request) string {
+	addr := a.clientAddr(r)
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			addr = p.Addr()
+		}
+	}
+	mac := hmac.New(sha256.New, []byte(a.Secret))
+	mac.Write([]byte(addr.String()))
+	return "carillon:tries:" + hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// mayTry counts a try before anything of it is read, and refuses an address with too many in the last minute,
+// whatever process they came to. Who succeeds calls forgive. While Redis is away nobody is locked out: the
+// secret is what protects.
+func (a *API) mayTry(r *http.Request) error {
+	key := a.triesKey(r)
+	if rest := a.locked.rest(key); rest > 0 {
+		return tooManyTries(rest)
+	}
+	got, err := triesScript.Run(r.Context(), a.Redis, []string{key}, triesFor.Milliseconds()).Int64Slice()
+	if err != nil || len(got) != 2 {
+		a.Log.Warn("a try to log in could not be counted", "err", err)
+		return nil
+	}
+	if got[0] <= maxTries {
+		return nil
+	}
+	rest := max(time.Second, time.Duration(got[1])*time.Millisecond)
+	a.locked.until(key, time.Now().Add(rest))
+	return tooManyTries(rest)
+}
+
+func tooManyTries(rest time.Duration) error {
+	return &models.Error{Code: models.CodeTooManyRequests, Detail: "too many failed tries; wait a minute", RetryAfter: rest}
+}
+
+// forgive takes a try back.
+func (a *API) forgive(r *http.Request) {
+	if err := forgiveScript.Run(r.Context(), a.Redis, []string{a.triesKey(r)}).Err(); err != nil {
+		a.Log.Warn("a log-in that succeeded stays counted as a try", "err", err)
+	}
+}
