@@ -43,8 +43,8 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (Ca
 	if err != nil {
 		return c, err
 	}
-	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, "+noFinals+", expire_after=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0 AND purged_at=0",
-		StatusRunning, string(filter), c.ID, c.Status)
+	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, guard_allows='', guard_run=guard_run+1, guard_base=?, finished_at=0, "+noFinals+", expire_after=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at>0 AND purged_at=0",
+		StatusRunning, string(filter), c.Sent, c.ID, c.Status)
 	if err == nil && n == 0 {
 		return c, Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")
 	}
