@@ -31,13 +31,12 @@ type try struct {
 }
 
 // judged says whether an outcome speaks of the campaign, and its kind; failed says that its recipient failed by it. What a
-// provider that is ill answers counts only then: it may be well again the next moment.
+// provider that is ill answers counts only then: it may be well again the next moment. Answers that cannot be read are legible.go's.
 func judged(o channels.Outcome, failed bool) (kind models.FailureKind, counts bool) {
-	unread := o.Result == channels.Ambiguous && o.ErrCode == models.CodeCallback
 	switch {
 	case o.Result == channels.Sent:
 		return kind, true
-	case o.Result == channels.Failed, o.Denied(), unread, failed:
+	case o.Result == channels.Failed, o.Denied(), failed:
 		return models.FailureKind{ErrCode: cmp.Or(o.ErrCode, models.CodeCallback), HTTP: o.HTTP}, true
 	}
 	return kind, false

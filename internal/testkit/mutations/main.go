@@ -100,6 +100,11 @@ var mutations = []mutation{
 		"./jobs", "TestStragglersHoldUpNobody/embedded",
 	},
 	{
+		"refused caller", "the guard stops a chunk in its middle", "jobs/guard.go",
+		"	return !w.on.held", "	return true",
+		"./jobs", "TestGuardRefusedToEverybody/embedded",
+	},
+	{
 		"R11", "the idempotency key in the campaign's transaction", "models/campaigns.go",
 		"			if err := tx.Create(&row).Error; err != nil {", "			if err := error(nil); err != nil || row.PublicID == \"\" {",
 		"./models", "TestFiftyParallelPostsWithOneKey/embedded",
