@@ -100,8 +100,8 @@ var mutations = []mutation{
 		"./jobs", "TestStragglersHoldUpNobody/embedded",
 	},
 	{
-		"refused caller", "the guard stops a chunk in its middle", "jobs/guard.go",
-		"	return !w.on.held", "	return true",
+		"refused caller", "the guard counts who is refused and tried again", "jobs/guard_rule.go",
+		"case o.Result == channels.Failed, o.Denied(), failed:", "case o.Result == channels.Failed, failed:",
 		"./jobs", "TestGuardRefusedToEverybody/embedded",
 	},
 	{
