@@ -4,6 +4,7 @@ package channels
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"carillon/models"
@@ -71,6 +72,7 @@ type Outcome struct {
 	ServerMsgID string        // the provider's own ID of the message, where it gave one
 	RetryAfter  time.Duration // > 0: the provider asked for the whole channel to be left alone so long
 	Fault       Fault
+	HTTP        int  // status of an answer that is an error; 0 = none
 	Unsure      bool // with Retry: the answer is an error that may stand for a message that was accepted all the same
 }
 
@@ -81,6 +83,12 @@ func (o Outcome) Refused() bool { return o.Fault == Away && o.ErrCode == models.
 // Unread says that the provider answered and what it says of this recipient cannot be read. Where that is the rule, the
 // answers of a whole audience would be as unreadable.
 func (o Outcome) Unread() bool { return o.Result == Ambiguous && o.ErrCode == models.CodeCallback }
+
+// Denied says that the provider refuses the caller, whoever the recipient is, and may take the same request once an operator has
+// mended that: 401, 403 and other errors of the 4xx, but for those that only ask to come later.
+func (o Outcome) Denied() bool {
+	return o.Result == Retry && o.HTTP >= 400 && o.HTTP < 500 && o.HTTP != http.StatusTooEarly && o.RetryAfter == 0 && !o.Unsure
+}
 
 // Channel sends one chunk. Send returns one Outcome per recipient, in order, and never an error: a fault of
 // the transport is an Outcome too. When ctx ends, Send gives up and reports what is then true (Retry if

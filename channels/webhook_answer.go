@@ -30,7 +30,7 @@ func is2xx(status int) bool { return status >= 200 && status < 300 }
 // half deployed, 407, 408, 425 and 413 the way there, and none of them should fail a whole audience for good while
 // an operator mends it. The attempts bound what that costs.
 func (w *Webhook) statusOutcome(status int, h http.Header) Outcome {
-	o := Outcome{Result: Retry, ErrCode: models.CodeCallback, ErrMsg: "the provider answered " + statusText(status)}
+	o := Outcome{Result: Retry, ErrCode: models.CodeCallback, HTTP: status, ErrMsg: "the provider answered " + statusText(status)}
 	switch {
 	case status == http.StatusTooManyRequests:
 		if o.RetryAfter = retryAfter(h); o.RetryAfter <= 0 {

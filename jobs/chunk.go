@@ -182,10 +182,11 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	batch.Recipients = make([]channels.Recipient, 0, len(chunk))
 	sent := make([]int, 0, len(chunk))
 	try := &trial{p: d.pressure, channel: c.Channel, single: d.single}
-	batch.MayStart = func() bool { return d.mayStart() && try.mayStart() }
+	batch.MayStart = func() bool { return d.mayStart() && try.mayStart() && d.watch.mayStart() }
 	batch.Answered = func(from int, of []channels.Outcome, took time.Duration) {
 		d.legible.note(c.ID, of, took)
 		try.answered(from, of, took)
+		d.watch.answered(from, of)
 	}
 	for i, m := range chunk {
 		var ok bool
@@ -203,6 +204,8 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	if len(sent) == 0 {
 		return rows
 	}
+	now, _ := d.control.get(c.ID)
+	d.watch = d.guard.watch(c, now, try.chunk)
 	outcomes := d.ch.Send(ctx, batch)
 	d.stopIllegible(ctx)
 	blamed, err := try.judge(ctx, outcomes)
@@ -213,6 +216,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 		m := chunk[sent[k]]
 		rows[sent[k]] = d.row(m, o, try.excuses(blamed, m, o), blamed == blameUnknown)
 	}
+	d.watch.ended(outcomes, func(k int) models.RecipientOutcome { return rows[sent[k]] })
 	return rows
 }
 
@@ -278,9 +282,11 @@ func (d *delivery) jittered(wait time.Duration) time.Duration {
 	return wait*4/5 + time.Duration(d.jitter*float64(wait)*2/5)
 }
 
-func cutText(s string) string {
-	if utf8.RuneCountInString(s) <= maxErrMsg {
+func cutText(s string) string { return cutTo(s, maxErrMsg) }
+
+func cutTo(s string, chars int) string {
+	if utf8.RuneCountInString(s) <= chars {
 		return s
 	}
-	return string([]rune(s)[:maxErrMsg])
+	return string([]rune(s)[:chars])
 }

@@ -158,6 +158,7 @@ type delivery struct {
 	zone   *time.Location   // of the page's members
 	behind chan error       // the write of the chunk before, while it is under way
 	jitter float64          // 0 to 1; of the visit's backoffs
+	watch  *watch           // of the last chunk sent; nil = the guard does not look at the campaign
 	single bool             // the tokens were granted for one request although the provider fails, to see whether it still does
 }
 
@@ -212,6 +213,37 @@ func (d *delivery) run(ctx context.Context) error {
 		if err := d.writeBehind(ctx, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
 			return err
 		}
+		if err := d.guarded(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guarded pauses the campaign when the guard says so after a chunk.
+func (d *delivery) guarded(ctx context.Context) error {
+	trip, err := d.watch.judge(ctx)
+	if err != nil {
+		d.log.Warn("the guard's outcomes could not be told to the other workers", "err", err)
+	}
+	if trip == nil {
+		return nil
+	}
+	if err := d.settle(); err != nil { // the ledger is asked who was sent and who is pending
+		return err
+	}
+	paused, someSent, err := d.store.Guard(ctx, d.v.CampaignID, *trip)
+	switch {
+	case paused:
+		d.log.Warn("the campaign paused itself: too many failed", "kinds", trip.Kinds)
+	case someSent:
+		d.watch.sentSome()
+	}
+	if err == nil {
+		err = d.control.read(ctx, []int64{d.v.CampaignID})
+	}
+	if err != nil { // then nothing more is sent before the guard is asked again
+		d.log.Warn("the guard could not reach the ledger", "err", err)
 	}
 	return nil
 }

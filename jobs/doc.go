@@ -8,6 +8,7 @@
 //	pressure.go   watches the channels' providers, and says of a failure whose it was
 //	breaker.go    what all processes together know of a provider: a breaker, and a ceiling that falls and rises
 //	contact.go    takes no tasks while the database cannot be written
+//	guard.go      stops a campaign whose failures are not its recipients'; guard_rule.go says when
 //	reconcile.go  finds what should be moving and is not, and enqueues it again
 //
 // tasks.go puts tasks into Redis and worker.go takes them out. SQL is the ledger: all of Redis may be lost at

@@ -2,19 +2,10 @@ package jobs
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
 	"carillon/models"
-)
-
-// The guard: a campaign pauses itself when more than guardShare of its last guardLast outcomes failed, as
-// soon as there are guardLeast of them. It keeps a wrong secret or a broken template from failing a million users.
-const (
-	guardLast  = 500
-	guardLeast = 100
-	guardShare = 0.5
 )
 
 // rateOver is what the current rate is measured over.
@@ -28,50 +19,35 @@ type Progress struct {
 }
 
 type sample struct {
-	at          time.Time
-	ended, sent int64 // outcomes so far, and those of them that were sent
-	failed      int64
+	at    time.Time
+	ended int64 // outcomes so far
 }
 
-// observe takes a sample of every running campaign and lets the guard judge it.
-func (p *Progress) observe(ctx context.Context, store *models.Store, log *slog.Logger) error {
+// observe takes a sample of every running campaign.
+func (p *Progress) observe(ctx context.Context, store *models.Store) error {
 	views, err := store.RunningCounts(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	runs := map[int64][]sample{}
 	for _, c := range views {
-		n := c.Counts
-		s := sample{now, n.Total - n.Pending, n.Sent, n.Failed}
-		p.mu.Lock()
-		runs[c.ID] = keep(p.runs[c.ID], s)
-		p.mu.Unlock()
-		base := runs[c.ID][0]
-		if last, failed := s.ended-base.ended, s.failed-base.failed; c.Guard && last >= guardLeast && float64(failed) > guardShare*float64(last) {
-			paused, err := store.Guard(ctx, c.ID, failed, last)
-			if err != nil {
-				return err
-			}
-			if paused {
-				log.Warn("a campaign paused itself: too many failed", "campaign", c.PublicID, "failed", failed, "of", last)
-			}
-		}
+		runs[c.ID] = keep(p.runs[c.ID], sample{now, c.Counts.Total - c.Pending})
 	}
-	p.mu.Lock()
 	p.runs = runs
-	p.mu.Unlock()
 	return nil
 }
 
-// keep adds a sample and drops those that neither the guard's last outcomes nor the rate's seconds need.
-// The first one of a campaign is the state before any outcome, with no time.
+// keep adds a sample and drops those that the rate's seconds do not need. A retry takes outcomes back, and with them what was
+// measured before.
 func keep(run []sample, s sample) []sample {
-	if len(run) == 0 {
-		run = []sample{{}}
+	if len(run) > 0 && s.ended < run[len(run)-1].ended {
+		run = nil
 	}
 	run = append(run, s)
-	for len(run) > 2 && s.ended-run[1].ended >= guardLast && s.at.Sub(run[1].at) >= rateOver {
+	for len(run) > 2 && s.at.Sub(run[1].at) >= rateOver {
 		run = run[1:]
 	}
 	return run
@@ -83,9 +59,6 @@ func (p *Progress) Rate(campaignID int64) (perSecond float64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	run := p.runs[campaignID]
-	if len(run) > 0 && run[0].at.IsZero() {
-		run = run[1:]
-	}
 	if len(run) < 2 {
 		return 0, false
 	}

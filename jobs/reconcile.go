@@ -168,8 +168,8 @@ func (r *Reconciler) fillWindows(ctx context.Context) error {
 	return err
 }
 
-// control brings about what operators and the clock decided: expiry, the end of cancelled campaigns, and the
-// guard.
+// control brings about what operators and the clock decided: expiry and the end of cancelled campaigns. It also measures what
+// runs.
 func (r *Reconciler) control(ctx context.Context, steady bool) error {
 	errs := []error{r.store.ExpireCampaigns(ctx)}
 	closing, err := r.store.ClosingCampaigns(ctx)
@@ -179,7 +179,7 @@ func (r *Reconciler) control(ctx context.Context, steady bool) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, r.expireZones(ctx, steady))
-	return errors.Join(append(errs, r.progress.observe(ctx, r.store, r.log))...)
+	return errors.Join(append(errs, r.progress.observe(ctx, r.store))...)
 }
 
 // steady says whether workers have had the time to renew their leases: see contactFor. A database that let this question wait

@@ -54,6 +54,7 @@ type Worker struct {
 	limit    *limiter
 	pressure *pressure
 	legible  *legible
+	guard    *guard
 	opts     Options
 	channels map[string]channels.Channel
 	log      *slog.Logger
@@ -80,6 +81,7 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 	w.control = newControls(store, log)
 	w.pressure = newPressure(w.limit)
 	w.legible = newLegible()
+	w.guard = newGuard(queue.rdb)
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w
 }

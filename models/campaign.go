@@ -150,7 +150,9 @@ type Campaign struct {
 	Pages         int // cut so far
 	RatePerSecond int
 	Delivery      Delivery
-	Guard         bool   // pauses itself when too many fail
+	GuardAllows   FailureKinds
+	GuardRun      int    // raised by each retry
+	GuardBase     int64  // sent before this run
 	Retry         string // the Retry under way, JSON; empty = none
 	RetryPage     int    // the page it has come to
 	Priority      Priority

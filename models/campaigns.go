@@ -153,7 +153,7 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 	c := Campaign{
 		PublicID: ulid.Make().String(), Name: spec.Name, Status: StatusRunning, Channel: spec.Channel, Message: spec.Message,
 		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, RatePerSecond: spec.RatePerSecond,
-		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), Guard: true, ExpireAt: spec.ExpireAt,
+		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), ExpireAt: spec.ExpireAt,
 		SendAt: spec.SendAt, Timing: spec.Timing, ScheduleID: spec.ScheduleID, Slot: spec.Slot,
 		OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
 	}
@@ -312,7 +312,7 @@ type CampaignFilter struct {
 
 // listedColumns are all but the message, which can be 64 KiB.
 const listedColumns = `id, public_id, name, status, status_reason, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
-	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
+	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
 	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at, expire_after`
 
 // Campaigns lists campaigns, newest first, with their counts and without their messages.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"gorm.io/gorm"
 )
@@ -22,12 +21,14 @@ type Control struct {
 	ID            int64
 	Status        Status // expired as soon as its time has come, whether or not the row says so yet
 	RatePerSecond int
+	GuardAllows   FailureKinds
+	GuardRun      int
 }
 
 // Controls reads the control state of the given campaigns in one query; one that is gone is left out.
 func (s *Store) Controls(ctx context.Context, ids []int64) (map[int64]Control, error) {
 	var rows []Control
-	err := s.db.WithContext(ctx).Raw("SELECT id, rate_per_second, CASE WHEN status IN ? AND expire_at > 0 AND expire_at <= "+s.d.now+" THEN ? ELSE status END AS status FROM campaigns WHERE id IN ?",
+	err := s.db.WithContext(ctx).Raw("SELECT id, rate_per_second, guard_allows, guard_run, CASE WHEN status IN ? AND expire_at > 0 AND expire_at <= "+s.d.now+" THEN ? ELSE status END AS status FROM campaigns WHERE id IN ?",
 		[]Status{StatusRunning, StatusPaused}, StatusExpired, ids).Scan(&rows).Error
 	out := make(map[int64]Control, len(rows))
 	for _, c := range rows {
@@ -56,8 +57,7 @@ func (s *Store) PauseCampaign(ctx context.Context, publicID, reason string) (Cam
 	return s.control(ctx, publicID, StatusPaused, reason, "")
 }
 
-// ResumeCampaign goes on with a paused campaign. One that had paused itself because too many failed is not
-// paused by that guard again.
+// ResumeCampaign goes on with a paused campaign. Its guard does not pause it again for the same kinds of failure.
 // One that had not started yet is scheduled again, and starts at once when its sendAt has passed meanwhile.
 func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignView, error) {
 	c, err := s.Campaign(ctx, publicID)
@@ -69,7 +69,7 @@ func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignVi
 		// What somebody resumes was not missed: a sendAt that has passed is now.
 		to, also = StatusScheduled, ", send_at = CASE WHEN send_at<"+s.d.now+" THEN "+s.d.now+" ELSE send_at END"
 	}
-	return s.control(ctx, publicID, to, "", also+", guard = CASE WHEN status_reason LIKE '"+guardReason+"%' THEN 0 ELSE guard END")
+	return s.control(ctx, publicID, to, "", also)
 }
 
 // CancelCampaign ends a campaign for good: whoever is still pending becomes cancelled.
@@ -84,8 +84,7 @@ func (s *Store) CancelCampaign(ctx context.Context, publicID, reason string) (Ca
 	return s.Campaign(ctx, publicID)
 }
 
-// control moves a campaign into a state by compare-and-set, from whatever state allows it. also is set in the
-// same statement and must come before status_reason changes.
+// control moves a campaign into a state by compare-and-set, from whatever state allows it. also is more to set.
 func (s *Store) control(ctx context.Context, publicID string, to Status, reason, also string) (CampaignView, error) {
 	for {
 		c, err := s.Campaign(ctx, publicID)
@@ -106,14 +105,12 @@ func (s *Store) control(ctx context.Context, publicID string, to Status, reason,
 }
 
 // moveCampaign takes a campaign from one state to another by compare-and-set; moved is false when it was in
-// a third. also is more to set, in a form that may read the row as it was.
+// a third. also is more to set.
 func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status, reason, also string) (moved bool, err error) {
 	if err := Transition(from, to); err != nil {
 		return false, err
 	}
-	// SQLite evaluates all of SET on the old row, MySQL from left to right: what reads the old row comes first.
-	set := strings.TrimPrefix(also+", status=?, status_reason=?", ", ")
-	n, err := s.exec(ctx, "UPDATE campaigns SET "+set+" WHERE id=? AND status=?", to, reason, id, from)
+	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=?"+also+" WHERE id=? AND status=?", to, reason, id, from)
 	return n == 1, err
 }
 
@@ -304,14 +301,4 @@ func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch Campaign
 		}
 	}
 	return s.Campaign(ctx, publicID)
-}
-
-// guardReason begins the statusReason of a campaign that paused itself.
-const guardReason = "too many failed: "
-
-// Guard pauses a running campaign of which failed of the last n outcomes failed, unless its guard is off.
-func (s *Store) Guard(ctx context.Context, campaignID, failed, n int64) (paused bool, err error) {
-	rows, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=? WHERE id=? AND status=? AND guard=?",
-		StatusPaused, fmt.Sprintf("%s%d of the last %d recipients; resume goes on regardless", guardReason, failed, n), campaignID, StatusRunning, true)
-	return rows == 1, err
 }

@@ -224,7 +224,7 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 	})
 	insert("occurrences", "schedule_id, slot, last_slot, slots, outcome, reason, campaign_id, created_at", func(i int) string { return fmt.Sprintf("%d,1,0,1,'fired','','',0", i) })
 	insert("campaigns", `id, public_id, message, inbox, kind, group_id, started_at, finished_at, status, channel, audience_type, total, planned, created_at,
-		name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, retry, retry_page, priority, operation_id, created_by, expire_at`,
+		name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, retry, retry_page, priority, operation_id, created_by, expire_at`,
 		func(i int) string {
 			status, finished := "completed", i*apart
 			if i%7 == 0 {
@@ -233,7 +233,7 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 			if i > grown-20 {
 				status, finished = []string{"running", "paused", "cancelled", "scheduled"}[i%4], 0
 			}
-			return fmt.Sprintf("%d,'%s','{}',%d,0,'',%d,%d,'%s','inbox','users',1,1,%d,'','',0,0,'',1,0,1,0,'atLeastOnce',0,'',0,'bulk','op','admin',0", i, publicID(i), 1+i%2, i*apart, finished, status, i*apart)
+			return fmt.Sprintf("%d,'%s','{}',%d,0,'',%d,%d,'%s','inbox','users',1,1,%d,'','',0,0,'',1,0,1,0,'atLeastOnce','',0,'bulk','op','admin',0", i, publicID(i), 1+i%2, i*apart, finished, status, i*apart)
 		})
 	insert("pages", "campaign_id, no, state, due_at, epoch, rev, size, pos, pending_rows, rest, first_id, sent, failed, skipped, expired, cancelled, unknown", func(i int) string {
 		state := models.PageDone

@@ -80,10 +80,10 @@ func fillInboxes(b *testing.B, store *models.Store) {
 	message := `{"sendID":"admin","content":{"content":"` + fmt.Sprintf("%0200d", 0) + `"},"contentType":101,"sessionType":1}`
 	for _, q := range []string{
 		fmt.Sprintf(`INSERT INTO campaigns (id, public_id, message, inbox, status, channel, audience_type, total, planned, created_at, started_at, finished_at,
-				name, status_reason, group_id, group_version, kind, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, retry, retry_page,
+				name, status_reason, group_id, group_version, kind, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, retry, retry_page,
 				priority, operation_id, created_by, expire_at)
 			SELECT seq, LPAD(seq,26,'0'), '%s', 1+seq%%2, 'completed', 'inbox', 'all', 1000000, 1, %[2]d+seq*%[3]d-2000, %[2]d+seq*%[3]d-1000, %[2]d+seq*%[3]d+1000,
-				'', '', '', 0, 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', 0, '', 0, 'bulk', 'op', 'admin', 0 FROM seq_1_to_%[4]d`,
+				'', '', '', 0, 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', '', 0, 'bulk', 'op', 'admin', 0 FROM seq_1_to_%[4]d`,
 			message, benchBegan, benchMinute, benchCampaigns),
 		fmt.Sprintf(`INSERT INTO recipients SELECT seq, 0, 'user-in-all', 1, 1, %d+seq*%d, NULL, NULL, NULL, NULL FROM seq_1_to_%d`, benchBegan, benchMinute, benchCampaigns),
 		`INSERT INTO recipients SELECT c.id, 0, CONCAT('user-', LPAD(s.seq*7,7,'0')), 1, 1, c.started_at+1000, NULL, NULL, NULL, NULL

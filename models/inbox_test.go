@@ -64,8 +64,8 @@ func overlapping(t *testing.T, store *models.Store, random *rand.Rand) []ledgerM
 			finished = 0
 		}
 		exec(`INSERT INTO campaigns (id, public_id, message, inbox, kind, group_id, started_at, finished_at, status, channel, audience_type, total, planned, created_at,
-			name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, retry, retry_page, priority, operation_id, created_by, expire_at)
-			VALUES (?, ?, '{}', ?, ?, ?, ?, ?, 'running', 'inbox', 'users', 1, 1, 0, '', '', 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', 0, '', 0, 'bulk', 'op', 'admin', 0)`,
+			name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, retry, retry_page, priority, operation_id, created_by, expire_at)
+			VALUES (?, ?, '{}', ?, ?, ?, ?, ?, 'running', 'inbox', 'users', 1, 1, 0, '', '', 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', '', 0, 'bulk', 'op', 'admin', 0)`,
 			m.campaign, fmt.Sprintf("%026d", id), inbox, kind, m.group, started, finished)
 		if random.IntN(10) == 0 {
 			to = "another"

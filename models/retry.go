@@ -75,8 +75,8 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c 
 	if err != nil {
 		return c, 0, err
 	}
-	moved, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, finished_at=0, "+noFinals+", expire_after=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at=? AND purged_at=0",
-		StatusRunning, string(filter), c.ID, c.Status, c.FinishedAt)
+	moved, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, guard_allows='', guard_run=guard_run+1, guard_base=?, finished_at=0, "+noFinals+", expire_after=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at=? AND purged_at=0",
+		StatusRunning, string(filter), c.Sent, c.ID, c.Status, c.FinishedAt)
 	if err == nil && moved == 0 {
 		err = Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")
 	}

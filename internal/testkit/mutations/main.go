@@ -100,6 +100,11 @@ var mutations = []mutation{
 		"./jobs", "TestStragglersHoldUpNobody/embedded",
 	},
 	{
+		"refused caller", "the guard counts who is refused and tried again", "jobs/guard_rule.go",
+		"case o.Result == channels.Failed, o.Denied(), failed:", "case o.Result == channels.Failed, failed:",
+		"./jobs", "TestGuardRefusedToEverybody/embedded",
+	},
+	{
 		"R11", "the idempotency key in the campaign's transaction", "models/campaigns.go",
 		"			if err := tx.Create(&row).Error; err != nil {", "			if err := error(nil); err != nil || row.PublicID == \"\" {",
 		"./models", "TestFiftyParallelPostsWithOneKey/embedded",
