@@ -88,7 +88,7 @@ func TestWebhookAnswerForms(t *testing.T) {
 		"HTTP/1.0":            {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", false, sent, 2},
 		"until closed":        {ok + "\r\n" + refusal, true, failed, 2},
 		"more than announced": {ok + "Content-Length: 2\r\n\r\n{}HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", false, sent, 2},
-		"switches":            {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", false, Outcome{Result: Ambiguous, ErrCode: models.CodeCallback, ErrMsg: "the provider answered 101 Switching Protocols"}, 2},
+		"switches":            {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", false, Outcome{Result: Ambiguous, ErrCode: models.CodeCallback, HTTP: 101, ErrMsg: "the provider answered 101 Switching Protocols"}, 2},
 		"two lengths":         {ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", true, broke, 2},
 		"not a length":        {ok + "Content-Length: x\r\n\r\n{}", true, broke, 2},
 		"not a status":        {"HTTP/1.1 abc OK\r\n\r\n", true, broke, 2},

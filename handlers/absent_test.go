@@ -57,7 +57,7 @@ func TestAbsentKeepsAndEmptyClears(t *testing.T) {
 			s.putUsers(full)
 			n := in.do()
 			u, err := s.Store.User(t.Context(), "bob")
-			u.AddedRev = 0
+			u.AddedRev, u.AddedAt = 0, 0
 			if err != nil || u != in.want || n != in.n {
 				t.Errorf("%s: %+v, %+v, %v", in.name, u, n, err)
 			}

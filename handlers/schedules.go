@@ -45,7 +45,7 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	created, err := a.Store.CreateSchedule(r.Context(), sch, a.Admins, idem, func(made models.Schedule) []byte {
 		v := scheduleJSON(made)
-		v.Warnings = warnings(sch.Campaign, "campaign.")
+		v.Warnings = append(v.Warnings, warnings(sch.Campaign, "campaign.")...)
 		return success(v)
 	})
 	if err != nil {
@@ -99,7 +99,7 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v.Warnings = warned
+	v.Warnings = append(v.Warnings, warned...)
 	return answerData(w, http.StatusOK, v)
 }
 

@@ -18,7 +18,8 @@ type health int
 const (
 	healthy  health = iota
 	doubtful        // requests fail in a row, and it is not yet sure that none is answered elsewhere
-	away            // the breaker is open
+	away            // the breaker is open: requests fail
+	resting         // the breaker is open: the provider asked for rest
 )
 
 // tally is what one process saw of a channel's provider since it last told the others. A request counts, not a
@@ -181,6 +182,7 @@ redis.call('PEXPIRE', KEYS[1], 600000)
 local health = 0
 if f.run >= 12 then health = 1 end
 if f.open then health = 2 end
+if f.open and f.asked then health = 3 end
 local function ago(at)
   if at then return now - at end
   return -1

@@ -173,7 +173,7 @@ func TestCeilingFallsAndRises(t *testing.T) {
 	for name, slow := range map[string]func(d *line){
 		"429": func(d *line) {
 			d.pass(tellEvery)
-			if h := d.tell(tally{busy: 5, rest: tellEvery, who: "a"}); h != away {
+			if h := d.tell(tally{busy: 5, rest: tellEvery, who: "a"}); h != resting {
 				d.t.Errorf("five ask for rest: %v", h)
 			}
 			d.pass(tellEvery)
@@ -335,7 +335,7 @@ func TestRestOfOneOrOfAll(t *testing.T) {
 				d.pass(time.Second)
 				d.tell(answers(3, 5)) // what was answered half a second before counts too
 				c.tell(d)
-				if h := d.tell(tally{}); h != away {
+				if h := d.tell(tally{}); h != resting {
 					t.Fatalf("asked for rest: %v", h)
 				}
 				if n := restsFor(d); n < c.want-tellEvery || n > c.want+tellEvery {

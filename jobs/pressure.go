@@ -142,7 +142,7 @@ func (p *pressure) tell(ctx context.Context, channel string) (seen observed, err
 	seen, err = p.limit.observe(ctx, channel, t) // what could not be told is too old the next time
 	if err == nil {
 		p.mu.Lock()
-		g.open = seen.health == away || g.busy > 0
+		g.open = seen.health == away || seen.health == resting || g.busy > 0
 		g.served, g.recovered = later(g.served, seen.served), later(g.recovered, seen.recovered)
 		p.mu.Unlock()
 	}
@@ -264,11 +264,12 @@ type blame int
 const (
 	blameRecipient blame = iota // the provider served others after them
 	blameUnknown                // nobody was served since, but nobody else failed either
-	blameProvider               // the provider fails with others too, serves nobody, or asked for rest
+	blameProvider               // the provider fails with others too, or serves nobody
 )
 
 // judge waits, if it must, until it shows whose the chunk's failures were: a provider that serves others since
-// has failed over these recipients; one that fails with everybody, or asks for rest, is the cause itself.
+// has failed over these recipients; one that fails with everybody is the cause itself. That it asked for rest, of one
+// recipient, says nothing of the failures of others.
 func (t *trial) judge(ctx context.Context, of []channels.Outcome) (blame, error) {
 	faults, stumbled := 0, false
 	for i, o := range of {
@@ -291,7 +292,7 @@ func (t *trial) judge(ctx context.Context, of []channels.Outcome) (blame, error)
 		switch {
 		case err != nil:
 			return blameProvider, err // nobody is blamed on what is not known
-		case seen.health != healthy:
+		case seen.health == doubtful, seen.health == away:
 			return blameProvider, nil
 		case here.After(failedAt), seen.served.Add(-tellEvery).After(failedAt):
 			return blameRecipient, nil
@@ -315,10 +316,12 @@ func (t *trial) excuses(b blame, m member, o channels.Outcome) bool {
 	defer t.p.mu.Unlock()
 	g := t.p.of(t.channel)
 	switch {
-	case o.Fault == channels.NoFault && o.RetryAfter == 0, b == blameRecipient:
+	case o.RetryAfter > 0: // to be asked to wait is no attempt
+		return g.weighs(m)
+	case o.Fault == channels.NoFault, b == blameRecipient:
 		return false
 	case b == blameProvider:
 		return g.weighs(m)
 	}
-	return (o.Fault == channels.Away || o.RetryAfter > 0) && g.unproven(m)
+	return o.Fault == channels.Away && g.unproven(m)
 }

@@ -70,8 +70,8 @@ var mutations = []mutation{
 		"./jobs", "TestRateHoldsOverWorkers/embedded",
 	},
 	{
-		"R10", "missed slots: what nobody was there for is no burst", "jobs/schedule.go",
-		"sch.NextSlot < until-onTime {", "sch.NextSlot < 0 {",
+		"R10", "missed slots: what nobody was there for is no burst", "internal/slots/due.go",
+		"sch.NextSlot < until-models.OnTime {", "sch.NextSlot < 0 {",
 		"./jobs", "TestDownTime/skip/embedded",
 	},
 	{
@@ -111,7 +111,7 @@ var mutations = []mutation{
 	},
 	{
 		"R2", "the mark: users added later are not in the audience", "models/plan.go",
-		"LIMIT ?\", c.PlanCursor, c.Mark, n)", "LIMIT ?\", c.PlanCursor, c.Mark+1000000, n)",
+		"c.PlanCursor, c.leftOut(), c.Mark, n)", "c.PlanCursor, c.leftOut(), c.Mark+1000000, n)",
 		"./jobs", "TestAllUsersUpToTheMark/embedded",
 	},
 }
