@@ -206,7 +206,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	}
 	now, _ := d.control.get(c.ID)
 	d.watch = d.guard.watch(c, now, try.chunk)
-	outcomes := d.ch.Send(ctx, batch)
+	outcomes := d.sendOrPark(ctx, batch)
 	d.stopIllegible(ctx)
 	blamed, err := try.judge(ctx, outcomes)
 	if err != nil {

@@ -81,6 +81,13 @@ func (c *controls) enter(ctx context.Context, id int64) error {
 	return err
 }
 
+// keep is enter for a campaign that has a visit already: its state is known.
+func (c *controls) keep(id int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.users[id]++
+}
+
 func (c *controls) leave(id int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -46,12 +46,15 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	}
 	defer w.control.leave(c.ID)
 	for v != nil {
-		goOn, err := w.deliver(ctx, v, ch, claimedAt)
+		goOn, parked, err := w.deliverOrPark(ctx, v, ch, claimedAt)
 		if err != nil || !goOn {
 			return err
 		}
+		if parked {
+			v = nil // it is not this turn's any more
+		}
 		claimedAt = time.Now()
-		if v, err = w.next(ctx, v); err != nil {
+		if v, err = w.next(ctx, c, v); err != nil {
 			return err
 		}
 	}
@@ -83,11 +86,10 @@ func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, err
 	return v, err
 }
 
-// next claims what a turn goes on with after a page: the same one when only its visit was over, or a new one when it is done
+// next claims what a turn goes on with after page v of c, nil when v parked: the same one when only its visit was over, or a new one when it is done
 // and the window has room. It claims nothing when a task waits for the slot or another campaign for the place on the channel; a
 // page with more to send is queued then and there, as the reconciler would find it only later. Nor when the campaign does not run.
-func (w *Worker) next(ctx context.Context, v *models.Visit) (*models.Visit, error) {
-	c := v.Campaign
+func (w *Worker) next(ctx context.Context, c models.Campaign, v *models.Visit) (*models.Visit, error) {
 	now, fresh := w.control.get(c.ID)
 	if !fresh || now.Status != models.StatusRunning {
 		return nil, nil
@@ -96,14 +98,14 @@ func (w *Worker) next(ctx context.Context, v *models.Visit) (*models.Visit, erro
 	switch {
 	case err != nil:
 		return nil, err
-	case v.State == models.PageWaiting && stay:
-		return w.store.ClaimAgain(ctx, v)
-	case v.State == models.PageWaiting:
-		tasks, err := w.store.HandOn(ctx, v)
-		if err != nil {
-			return nil, err
+	case v != nil && v.State == models.PageWaiting:
+		var late *models.Visit // a slow campaign stays on one page for long: retries that are late come in between
+		if stay {
+			if late, err = w.store.ClaimLate(ctx, c); err == nil && late == nil {
+				return w.store.ClaimAgain(ctx, v)
+			}
 		}
-		return nil, w.queue.Pages(ctx, tasks)
+		return late, errors.Join(err, w.handOn(ctx, v))
 	case !stay:
 		return nil, nil
 	}
@@ -113,6 +115,15 @@ func (w *Worker) next(ctx context.Context, v *models.Visit) (*models.Visit, erro
 		return nil, err
 	}
 	return w.store.ClaimNext(ctx, c)
+}
+
+// handOn queues a page with more to send for whoever comes next.
+func (w *Worker) handOn(ctx context.Context, v *models.Visit) error {
+	tasks, err := w.store.HandOn(ctx, v)
+	if err != nil {
+		return err
+	}
+	return w.queue.Pages(ctx, tasks)
 }
 
 // stay says that no task waits for the slot, no other campaign for the place on the channel, and the process is not to end.
@@ -128,11 +139,11 @@ func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
 // to send now or the visit is over. What it leaves behind is true at every instant: a page that is done, or one
 // that waits until a given time. goOn says that the worker may go on: the page is done or has left the window, or has
 // more to send and only the visit is over.
-func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (goOn bool, err error) {
+func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time, park func()) (goOn bool, err error) {
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()
-	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone), jitter: rand.Float64()}
+	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone), jitter: rand.Float64(), park: park}
 	err = d.run(ctx)
 	if e := d.settle(); err == nil {
 		err = e
@@ -157,6 +168,8 @@ type delivery struct {
 	known  map[string]int64 // the page's members in the directory; nil when all are, or it does not matter
 	zone   *time.Location   // of the page's members
 	behind chan error       // the write of the chunk before, while it is under way
+	lost   error            // the page could not be parked: it is not this worker's any more
+	park   func()           // gives up the worker's slot; nil when that is done
 	jitter float64          // 0 to 1; of the visit's backoffs
 	watch  *watch           // of the last chunk sent; nil = the guard does not look at the campaign
 	single bool             // the tokens were granted for one request although the provider fails, to see whether it still does
@@ -210,6 +223,9 @@ func (d *delivery) run(ctx context.Context) error {
 			}
 		}
 		outcomes := d.send(ctx, chunk) // while the chunk before is being written
+		if d.lost != nil {
+			return d.lost
+		}
 		if err := d.writeBehind(ctx, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
 			return err
 		}

@@ -141,7 +141,8 @@ func (r *Reconciler) reconcile(ctx context.Context) error {
 // takeOver queues the pages whose lease ended.
 func (r *Reconciler) takeOver(ctx context.Context, steady bool) error {
 	if steady {
-		return r.again(ctx, models.PageRunning, func(models.Page, models.Campaign) (bool, error) { return true, nil })
+		lost := func(models.Page, models.Campaign) (bool, error) { return true, nil }
+		return errors.Join(r.again(ctx, models.PageRunning, lost), r.again(ctx, models.PageParked, lost))
 	}
 	return nil
 }

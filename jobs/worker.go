@@ -61,6 +61,8 @@ type Worker struct {
 
 	slots   atomic.Int64 // pages that all worker processes together can hold
 	share   *share
+	parked  atomic.Int64   // visits that wait beside the slots; see park.go
+	parking sync.WaitGroup // the same
 	control *controls
 	contact contact
 	loops   loops
@@ -126,6 +128,7 @@ func (w *Worker) Stop() {
 			wg.Go(srv.Shutdown)
 		}
 		wg.Wait()
+		w.parking.Wait()
 		w.control.stop()
 		w.loops.stop()
 	})

@@ -27,7 +27,7 @@ type RecipientOutcome struct {
 // Chunk is what a worker writes after sending: the outcomes, and where the page stands now.
 type Chunk struct {
 	Outcomes []RecipientOutcome // those without a row yet in key order
-	State    PageState          // PageRunning to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
+	State    PageState          // PageRunning or PageParked to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
 	ReadyIn  time.Duration      // with PageWaiting and PageNew; a new page with 0 comes before all others
 }
 

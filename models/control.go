@@ -147,7 +147,7 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 	}
 	free := fmt.Sprintf("campaign_id=%d AND (state IN (%d,%d,%d)", c.ID, PageNew, PageQueued, PageWaiting)
 	if dead {
-		free += fmt.Sprintf(" OR state=%d AND due_at<=%s", PageRunning, s.d.now)
+		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
 	}
 	free += ")"
 	_, err = s.exec(ctx, "UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0", PageDone)

@@ -41,6 +41,7 @@ const (
 	PageWaiting           // it may be queued again at due_at
 	PageDone              // cursor at the end, nothing pending
 	PageOpen              // the planner still adds members of its zone
+	PageParked            // a worker holds it until due_at and waits for a few late answers; it is outside the window
 )
 
 // Page is the row of one page; its members stand in page_members.
@@ -184,14 +185,21 @@ const lateRetry Millis = 10_000
 
 // readyPages reads up to n new pages of a campaign whose time has come, in the order in which they are let in.
 func (s *Store) readyPages(ctx context.Context, campaignID int64, n int) ([]Page, error) {
-	for _, due := range []string{"> 0 AND due_at <= " + s.d.now + fmt.Sprintf("-%d", lateRetry), "<= " + s.d.now} {
-		var pages []Page
-		err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ? AND due_at "+due, campaignID, PageNew).Order("due_at, no").Limit(n).Find(&pages).Error
-		if err != nil || len(pages) > 0 {
-			return pages, err
-		}
+	pages, err := s.latePages(ctx, campaignID, n)
+	if err != nil || len(pages) > 0 {
+		return pages, err
 	}
-	return nil, nil
+	return s.newPages(ctx, campaignID, n, "due_at <= "+s.d.now)
+}
+
+// latePages reads those of the ready pages that are lateRetry late.
+func (s *Store) latePages(ctx context.Context, campaignID int64, n int) ([]Page, error) {
+	return s.newPages(ctx, campaignID, n, fmt.Sprintf("due_at > 0 AND due_at <= %s-%d", s.d.now, lateRetry))
+}
+
+func (s *Store) newPages(ctx context.Context, campaignID int64, n int, due string) (pages []Page, err error) {
+	err = s.db.WithContext(ctx).Where("campaign_id = ? AND state = ? AND "+due, campaignID, PageNew).Order("due_at, no").Limit(n).Find(&pages).Error
+	return pages, err
 }
 
 // NextDue reads the page outside a campaign's window whose time comes next; nil when there is none.
@@ -263,6 +271,7 @@ type Window struct {
 	Later   int // pages outside the window whose time is still to come, or that are being filled (0 or 1)
 	Queued  int
 	Running int
+	Parked  int // pages whose workers wait for a few late answers
 	Soon    int // waiting pages that come back within two seconds
 	Waiting int // all waiting pages
 }
@@ -271,7 +280,7 @@ type Window struct {
 func (w Window) Inside() int { return w.Queued + w.Running + w.Soon }
 
 // Open says whether any page is not done.
-func (w Window) Open() bool { return w.New+w.Later+w.Queued+w.Running+w.Waiting > 0 }
+func (w Window) Open() bool { return w.New+w.Later+w.Queued+w.Running+w.Parked+w.Waiting > 0 }
 
 // Windows reads the windows of all running campaigns, without their messages.
 func (s *Store) Windows(ctx context.Context) ([]Window, error) {
@@ -306,7 +315,7 @@ func (s *Store) windows(ctx context.Context, where string, args ...any) ([]Windo
 	err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+", "+
 		exists(fmt.Sprintf("p.state=%d AND p.due_at<=%s", PageNew, s.d.now))+" AS new, "+
 		exists(fmt.Sprintf("p.state=%d AND p.due_at>%s", PageNew, s.d.now))+" OR "+exists(fmt.Sprintf("p.state=%d", PageOpen))+" AS later, "+
-		count(PageQueued, "")+" AS queued, "+count(PageRunning, "")+" AS running, "+
+		count(PageQueued, "")+" AS queued, "+count(PageRunning, "")+" AS running, "+count(PageParked, "")+" AS parked, "+
 		count(PageWaiting, " AND p.due_at<="+s.d.now+"+2000")+" AS soon, "+count(PageWaiting, "")+" AS waiting FROM campaigns c WHERE "+where, args...).Scan(&out).Error
 	return out, err
 }

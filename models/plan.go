@@ -241,8 +241,8 @@ func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 // Otherwise it stays as it is; when all pages are done and the sums still differ, statusReason says so.
 func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished bool, err error) {
 	var open int64
-	err = s.db.WithContext(ctx).Raw("SELECT COUNT(*) FROM (SELECT 1 AS one FROM pages WHERE campaign_id=? AND state IN (?,?,?,?,?) LIMIT 1) o",
-		campaignID, PageNew, PageQueued, PageRunning, PageWaiting, PageOpen).Scan(&open).Error
+	err = s.db.WithContext(ctx).Raw("SELECT COUNT(*) FROM (SELECT 1 AS one FROM pages WHERE campaign_id=? AND state IN (?,?,?,?,?,?) LIMIT 1) o",
+		campaignID, PageNew, PageQueued, PageRunning, PageWaiting, PageOpen, PageParked).Scan(&open).Error
 	if err != nil || open > 0 {
 		return false, err
 	}

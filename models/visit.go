@@ -106,8 +106,17 @@ const claimAmong = 16
 // ClaimNext makes the first new page of a visited campaign, of those whose time has come, running under the caller's lease.
 // It returns nil when there is none.
 func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
+	return s.claimOf(ctx, c, s.readyPages)
+}
+
+// ClaimLate is ClaimNext among the pages whose retries are late.
+func (s *Store) ClaimLate(ctx context.Context, c Campaign) (*Visit, error) {
+	return s.claimOf(ctx, c, s.latePages)
+}
+
+func (s *Store) claimOf(ctx context.Context, c Campaign, among func(context.Context, int64, int) ([]Page, error)) (*Visit, error) {
 	for {
-		pages, err := s.readyPages(ctx, c.ID, claimAmong)
+		pages, err := among(ctx, c.ID, claimAmong)
 		if err != nil || len(pages) == 0 {
 			return nil, err
 		}
@@ -227,10 +236,10 @@ func fenced(err error) error {
 	return err
 }
 
-// RenewPage extends the lease of a running page, apart from the chunks' transactions. ErrFenced: it was taken over.
+// RenewPage extends the lease of a page that a worker holds, apart from the chunks' transactions. ErrFenced: it was taken over.
 func (s *Store) RenewPage(ctx context.Context, task PageTask) error {
-	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
-		WorkLease, task.Campaign, task.Page, task.Epoch, PageRunning)
+	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state IN ?",
+		WorkLease, task.Campaign, task.Page, task.Epoch, []PageState{PageRunning, PageParked})
 	if err == nil && n == 0 {
 		return ErrFenced
 	}

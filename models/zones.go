@@ -122,7 +122,7 @@ type ZoneThatEnds struct {
 func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err error) {
 	err = s.db.WithContext(ctx).Raw("SELECT c.id, c.kind, c.wall_at, c.expire_after, p.zone AS page_zone FROM campaigns c JOIN pages p ON p.campaign_id=c.id AND p.state IN ?"+
 		" WHERE c.status IN ? AND c.expire_after>0 GROUP BY c.id, c.kind, c.wall_at, c.expire_after, p.zone",
-		[]PageState{PageNew, PageQueued, PageRunning, PageWaiting}, []Status{StatusRunning, StatusPaused}).Scan(&zones).Error
+		[]PageState{PageNew, PageQueued, PageRunning, PageParked, PageWaiting}, []Status{StatusRunning, StatusPaused}).Scan(&zones).Error
 	return zones, err
 }
 
@@ -131,7 +131,7 @@ func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err err
 func (s *Store) ExpireZone(ctx context.Context, c Campaign, zone string, dead bool) error {
 	free := fmt.Sprintf("campaign_id=%d AND zone=? AND (state IN (%d,%d,%d)", c.ID, PageNew, PageQueued, PageWaiting)
 	if dead {
-		free += fmt.Sprintf(" OR state=%d AND due_at<=%s", PageRunning, s.d.now)
+		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
 	}
 	free += ")"
 	_, err := s.exec(ctx, "UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(RecipientExpired)+" WHERE "+free+" AND pending_rows=0", PageDone, zone)

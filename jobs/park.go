@@ -1,0 +1,110 @@
+package jobs
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"carillon/channels"
+	"carillon/models"
+)
+
+// A provider that takes seconds for one recipient in a thousand would hold a worker's slot for as long with each chunk. So
+// a visit that waits for a few late answers parks: the slot goes on with another page, and the visit waits beside it.
+const (
+	parkAfter = 300 * time.Millisecond
+	parkShare = 20 // answers are few when they are at most one in so many of a chunk, or one
+	maxParked = 64 // visits of one process, each of which holds a page's members in memory
+)
+
+// deliverOrPark is deliver, and returns early when the visit parks: then its slot may go on with another page.
+func (w *Worker) deliverOrPark(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (goOn, isParked bool, err error) {
+	campaign, page := v.CampaignID, v.No
+	type end struct {
+		goOn bool
+		err  error
+	}
+	parked, ended := make(chan struct{}), make(chan end, 1)
+	go func() {
+		goOn, err := w.deliver(ctx, v, ch, claimedAt, func() { close(parked) })
+		ended <- end{goOn, err}
+	}()
+	select {
+	case e := <-ended:
+		return e.goOn, false, e.err
+	case <-parked:
+	}
+	w.control.keep(campaign)
+	w.parking.Go(func() {
+		defer w.parked.Add(-1)
+		defer w.control.leave(campaign)
+		e := <-ended
+		if e.err == nil && e.goOn {
+			e.err = w.handOver(ctx, v)
+		}
+		if e.err != nil {
+			w.log.Error("a page failed and is left to the reconciler", "campaign", campaign, "page", page, "err", e.err)
+		}
+	})
+	return true, true, nil
+}
+
+// handOver gives a page that has more to send to whoever comes next, and the campaign room for another one.
+func (w *Worker) handOver(ctx context.Context, v *models.Visit) error {
+	if v.State != models.PageWaiting {
+		return w.advance(ctx, v.CampaignID)
+	}
+	return w.handOn(ctx, v)
+}
+
+// mayPark takes one of the process's parking places.
+func (w *Worker) mayPark() bool {
+	if w.parked.Add(1) <= maxParked {
+		return true
+	}
+	w.parked.Add(-1)
+	return false
+}
+
+// sendOrPark hands a batch to the channel. When only a few answers are missing for parkAfter, the visit parks meanwhile.
+func (d *delivery) sendOrPark(ctx context.Context, batch channels.Batch) []channels.Outcome {
+	if d.park == nil {
+		return d.ch.Send(ctx, batch)
+	}
+	var answered atomic.Int64
+	note := batch.Answered
+	batch.Answered = func(from int, of []channels.Outcome, took time.Duration) {
+		answered.Add(int64(len(of)))
+		note(from, of, took)
+	}
+	sent := make(chan []channels.Outcome, 1)
+	go func() { sent <- d.ch.Send(ctx, batch) }()
+	tick := time.NewTicker(parkAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case outcomes := <-sent:
+			return outcomes
+		case <-tick.C:
+		}
+		if late := len(batch.Recipients) - int(answered.Load()); d.park == nil || late > max(1, len(batch.Recipients)/parkShare) {
+			continue
+		}
+		d.leaveSlot(ctx)
+	}
+}
+
+// leaveSlot parks the visit, if there is room. The ledger learns it first: a parked page is outside the window.
+func (d *delivery) leaveSlot(ctx context.Context) {
+	if d.drain.Err() != nil || !d.mayPark() {
+		return
+	}
+	if err := d.write(ctx, models.Chunk{State: models.PageParked}); err != nil {
+		d.lost = err
+		d.parked.Add(-1)
+		return
+	}
+	d.v.State = models.PageRunning // which the next chunk writes
+	d.park()
+	d.park = nil
+}
