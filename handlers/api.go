@@ -26,7 +26,9 @@ type API struct {
 	Describe  func(payload []byte) string                       // a task's payload as the monitor shows it
 	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
 	// Pace is how fast a campaign goes, as far as known, and what holds it back; nil = not known here.
-	Pace     func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string)
+	Pace func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string)
+	// EndRest lets a channel go on although its provider asked for rest or does not answer.
+	EndRest  func(ctx context.Context, channel string) error
 	Secret   string         // signs tokens
 	Admins   []string       // user IDs that are admins
 	Channels []string       // set up here; the first is the default
@@ -88,6 +90,8 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/v1/schedules/{id}/resume", a.admin(a.resumeSchedule)).Methods(post)
 	r.Handle("/v1/schedules/{id}/run", a.admin(a.runSchedule)).Methods(post)
 	r.Handle("/v1/schedules/{id}/next", a.admin(a.nextSlots, "n")).Methods(get, head)
+
+	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
 
 	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
 	r.Handle("/v1/users", a.admin(a.listUsers, "cursor", "limit")).Methods(get, head)

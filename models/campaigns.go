@@ -266,7 +266,17 @@ func (c *CampaignView) settle() {
 
 // Campaign reads a campaign by its public ID with its counts, in one statement; 1004 when there is none.
 func (s *Store) Campaign(ctx context.Context, publicID string) (CampaignView, error) {
+	if !isPublicID(publicID) {
+		return CampaignView{}, NotFound()
+	}
 	return s.campaign(ctx, "c.public_id = ?", publicID)
+}
+
+// isPublicID says whether a text has the form of the IDs that campaigns and schedules are given. Any other is not asked
+// for: MySQL refuses to compare a text that is not ASCII with such a column, and takes trailing spaces for nothing.
+func isPublicID(text string) bool {
+	id, err := ulid.ParseStrict(text)
+	return err == nil && id.String() == text
 }
 
 // CampaignByID is Campaign by the internal number.

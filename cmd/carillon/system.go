@@ -92,7 +92,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, cfg.Admins, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
-		Pace:   sys.reconciler.Pace,
+		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest,
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
 		Secret: s.secret, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
 	}
