@@ -166,7 +166,8 @@ func TestSmallRun(t *testing.T) {
 		}
 		t.Skip("NOT TESTED: ", err)
 	}
-	o := Options{Only: slices.Concat(sections, asked), Sizes: []int{1250}, Few: 300, Rounds: 1, Sends: 5, Profile: t.TempDir()}
+	// Of the stragglers two rows: the others wait for time-outs and backoffs of many seconds.
+	o := Options{Only: slices.Concat(sections, asked), Sizes: []int{1250}, Few: 300, Rounds: 1, Sends: 5, Profile: t.TempDir(), Match: "embedded"}
 	var log strings.Builder
 	r, err := measure(t.Context(), t.TempDir(), o, &log)
 	r.Print(&log)
@@ -197,5 +198,51 @@ func TestSmallRun(t *testing.T) {
 	profiles, err := os.ReadDir(o.Profile)
 	if err != nil || len(profiles) == 0 {
 		t.Errorf("no profiles: %v", err)
+	}
+}
+
+// TestMoods: the provider treats some worse, as many as it says, and always the same ones.
+func TestMoods(t *testing.T) {
+	p := startProvider(t)
+	hook, err := channels.NewWebhook(channels.WebhookConfig{URL: p.URL(), Secret: "whsec_" + strings.Repeat("A", 44)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hook.Close()
+	const n = 300
+	m := message()
+	batch := channels.Batch{CampaignID: "c", Message: &m}
+	for i := range n {
+		batch.Recipients = append(batch.Recipients, channels.Recipient{UserID: userID(i), ClientMsgID: userID(i)})
+	}
+	for _, mood := range []Mood{{moodWell, 1, 7}, {moodFails, 10, 7}, {moodRetry, 10, 7}, {moodFirst, 1, 7}, {moodRandom, 10, 7}} {
+		if err := p.ResetTo(t.Context(), mood); err != nil {
+			t.Fatal(err)
+		}
+		var sent [2]int
+		for round := range sent {
+			for _, o := range hook.Send(t.Context(), batch) {
+				if o.Result == channels.Sent {
+					sent[round]++
+				}
+			}
+		}
+		seen, err := p.Seen(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := [2]int{mood.reachable(n), mood.reachable(n)}
+		switch mood.Kind {
+		case moodFirst:
+			want[0] = 0
+		case moodRandom:
+			want = [2]int{n - n/mood.Every, n - n/mood.Every}
+		}
+		if sent != want || seen.Good != int64(sent[0]+sent[1]) || seen.Reached == 0 || seen.longestSilence() > 10 {
+			t.Errorf("%s: sent %v, want %v; %+v", mood.Kind, sent, want, seen)
+		}
+	}
+	if got := (Seen{First: 0, Reached: int64(time.Second), Ticks: []int64{1, 0, 0, 5, 0, 0, 0, 2, 0, 0}}).longestSilence(); got < 0.29 || got > 0.31 {
+		t.Errorf("a silence of %.1f s", got)
 	}
 }
