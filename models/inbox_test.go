@@ -169,8 +169,8 @@ func TestInboxReadIsBoundedInBytes(t *testing.T) {
 				args []any
 			}{
 				{`INSERT INTO campaigns (id, public_id, message, inbox, kind, group_id, started_at, finished_at, status, channel, audience_type, total, planned, created_at,
-					name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard, retry, retry_page, priority, operation_id, created_by, expire_at)
-					VALUES (?, ?, ?, 1, 0, '', 1, 2, 'completed', 'inbox', 'users', 1, 1, 0, '', '', 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', 0, '', 0, 'bulk', 'op', 'admin', 0)`,
+					name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, guard_allows, retry, retry_page, priority, operation_id, created_by, expire_at)
+					VALUES (?, ?, ?, 1, 0, '', 1, 2, 'completed', 'inbox', 'users', 1, 1, 0, '', '', 0, 0, '', 1, 0, 1, 0, 'atLeastOnce', '', '', 0, 'bulk', 'op', 'admin', 0)`,
 					[]any{i + 1, fmt.Sprintf("%026d", i), message}},
 				{"INSERT INTO inbox_small (kind, user_id, sent_at, campaign_id) VALUES (0, 'reader', ?, ?)", []any{benchBegan + models.Millis(i)*60_000, i + 1}},
 			} {

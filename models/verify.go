@@ -199,7 +199,9 @@ func (v *verifier) finals() {
 // A list's is its total.
 func (v *verifier) coverage(ctx context.Context) error {
 	listed := v.c.AudienceType == AudienceUsers
-	if v.c.Kind == KindGroup || listed && !v.c.Zoned() || v.c.StartedAt == 0 { // nobody was in it before it started
+	// Nobody was in it before it started, nor if its audience was gone by then.
+	frozen := v.c.StartedAt != 0 && (v.c.PlanEpoch != 0 || v.c.Pages != 0)
+	if v.c.Kind == KindGroup || listed && !v.c.Zoned() || !frozen {
 		return nil
 	}
 	walk, err := v.walkMembers(ctx, v.c.ID)
