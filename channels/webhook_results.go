@@ -321,6 +321,7 @@ func (l *list) set(f field, text []byte) {
 		if len(text) <= maxServerMsgIDBytes {
 			e.serverMsgID = append(e.serverMsgID, text...)
 		}
+	case fieldErrCode, otherField: // which are no texts of the entry
 	}
 }
 

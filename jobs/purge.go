@@ -94,7 +94,8 @@ func (r *Reconciler) purgeMembers(ctx context.Context) error {
 	}
 	for _, list := range old {
 		for last, n := "", stepLeast; ; {
-			began, busy := time.Now(), false
+			began := time.Now()
+			var busy bool
 			if last, busy, err = r.store.PurgeMembers(ctx, list, last, n); err != nil {
 				return err
 			}

@@ -132,16 +132,24 @@ func shape(t *testing.T, db *sql.DB) (all []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for rows.Next() {
-			var one string
-			if err := rows.Scan(&one); err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, one)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		all = append(all, texts(t, rows)...)
+	}
+	return all
+}
+
+// texts reads rows of one text each.
+func texts(t *testing.T, rows *sql.Rows) (all []string) {
+	t.Helper()
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
 			t.Fatal(err)
 		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
