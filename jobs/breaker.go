@@ -103,8 +103,8 @@ if f.asked or busy > 0 then f.n = f.n + alive end
 if f.open then
   if alive > 0 and began >= f.open then
     if not f.asked then
-      f.ref = f.ref or 640
-      f.ceil = math.max(4, f.ref / 32)
+      f.ceil = math.max(4, (f.ref or 640) / 32)
+      f.ref = f.ref or 20480 -- nothing is known of its rate: it doubles for long
       fresh()
     elseif f.whole or (f.back and now - f.back < a[18]) then
       local before = f.ceil or math.max(1, f.rate or 640)

@@ -181,7 +181,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message}
 	batch.Recipients = make([]channels.Recipient, 0, len(chunk))
 	sent := make([]int, 0, len(chunk))
-	try := &trial{p: d.pressure, channel: c.Channel, single: d.single}
+	try := &trial{p: d.pressure, channel: c.Channel, campaign: c.ID, single: d.single}
 	batch.MayStart = func() bool { return d.mayStart() && try.mayStart() && d.watch.mayStart() }
 	batch.Answered = func(from int, of []channels.Outcome, took time.Duration) {
 		d.legible.note(c.ID, of, took)

@@ -28,7 +28,9 @@ const (
 	recoveredFor = 30 * time.Second
 	// provenAfter: a provider that goes down answers some for so long that it does not answer others.
 	provenAfter = 2 * time.Second
-	maxWeighed  = 512 // recipients that a gauge remembers
+	maxWeighed  = 512 // recipients, or campaigns, that a gauge remembers
+	// A campaign's failures are its own once there are so many, nobody of it was served, and others were for provenAfter.
+	ownFailures = 20
 )
 
 // pressure is what this process sees of its channels' providers. It stops requests in the middle of a chunk when a
@@ -50,6 +52,14 @@ type gauge struct {
 	// The last time that somebody was served, and that somebody was who had failed before: here, or elsewhere as last heard.
 	served, recovered time.Time
 	weighed           map[string]bool // whose failures were weighed since somebody was served; each counts once
+	// failing are the campaigns of which nobody was served since these failures began.
+	failing map[int64]failingRun
+}
+
+// failingRun is the failed requests of one campaign, one after the other.
+type failingRun struct {
+	n     int
+	since time.Time
 }
 
 // unproven says that nothing shows yet that m's failures are its own: no attempt was counted, and nobody was served later
@@ -59,16 +69,35 @@ func (g *gauge) unproven(m member) bool {
 }
 
 // weighs says that a failure of m speaks against the provider.
-func (g *gauge) weighs(m member) bool {
-	return g.unproven(m) || time.Since(g.recovered) < recoveredFor
+func (g *gauge) weighs(campaign int64, m member) bool {
+	return !g.ownFault(campaign) && (g.unproven(m) || time.Since(g.recovered) < recoveredFor)
+}
+
+// ownFault says that the provider fails over what a campaign sends: it serves others, and nobody of this one.
+func (g *gauge) ownFault(campaign int64) bool {
+	f := g.failing[campaign]
+	return f.n >= ownFailures && g.served.Sub(f.since) >= provenAfter
+}
+
+// fail takes in a failed request of a campaign.
+func (g *gauge) fail(campaign int64, now time.Time) {
+	f, known := g.failing[campaign]
+	if !known {
+		f.since = now
+		if g.failing == nil || len(g.failing) >= maxWeighed {
+			g.failing = map[int64]failingRun{}
+		}
+	}
+	f.n++
+	g.failing[campaign] = f
 }
 
 // weighOnce says that a failed request for these members speaks against the provider and did not do so before: one
 // recipient that fails again and again is one failure, until somebody else is served.
-func (g *gauge) weighOnce(of []member) (weighs, again bool) {
+func (g *gauge) weighOnce(campaign int64, of []member) (weighs, again bool) {
 	for _, m := range of {
 		switch {
-		case !g.weighs(m):
+		case !g.weighs(campaign, m):
 		case g.weighed[m.id]:
 			again = true
 		default:
@@ -83,13 +112,17 @@ func (g *gauge) weighOnce(of []member) (weighs, again bool) {
 }
 
 // serve takes in an answer that served somebody of these members.
-func (g *gauge) serve(of []member, out []channels.Outcome, asked, now time.Time) {
+func (g *gauge) serve(campaign int64, of []member, out []channels.Outcome, asked, now time.Time) {
 	g.served, g.weighed = now, nil
 	if asked.After(g.asked) {
 		g.asked = asked
 	}
 	for i, m := range of {
-		if out[i].Result == channels.Sent && !m.failing.IsZero() {
+		if out[i].Result != channels.Sent {
+			continue
+		}
+		delete(g.failing, campaign)
+		if !m.failing.IsZero() {
 			g.recovered, g.back = now, true
 		}
 	}
@@ -175,7 +208,7 @@ func (p *pressure) tellAll(ctx context.Context) error {
 }
 
 // note takes one request for these members in.
-func (p *pressure) note(channel string, of []member, out []channels.Outcome, took time.Duration) (failed bool) {
+func (p *pressure) note(channel string, campaign int64, of []member, out []channels.Outcome, took time.Duration) (failed bool) {
 	o, now := out[0], time.Now()
 	asked := now.Add(-took)
 	p.mu.Lock()
@@ -189,10 +222,11 @@ func (p *pressure) note(channel string, of []member, out []channels.Outcome, too
 		g.timed++
 		g.run, g.ended = max(0, g.run-20), now
 		g.failed.weight, g.late.weight = 0, 0
-		g.serve(of, out, asked, now)
+		g.serve(campaign, of, out, asked, now)
 		return false
 	}
-	weighs, again := g.weighOnce(of)
+	g.fail(campaign, now)
+	weighs, again := g.weighOnce(campaign, of)
 	weight := 1
 	switch {
 	case o.RetryAfter > 0:
@@ -226,10 +260,11 @@ func (p *pressure) note(channel string, of []member, out []channels.Outcome, too
 
 // trial is one chunk on its way through a channel.
 type trial struct {
-	p       *pressure
-	channel string
-	single  bool
-	chunk   []member
+	p        *pressure
+	channel  string
+	campaign int64
+	single   bool
+	chunk    []member
 
 	mu       sync.Mutex
 	failedAt time.Time
@@ -251,7 +286,7 @@ func (t *trial) answered(from int, of []channels.Outcome, took time.Duration) {
 	case of[0].Fault == channels.NoFault && of[0].Result != channels.Sent && of[0].ErrCode == models.CodeNetwork: // given up by us
 		return
 	}
-	if t.p.note(t.channel, t.chunk[from:from+len(of)], of, took) {
+	if t.p.note(t.channel, t.campaign, t.chunk[from:from+len(of)], of, took) {
 		t.mu.Lock()
 		t.failedAt = time.Now()
 		t.mu.Unlock()
@@ -317,11 +352,11 @@ func (t *trial) excuses(b blame, m member, o channels.Outcome) bool {
 	g := t.p.of(t.channel)
 	switch {
 	case o.RetryAfter > 0: // to be asked to wait is no attempt
-		return g.weighs(m)
+		return g.weighs(t.campaign, m)
 	case o.Fault == channels.NoFault, b == blameRecipient:
 		return false
 	case b == blameProvider:
-		return g.weighs(m)
+		return g.weighs(t.campaign, m)
 	}
 	return o.Fault == channels.Away && g.unproven(m)
 }

@@ -180,3 +180,43 @@ func TestRestIsEnded(t *testing.T) {
 		}
 	})
 }
+
+// A campaign over which the provider always fails costs its own recipients their attempts and pauses itself, and no other
+// campaign loses its speed.
+func TestCampaignsOwnFault(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		p := &sick{of: map[string]channels.Outcome{}}
+		var ill, well []string
+		for i := range 300 {
+			ill = append(ill, fmt.Sprintf("ill-%03d", i))
+			p.of[ill[i]] = error500
+		}
+		for i := range 3000 {
+			well = append(well, fmt.Sprintf("well-%04d", i))
+		}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{p}, MaxAttempts: 2, Backoff: 50 * time.Millisecond})
+		post := func(users []string) string {
+			sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: users})
+			sp.Channel, sp.Priority = "webhook", models.PriorityBulk
+			return r.post(sp)
+		}
+		start := time.Now()
+		first := post(ill)
+		until(t, "the provider looks dead", 20*time.Second, func() bool { return p.since(start) >= 13 })
+		if c := r.finished(post(well), time.Minute); c.Sent != 3000 {
+			t.Errorf("%+v", c.Counts)
+		}
+		begun := time.Now()
+		if c := r.finished(post(well), time.Minute); c.Sent != 3000 {
+			t.Errorf("%+v", c.Counts)
+		}
+		t.Logf("once it is known whose the failures are, 3,000 others take %s", time.Since(begun))
+		// With others served, its failures cost attempts, and the guard sees that nobody of it is sent.
+		until(t, "the failing campaign pauses itself", time.Minute, func() bool {
+			r.finished(r.single(fmt.Sprintf("more-%d", p.since(start))), 30*time.Second)
+			v, err := r.store.Campaign(t.Context(), first)
+			return err == nil && v.Status == models.StatusPaused && v.Failed > 0 && v.Sent == 0
+		})
+	})
+}

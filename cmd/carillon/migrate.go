@@ -56,7 +56,7 @@ func (migrateCmd) Run(a *app) error {
 }
 
 // lockWait is for another migrate to end; a process that serves does not.
-const lockWait = 5 * time.Second
+const lockWait = 15 * time.Second
 
 // lockSoon takes a data directory that another migrate may hold for a moment.
 func lockSoon(ctx context.Context, path string) (*embedded.Dir, error) {
