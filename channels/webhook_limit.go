@@ -45,6 +45,12 @@ const (
 	// longest: at a provider nearby, a change of hands each time costs as much as a tenth of the request.
 	holdFor = 2 * time.Millisecond
 
+	// A request that is out for so many times as long as usual, and for lateTime, gives its place to somebody who waits: else
+	// a few recipients that a provider is slow for would take all places. So many of them at most.
+	lateTimes = 8
+	lateTime  = 500 * time.Millisecond
+	maxLate   = 64
+
 	quietPerPlace = time.Millisecond // until the first answer, 6 in flight are too few after 6 ms, 12 after 12 ms more, …
 )
 
@@ -53,7 +59,9 @@ type limiter struct {
 	mu     sync.Mutex
 	limit  int // of flying
 	goal   int // the limit grows to it by one with each answer: many connections opened at once would wait for each other
-	flying int
+	flying int                 // without the late ones
+	places map[*place]struct{} // those that are taken
+	late   int                 // of these
 	queue  []chan struct{} // empty unless flying >= limit
 	timer  *time.Timer     // nil unless somebody waits
 	due    time.Time       // when it fires
@@ -79,15 +87,29 @@ type limiter struct {
 	hold     int     // measurements until the next
 }
 
-func newLimiter() *limiter {
-	return &limiter{limit: startWorkers, goal: startWorkers, best: -1, up: true, patience: minPatience, hold: 1}
+// place is what a request needs to be in flight.
+type place struct {
+	since time.Time // the beginning of its present request
+	late  bool      // somebody else has its place
 }
 
-// acquire waits for a place; false when ctx ends first. turn is the caller's own, with room for one.
-func (l *limiter) acquire(ctx context.Context, turn chan struct{}) bool {
-	if ctx.Err() != nil {
-		return false
+func newLimiter() *limiter {
+	return &limiter{places: map[*place]struct{}{}, limit: startWorkers, goal: startWorkers, best: -1, up: true, patience: minPatience, hold: 1}
+}
+
+// acquire waits for a place; nil when ctx ends first. turn is the caller's own, with room for one.
+func (l *limiter) acquire(ctx context.Context, turn chan struct{}) *place {
+	if ctx.Err() != nil || !l.admitted(ctx, turn) {
+		return nil
 	}
+	p := &place{since: time.Now()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.places[p] = struct{}{}
+	return p
+}
+
+func (l *limiter) admitted(ctx context.Context, turn chan struct{}) bool {
 	l.mu.Lock()
 	if l.flying < l.limit {
 		l.admit()
@@ -135,18 +157,48 @@ func (l *limiter) admitWaiting() {
 }
 
 // leave gives a place back that no request was made with.
-func (l *limiter) leave() {
+func (l *limiter) leave(p *place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.free(time.Now())
+	if !l.drop(p) {
+		l.free(time.Now())
+	}
+}
+
+// drop forgets a taken place, and says whether somebody else has it already.
+func (l *limiter) drop(p *place) (late bool) {
+	delete(l.places, p)
+	if p.late {
+		l.late--
+	}
+	return p.late
+}
+
+// giveAway lets somebody who waits have the places of late requests.
+func (l *limiter) giveAway(now time.Time) {
+	if l.usual == 0 {
+		return
+	}
+	limit := max(lateTimes*l.usual, lateTime)
+	for p := range l.places {
+		if !p.late && l.late < maxLate && now.Sub(p.since) > limit {
+			p.late = true
+			l.late++
+			l.free(now)
+		}
+	}
 }
 
 // release ends a request that took so long. good is false when it brought no answer, or one that asks to come
 // again. kept: the caller, which has had the place since then and has more to do, goes on with it; otherwise it is given back.
-func (l *limiter) release(good bool, took time.Duration, since time.Time, more bool) (kept bool) {
+func (l *limiter) release(p *place, good bool, took time.Duration, since time.Time, more bool) (kept bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if p.late { // it tells nothing of how many requests are too many
+		l.drop(p)
+		return false
+	}
 	l.quiet = now
 	if good {
 		if l.usual == 0 {
@@ -174,8 +226,10 @@ func (l *limiter) release(good bool, took time.Duration, since time.Time, more b
 	}
 	l.admitWaiting() // the limit may have risen
 	if more && l.flying <= l.limit && (len(l.queue) == 0 || now.Sub(since) < holdFor) {
+		p.since = now
 		return true
 	}
+	l.drop(p)
 	l.free(now)
 	return false
 }
@@ -306,6 +360,7 @@ func (l *limiter) checkQuiet() {
 		return
 	}
 	now := time.Now()
+	l.giveAway(now)
 	switch {
 	case now.Sub(l.due) > l.patienceInQuiet()/2: // it was this process that stood still
 		l.quiet = now
@@ -333,30 +388,33 @@ func (l *limiter) each(ctx context.Context, n int, do func(i int, placed bool) (
 	)
 	work = func() {
 		turn := make(chan struct{}, 1)
-		placed, since := false, time.Time{}
+		var p *place
+		var since time.Time
 		for {
 			i := int(next.Add(1)) - 1
-			if placed && (i >= n || ctx.Err() != nil) {
-				l.leave()
-				placed = false
+			if p != nil && (i >= n || ctx.Err() != nil) {
+				l.leave(p)
+				p = nil
 			}
 			if i >= n {
 				return
 			}
-			if !placed {
+			if p == nil {
 				waiting.Add(1)
-				placed = l.acquire(ctx, turn)
-				if alone := waiting.Add(-1) == 0; placed && alone && int(next.Load()) < n {
+				p = l.acquire(ctx, turn)
+				if alone := waiting.Add(-1) == 0; p != nil && alone && int(next.Load()) < n {
 					wg.Go(work) // somebody waits for the next place while this one works
 				}
 				since = time.Now()
 			}
-			switch tried, good, took := do(i, placed); {
-			case tried:
-				placed = l.release(good, took, since, int(next.Load()) < n)
-			case placed:
-				l.leave()
-				placed = false
+			switch tried, good, took := do(i, p != nil); {
+			case tried && p != nil:
+				if !l.release(p, good, took, since, int(next.Load()) < n) {
+					p = nil
+				}
+			case p != nil:
+				l.leave(p)
+				p = nil
 			}
 		}
 	}

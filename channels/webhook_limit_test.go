@@ -61,10 +61,10 @@ func simRun(l *limiter, p *simProvider, clients int, during time.Duration) (rate
 	for range clients {
 		wg.Go(func() {
 			turn := make(chan struct{}, 1)
-			for l.acquire(ctx, turn) {
+			for at := l.acquire(ctx, turn); at != nil; at = l.acquire(ctx, turn) {
 				begun := time.Now()
 				ok := p.request(ctx)
-				l.release(ok, time.Since(begun), time.Time{}, false)
+				l.release(at, ok, time.Since(begun), time.Time{}, false)
 				if ok && time.Now().After(half) {
 					mu.Lock()
 					good++
@@ -219,17 +219,18 @@ func TestLimiterPassesTheHanging(t *testing.T) {
 		l.mu.Unlock()
 		for range n { // half of them wait for the limit to grow
 			go func() {
-				l.acquire(t.Context(), make(chan struct{}, 1))
+				p := l.acquire(t.Context(), make(chan struct{}, 1))
 				time.Sleep(5 * time.Second)
-				l.release(false, 5*time.Second, time.Time{}, false)
+				l.release(p, false, 5*time.Second, time.Time{}, false)
 			}()
 		}
 		synctest.Wait()
 		begun := time.Now()
-		if !l.acquire(t.Context(), make(chan struct{}, 1)) || time.Since(begun) > 200*time.Millisecond {
-			t.Errorf("waited %s", time.Since(begun))
+		p := l.acquire(t.Context(), make(chan struct{}, 1))
+		if p == nil || time.Since(begun) > 200*time.Millisecond {
+			t.Fatalf("waited %s", time.Since(begun))
 		}
-		l.leave()
+		l.leave(p)
 		time.Sleep(6 * time.Second)
 	})
 }
@@ -238,8 +239,9 @@ func TestLimiterPassesTheHanging(t *testing.T) {
 func TestLimiterQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter()
+		var held []*place
 		for range startWorkers {
-			l.acquire(t.Context(), make(chan struct{}, 1))
+			held = append(held, l.acquire(t.Context(), make(chan struct{}, 1)))
 		}
 		var got []int
 		ctx, cancel := context.WithCancel(t.Context())
@@ -249,8 +251,8 @@ func TestLimiterQueue(t *testing.T) {
 				waits = ctx
 			}
 			go func() {
-				if l.acquire(waits, make(chan struct{}, 1)) {
-					got = append(got, i)
+				if p := l.acquire(waits, make(chan struct{}, 1)); p != nil {
+					got, held = append(got, i), append(held, p)
 				}
 			}()
 			synctest.Wait()
@@ -258,16 +260,17 @@ func TestLimiterQueue(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		for range 4 {
-			l.leave()
+			l.leave(held[0])
+			held = held[1:]
 			synctest.Wait()
 		}
 		if !slices.Equal(got, []int{0, 1, 3, 4}) {
 			t.Errorf("places went to %v", got)
 		}
-		for range startWorkers {
-			l.leave()
+		for _, p := range held {
+			l.leave(p)
 		}
-		if l.acquire(ctx, nil) || l.flying != 0 || len(l.queue) != 0 {
+		if l.acquire(ctx, nil) != nil || l.flying != 0 || len(l.queue) != 0 {
 			t.Errorf("%d in flight, %d waiting in the end", l.flying, len(l.queue))
 		}
 		time.Sleep(time.Second)
@@ -327,5 +330,49 @@ func TestWebhookNoPlace(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour) // the limiter's timer ends
+	})
+}
+
+// Requests that are out for far longer than usual give their places to those who wait, up to a bound, and tell nothing of
+// how many are too many.
+func TestLateRequestsTakeNoPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		send := func(n int, slow func(i int) bool) (took time.Duration) {
+			begun := time.Now()
+			l.each(t.Context(), n, func(i int, placed bool) (tried, good bool, took time.Duration) {
+				took = 5 * time.Millisecond
+				if slow(i) {
+					took = 5 * time.Second
+				}
+				time.Sleep(took)
+				return true, took < time.Second, took
+			})
+			return time.Since(begun)
+		}
+		send(2000, func(int) bool { return false })
+		limit := l.limit
+		// One in fifty: more than there are places.
+		if took := send(2000, func(i int) bool { return i%50 == 0 }); took > 8*time.Second {
+			t.Errorf("2,000 requests, 40 of them for 5 s, took %s with %d places", took, limit)
+		}
+		if l.flying != 0 || l.late != 0 || len(l.places) != 0 || len(l.queue) != 0 {
+			t.Errorf("%d in flight, %d late, %d places taken in the end", l.flying, l.late, len(l.places))
+		}
+		// All of them: the bound holds.
+		most := 0
+		go func() {
+			for range 40 {
+				time.Sleep(250 * time.Millisecond)
+				l.mu.Lock()
+				most = max(most, l.late)
+				l.mu.Unlock()
+			}
+		}()
+		send(300, func(int) bool { return true })
+		if most > maxLate {
+			t.Errorf("%d late ones at once", most)
+		}
+		time.Sleep(time.Minute)
 	})
 }
