@@ -68,12 +68,17 @@ func chunkSize(set, batch int) int {
 	return min(max(usualChunk/batch*batch, batch), maxChunk)
 }
 
-// next is the next chunk: what is due again first, then the members the cursor has not reached.
+// next is the next chunk: members that the cursor has not reached, and without any those whose next attempt is due. Attempts
+// that are late come first: see LateRetry.
 func (d *delivery) next() []member {
+	fresh := d.v.Fresh(d.size)
+	by := d.v.Now()
+	if len(fresh) > 0 {
+		by -= models.LateRetry
+	}
 	var chunk []member
-	now := d.v.Now()
 	for id, a := range d.v.Attempts {
-		if a.NextAttemptAt <= now {
+		if a.NextAttemptAt <= by {
 			chunk = append(chunk, d.member(id, a))
 		}
 	}
@@ -84,7 +89,6 @@ func (d *delivery) next() []member {
 		})
 		return chunk[:min(len(chunk), d.size)]
 	}
-	fresh := d.v.Fresh(d.size)
 	chunk = make([]member, 0, len(fresh))
 	for _, id := range fresh {
 		chunk = append(chunk, member{id: id})

@@ -179,9 +179,10 @@ func insertPages(tx *gorm.DB, cut []cutPage) error {
 	return tx.CreateInBatches(members, 100).Error
 }
 
-// lateRetry: a page whose time came so long ago is let in before those that nobody has visited. Until then the others
-// come first, so that a few retries do not slow a fast campaign; after it retries do not wait for a slow one's end.
-const lateRetry Millis = 10_000
+// LateRetry: a page whose time came so long ago is let in before those that nobody has visited, and within a page an
+// attempt before the members that nobody has tried. Until then the others come first: a few retries do not slow a fast
+// campaign. After it retries do not wait for a slow campaign's end.
+const LateRetry Millis = 10_000
 
 // readyPages reads up to n new pages of a campaign whose time has come, in the order in which they are let in.
 func (s *Store) readyPages(ctx context.Context, campaignID int64, n int) ([]Page, error) {
@@ -192,9 +193,9 @@ func (s *Store) readyPages(ctx context.Context, campaignID int64, n int) ([]Page
 	return s.newPages(ctx, campaignID, n, "due_at <= "+s.d.now)
 }
 
-// latePages reads those of the ready pages that are lateRetry late.
+// latePages reads those of the ready pages that are LateRetry late.
 func (s *Store) latePages(ctx context.Context, campaignID int64, n int) ([]Page, error) {
-	return s.newPages(ctx, campaignID, n, fmt.Sprintf("due_at > 0 AND due_at <= %s-%d", s.d.now, lateRetry))
+	return s.newPages(ctx, campaignID, n, fmt.Sprintf("due_at > 0 AND due_at <= %s-%d", s.d.now, LateRetry))
 }
 
 func (s *Store) newPages(ctx context.Context, campaignID int64, n int, due string) (pages []Page, err error) {
