@@ -244,6 +244,7 @@ func TestLimiterQueue(t *testing.T) {
 			held = append(held, l.acquire(t.Context(), make(chan struct{}, 1)))
 		}
 		var got []int
+		var mu sync.Mutex
 		ctx, cancel := context.WithCancel(t.Context())
 		for i := range 5 {
 			waits := t.Context()
@@ -252,7 +253,9 @@ func TestLimiterQueue(t *testing.T) {
 			}
 			go func() {
 				if p := l.acquire(waits, make(chan struct{}, 1)); p != nil {
+					mu.Lock()
 					got, held = append(got, i), append(held, p)
+					mu.Unlock()
 				}
 			}()
 			synctest.Wait()
@@ -260,8 +263,11 @@ func TestLimiterQueue(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		for range 4 {
-			l.leave(held[0])
+			mu.Lock()
+			first := held[0]
 			held = held[1:]
+			mu.Unlock()
+			l.leave(first)
 			synctest.Wait()
 		}
 		if !slices.Equal(got, []int{0, 1, 3, 4}) {
@@ -360,18 +366,20 @@ func TestLateRequestsTakeNoPlaces(t *testing.T) {
 			t.Errorf("%d in flight, %d late, %d places taken in the end", l.flying, l.late, len(l.places))
 		}
 		// All of them: the bound holds.
-		most := 0
+		most := make(chan int, 1)
 		go func() {
+			n := 0
 			for range 40 {
 				time.Sleep(250 * time.Millisecond)
 				l.mu.Lock()
-				most = max(most, l.late)
+				n = max(n, l.late)
 				l.mu.Unlock()
 			}
+			most <- n
 		}()
 		send(300, func(int) bool { return true })
-		if most > maxLate {
-			t.Errorf("%d late ones at once", most)
+		if n := <-most; n > maxLate {
+			t.Errorf("%d late ones at once", n)
 		}
 		time.Sleep(time.Minute)
 	})

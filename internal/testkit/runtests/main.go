@@ -140,9 +140,8 @@ func (s *servers) stop() error {
 func goTest(ctx context.Context, args, env []string, r *report, stderr io.Writer) error {
 	// Two packages at a time: each is several processes' worth of work under -race, and the servers need
 	// their share of the cores.
-	// A package's tests may take go's own ten minutes on a slow machine; each test has limits of its own.
-	// Most of the tests wait most of the time, so more of them than there are cores run at once.
-	args = append([]string{"test", "-race", "-json", "-p=2", "-parallel=5", "-timeout=30m"}, args...)
+	// A package's tests may take longer than go's own ten minutes; each test has limits of its own.
+	args = append([]string{"test", "-race", "-json", "-p=2", "-timeout=45m"}, args...)
 	if !namesPackages(args) {
 		args = append(args, "./...")
 	}
