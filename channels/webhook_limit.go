@@ -57,17 +57,17 @@ const (
 // limiter bounds the requests in flight. Whoever waits for a place gets one in the order of coming.
 type limiter struct {
 	mu     sync.Mutex
-	limit  int // of flying
-	goal   int // the limit grows to it by one with each answer: many connections opened at once would wait for each other
+	limit  int                 // of flying
+	goal   int                 // the limit grows to it by one with each answer: many connections opened at once would wait for each other
 	flying int                 // without the late ones
 	places map[*place]struct{} // those that are taken
 	late   int                 // of these
-	queue  []chan struct{} // empty unless flying >= limit
-	timer  *time.Timer     // nil unless somebody waits
-	due    time.Time       // when it fires
-	quiet  time.Time       // since when nothing came back while somebody waited
-	usual  time.Duration   // a good request's time; 0 = none came back yet
-	least  time.Duration   // what a good one took when it was quietest, the mean of a measurement; 0 = not measured
+	queue  []chan struct{}     // empty unless flying >= limit
+	timer  *time.Timer         // nil unless somebody waits
+	due    time.Time           // when it fires
+	quiet  time.Time           // since when nothing came back while somebody waited
+	usual  time.Duration       // a good request's time; 0 = none came back yet
+	least  time.Duration       // what a good one took when it was quietest, the mean of a measurement; 0 = not measured
 
 	// The measurement under way.
 	skip      int // answers to requests that began under another limit
