@@ -87,10 +87,10 @@ func (d *delivery) sendOrPark(ctx context.Context, batch channels.Batch) []chann
 			return outcomes
 		case <-tick.C:
 		}
-		if late := len(batch.Recipients) - int(answered.Load()); d.park == nil || late > max(1, len(batch.Recipients)/parkShare) {
-			continue
+		late := len(batch.Recipients) - int(answered.Load())
+		if d.park != nil && d.lost == nil && late <= max(1, len(batch.Recipients)/parkShare) {
+			d.leaveSlot(ctx)
 		}
-		d.leaveSlot(ctx)
 	}
 }
 

@@ -113,10 +113,7 @@ func (g *gauge) weighOnce(campaign int64, of []member) (weighs, again bool) {
 
 // serve takes in an answer that served somebody of these members.
 func (g *gauge) serve(campaign int64, of []member, out []channels.Outcome, asked, now time.Time) {
-	g.served, g.weighed = now, nil
-	if asked.After(g.asked) {
-		g.asked = asked
-	}
+	g.served, g.weighed, g.asked = now, nil, later(g.asked, asked)
 	for i, m := range of {
 		if out[i].Result != channels.Sent {
 			continue
