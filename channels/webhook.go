@@ -15,7 +15,7 @@ import (
 
 const (
 	defaultWebhookTimeout = 5 * time.Second
-	maxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 10 s, with room to write its outcome
+	MaxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 10 s, with room to write its outcome
 	maxWebhookBatch       = 1000            // the largest page
 
 	// maxSend: requests that a slow provider keeps waiting longer are not begun, so that a chunk's outcomes
@@ -79,8 +79,8 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultWebhookTimeout
 	}
-	if cfg.Timeout < 0 || cfg.Timeout > maxWebhookTimeout {
-		return nil, fmt.Errorf("webhook timeout: must be more than 0 and at most %s", maxWebhookTimeout)
+	if cfg.Timeout < 0 || cfg.Timeout > MaxWebhookTimeout {
+		return nil, fmt.Errorf("webhook timeout: must be more than 0 and at most %s", MaxWebhookTimeout)
 	}
 	return &Webhook{
 		batch: cfg.Batch, timeout: cfg.Timeout, path: u.EscapedPath(), transport: t, limiter: newLimiter(),

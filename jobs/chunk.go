@@ -78,7 +78,7 @@ func (d *delivery) next() []member {
 	}
 	var chunk []member
 	for id, a := range d.v.Attempts {
-		if a.NextAttemptAt <= by {
+		if a.NextAttemptAt <= by && !d.late[id] {
 			chunk = append(chunk, d.member(id, a))
 		}
 	}
@@ -176,52 +176,6 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, grant,
 		used++
 	}
 	return chunk, g, nil
-}
-
-// send hands the chunk to the channel and turns what it says into rows.
-func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientOutcome {
-	c := &d.v.Campaign
-	rows := make([]models.RecipientOutcome, len(chunk))
-	batch := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message}
-	batch.Recipients = make([]channels.Recipient, 0, len(chunk))
-	sent := make([]int, 0, len(chunk))
-	try := &trial{p: d.pressure, channel: c.Channel, campaign: c.ID, single: d.single}
-	batch.MayStart = func() bool { return d.mayStart() && try.mayStart() && d.watch.mayStart() }
-	batch.Answered = func(from int, of []channels.Outcome, took time.Duration) {
-		d.legible.note(c.ID, of, took)
-		try.answered(from, of, took)
-		d.watch.answered(from, of)
-	}
-	for i, m := range chunk {
-		var ok bool
-		if rows[i], ok = d.settled(m); ok {
-			continue
-		}
-		r := channels.Recipient{UserID: m.id, ClientMsgID: models.ClientMsgID(c.PublicID, c.Kind, m.id)}
-		if c.Kind == models.KindGroup {
-			r.UserID, r.GroupID = "", m.id
-		}
-		batch.Recipients = append(batch.Recipients, r)
-		sent = append(sent, i)
-		try.chunk = append(try.chunk, m)
-	}
-	if len(sent) == 0 {
-		return rows
-	}
-	now, _ := d.control.get(c.ID)
-	d.watch = d.guard.watch(c, now, try.chunk)
-	outcomes := d.sendOrPark(ctx, batch)
-	d.stopIllegible(ctx)
-	blamed, err := try.judge(ctx, outcomes)
-	if err != nil {
-		d.log.Warn("what became of a chunk could not be told to the other workers", "err", err)
-	}
-	for k, o := range outcomes {
-		m := chunk[sent[k]]
-		rows[sent[k]] = d.row(m, o, try.excuses(blamed, m, o), blamed == blameUnknown)
-	}
-	d.watch.ended(outcomes, func(k int) models.RecipientOutcome { return rows[sent[k]] })
-	return rows
 }
 
 // mayStart is asked by the channel directly before each request.

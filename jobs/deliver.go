@@ -144,6 +144,8 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()
 	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone), jitter: rand.Float64(), park: park}
+	d.late, d.arrived = map[string]bool{}, make(chan []models.RecipientOutcome, maxLate)
+	defer d.abandonLate()
 	err = d.run(ctx)
 	if e := d.settle(); err == nil {
 		err = e
@@ -170,9 +172,13 @@ type delivery struct {
 	behind chan error       // the write of the chunk before, while it is under way
 	lost   error            // the page could not be parked: it is not this worker's any more
 	park   func()           // gives up the worker's slot; nil when that is done
-	jitter float64          // 0 to 1; of the visit's backoffs
-	watch  *watch           // of the last chunk sent; nil = the guard does not look at the campaign
-	single bool             // the tokens were granted for one request although the provider fails, to see whether it still does
+
+	late    map[string]bool                // members whose request is out, and who have a row that waits
+	going   int                            // chunks that they are of
+	arrived chan []models.RecipientOutcome // their rows, chunk by chunk
+	jitter  float64                        // 0 to 1; of the visit's backoffs
+	watch   *watch                         // of the last chunk sent; nil = the guard does not look at the campaign
+	single  bool                           // the tokens were granted for one request although the provider fails, to see whether it still does
 }
 
 func (d *delivery) run(ctx context.Context) error {
@@ -180,60 +186,105 @@ func (d *delivery) run(ctx context.Context) error {
 		return err
 	}
 	for d.v.State == models.PageRunning {
-		now, fresh := d.control.get(d.v.CampaignID)
+		chunk, leave, err := d.ready(ctx)
 		switch {
-		case fresh && (now.Status == models.StatusCancelled || now.Status == models.StatusExpired || now.Status == models.StatusFailed):
-			if err := d.settle(); err != nil {
-				return err
-			}
-			return d.store.CloseVisit(ctx, d.v, now.Status)
-		case !fresh || now.Status != models.StatusRunning:
-			return d.end(ctx, soon) // it is not queued again before the campaign runs
-		case d.drain.Err() != nil || d.overdue() || !d.lease.held():
-			d.over = true
-			return d.end(ctx, 0)
-		}
-		if end, quiet := quietUntil(&d.v.Campaign, d.zone, d.v.Now()); quiet {
-			// Back among the new pages, so that the end of the night does not put them all into Redis at once.
-			return d.write(ctx, models.Chunk{State: models.PageNew, ReadyIn: time.Duration(end-d.v.Now()) * time.Millisecond})
-		}
-		d.v.Campaign.RatePerSecond = now.RatePerSecond
-		chunk := d.next()
-		if len(chunk) == 0 {
-			// Only recipients are left that wait for their next attempt. The page gives up its place in the window: pages with
-			// recipients that are ready must not wait for it.
-			return d.write(ctx, models.Chunk{State: models.PageNew, ReadyIn: d.untilDue()})
-		}
-		chunk, g, err := d.tokens(ctx, chunk)
-		if err != nil {
-			// No Redis, no sends.
-			d.log.Warn("the rate limiter does not answer", "err", err)
-			return d.end(ctx, time.Second)
-		}
-		if len(chunk) == 0 {
-			if g.Wait > maxSleep || d.hurried(ctx) {
-				return d.end(ctx, g.rest())
-			}
-			d.sleep(g.Wait)
-			continue
-		}
-		if d.v.Campaign.Delivery == models.AtMostOnce {
-			if chunk, err = d.claim(ctx, chunk); err != nil {
-				return err
-			}
-		}
-		outcomes := d.send(ctx, chunk) // while the chunk before is being written
-		if d.lost != nil {
-			return d.lost
-		}
-		if err := d.writeBehind(ctx, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
+		case err != nil:
 			return err
+		case leave != nil && d.going > 0: // then all is looked at anew
+			err = d.awaitLate(ctx, leave.in)
+		case leave != nil:
+			return leave.end(ctx)
+		case len(chunk) > 0:
+			err = d.sendChunk(ctx, chunk)
 		}
-		if err := d.guarded(ctx); err != nil {
+		if err == nil {
+			err = d.collectLate(ctx)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leaving is how a visit ends.
+type leaving struct {
+	end func(context.Context) error
+	in  time.Duration // the reason lasts for so long; 0 = until something comes
+}
+
+// ready is the next chunk to send, with its tokens, or how the visit ends. Neither: it has waited, and all is to be looked at anew.
+func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
+	now, fresh := d.control.get(d.v.CampaignID)
+	switch {
+	case fresh && (now.Status == models.StatusCancelled || now.Status == models.StatusExpired || now.Status == models.StatusFailed):
+		return nil, &leaving{end: func(ctx context.Context) error {
+			if err := d.settle(); err != nil {
+				return err
+			}
+			return d.store.CloseVisit(ctx, d.v, now.Status)
+		}}, nil
+	case !fresh || now.Status != models.StatusRunning:
+		return nil, d.wait(soon), nil // it is not queued again before the campaign runs
+	case d.drain.Err() != nil || d.overdue() || !d.lease.held():
+		return nil, &leaving{end: func(ctx context.Context) error {
+			d.over = true
+			return d.end(ctx, 0)
+		}}, nil
+	}
+	if end, quiet := quietUntil(&d.v.Campaign, d.zone, d.v.Now()); quiet {
+		// Back among the new pages, so that the end of the night does not put them all into Redis at once.
+		return nil, d.goBack(time.Duration(end-d.v.Now()) * time.Millisecond), nil
+	}
+	d.v.Campaign.RatePerSecond = now.RatePerSecond
+	chunk := d.next()
+	if len(chunk) == 0 {
+		// Only recipients are left that wait for their next attempt. The page gives up its place in the window: pages with
+		// recipients that are ready must not wait for it.
+		return nil, d.goBack(d.untilDue()), nil
+	}
+	chunk, g, err := d.tokens(ctx, chunk)
+	switch {
+	case err != nil:
+		// No Redis, no sends.
+		d.log.Warn("the rate limiter does not answer", "err", err)
+		return nil, d.wait(time.Second), nil
+	case len(chunk) > 0:
+		return chunk, nil, nil
+	case g.Wait > maxSleep || d.hurried(ctx):
+		leave := d.wait(g.rest())
+		leave.in = g.Wait
+		return nil, leave, nil
+	}
+	d.sleep(g.Wait)
+	return nil, nil, nil
+}
+
+// wait leaves the page to be queued again after the given time.
+func (d *delivery) wait(in time.Duration) *leaving {
+	return &leaving{end: func(ctx context.Context) error { return d.end(ctx, in) }}
+}
+
+// goBack leaves the page among the new ones, outside the window, until its time comes.
+func (d *delivery) goBack(in time.Duration) *leaving {
+	return &leaving{end: func(ctx context.Context) error { return d.write(ctx, models.Chunk{State: models.PageNew, ReadyIn: in}) }}
+}
+
+// sendChunk sends a chunk, and writes its outcomes while the next one is sent.
+func (d *delivery) sendChunk(ctx context.Context, chunk []member) (err error) {
+	if d.v.Campaign.Delivery == models.AtMostOnce {
+		if chunk, err = d.claim(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	outcomes := d.send(ctx, chunk)
+	if d.lost != nil {
+		return d.lost
+	}
+	if err := d.writeBehind(ctx, models.Chunk{Outcomes: outcomes, State: models.PageRunning}); err != nil {
+		return err
+	}
+	return d.guarded(ctx)
 }
 
 // guarded pauses the campaign when the guard says so after a chunk.

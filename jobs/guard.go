@@ -110,15 +110,15 @@ func (w *watch) answered(from int, of []channels.Outcome) {
 	}
 }
 
-// ended takes in a chunk's outcomes with the rows they have led to.
-func (w *watch) ended(outcomes []channels.Outcome, row func(i int) models.RecipientOutcome) {
+// ended takes in the outcomes of the members at some places of the chunk, with the rows they have led to.
+func (w *watch) ended(at []int, outcomes []channels.Outcome, rows []models.RecipientOutcome) {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, o := range outcomes {
-		w.note(i, o, row(i).Status == models.RecipientFailed)
+	for k, o := range outcomes {
+		w.note(at[k], o, rows[k].Status == models.RecipientFailed)
 	}
 }
 

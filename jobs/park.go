@@ -2,20 +2,15 @@ package jobs
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"carillon/channels"
 	"carillon/models"
 )
 
-// A provider that takes seconds for one recipient in a thousand would hold a worker's slot for as long with each chunk. So
-// a visit that waits for a few late answers parks: the slot goes on with another page, and the visit waits beside it.
-const (
-	parkAfter = 300 * time.Millisecond
-	parkShare = 20 // answers are few when they are at most one in so many of a chunk, or one
-	maxParked = 64 // visits of one process, each of which holds a page's members in memory
-)
+// A visit that has nothing to do but to wait for late answers parks: the slot goes on with another page, and the visit waits
+// beside it. maxParked bounds such visits of one process, each of which holds a page's members in memory.
+const maxParked = 128
 
 // deliverOrPark is deliver, and returns early when the visit parks: then its slot may go on with another page.
 func (w *Worker) deliverOrPark(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (goOn, isParked bool, err error) {
@@ -66,37 +61,9 @@ func (w *Worker) mayPark() bool {
 	return false
 }
 
-// sendOrPark hands a batch to the channel. When only a few answers are missing for parkAfter, the visit parks meanwhile.
-func (d *delivery) sendOrPark(ctx context.Context, batch channels.Batch) []channels.Outcome {
-	if d.park == nil {
-		return d.ch.Send(ctx, batch)
-	}
-	var answered atomic.Int64
-	note := batch.Answered
-	batch.Answered = func(from int, of []channels.Outcome, took time.Duration) {
-		answered.Add(int64(len(of)))
-		note(from, of, took)
-	}
-	sent := make(chan []channels.Outcome, 1)
-	go func() { sent <- d.ch.Send(ctx, batch) }()
-	tick := time.NewTicker(parkAfter)
-	defer tick.Stop()
-	for {
-		select {
-		case outcomes := <-sent:
-			return outcomes
-		case <-tick.C:
-		}
-		late := len(batch.Recipients) - int(answered.Load())
-		if d.park != nil && d.lost == nil && late <= max(1, len(batch.Recipients)/parkShare) {
-			d.leaveSlot(ctx)
-		}
-	}
-}
-
-// leaveSlot parks the visit, if there is room. The ledger learns it first: a parked page is outside the window.
+// leaveSlot parks the visit, if it has not yet and there is room. The ledger learns it first: a parked page is outside the window.
 func (d *delivery) leaveSlot(ctx context.Context) {
-	if d.drain.Err() != nil || !d.mayPark() {
+	if d.park == nil || d.lost != nil || d.drain.Err() != nil || !d.mayPark() {
 		return
 	}
 	if err := d.write(ctx, models.Chunk{State: models.PageParked}); err != nil {

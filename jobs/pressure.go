@@ -267,6 +267,18 @@ type trial struct {
 	failedAt time.Time
 }
 
+// of is the trial of the members at some places of the chunk.
+func (t *trial) of(at []int) *trial {
+	part := &trial{p: t.p, channel: t.channel, campaign: t.campaign, single: t.single, chunk: make([]member, len(at))}
+	for k, i := range at {
+		part.chunk[k] = t.chunk[i]
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	part.failedAt = t.failedAt
+	return part
+}
+
 // mayStart is asked before each request.
 func (t *trial) mayStart() bool {
 	t.p.mu.Lock()

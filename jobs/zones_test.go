@@ -158,10 +158,18 @@ func localSpec(policy models.Missed, grace time.Duration) models.CampaignSpec {
 // the last zone.
 func TestLocalTime(t *testing.T) {
 	t.Parallel()
+	const perZone, wide = 3, 5
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		all := zones()
 		r, clock := newRigAt(t, s, wall.Add(-20*time.Hour))
-		of := populate(r, all, 1000)
+		of := populate(r, all, perZone)
+		var batch []models.UserChange // one zone's users cross the end of a page
+		for i := range models.PageSize {
+			user := fmt.Sprintf("wide-%05d", i)
+			of[user] = all[wide]
+			batch = append(batch, models.UserChange{UserID: user, Timezone: &all[wide].name})
+		}
+		r.upsert(batch)
 		id := r.post(localSpec(models.MissedOnce, time.Minute))
 		r.until(id, "scheduled", func(c models.CampaignView) bool { return c.Status == models.StatusScheduled })
 		sent := int64(0)
@@ -169,7 +177,10 @@ func TestLocalTime(t *testing.T) {
 			at := wall.Add(-z.offset)
 			clock.Set(at.Add(-time.Second))
 			clock.Set(at)
-			sent += 1000
+			sent += perZone
+			if i == wide {
+				sent += int64(len(batch))
+			}
 			if z.offset == 2*time.Hour {
 				sent++ // the user without a zone
 			}

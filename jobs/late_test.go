@@ -1,0 +1,141 @@
+package jobs_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"carillon/channels"
+	"carillon/internal/testkit"
+	"carillon/jobs"
+	"carillon/models"
+)
+
+// tardy answers at once, but for some users, whose answers come when they are let go.
+type tardy struct {
+	sendLog
+	late []string
+	then channels.Result // what the late answers of a first try say
+	let  chan struct{}
+}
+
+func (c *tardy) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
+	out := c.sendLog.Send(ctx, b)
+	waits := false
+	for i, r := range b.Recipients {
+		if slices.Contains(c.late, r.UserID) {
+			waits = true
+			c.mu.Lock()
+			if c.seen[r.UserID] == 1 {
+				out[i] = channels.Outcome{Result: c.then, ErrCode: models.CodeCallback, ErrMsg: "not now"}
+			}
+			c.mu.Unlock()
+		} else {
+			b.Answered(i, out[i:i+1], time.Millisecond)
+		}
+	}
+	if waits {
+		<-c.let
+	}
+	return out
+}
+
+// A page's late answers hold up neither the rest of the page nor the slot, and each comes to its recipient's row. Here the page
+// has ten chunks, three of them with a late answer.
+func TestLateAnswersHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		delivery models.Delivery
+		then     channels.Result
+		tries    int
+		ends     models.RecipientStatus
+	}{
+		{"sent", models.AtLeastOnce, channels.Sent, 1, models.RecipientSent},
+		{"failed", models.AtLeastOnce, channels.Failed, 1, models.RecipientFailed},
+		{"retry", models.AtLeastOnce, channels.Retry, 2, models.RecipientSent},
+		{"at most once, sent", models.AtMostOnce, channels.Sent, 1, models.RecipientSent},
+		{"at most once, retry", models.AtMostOnce, channels.Retry, 2, models.RecipientSent},
+		{"at most once, ambiguous", models.AtMostOnce, channels.Ambiguous, 1, models.RecipientUnknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+				const n = 100
+				late := []string{"user-0000002", "user-0000033", "user-0000099"}
+				ch := &tardy{sendLog: sendLog{seen: map[string]int{}}, late: late, then: c.then, let: make(chan struct{})}
+				r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, ChunkSize: 10, BulkSlots: 1, Backoff: 10 * time.Millisecond})
+				r.users(n)
+				sp := spec(models.Audience{Type: models.AudienceAll})
+				sp.Delivery = c.delivery
+				id := r.post(sp)
+				v := r.until(id, "all others are sent", func(v models.CampaignView) bool { return v.Sent == n-len(late) })
+				if v.Pending != len(late) || v.Status != models.StatusRunning {
+					t.Errorf("%s with %+v", v.Status, v.Counts)
+				}
+				for _, user := range late {
+					if rec := r.recipients(id)[user]; rec.Status.String() != "pending" || rec.Attempts != 0 {
+						t.Errorf("%s is %s after %d attempts while the request is out", user, rec.Status, rec.Attempts)
+					}
+				}
+				until(t, "the visit is parked", 10*time.Second, func() bool { return r.pages(v.ID)[0].state == models.PageParked })
+				second := r.post(spec(models.Audience{Type: models.AudienceIDs, IDs: []string{"user-0000001"}}))
+				r.finished(second, 30*time.Second)
+				close(ch.let)
+				v = r.finished(id, 30*time.Second)
+				all := r.recipients(id)
+				for _, user := range late {
+					if rec := all[user]; rec.Status != c.ends || ch.seen[user] != c.tries {
+						t.Errorf("%s is %s after %d requests: %+v", user, rec.Status, ch.seen[user], rec)
+					}
+				}
+				if got := ch.total(); got != n+1+(c.tries-1)*len(late) {
+					t.Errorf("%d requests", got)
+				}
+				r.verified(id)
+			})
+		})
+	}
+}
+
+// A campaign that is paused or cancelled while answers are out begins no request, and takes those answers in.
+func TestLateAnswersOfAStoppedCampaign(t *testing.T) {
+	t.Parallel()
+	for name, cancels := range map[string]bool{"paused": false, "cancelled": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+				late := []string{"user-0000033"}
+				ch := &tardy{sendLog: sendLog{seen: map[string]int{}}, late: late, let: make(chan struct{})}
+				r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, ChunkSize: 10, BulkSlots: 1})
+				r.users(2 * models.PageSize)
+				sp := spec(models.Audience{Type: models.AudienceAll})
+				sp.RatePerSecond = 200
+				id := r.post(sp)
+				r.until(id, "the visit goes on", func(v models.CampaignView) bool { return v.Sent > 60 })
+				if cancels {
+					r.must(r.store.CancelCampaign(t.Context(), id, "stop"))
+				} else {
+					r.must(r.store.PauseCampaign(t.Context(), id, "stop"))
+				}
+				ch.quiet(t, time.Now())
+				close(ch.let)
+				until(t, "the late answer is written", 20*time.Second, func() bool { return r.recipients(id)[late[0]].Status == models.RecipientSent })
+				if !cancels {
+					r.must(r.store.ResumeCampaign(t.Context(), id))
+					if v := r.finished(id, time.Minute); v.Sent != 2*models.PageSize {
+						t.Errorf("%+v", v.Counts)
+					}
+				}
+				if ch.seen[late[0]] != 1 {
+					t.Errorf("%d requests", ch.seen[late[0]])
+				}
+				until(t, "verified", 20*time.Second, func() bool {
+					report, err := r.store.Verify(t.Context(), id)
+					return err == nil && report.OK
+				})
+			})
+		})
+	}
+}
