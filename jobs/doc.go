@@ -4,6 +4,8 @@
 //	window.go     lets a bounded number of them into the queue, and finishes the campaign
 //	deliver.go    visits a page, and goes on with the next one                      (task "page")
 //	chunk.go      who is in a chunk, how many of it may go, and what became of them
+//	sending.go    hands a chunk to the channel, and goes on without its last few answers
+//	park.go       lets a visit that only waits for late answers wait beside its slot
 //	limit.go      holds the rates of campaign and channel over all processes
 //	pressure.go   watches the channels' providers, and says of a failure whose it was
 //	breaker.go    what all processes together know of a provider: a breaker, and a ceiling that falls and rises

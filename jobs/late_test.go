@@ -70,8 +70,8 @@ func TestLateAnswersHoldUpNobody(t *testing.T) {
 				sp := spec(models.Audience{Type: models.AudienceAll})
 				sp.Delivery = c.delivery
 				id := r.post(sp)
-				v := r.until(id, "all others are sent", func(v models.CampaignView) bool { return v.Sent == n-len(late) })
-				if v.Pending != len(late) || v.Status != models.StatusRunning {
+				v := r.until(id, "all others are sent", func(v models.CampaignView) bool { return v.Sent == int64(n-len(late)) })
+				if v.Pending != int64(len(late)) || v.Status != models.StatusRunning {
 					t.Errorf("%s with %+v", v.Status, v.Counts)
 				}
 				for _, user := range late {
@@ -80,7 +80,7 @@ func TestLateAnswersHoldUpNobody(t *testing.T) {
 					}
 				}
 				until(t, "the visit is parked", 10*time.Second, func() bool { return r.pages(v.ID)[0].state == models.PageParked })
-				second := r.post(spec(models.Audience{Type: models.AudienceIDs, IDs: []string{"user-0000001"}}))
+				second := r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000001"}}))
 				r.finished(second, 30*time.Second)
 				close(ch.let)
 				v = r.finished(id, 30*time.Second)
