@@ -38,6 +38,7 @@ type Manners struct {
 	Refuses  string        // IDs with this end: 422, a failure for good
 	Stumbles string        // IDs with this end: 500, a failure to try again
 	Hangs    string        // IDs with this end: no answer at all
+	Dawdles  string        // IDs with this end: 2 s before the answer
 	Falters  int           // of a hundred of the others, drawn anew for each arrival: 500
 }
 
@@ -159,7 +160,7 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if !sleep(r.Context(), m.Delay) {
+	if !sleep(r.Context(), m.delay(body)) {
 		return
 	}
 	if len(answers) == 1 || m.Status != 0 {
@@ -191,6 +192,19 @@ func writeResults(w http.ResponseWriter, body webhookBody, answers []int) {
 		}
 	}
 	_ = json.NewEncoder(w).Encode(out)
+}
+
+// dawdle is the time before a late answer: shorter than a request's time-out, and long for a chunk.
+const dawdle = 2 * time.Second
+
+// delay is the time before the answer to a request.
+func (m Manners) delay(body webhookBody) time.Duration {
+	for _, rec := range body.Recipients {
+		if m.Dawdles != "" && strings.HasSuffix(rec.RecvID, m.Dawdles) {
+			return m.Delay + dawdle
+		}
+	}
+	return m.Delay
 }
 
 // answer is what a user always gets.

@@ -49,7 +49,7 @@ func trials() []trial {
 		{name: "patch", what: "from 100/s to 1,000/s while it runs", run: patch},
 		{name: "first", what: "transactional sends while bulk fills a channel of 1,000/s", run: first},
 		{name: "poison", what: "users that the provider refuses, stumbles over and hangs for", run: poison},
-		{name: "stragglers", what: "a storm, at a provider that always fails for 1 user in 1,000 and at random for 5 % of the others", run: stragglers},
+		{name: "stragglers", what: "a storm, at a provider that always fails for 1 user in 1,000, answers another after 2 s, and fails at random for 5 %", run: stragglers},
 		{name: "control", what: "pause, resume, cancel", run: control},
 		{name: "sag", what: "503, then 2 s of latency, and back", run: sag, span: 10 * time.Second},
 		{name: "dead", what: "a provider that refuses connections, answers 503, answers 500", run: dead, span: 30 * time.Second},

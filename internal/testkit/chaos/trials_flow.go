@@ -106,12 +106,12 @@ func poison(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 // lastTries is how long six attempts of one recipient take.
 const lastTries = 75 * time.Second
 
-// stragglers is a storm in which nearly every page keeps somebody who waits for the next attempt.
+// stragglers is a storm in which nearly every page keeps somebody who waits for the next attempt, and somebody who is answered late.
 func stragglers(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	rnd := Random(o.Seed, "stragglers")
-	manners := Manners{Delay: between(rnd, 0, 50*time.Millisecond), Stumbles: fmt.Sprintf("%03d", rnd.IntN(1000)), Falters: 5}
+	manners := Manners{Delay: between(rnd, 0, 50*time.Millisecond), Stumbles: fmt.Sprintf("%03d", rnd.IntN(1000)), Dawdles: fmt.Sprintf("%03d", rnd.IntN(1000)), Falters: 5}
 	faults := Schedule(rnd, Plan{Span: o.Span, Workers: o.Workers, Every: o.Every, Freeze: o.Freeze})
-	fmt.Fprintf(b.log, "schedule of seed %d (the provider always fails for users with the end %s):\n", o.Seed, manners.Stumbles)
+	fmt.Fprintf(b.log, "schedule of seed %d (the provider always fails for users with the end %s, and takes %s for those with %s):\n", o.Seed, manners.Stumbles, dawdle, manners.Dawdles)
 	for _, f := range faults {
 		fmt.Fprintln(b.log, " ", f)
 	}
