@@ -95,7 +95,7 @@ func (a *API) Routes() http.Handler {
 
 	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
 	r.Handle("/v1/users", a.admin(a.listUsers, "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/users/import", a.admin(a.importUsers)).Methods(post)
+	r.Handle("/v1/users/import", a.admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
 	r.Handle("/v1/users/{id}", a.admin(a.getUser)).Methods(get, head)
 	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
 

@@ -15,18 +15,13 @@ import (
 	"carillon/models"
 )
 
-// maxRefusedShown is how many refused lines an answer names; all are counted.
+// maxRefusedShown is how many refusals an answer names; all are counted.
 const maxRefusedShown = 100
-
-type refusedLine struct {
-	Line  int    `json:"line"`
-	Error string `json:"error"`
-}
 
 type importAnswer struct {
 	models.UserCounts
-	Refused      []refusedLine `json:"refused"`
-	RefusedCount int           `json:"refusedCount"`
+	userfile.Counts
+	Refused []userfile.Refusal `json:"refused"`
 }
 
 // importUsers reads a file of users of any size while it arrives. Good lines are kept whatever becomes of the
@@ -36,7 +31,11 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	done := importAnswer{Refused: []refusedLine{}}
+	options, err := importOptions(r)
+	if err != nil {
+		return err
+	}
+	done := importAnswer{Refused: []userfile.Refusal{}}
 	if err := a.spend(r.Context(), importBytes); err != nil {
 		return err
 	}
@@ -50,15 +49,42 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
-	refuse := func(line int, reason string) {
-		if done.RefusedCount++; done.RefusedCount <= maxRefusedShown {
-			done.Refused = append(done.Refused, refusedLine{line, reason})
+	refuse := func(refused userfile.Refusal) {
+		if len(done.Refused) < maxRefusedShown {
+			done.Refused = append(done.Refused, refused)
 		}
 	}
-	if taken, err := userfile.Read(body, format, flush, refuse); err != nil {
-		return importFault(err, taken, body.start)
+	if done.Counts, err = userfile.Read(body, format, options, flush, refuse); err != nil {
+		return importFault(err, done.Taken(), body.start)
+	}
+	if done.Rows > 0 && done.Taken() == 0 {
+		return answer(w, http.StatusUnprocessableEntity, envelope{ErrCode: models.CodeArgs, ErrMsg: models.CodeArgs.String(), Data: done,
+			ErrDlt: fmt.Sprintf("none of the %d rows was taken; %s", done.Rows, done.Refused[0])}.encode())
 	}
 	return answerData(w, http.StatusOK, done)
+}
+
+// importOptions reads the query.
+func importOptions(r *http.Request) (o userfile.Options, err error) {
+	if o.Map, err = userfile.ParseMap(r.URL.Query().Get("map")); err != nil {
+		return o, err
+	}
+	if o.IgnoreOther, err = switched(r, "ignoreOtherColumns"); err != nil {
+		return o, err
+	}
+	o.Raw, err = switched(r, "raw")
+	return o, err
+}
+
+// switched reads a query parameter that is 1 or 0.
+func switched(r *http.Request, name string) (bool, error) {
+	switch r.URL.Query().Get(name) {
+	case "1", "true":
+		return true, nil
+	case "", "0", "false":
+		return false, nil
+	}
+	return false, queryError(name, "must be 1 or 0")
 }
 
 func importFormat(r *http.Request) (userfile.Format, error) {

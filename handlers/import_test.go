@@ -80,9 +80,12 @@ func TestImportKeepsTheGoodLines(t *testing.T) {
 			t.Parallel()
 			testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 				s := newServer(t, stores)
-				want := importAnswer{UserCounts: models.UserCounts{Created: 997}, RefusedCount: 3}
+				want := importAnswer{UserCounts: models.UserCounts{Created: 997}, Counts: userfile.Counts{Lines: 1000, Rows: 1000, Refused: 3}}
+				if contentType == csvType {
+					want.Lines++
+				}
 				for _, line := range []int{2, 500, 1000} {
-					want.Refused = append(want.Refused, refusedLine{line, "userID must not be empty"})
+					want.Refused = append(want.Refused, userfile.Refusal{Line: line, Error: "userID must not be empty"})
 				}
 				file := usersFile(contentType, 1000, 2, 500, 1000)
 				if got := s.importFile(contentType, file); !reflect.DeepEqual(got, want) || s.live() != 997 {
@@ -106,11 +109,11 @@ func TestImportNamesTheFirstHundredOfTheRefused(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores)
 		got := s.importFile(csvType, "userID\na\n"+strings.Repeat("\"\"\n", 250))
-		if got.Created != 1 || got.RefusedCount != 250 || len(got.Refused) != 100 || got.Refused[99].Line != 102 {
-			t.Errorf("%d, %d, %d", got.Created, got.RefusedCount, len(got.Refused))
+		if got.Created != 1 || got.Counts.Refused != 250 || len(got.Refused) != 100 || got.Refused[99].Line != 102 {
+			t.Errorf("%d, %d, %d", got.Created, got.Counts.Refused, len(got.Refused))
 		}
 		status, reply := s.do("POST", "/v1/users/import", "userID\nb\n", "Content-Type", csvType)
-		if want := `{"created":1,"changed":0,"unchanged":0,"repeated":0,"refused":[],"refusedCount":0}`; status != http.StatusOK || string(reply.Data) != want {
+		if want := `{"created":1,"changed":0,"unchanged":0,"repeated":0,"lines":2,"rows":1,"refusedCount":0,"refused":[]}`; status != http.StatusOK || string(reply.Data) != want {
 			t.Errorf("nothing refused: %d %s", status, reply.Raw)
 		}
 	})
@@ -130,10 +133,10 @@ func TestImportOfAnySize(t *testing.T) {
 			t.Fatalf("%d bytes prove nothing", file.Len())
 		}
 		got := s.importFile(csvType, io.MultiReader(&file)) // its length is not told: chunked
-		if want := (refusedLine{201, "is longer than 65536 bytes"}); got.Created != 251 || got.RefusedCount != 250 || got.Refused[99] != want || s.live() != 251 {
-			t.Errorf("%d, %d, %+v, %d users", got.Created, got.RefusedCount, got.Refused[99], s.live())
+		if want := (userfile.Refusal{Line: 201, Error: "is longer than 65536 bytes"}); got.Created != 251 || got.Counts.Refused != 250 || got.Refused[99] != want || s.live() != 251 {
+			t.Errorf("%d, %d, %+v, %d users", got.Created, got.Counts.Refused, got.Refused[99], s.live())
 		}
-		if got := s.importFile(ndjsonType, `{"userID":"`+strings.Repeat("x", 70<<10)+"\"}\n"+`{"userID":"last"}`); got.Created != 1 || got.RefusedCount != 1 || got.Refused[0].Line != 1 {
+		if got := s.importFile(ndjsonType, `{"userID":"`+strings.Repeat("x", 70<<10)+"\"}\n"+`{"userID":"last"}`); got.Created != 1 || got.Counts.Refused != 1 || got.Refused[0].Line != 1 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -210,7 +213,7 @@ func TestSlowImportIsWaitedFor(t *testing.T) {
 			}
 			_ = out.Close()
 		}()
-		if got := s.importFile(ndjsonType, in); got.Created != 40 || got.RefusedCount != 0 {
+		if got := s.importFile(ndjsonType, in); got.Created != 40 || got.Counts.Refused != 0 {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -242,4 +245,54 @@ func TestWhatStopsAnImport(t *testing.T) {
 			t.Errorf("%v: Retry-After %s", tt.err, e.RetryAfter)
 		}
 	}
+}
+
+// TestImportOfOtherColumns: the query says what a file's columns are.
+func TestImportOfOtherColumns(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		const path = "/v1/users/import"
+		file := "uid;Full name;mail\na;'=A;x\nb;B;x\n"
+		status, got := s.do("POST", path+"?map=uid=userID,Full+name%3Dnickname&ignoreOtherColumns=1", file, "Content-Type", csvType)
+		if u, err := s.Store.User(t.Context(), "a"); status != http.StatusOK || err != nil || u.Nickname != "=A" || s.live() != 2 {
+			t.Errorf("%d %s, %+v %v", status, got.Raw, u, err)
+		}
+		status, got = s.do("POST", path+"?map=uid=userID,full_name=nickname&ignoreOtherColumns=true&raw=1", file, "Content-Type", csvType)
+		if u, err := s.Store.User(t.Context(), "a"); status != http.StatusOK || err != nil || u.Nickname != "'=A" {
+			t.Errorf("raw: %d %s, %+v %v", status, got.Raw, u, err)
+		}
+		status, got = s.do("POST", path+"?ignoreOtherColumns=1&map=uid=userID", `{"uid":"c","mail":"x"}`, "Content-Type", ndjsonType)
+		if status != http.StatusOK || s.live() != 3 {
+			t.Errorf("NDJSON: %d %s", status, got.Raw)
+		}
+		for query, field := range map[string]string{
+			"?map=uid": "map", "?map=uid=name": "map", "?map=x=userID&ignoreOtherColumns=1": "map", "?ignoreOtherColumns=yes": "ignoreOtherColumns", "?raw=2": "raw",
+			"?map=uid=userID": "mail", "?ignore=1": "ignore",
+		} {
+			if status, got := s.do("POST", path+query, file, "Content-Type", csvType); status != 422 || got.ErrCode != models.CodeArgs || got.fields(t)[field] == "" {
+				t.Errorf("%s: %d %s", query, status, got.Raw)
+			}
+		}
+	})
+}
+
+// TestImportOfNobody: a file of which nothing is taken is no success, and its answer says the same as another's.
+func TestImportOfNobody(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		status, got := s.do("POST", "/v1/users/import", "userID,ex\n,1\n\nb\n", "Content-Type", csvType)
+		var done importAnswer
+		got.into(t, &done)
+		want := importAnswer{Counts: userfile.Counts{Lines: 4, Rows: 2, Refused: 2}, Refused: []userfile.Refusal{{Line: 2, Error: "userID must not be empty"}, {Line: 4, Error: "has 1 fields, the header has 2"}}}
+		if status != 422 || got.ErrCode != models.CodeArgs || got.ErrDlt != "none of the 2 rows was taken; line 2: userID must not be empty" || !reflect.DeepEqual(done, want) || s.live() != 0 {
+			t.Errorf("%d %s", status, got.Raw)
+		}
+		for _, file := range []string{"userID\n", "userID"} {
+			if done := s.importFile(csvType, file); done.Rows != 0 || done.Lines != 1 {
+				t.Errorf("%q: %+v", file, done)
+			}
+		}
+	})
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"gorm.io/gorm"
@@ -78,12 +77,12 @@ func (c UserChange) Check() []FieldError {
 			found = append(found, FieldError{Field: field, Reason: reason})
 		}
 	}
-	add("userID", CheckID(u.UserID))
-	add("nickname", checkLine(u.Nickname))
+	add("userID", CheckNewID(u.UserID))
+	add("nickname", CheckLine(u.Nickname))
 	if n := utf8.RuneCountInString(u.Nickname); n > maxNicknameChars {
 		add("nickname", fmt.Sprintf("must be at most %d characters, has %d", maxNicknameChars, n))
 	}
-	add("faceURL", checkLine(u.FaceURL))
+	add("faceURL", CheckLine(u.FaceURL))
 	add("faceURL", checkBytes(u.FaceURL, maxFaceURLBytes))
 	add("timezone", checkTimezone(u.Timezone))
 	switch {
@@ -94,17 +93,6 @@ func (c UserChange) Check() []FieldError {
 	}
 	add("ex", checkBytes(u.Ex, maxUserExBytes))
 	return found
-}
-
-// checkLine is for texts of one line.
-func checkLine(s string) string {
-	switch {
-	case !utf8.ValidString(s):
-		return "must be valid UTF-8"
-	case strings.IndexFunc(s, unicode.IsControl) >= 0:
-		return "must not hold control characters"
-	}
-	return ""
 }
 
 func checkBytes(s string, limit int) string {

@@ -1,11 +1,6 @@
 package models
 
-import (
-	"encoding/json"
-	"fmt"
-	"unicode"
-	"unicode/utf8"
-)
+import "encoding/json"
 
 // Message is what a campaign sends, as the contract names it. One copy stands in the campaign's row; a
 // channel adds the recipient.
@@ -43,22 +38,3 @@ const (
 
 // MaxIDBytes bounds user, group and idempotency-scope IDs: they are VARBINARY(64) keys.
 const MaxIDBytes = 64
-
-// CheckID says why id cannot name a user or a group, or "" when it can: 1–64 bytes of valid UTF-8 without
-// control characters. IDs are compared byte for byte, so no trimming or folding happens anywhere.
-func CheckID(id string) string {
-	switch {
-	case id == "":
-		return "must not be empty"
-	case len(id) > MaxIDBytes:
-		return fmt.Sprintf("must be at most %d bytes, has %d", MaxIDBytes, len(id))
-	case !utf8.ValidString(id):
-		return "must be valid UTF-8"
-	}
-	for _, r := range id {
-		if unicode.IsControl(r) {
-			return "must not hold control characters"
-		}
-	}
-	return ""
-}

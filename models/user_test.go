@@ -13,7 +13,7 @@ func TestUserCheckNamesEachField(t *testing.T) {
 		user UserChange
 		want string
 	}{
-		{"all fields", UserChange{UserID: "bob ", Nickname: new("Bób 🙂"), FaceURL: new("https://faces/1"), Timezone: new("America/Argentina/Buenos_Aires"), Ex: new("{\n}")}, ""},
+		{"all fields", UserChange{UserID: "bob b", Nickname: new("Bób 🙂"), FaceURL: new("https://faces/1"), Timezone: new("America/Argentina/Buenos_Aires"), Ex: new("{\n}")}, ""},
 		{"only the ID", UserChange{UserID: strings.Repeat("b", 64)}, ""},
 		{"at the limits", UserChange{UserID: "b", Nickname: new(strings.Repeat("ó", 255)), FaceURL: new(strings.Repeat("f", 1024)), Timezone: new("UTC"), Ex: new(strings.Repeat("e", 8192))}, ""},
 		{"no ID", UserChange{}, "userID must not be empty"},
@@ -21,7 +21,7 @@ func TestUserCheckNamesEachField(t *testing.T) {
 		{"over the limits", UserChange{UserID: "b", Nickname: new(strings.Repeat("ó", 256)), FaceURL: new(strings.Repeat("f", 1025)), Ex: new(strings.Repeat("e", 8193))},
 			"nickname must be at most 255 characters, has 256; faceURL must be at most 1024 bytes, has 1025; ex must be at most 8192 bytes, has 8193"},
 		{"control characters", UserChange{UserID: "b\n", Nickname: new("\x00"), FaceURL: new("a\tb"), Ex: new("\x00")},
-			"userID " + line + "; nickname " + line + "; faceURL " + line + "; ex must not hold a NUL character"},
+			"userID " + line + " (U+000A); nickname " + line + " (U+0000); faceURL " + line + " (U+0009); ex must not hold a NUL character"},
 		{"not UTF-8", UserChange{UserID: "\xff", Nickname: new("M\xfcller"), FaceURL: new("\xff"), Timezone: new("\xff"), Ex: new("\xff")},
 			"userID must be valid UTF-8; nickname must be valid UTF-8; faceURL must be valid UTF-8; " +
 				"timezone must be an IANA time zone such as Europe/Berlin; ex must be valid UTF-8"},

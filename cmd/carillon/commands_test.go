@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -160,19 +161,38 @@ func TestUsersImport(t *testing.T) {
 			t.Fatal(stderr)
 		}
 		good := write(t, "users.csv", "userID,nickname\nalice,Alice\nbob,Bob\n")
-		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0\n" || stderr != "" {
+		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0: 2 rows in 3 lines\n" || stderr != "" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		mixed := write(t, "users.jsonl", `{"userID":"carol"}`+"\n"+`{"userID":""}`+"\n"+`{"userID":"dave"}`+"\n")
 		code, stdout, stderr := finish(t, append([]string{"users", "import", mixed}, flags...)...)
-		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1\n" || stderr != "line 2: userID must not be empty\n" {
+		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1: 3 rows in 3 lines\n" || stderr != "line 2: userID must not be empty\n" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		code, stdout, _ = finish(t, append([]string{"users", "import", "--json", mixed}, flags...)...)
-		if code != exitRefused || stdout != `{"created":0,"changed":0,"unchanged":2,"repeated":0,"refused":[{"line":2,"error":"userID must not be empty"}],"refusedCount":1}`+"\n" {
+		if code != exitRefused || stdout != `{"created":0,"changed":0,"unchanged":2,"repeated":0,"lines":3,"rows":3,"refusedCount":1,"refused":[{"line":2,"error":"userID must not be empty"}]}`+"\n" {
 			t.Errorf("exit code %d, %s", code, stdout)
 		}
+		stray := write(t, "stray.csv", "ID;Name;Mail\ne;E;x\nf;\"F;x\ng;G;x\n")
+		code, stdout, stderr = finish(t, append([]string{"users", "import", "--map", "id=userID", "--map", "Name=nickname", "--ignore-other-columns", stray}, flags...)...)
+		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1: 3 rows in 4 lines\n" || !strings.HasPrefix(stderr, "line 3: a quoted field that opens in line 3 is not closed") {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
+		code, stdout, stderr = finish(t, append([]string{"users", "import", write(t, "none.csv", "userID\n\"\"\n")}, flags...)...)
+		if code != exitFailed || !strings.HasSuffix(stdout, "refused 1: 1 rows in 2 lines\n") || stderr != "line 2: userID must not be empty\ncarillon: none of the 1 rows was taken\n" {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
 	})
+}
+
+func TestPaceOfAnImport(t *testing.T) {
+	t.Parallel()
+	if got := pace(3000, 1500*time.Millisecond); got != "import: 3000 rows, 2000 rows/s" {
+		t.Error(got)
+	}
+	if got := pace(0, 0); got != "import: 0 rows, 0 rows/s" {
+		t.Error(got)
+	}
 }
 
 func TestUsersImportRefusesWhatItCannotRead(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -26,7 +27,11 @@ type usersCmd struct {
 type importCmd struct {
 	File   string `arg:"" help:"The file; - is the standard input."`
 	Format string `enum:"auto,csv,ndjson" default:"auto" help:"csv or ndjson; auto goes by the file's name (.csv, .ndjson, .jsonl)."`
-	JSON   bool   `name:"json" help:"Print the result as JSON, with the first 100 lines that were refused."`
+	JSON   bool   `name:"json" help:"Print the result as JSON, with the first 100 refusals."`
+
+	Map                []string `sep:"none" placeholder:"THEIRS=OURS" help:"What a column is called in the file: --map user_id=userID. Repeat it for others."`
+	IgnoreOtherColumns bool     `help:"Leave out columns (or keys) that users do not have. Without it the file is refused."`
+	Raw                bool     `help:"Take cells as they stand: undo no apostrophe that an export has put before a formula."`
 }
 
 // Help is shown by carillon users import --help.
@@ -36,14 +41,13 @@ func (importCmd) Help() string {
     printf 'userID,nickname\nalice,Alice\nbob,Bob\n' > users.csv
     carillon users import users.csv
     mysql … | carillon users import --format csv -
+    carillon users import --map uid=userID --map "Full name"=nickname --ignore-other-columns people.csv
 
-Lines that cannot be taken are listed on stderr with their numbers, and the others are kept. Exit codes: 0 all lines were taken, 3 some were refused, 1 the import did not come to its end.`
-}
+CSV is read as people have it: user_id, UserID and "User ID" are userID; commas, semicolons and tabs are told apart by the header; a byte order mark, UTF-16 with one, and any line ends are taken. Windows-1252 and UTF-16 without a mark are refused by name: save such a file as UTF-8.
 
-// refusal is one line that was not taken.
-type refusal struct {
-	Line  int    `json:"line"`
-	Error string `json:"error"`
+What cannot be taken is listed on stderr with its lines, and the others are kept. Each row of the file is counted, as taken or as refused. A quote that is missing, or one too many, costs its own line; a text of several lines in which a line reads as a row is refused as a whole.
+
+Exit codes: 0 all rows were taken, 3 some were refused, 1 none was taken, or the import did not come to its end.`
 }
 
 const maxRefusals = 100 // in the JSON, as in the API
@@ -54,6 +58,10 @@ func (c *importCmd) Run(a *app) error {
 		return err
 	}
 	format, err := c.format()
+	if err != nil {
+		return err
+	}
+	names, err := userfile.ParseMap(c.Map...)
 	if err != nil {
 		return err
 	}
@@ -71,44 +79,56 @@ func (c *importCmd) Run(a *app) error {
 		return err
 	}
 	bar := progress(a.stderr, "import", size, progressbar.OptionShowBytes(true))
-	refused, count := []refusal{}, 0
+	refused, done, taken := []userfile.Refusal{}, models.UserCounts{}, 0
 	reader := progressbar.NewReader(&stoppable{a.ctx.Err, file}, bar)
-	var done models.UserCounts
-	_, err = userfile.Read(&reader, format,
+	begun := time.Now()
+	n, err := userfile.Read(&reader, format, userfile.Options{Map: names, IgnoreOther: c.IgnoreOtherColumns, Raw: c.Raw},
 		func(users []models.UserChange) error {
 			some, err := ledger.UpsertUsers(a.ctx, users)
 			if err == nil {
 				done.Add(some)
+				taken += len(users)
+				bar.Describe(pace(taken, time.Since(begun)))
 			}
 			return err
 		},
-		func(line int, reason string) {
+		func(r userfile.Refusal) {
 			_ = bar.Clear()
-			fmt.Fprintf(a.stderr, "line %d: %s\n", line, reason)
-			if count++; count <= maxRefusals {
-				refused = append(refused, refusal{line, reason})
+			fmt.Fprintln(a.stderr, r)
+			if len(refused) < maxRefusals {
+				refused = append(refused, r)
 			}
 		})
 	_ = bar.Finish()
-	return errors.Join(c.report(a, done, refused, count), err, refusedExit(count, err))
+	return errors.Join(c.report(a, done, n, refused), err, outcome(n, err))
+}
+
+// pace is how an import goes.
+func pace(rows int, took time.Duration) string {
+	return fmt.Sprintf("import: %d rows, %.0f rows/s", rows, float64(rows)/max(took, time.Millisecond).Seconds())
 }
 
 // report says what was taken, also when the import did not come to its end.
-func (c *importCmd) report(a *app, done models.UserCounts, refused []refusal, count int) error {
+func (c *importCmd) report(a *app, done models.UserCounts, n userfile.Counts, refused []userfile.Refusal) error {
 	if c.JSON {
 		return json.NewEncoder(a.stdout).Encode(struct {
 			models.UserCounts
-			Refused []refusal `json:"refused"`
-			Count   int       `json:"refusedCount"`
-		}{done, refused, count})
+			userfile.Counts
+			Refused []userfile.Refusal `json:"refused"`
+		}{done, n, refused})
 	}
-	_, err := fmt.Fprintf(a.stdout, "created %d, changed %d, unchanged %d, repeated %d, refused %d\n", done.Created, done.Changed, done.Unchanged, done.Repeated, count)
+	_, err := fmt.Fprintf(a.stdout, "created %d, changed %d, unchanged %d, repeated %d, refused %d: %d rows in %d lines\n",
+		done.Created, done.Changed, done.Unchanged, done.Repeated, n.Refused, n.Rows, n.Lines)
 	return err
 }
 
-func refusedExit(count int, err error) error {
-	if count == 0 || err != nil {
+// outcome is the exit code of an import that came to its end.
+func outcome(n userfile.Counts, err error) error {
+	switch {
+	case err != nil || n.Refused == 0:
 		return nil
+	case n.Taken() == 0:
+		return fmt.Errorf("none of the %d rows was taken", n.Rows)
 	}
 	return exit(exitRefused)
 }

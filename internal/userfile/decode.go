@@ -1,15 +1,13 @@
 package userfile
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -18,129 +16,321 @@ import (
 	"carillon/models"
 )
 
-const (
-	// maxShown is how much of a column's or field's name, which is the caller's own, a reason repeats.
-	maxShown  = 64
-	notClosed = "a quoted field is not closed before the end of the file"
-)
+// maxShown is how much of a column's or field's name, which is the caller's own, a reason repeats.
+const maxShown = 64
 
 // columns are what a file may say about a user.
 var columns = []string{"userID", "nickname", "faceURL", "timezone", "ex"}
 
-// table is a CSV file after its header.
-type table struct {
-	header []string
-	in     *records
-	src    bytes.Reader
-	buf    *bufio.Reader // csv.NewReader uses it as it is
-}
+const others = "; name it in map, or ignore other columns"
 
-func readHeader(in *records) (*table, error) {
-	t := &table{in: in, buf: bufio.NewReader(nil)}
-	for {
-		record, _, err := in.next()
-		switch {
-		case err == io.EOF: //nolint:errorlint // a fault that wraps it is no end
-			return nil, badHeader("header", "is missing; the first line names the columns, userID among them")
-		case err == errTooLong: //nolint:errorlint // our own, never wrapped
-			return nil, badHeader("header", tooLong(in.open()))
-		case err != nil:
-			return nil, &ReadError{err}
-		case in.blank(record):
+// commas may stand between fields. The first one that makes the header name userID does.
+var commas = []byte(",;\t")
+
+// Map are names of a file's columns, each with the name that it has here.
+type Map []Named
+
+// Named is a column's name in the file, and ours.
+type Named struct{ From, To string }
+
+// ParseMap reads names as they are given to a command or in a query: user_id=userID, several with commas between.
+func ParseMap(texts ...string) (Map, error) {
+	var m Map
+	from := ""
+	for piece := range strings.SplitSeq(strings.Join(texts, ","), ",") {
+		from += piece
+		i := strings.LastIndexByte(from, '=')
+		if i < 0 && from != "" {
+			from += "," // of the name
 			continue
 		}
-		var reason string
-		if t.header, reason = t.parse(record); reason != "" {
-			return nil, badHeader("header", reason)
+		if from == "" {
+			continue
 		}
-		return t, t.checkHeader()
-	}
-}
-
-func (t *table) checkHeader() error {
-	for i, name := range t.header {
+		to := strings.TrimSpace(from[i+1:])
+		at := slices.IndexFunc(columns, func(c string) bool { return sameName(c, to) })
 		switch {
-		case !slices.Contains(columns, name):
-			return badHeader(shown(name), "is not a column of users; the columns are "+strings.Join(columns, ", ")+", separated by commas")
-		case slices.Contains(t.header[:i], name):
-			return badHeader(name, "must not be given twice")
+		case at < 0:
+			return nil, badFile("map", shown(to)+" is not a column of users; the columns are "+strings.Join(columns, ", "))
+		case slices.ContainsFunc(m, func(n Named) bool { return n.To == columns[at] }):
+			return nil, badFile("map", "names "+columns[at]+" twice")
 		}
+		m = append(m, Named{strings.TrimSpace(from[:i]), columns[at]})
+		from = ""
 	}
-	if !slices.Contains(t.header, "userID") {
-		return badHeader("userID", "is a column that must be there")
+	if from != "" {
+		return nil, badFile("map", "must be like user_id=userID, a name in the file and one of ours")
 	}
-	return nil
+	return m, nil
 }
 
-func badHeader(field, reason string) error {
-	return models.Invalid([]models.FieldError{{Field: field, Reason: reason}})
+// plainName is a column's name without what people write differently.
+func plainName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == ' ' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(strings.TrimSpace(name)))
 }
+
+func sameName(a, b string) bool { return plainName(a) == plainName(b) }
+
+// target is the column that a name of the file stands for: -1 for none.
+func (m Map) target(name string, same func(a, b string) bool) int {
+	for _, n := range m {
+		if same(n.From, name) {
+			return slices.Index(columns, n.To)
+		}
+	}
+	at := slices.IndexFunc(columns, func(c string) bool { return same(c, name) })
+	if at >= 0 && slices.ContainsFunc(m, func(n Named) bool { return n.To == columns[at] }) {
+		return -1 // another one stands for it
+	}
+	return at
+}
+
+// table is a CSV file after its header.
+type table struct {
+	options Options
+	comma   byte
+	names   map[string]bool // plain ones of the header
+	targets []int           // of its columns; -1 is left out
+	unnamed int             // columns at the end without a name
+	id      int             // the column with the ID
+}
+
+// readHeader reads what the columns are, and finds out what stands between them.
+func readHeader(in *records, o Options) (*table, error) {
+	in.isRow = func([]byte) bool { return false }
+	given := commas
+	for {
+		rec, comma, err := in.header(given, o)
+		switch {
+		case err == io.EOF: //nolint:errorlint // a fault that wraps it is no end
+			return nil, badFile("header", "is missing; the first line names the columns, userID among them")
+		case err != nil:
+			return nil, &ReadError{err}
+		case rec.fault != "":
+			return nil, badFile("header", rec.fault)
+		case in.blank(rec.text):
+			continue
+		case len(rec.text) == len("sep=,") && bytes.HasPrefix(rec.text, []byte("sep=")) && bytes.IndexByte(commas, rec.text[4]) >= 0:
+			given = bytes.Clone(rec.text[4:]) // spreadsheets write this line
+			continue
+		}
+		t := &table{options: o, comma: comma}
+		in.comma, in.isRow = comma, t.isRow
+		return t, t.readNames(rec.text)
+	}
+}
+
+// header reads the next record with each of the given commas, and takes it with the one that makes the most of it.
+func (s *records) header(given []byte, o Options) (best record, comma byte, err error) {
+	most := -1
+	for _, c := range given {
+		s.comma = c
+		f, err := s.find()
+		if err != nil {
+			return record{}, 0, err
+		}
+		names, _ := split(string(trimEnd(s.window()[:f.size])), c, 0)
+		n := len(names)
+		if slices.ContainsFunc(names, func(name string) bool { return o.Map.target(name, sameName) == 0 }) {
+			n += MaxLine // more than any number of names
+		}
+		if n > most {
+			most, comma = n, c
+		}
+		if f.dropped {
+			return record{fault: tooLong}, 0, nil
+		}
+	}
+	s.comma = comma
+	best, err = s.next()
+	return best, comma, err
+}
+
+func (t *table) readNames(record []byte) error {
+	names, fault := split(string(record), t.comma, 0)
+	switch {
+	case fault != "":
+		return badFile("header", fault)
+	case bytes.IndexByte(record, 0) >= 0:
+		return badFile("header", "holds NUL characters, as UTF-16 does; "+saveAsUTF8)
+	}
+	for len(names) > 1 && strings.TrimSpace(names[len(names)-1]) == "" { // a delimiter ends the line
+		names = names[:len(names)-1]
+		t.unnamed++
+	}
+	var found []models.FieldError
+	add := func(field, reason string) {
+		if len(found) < models.MaxFindings {
+			found = append(found, models.FieldError{Field: field, Reason: reason})
+		}
+	}
+	t.names = map[string]bool{}
+	for _, name := range names {
+		at := t.options.Map.target(name, sameName)
+		switch {
+		case at < 0 && t.options.IgnoreOther:
+		case at < 0:
+			add(shown(name), "is not a column of users; the columns are "+strings.Join(columns, ", ")+", separated by commas, semicolons or tabs"+others+encodingOf([]byte(name)))
+		case slices.Contains(t.targets, at):
+			add(columns[at], "must not be given twice")
+		case at == 0:
+			t.id = len(t.targets)
+		}
+		t.targets = append(t.targets, at)
+		t.names[plainName(name)] = true
+	}
+	for _, n := range t.options.Map {
+		if !t.names[plainName(n.From)] {
+			add("map", shown(n.From)+" is not a column of the file")
+		}
+	}
+	if len(found) == 0 && !slices.Contains(t.targets, 0) {
+		add("userID", "is a column that must be there")
+	}
+	return models.Invalid(found)
+}
+
+// width is how many fields a row has.
+func (t *table) width() int { return len(t.targets) + t.unnamed }
+
+// cell is a cell as it was before Guard.
+func (t *table) cell(text string) string {
+	if t.options.Raw {
+		return text
+	}
+	return Unguard(text)
+}
+
+// isRow says whether a line by itself is a row, whatever its other cells hold.
+func (t *table) isRow(line []byte) bool {
+	if len(line) == 0 || bytes.Count(line, []byte{t.comma}) < t.width()-1 {
+		return false
+	}
+	cells, fault := split(string(line), t.comma, t.width())
+	return fault == "" && len(cells) == t.width() && models.CheckNewID(t.cell(cells[t.id])) == ""
+}
+
+// isHeader says whether a row is made of the header's names.
+func (t *table) isHeader(cells []string) bool {
+	for _, cell := range cells[:len(t.targets)] {
+		if len(cell) > maxShown || !t.names[plainName(cell)] {
+			return false
+		}
+	}
+	return true
+}
+
+const severalFiles = ": are these several files in one?"
 
 // decode reads one record; reason says why it is none.
 func (t *table) decode(record []byte) (u models.UserChange, reason string) {
-	cells, reason := t.parse(record)
+	if bytes.HasPrefix(record, []byte(byteOrderMark)) {
+		return u, "begins with a byte order mark (U+FEFF)" + severalFiles
+	}
+	cells, reason := split(string(record), t.comma, t.width())
 	if reason != "" {
 		return u, reason
 	}
-	if len(cells) != len(t.header) {
-		return u, fmt.Sprintf("has %d fields, the header has %d", len(cells), len(t.header))
+	if len(cells) != t.width() {
+		return u, fmt.Sprintf("has %d fields, the header has %d", len(cells), t.width())
+	}
+	if t.isHeader(cells) {
+		return u, "is the header again" + severalFiles
 	}
 	for i, cell := range cells {
-		switch t.header[i] {
-		case "userID":
-			u.UserID = cell
-		case "nickname":
-			u.Nickname = &cells[i]
-		case "faceURL":
-			u.FaceURL = &cells[i]
-		case "timezone":
-			u.Timezone = &cells[i]
-		case "ex":
-			u.Ex = &cells[i]
+		switch {
+		case i >= len(t.targets) && cell != "":
+			return u, "has a text in a column without a name"
+		case i < len(t.targets) && t.targets[i] >= 0:
+			set(&u, t.targets[i], t.cell(cell))
 		}
 	}
 	return u, ""
 }
 
-// parse has encoding/csv read one record, whose text is never shown.
-func (t *table) parse(record []byte) (cells []string, reason string) {
-	t.src.Reset(record)
-	t.buf.Reset(&t.src)
-	cells, err := csv.NewReader(t.buf).Read()
-	switch {
-	case err == nil:
-		return cells, ""
-	case errors.Is(err, csv.ErrBareQuote):
-		return nil, `has a " inside a field that is not quoted`
-	case t.in.open():
-		return nil, notClosed
+// set gives a user the text of one of the columns.
+func set(u *models.UserChange, column int, text string) {
+	switch column {
+	case 0:
+		u.UserID = text
+	case 1:
+		u.Nickname = &text
+	case 2:
+		u.FaceURL = &text
+	case 3:
+		u.Timezone = &text
+	case 4:
+		u.Ex = &text
 	}
-	return nil, `has a quoted field that goes on after its closing "`
 }
 
-// decodeJSON reads one line as strictly as the API reads a body: valid UTF-8, no field twice, none unknown.
-// A null counts as an absent field.
-func decodeJSON(line []byte) (u models.UserChange, reason string) {
-	err := json.Unmarshal(line, &u, json.RejectUnknownMembers(true))
+// jsonDecoder reads one line as strictly as the API reads a body: valid UTF-8, no field twice, none unknown. A null counts as an
+// absent field.
+func jsonDecoder(o Options) func([]byte) (models.UserChange, string) {
+	return func(line []byte) (u models.UserChange, reason string) {
+		if bytes.HasPrefix(line, []byte(byteOrderMark)) {
+			return u, "begins with a byte order mark (U+FEFF)" + severalFiles
+		}
+		if len(o.Map) == 0 && !o.IgnoreOther {
+			return u, badJSON(line, json.Unmarshal(line, &u, json.RejectUnknownMembers(true)))
+		}
+		var keys map[string]jsontext.Value
+		if reason := badJSON(line, json.Unmarshal(line, &keys)); reason != "" {
+			return u, reason
+		}
+		taken := [5]bool{}
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			at := o.Map.target(key, func(a, b string) bool { return a == b })
+			value := keys[key]
+			switch {
+			case at < 0 && o.IgnoreOther:
+				continue
+			case at < 0:
+				return u, shown(key) + notAField
+			case taken[at]:
+				return u, columns[at] + " must not be given twice"
+			}
+			taken[at] = true
+			var text *string
+			if json.Unmarshal(value, &text) != nil {
+				return u, columns[at] + " must be a string"
+			}
+			if text != nil {
+				set(&u, at, *text)
+			}
+		}
+		return u, ""
+	}
+}
+
+const notAField = " is not a field of a user"
+
+// badJSON words what is wrong with a line.
+func badJSON(line []byte, err error) string {
 	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError
 	switch {
 	case err == nil && bytes.TrimLeft(line, " \t\r\n")[0] != '{': // a null
-		return u, "must be a JSON object"
+		return "must be a JSON object"
 	case err == nil:
-		return u, ""
+		return ""
 	case errors.As(err, &semantic) && semantic.JSONPointer == "":
-		return u, "must be a JSON object"
+		return "must be a JSON object"
 	case errors.Is(err, json.ErrUnknownName):
-		return u, shown(semantic.JSONPointer.LastToken()) + " is not a field of a user"
+		return shown(semantic.JSONPointer.LastToken()) + notAField
 	case semantic != nil:
-		return u, shown(semantic.JSONPointer.LastToken()) + " must be a string"
+		return shown(semantic.JSONPointer.LastToken()) + " must be a string"
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return u, shown(syntax.JSONPointer.LastToken()) + " must not be given twice"
+		return shown(syntax.JSONPointer.LastToken()) + " must not be given twice"
 	case !utf8.Valid(line):
-		return u, "must be valid UTF-8"
+		return "must be valid UTF-8"
 	}
-	return u, "is not one valid JSON object"
+	return "is not one valid JSON object"
 }
 
 // shown is a name as a reason may repeat it.
@@ -148,12 +338,7 @@ func shown(name string) string {
 	if len(name) > maxShown {
 		name = name[:maxShown] + "…"
 	}
-	name = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, strings.ToValidUTF8(name, ""))
+	name = models.Shown(strings.ToValidUTF8(name, ""))
 	if name == "" {
 		return `""`
 	}

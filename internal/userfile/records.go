@@ -1,76 +1,278 @@
 package userfile
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"io"
 )
 
-var errTooLong = errors.New("a record is too long")
-
-// records cuts a file into records and counts its lines. encoding/csv alone would hold a record of any length
-// in memory; here one that is too long is read over, to the place where CSV says that it ends.
+// records cuts a file into records and counts its lines. A record is one line, or in CSV several with line ends inside quotes.
+// A quote that is not one of CSV's takes no other row with it: the reading goes on behind the line in which it opened.
 type records struct {
-	r      *bufio.Reader
-	quotes bool // CSV: a line end inside quotes belongs to the record
-	lines  int  // ended so far
-	began  bool
-	buf    []byte // of a record that did not come in one piece
-	state  state  // of CSV, at the end of what was read
+	*source
+	csv   bool
+	comma byte  // what stands between two fields
+	lines int   // read so far
+	ends  []int // of found, to be used again
+	isRow func(line []byte) bool
 }
 
-// next gives the next record with its line end and the number of its first line. The record is valid until
-// the next call. Errors: io.EOF at the end, errTooLong with the line, or the reader's own: then what was
-// read of the record is dropped.
-func (s *records) next() (record []byte, line int, err error) {
-	s.buf, s.state = s.buf[:0], fieldStart
-	line = s.lines + 1
-	size := 0
+// record is what next gives: text until the next call, or the fault for which its lines are refused.
+type record struct {
+	text  []byte
+	line  int // its first
+	last  int
+	lines int // that are not empty
+	rows  int // that are refused with a fault
+	fault string
+}
+
+// found is the place where a record ends in the window, which may have been read further than that.
+type found struct {
+	scan
+	size     int   // of the record in the window
+	ends     []int // of each of its lines in the window, behind the line end
+	dropped  bool  // the first line is too long and no longer in the window; ends[0] is 0
+	overflow bool  // the window ends before the record
+	over     bool  // the file ends with it
+}
+
+// next gives the next record. Errors: io.EOF, or the reader's own: then what was read of a record is dropped.
+func (s *records) next() (record, error) {
+	f, err := s.find()
+	if err != nil {
+		return record{}, err
+	}
+	rec := record{line: s.lines + 1, lines: 1, rows: 1}
+	switch {
+	case f.state == broken && len(f.ends) > 1, f.overflow, f.state == quoted:
+		err = s.giveUp(&f, &rec)
+	default:
+		s.whole(&f, &rec)
+	}
+	return rec, err
+}
+
+// whole takes a record that ends where CSV says it does.
+func (s *records) whole(f *found, rec *record) {
+	text := s.window()[:f.size]
+	row := 0 // which of its lines is a row, counted from 1
+	from := f.ends[0]
+	for i, end := range f.ends[1:] {
+		if s.isRow(withoutQuote(trimEnd(text[from:end]))) {
+			row = i + 2
+			break
+		}
+		from = end
+	}
+	s.take(f, rec, len(f.ends))
+	text = trimEnd(text)
+	if len(f.ends) > 1 {
+		rec.lines = count(text, f)
+	}
+	switch {
+	case row > 0:
+		rec.rows = rec.lines
+		rec.fault = heldRow(rec.line+row-1, rec.line+f.opened)
+	case f.dropped || len(text) > MaxLine:
+		rec.fault = tooLong
+	default:
+		rec.text = text
+	}
+}
+
+// withoutQuote is a line without the quote that ends what began on a line before.
+func withoutQuote(line []byte) []byte {
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] != '"':
+		case i+1 < len(line) && line[i+1] == '"':
+			i++
+		default:
+			return append(bytes.Clone(line[:i]), line[i+1:]...)
+		}
+	}
+	return line
+}
+
+// giveUp refuses a record whose quotes are wrong. When what it took with it reads as rows, only the lines up to the one with the
+// last opening quote are refused, and the others are read anew.
+func (s *records) giveUp(f *found, rec *record) error {
+	opened := rec.line + f.opened
+	switch {
+	case f.state == broken:
+		rec.fault = badClose(opened, rec.line+len(f.ends)-1)
+	case f.overflow:
+		rec.fault = notClosedSoon(opened)
+	default:
+		rec.fault = notClosed(opened)
+	}
+	if s.mostAreRows(f) {
+		s.take(f, rec, f.opened+1)
+		rec.rows = count(s.buf[s.start-f.ends[f.opened]:s.start], f)
+		return nil
+	}
+	if !f.overflow {
+		s.take(f, rec, len(f.ends))
+		rec.rows = count(s.buf[s.start-f.size:s.start], f)
+		return nil
+	}
+	return s.readOver(f, rec)
+}
+
+// mostAreRows says whether most of the lines behind the one with the opening quote are rows. A line in which a quote
+// at the begin of a field ended the text is one: there the sense of the quotes was turned round.
+func (s *records) mostAreRows(f *found) bool {
+	text := s.window()
+	rows, others := 0, 0
+	for i := f.opened + 1; i < len(f.ends); i++ {
+		line := trimEnd(text[f.ends[i-1]:f.ends[i]])
+		last := i == len(f.ends)-1
+		switch {
+		case len(line) == 0:
+		case s.isRow(line), last && f.state == broken && f.turned:
+			rows++
+		default:
+			others++
+		}
+	}
+	return rows > others || rows+others == 0
+}
+
+// take leaves the first lines of what was found behind.
+func (s *records) take(f *found, rec *record, lines int) {
+	s.skip(f.ends[lines-1])
+	s.lines += lines
+	rec.last = s.lines
+}
+
+// count is how many rows are refused with some lines: each that is not empty.
+func count(text []byte, f *found) (rows int) {
+	if f.dropped {
+		rows = 1
+	}
+	for line := range bytes.Lines(text) {
+		if len(trimEnd(line)) > 0 {
+			rows++
+		}
+	}
+	return rows
+}
+
+// readOver takes a record that is longer than the window to its end.
+func (s *records) readOver(f *found, rec *record) error {
+	s.take(f, rec, len(f.ends))
+	rec.rows = count(s.buf[s.start-f.ends[len(f.ends)-1]:s.start], f)
+	at := f.scan
+	for at.state == quoted {
+		size, err := s.line(&at)
+		if err == io.EOF { //nolint:errorlint // a fault that wraps it is no end
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if size > 0 {
+			rec.rows++
+		}
+		s.lines++
+	}
+	rec.last = s.lines
+	if at.state == quoted {
+		rec.fault = notClosed(rec.line + f.opened)
+	} else {
+		rec.fault = tooLong
+	}
+	return nil
+}
+
+// line reads one line of any length over and gives its size without the line end; EOF where there is none.
+func (s *records) line(at *scan) (size int, err error) {
+	began := false
 	for {
-		piece, err := s.r.ReadSlice('\n')
-		if err != nil && err != io.EOF && err != bufio.ErrBufferFull { //nolint:errorlint // bufio gives them as they are
-			return nil, line, err
+		w := s.window()
+		if i := bytes.IndexByte(w, '\n'); i >= 0 {
+			text := trimEnd(w[:i+1])
+			at.read(text, s.comma)
+			at.endLine(0)
+			s.skip(i + 1)
+			return size + len(text), nil
 		}
-		if !s.began {
-			s.began = true
-			piece = bytes.TrimPrefix(piece, []byte("\ufeff")) // a byte order mark is no part of the first name
+		if len(w) > MaxLine {
+			at.read(w, s.comma)
+			size += len(w)
+			s.skip(len(w))
+			began = true
 		}
-		size += len(piece)
-		if size == 0 && err == io.EOF {
-			return nil, line, io.EOF
+		if s.more() {
+			continue
 		}
-		if s.quotes {
-			s.state = s.state.after(piece)
+		if s.err != io.EOF { //nolint:errorlint // a fault that wraps it is no end
+			return size, s.err
 		}
-		whole := err == io.EOF
-		if err == nil {
-			s.lines++
-			whole = s.state != quoted
+		w = s.window()
+		if len(w) == 0 && !began {
+			return 0, io.EOF
 		}
-		if whole && size == len(piece) { // in one piece, as nearly all are
-			return limited(piece, line)
-		}
-		if size <= MaxLine+len("\r\n") {
-			s.buf = append(s.buf, piece...)
-		}
-		if whole && size > len(s.buf) {
-			return nil, line, errTooLong
-		}
-		if whole {
-			return limited(s.buf, line)
-		}
+		at.read(trimEnd(w), s.comma)
+		at.endLine(0)
+		s.skip(len(w))
+		return size + len(w), nil
 	}
 }
 
-// open says whether the last record ended inside quotes, which only the file's end brings about.
-func (s *records) open() bool { return s.state == quoted }
-
-func limited(record []byte, line int) ([]byte, int, error) {
-	if len(trimEnd(record)) > MaxLine {
-		return nil, line, errTooLong
+// find looks for the end of the next record, and takes nothing but a first line that is too long.
+func (s *records) find() (f found, err error) {
+	f.ends = s.ends[:0]
+	defer func() { s.ends = f.ends }()
+	from := 0 // of the line
+	i := 0    // what is behind it in the window was not looked at
+	for {
+		w := s.window()
+		n := bytes.IndexByte(w[i:], '\n')
+		if n >= 0 {
+			i += n + 1
+		} else {
+			i = len(w)
+		}
+		switch {
+		case n >= 0:
+		case len(f.ends) == 0 && i > MaxLine+len("\r\n"):
+			if s.csv {
+				f.read(w, s.comma)
+			}
+			s.skip(i)
+			i, f.dropped = 0, true
+			continue
+		case len(f.ends) > 0 && i >= maxAhead:
+			f.overflow = true
+			return f, nil
+		case s.more():
+			continue
+		case s.err != io.EOF: //nolint:errorlint // a fault that wraps it is no end
+			return f, s.err
+		case i == from && (len(f.ends) > 0 || !f.dropped):
+			if len(f.ends) == 0 {
+				return f, io.EOF
+			}
+			f.over, f.size = true, i
+			return f, nil
+		default:
+			f.over = true
+		}
+		if s.csv {
+			f.read(trimEnd(s.window()[from:i]), s.comma)
+			f.endLine(len(f.ends))
+		}
+		f.ends = append(f.ends, i)
+		from, f.size = i, i
+		if f.dropped && len(f.ends) == 1 {
+			s.skip(i)
+			f.ends[0], from, f.size, i = 0, 0, 0, 0
+		}
+		if f.state != quoted || f.over {
+			return f, nil
+		}
 	}
-	return record, line, nil
 }
 
 func trimEnd(record []byte) []byte {
@@ -79,44 +281,8 @@ func trimEnd(record []byte) []byte {
 
 // blank says whether there is nothing in a record; in CSV spaces are something.
 func (s *records) blank(record []byte) bool {
-	if s.quotes {
-		return len(trimEnd(record)) == 0
+	if s.csv {
+		return len(record) == 0
 	}
 	return len(bytes.TrimSpace(record)) == 0
-}
-
-// state is where in a CSV record a byte stands, by the same rules as encoding/csv.
-type state int
-
-const (
-	fieldStart state = iota
-	unquoted
-	quoted
-	quoteSeen // inside quotes, behind a quote: the field's end or the first half of ""
-	broken    // what encoding/csv refuses: the record ends with the line
-)
-
-func (s state) after(piece []byte) state {
-	for _, c := range piece {
-		switch {
-		case s == quoted:
-			if c == '"' {
-				s = quoteSeen
-			}
-		case c == '\n':
-			s = fieldStart
-		case s == broken:
-		case s == quoteSeen && c == '"':
-			s = quoted
-		case c == ',':
-			s = fieldStart
-		case s == fieldStart && c == '"':
-			s = quoted
-		case s == fieldStart:
-			s = unquoted
-		case s == quoteSeen, c == '"':
-			s = broken
-		}
-	}
-	return s
 }

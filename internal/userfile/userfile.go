@@ -3,10 +3,11 @@
 package userfile
 
 import (
-	"bufio"
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"io"
+	"unicode/utf8"
 
 	"carillon/models"
 )
@@ -40,57 +41,140 @@ type ReadError struct{ Err error }
 func (e *ReadError) Error() string { return "the file could not be read to its end: " + e.Err.Error() }
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// Read hands what a file says of users to flush, in batches of at most 1,000 that flush must not keep, and each line
-// that holds no acceptable user to refuse: its number, counted from 1, of a record of several lines the first
-// one's, and the reason, which repeats no values. Blank lines are skipped. n is how many users flush has taken.
+// Options say how a file is to be understood.
+type Options struct {
+	Map         Map  // names of its own for the columns or keys
+	IgnoreOther bool // columns or keys that users do not have are left out
+	Raw         bool // cells are as they stand: Guard was not used
+}
+
+// Refusal is why one row, or some lines together, were not taken.
+type Refusal struct {
+	Line   int    `json:"line"`             // counted from 1
+	ToLine int    `json:"toLine,omitempty"` // the last one, where there are several
+	Rows   int    `json:"rows,omitempty"`   // that are refused with it, where there are several
+	Error  string `json:"error"`            // it repeats no values
+}
+
+// Count is how many rows are refused.
+func (r Refusal) Count() int { return max(1, r.Rows) }
+
+// String names the lines before the reason.
+func (r Refusal) String() string {
+	if r.ToLine == 0 {
+		return fmt.Sprintf("line %d: %s", r.Line, r.Error)
+	}
+	return fmt.Sprintf("lines %d to %d: %s", r.Line, r.ToLine, r.Error)
+}
+
+// Counts are of what was read. A line is a row, but for the header, empty lines, and the further lines of a row whose texts have
+// several.
+type Counts struct {
+	Lines   int `json:"lines"`
+	Rows    int `json:"rows"` // taken or refused
+	Refused int `json:"refusedCount"`
+}
+
+// Taken is how many rows flush has taken.
+func (n Counts) Taken() int { return n.Rows - n.Refused }
+
+// Read hands what a file says of users to flush, in batches of at most 1,000 that flush must not keep, and what cannot be
+// taken to refuse. Empty lines are skipped. Every other line is in the counts, whatever its quotes are like.
 //
-// Errors: a *models.Error of code 1001 for a CSV header that cannot be used, before anything was read; the
+// Errors: a *models.Error of code 1001 for a file, a CSV header or a map that cannot be used, before anything was read; the
 // error of flush, which ends the reading; a *ReadError. A line that a fault cut off is never taken for whole.
-func Read(r io.Reader, format Format, flush func([]models.UserChange) error, refuse func(line int, reason string)) (n int, err error) {
-	in := &records{r: bufio.NewReaderSize(r, MaxLine), quotes: format == CSV}
+func Read(r io.Reader, format Format, o Options, flush func([]models.UserChange) error, refuse func(Refusal)) (Counts, error) {
 	b := &batch{flush: flush, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
-	decode := decodeJSON
+	err := read(r, format, o, b, refuse)
+	b.counts.Rows += b.counts.Refused
+	return b.counts, err
+}
+
+func read(r io.Reader, format Format, o Options, b *batch, refuse func(Refusal)) error {
+	src, err := newSource(r)
+	if err != nil {
+		return err
+	}
+	src.findLineEnds(format == CSV)
+	in := &records{source: src, csv: format == CSV}
+	defer func() { b.counts.Lines = in.lines }()
+	decode := jsonDecoder(o)
 	if format == CSV {
-		table, err := readHeader(in)
+		table, err := readHeader(in, o)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		decode = table.decode
 	}
 	for {
-		record, line, err := in.next()
+		rec, err := in.next()
 		switch {
 		case err == io.EOF: //nolint:errorlint // a fault that wraps it is no end
-			return b.end(nil)
-		case err == errTooLong: //nolint:errorlint // our own, never wrapped
-			refuse(line, tooLong(in.open()))
-			continue
+			return b.empty()
 		case err != nil:
-			return b.end(&ReadError{err})
-		case in.blank(record):
+			return cmp.Or(b.empty(), error(&ReadError{err}))
+		case rec.fault == "" && in.blank(rec.text):
 			continue
 		}
-		user, reason := decode(record)
+		user, reason := models.UserChange{}, rec.fault
 		if reason == "" {
-			reason = reasons(user.Check())
+			if user, reason = decode(rec.text); reason != "" {
+				rec.rows = rec.lines
+			} else {
+				reason = reasons(user.Check())
+			}
+			if reason != "" {
+				reason += encodingOf(rec.text)
+			}
 		}
 		if reason != "" {
-			refuse(line, reason)
+			b.counts.Refused += rec.rows
+			refuse(rec.refusal(reason))
 			continue
 		}
 		if err := b.add(user); err != nil {
-			return b.taken, err
+			return err
 		}
 	}
 }
 
-// tooLong gives the likely cause where the record was still inside quotes when the file ended.
-func tooLong(open bool) string {
-	reason := fmt.Sprintf("is longer than %d bytes", MaxLine)
-	if open {
-		reason += "; " + notClosed
+func (rec record) refusal(reason string) Refusal {
+	r := Refusal{Line: rec.line, Error: reason}
+	if rec.last > rec.line {
+		r.ToLine = rec.last
 	}
-	return reason
+	if rec.rows > 1 {
+		r.Rows = rec.rows
+	}
+	return r
+}
+
+var tooLong = fmt.Sprintf("is longer than %d bytes", MaxLine)
+
+const ownRow = "a quote is missing there, or one too many"
+
+func notClosed(line int) string {
+	return fmt.Sprintf("a quoted field that opens in line %d is not closed before the end of the file: %s", line, ownRow)
+}
+
+func notClosedSoon(line int) string {
+	return fmt.Sprintf("a quoted field that opens in line %d is not closed within %d bytes: %s", line, maxAhead, ownRow)
+}
+
+func badClose(opened, line int) string {
+	return fmt.Sprintf("a quoted field that opens in line %d meets a quote in line %d that cannot close it: %s", opened, line, ownRow)
+}
+
+func heldRow(line, opened int) string {
+	return fmt.Sprintf("line %d, within a quoted field that opens in line %d, reads as a row of its own: %s; NDJSON takes texts with such lines", line, opened, ownRow)
+}
+
+// encodingOf is what there is to say of the encoding of a line that is not UTF-8.
+func encodingOf(line []byte) string {
+	if !utf8.Valid(line) && likeWindows1252(line) {
+		return "; it looks like Windows-1252: " + saveAsUTF8
+	}
+	return ""
 }
 
 func reasons(fields []models.FieldError) (text string) {
@@ -105,12 +189,12 @@ func reasons(fields []models.FieldError) (text string) {
 
 // batch collects users until there are enough of them.
 type batch struct {
-	flush func([]models.UserChange) error
-	users []models.UserChange
-	bytes int
-	taken int
-	seed  maphash.Seed
-	seen  map[uint64]struct{} // hashes of the IDs that came
+	flush  func([]models.UserChange) error
+	users  []models.UserChange
+	bytes  int
+	counts Counts // Rows are those taken
+	seed   maphash.Seed
+	seen   map[uint64]struct{} // hashes of the IDs that came
 }
 
 func (b *batch) add(u models.UserChange) error {
@@ -138,15 +222,7 @@ func (b *batch) empty() error {
 	if err := b.flush(b.users); err != nil {
 		return err
 	}
-	b.taken += len(b.users)
+	b.counts.Rows += len(b.users)
 	b.users, b.bytes = b.users[:0], 0
 	return nil
-}
-
-// end flushes what is left; cause is why the reading ended, nil at the file's end.
-func (b *batch) end(cause error) (int, error) {
-	if err := b.empty(); err != nil {
-		return b.taken, err
-	}
-	return b.taken, cause
 }
