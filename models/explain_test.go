@@ -156,6 +156,12 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, _, err := s.Recipients(ctx, last(s), models.RecipientFilter{Status: &sent, Limit: 100})
 			return err
 		},
+		"failures": func(s *models.Store) error {
+			c := last(s)
+			c.QuietTo = 1 // by time zone: all pages are looked at
+			_, err := s.Failures(ctx, c, 100)
+			return err
+		},
 		"one recipient": func(s *models.Store) error { _, err := s.Recipient(ctx, last(s), userOf(7)); return err },
 		"one without a row": func(s *models.Store) error {
 			_, err := s.Recipient(ctx, models.Campaign{ID: grown + 1, Planned: true}, userOf(7))

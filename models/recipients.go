@@ -137,8 +137,11 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 		switch {
 		case !ok:
 			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.Rest}
-			if r.Status == RecipientSkipped { // the one reason to skip a page's rest
+			switch r.Status { //nolint:exhaustive // what the campaign's status says is no reason of theirs
+			case RecipientSkipped: // the one reason to skip a page's rest
 				r.ErrMsg = &missedReason
+			case RecipientFailed:
+				r.ErrMsg = &c.StatusReason
 			}
 		case r.Status == RecipientClaimed:
 			r.Status = RecipientPending
