@@ -95,10 +95,11 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
 
 	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
-	r.Handle("/v1/users", a.admin(a.listUsers, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users", a.admin(a.listUsers, "search", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/users/import", a.admin(a.importUsers)).Methods(post)
 	r.Handle("/v1/users/{id}", a.admin(a.getUser)).Methods(get, head)
 	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
+	r.Handle("/v1/users/{id}/campaigns", a.admin(a.userCampaigns, "cursor", "limit")).Methods(get, head)
 
 	r.Handle("/v1/groups", a.admin(a.listGroups, "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/groups/{id}", a.admin(a.putGroup)).Methods(http.MethodPut)

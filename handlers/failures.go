@@ -6,17 +6,22 @@ import (
 	"carillon/models"
 )
 
-// failureView is one reason why recipients failed or are unknown.
-type failureView struct {
+// FailureView is one reason why recipients failed or are unknown.
+type FailureView struct {
 	Status  string      `json:"status"`
 	ErrCode models.Code `json:"errCode"`
 	ErrMsg  string      `json:"errMsg"`
 	Count   int64       `json:"count"`
 }
 
+// FailureJSON is a reason as it is shown.
+func FailureJSON(f models.Failure) FailureView {
+	return FailureView{f.Status.String(), f.ErrCode, f.ErrMsg, f.Count}
+}
+
 // failuresView are the reasons of a campaign. Total is the sum of all counts, Rest and Uncounted.
 type failuresView struct {
-	Failures  []failureView `json:"failures"`
+	Failures  []FailureView `json:"failures"`
 	Rest      int64         `json:"rest"`      // recipients with other reasons
 	Uncounted int64         `json:"uncounted"` // recipients that were not looked at, since the time ran out
 	Total     int64         `json:"total"`
@@ -41,9 +46,9 @@ func (a *API) campaignFailures(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view := failuresView{Failures: make([]failureView, len(f.List)), Rest: f.Rest, Uncounted: f.Uncounted, Total: f.Total}
+	view := failuresView{Failures: make([]FailureView, len(f.List)), Rest: f.Rest, Uncounted: f.Uncounted, Total: f.Total}
 	for i, one := range f.List {
-		view.Failures[i] = failureView{one.Status.String(), one.ErrCode, one.ErrMsg, one.Count}
+		view.Failures[i] = FailureJSON(one)
 	}
 	return answerData(w, http.StatusOK, view)
 }

@@ -176,12 +176,16 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, err := s.InboxNews(ctx, []string{userOf(7), userOf(8)}, (grown-30)*apart)
 			return err
 		},
-		"users":          func(s *models.Store) error { _, err := s.Users(ctx, "", 100); return err },
-		"users, further": func(s *models.Store) error { _, err := s.Users(ctx, userOf(1000), 100); return err },
-		"user":           func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
-		"groups":         func(s *models.Store) error { _, err := s.Groups(ctx, "", 100); return err },
-		"members":        func(s *models.Store) error { _, err := s.GroupMembers(ctx, userOf(7), "", 100); return err },
-		"schedules":      func(s *models.Store) error { _, err := s.Schedules(ctx, models.ScheduleFilter{Limit: 100}); return err },
+		"users":                       func(s *models.Store) error { _, err := s.Users(ctx, "", "", 100); return err },
+		"users, further":              func(s *models.Store) error { _, err := s.Users(ctx, "", userOf(1000), 100); return err },
+		"users by prefix":             func(s *models.Store) error { _, err := s.Users(ctx, "user-00000%_", "", 100); return err },
+		"users by prefix, further":    func(s *models.Store) error { _, err := s.Users(ctx, "user-00000", userOf(50), 100); return err },
+		"a user's campaigns":          func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(7), 0, 100); return err },
+		"a user's campaigns, further": func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(9), 1000, 100); return err },
+		"user":                        func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
+		"groups":                      func(s *models.Store) error { _, err := s.Groups(ctx, "", 100); return err },
+		"members":                     func(s *models.Store) error { _, err := s.GroupMembers(ctx, userOf(7), "", 100); return err },
+		"schedules":                   func(s *models.Store) error { _, err := s.Schedules(ctx, models.ScheduleFilter{Limit: 100}); return err },
 		"schedules by state": func(s *models.Store) error {
 			_, err := s.Schedules(ctx, models.ScheduleFilter{Status: "active", Limit: 100})
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"text/tabwriter"
 
+	"carillon/handlers"
 	"carillon/models"
 )
 
@@ -13,14 +14,6 @@ type failuresCmd struct {
 	ID    string `arg:"" help:"The campaign."`
 	Limit int    `default:"20" help:"How many reasons, the most frequent first."`
 	JSON  bool   `name:"json" help:"Print one JSON object a reason."`
-}
-
-// failureRow is a reason on one line of JSON.
-type failureRow struct {
-	Status  string      `json:"status"`
-	ErrCode models.Code `json:"errCode"`
-	ErrMsg  string      `json:"errMsg"`
-	Count   int64       `json:"count"`
 }
 
 // Run counts the reasons.
@@ -41,7 +34,7 @@ func (c *failuresCmd) Run(a *app) error {
 			enc := json.NewEncoder(a.stdout)
 			enc.SetEscapeHTML(false)
 			for _, one := range f.List {
-				if err := enc.Encode(failureRow{one.Status.String(), one.ErrCode, one.ErrMsg, one.Count}); err != nil {
+				if err := enc.Encode(handlers.FailureJSON(one)); err != nil {
 					return err
 				}
 			}
