@@ -75,6 +75,7 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/v1/campaigns/{id}/cancel", a.admin(a.cancelCampaign)).Methods(post)
 	r.Handle("/v1/campaigns/{id}/retry", a.admin(a.retryCampaign)).Methods(post)
 	r.Handle("/v1/campaigns/{id}/verify", a.admin(a.verifyCampaign)).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/failures", a.admin(a.campaignFailures, "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients", a.admin(a.listRecipients, "status", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON, "status")).Methods(get, head)
@@ -94,10 +95,11 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
 
 	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
-	r.Handle("/v1/users", a.admin(a.listUsers, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users", a.admin(a.listUsers, "search", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/users/import", a.admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
 	r.Handle("/v1/users/{id}", a.admin(a.getUser)).Methods(get, head)
 	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
+	r.Handle("/v1/users/{id}/campaigns", a.admin(a.userCampaigns, "cursor", "limit")).Methods(get, head)
 
 	r.Handle("/v1/groups", a.admin(a.listGroups, "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/groups/{id}", a.admin(a.putGroup)).Methods(http.MethodPut)

@@ -52,6 +52,7 @@ func TestPurgedOverHTTP(t *testing.T) {
 			{http.MethodGet, "/recipients.csv", 409, "were purged on"},
 			{http.MethodGet, "/recipients.ndjson", 409, "were purged on"},
 			{http.MethodGet, "/verify", 409, "were purged on"},
+			{http.MethodGet, "/failures", 409, "were purged on"},
 		} {
 			status, got := s.do(q.method, path+q.path, nil)
 			if status != q.status || !strings.Contains(string(got.Raw), q.says) {

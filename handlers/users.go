@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"carillon/models"
 )
@@ -58,13 +59,17 @@ func tooMany(field string, limit, n int, hint string) error {
 	return e
 }
 
-// listUsers pages through the directory in the order of the IDs' bytes.
+// listUsers pages through the directory, or those of it whose IDs begin with search, in the order of the IDs' bytes.
 func (a *API) listUsers(w http.ResponseWriter, r *http.Request) error {
 	after, limit, err := parseIDPage(r)
 	if err != nil {
 		return err
 	}
-	users, err := a.Store.Users(r.Context(), after, limit+1)
+	prefix := r.URL.Query().Get("search")
+	if why := models.CheckID(prefix); prefix != "" && why != "" {
+		return queryError("search", why)
+	}
+	users, err := a.Store.Users(r.Context(), prefix, after, limit+1)
 	if err != nil {
 		return err
 	}
@@ -82,6 +87,61 @@ func (a *API) getUser(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return answerData(w, http.StatusOK, user)
+}
+
+// UserCampaignView is what became of a user in one campaign.
+type UserCampaignView struct {
+	CampaignID     string        `json:"campaignID"`
+	Name           string        `json:"name"`
+	CampaignStatus models.Status `json:"campaignStatus"`
+	Channel        string        `json:"channel"`
+	Audience       string        `json:"audience"`
+	CreatedAt      string        `json:"createdAt"`
+	// Recipient is null where the user is none; with a groupID the message stands once for the group, and the user reads it there.
+	Recipient *recipientView `json:"recipient"`
+	Why       string         `json:"why"`
+}
+
+// UserCampaignJSON is a user's campaign as it is shown.
+func UserCampaignJSON(u models.UserCampaign) UserCampaignView {
+	c := u.Campaign
+	v := UserCampaignView{CampaignID: c.PublicID, Name: c.Name, CampaignStatus: c.Status, Channel: c.Channel,
+		Audience: string(c.AudienceType), CreatedAt: shown(c.CreatedAt), Why: u.WhyNot}
+	if u.Recipient != nil {
+		rec := recipientJSON(c, *u.Recipient)
+		v.Recipient, v.Why = &rec, why(models.CampaignView{Campaign: c}, *u.Recipient)
+	}
+	return v
+}
+
+// userCampaigns lists the campaigns that a user is or could have been a recipient of, newest first. A user who has left
+// the directory still has theirs.
+func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return err
+	}
+	cursor, limit, err := parsePage(r)
+	if err != nil {
+		return err
+	}
+	from, err := before(cursor)
+	if err != nil {
+		return err
+	}
+	list, next, err := a.Store.UserCampaigns(r.Context(), id, from, limit)
+	if err != nil {
+		return err
+	}
+	views := make([]UserCampaignView, len(list))
+	for i, u := range list {
+		views[i] = UserCampaignJSON(u)
+	}
+	nextCursor := ""
+	if next != 0 {
+		nextCursor = encodeCursor(strconv.FormatInt(next, 10))
+	}
+	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": nextCursor})
 }
 
 // deleteUser takes a user out of the directory; campaigns under way skip them.

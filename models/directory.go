@@ -298,11 +298,20 @@ func (s *Store) User(ctx context.Context, userID string) (User, error) {
 	return users[0], nil
 }
 
-// Users reads up to limit users whose ID comes after the given one, in byte order.
-func (s *Store) Users(ctx context.Context, after string, limit int) ([]User, error) {
+// Users reads up to limit users whose ID begins with prefix and comes after the given one, in byte order.
+func (s *Store) Users(ctx context.Context, prefix, after string, limit int) ([]User, error) {
+	q := s.db.WithContext(ctx).Where("user_id > ?", after)
+	if prefix != "" { // a range and no LIKE: it needs no escapes, and goes by the key on every store
+		q = q.Where("user_id BETWEEN ? AND ?", prefix, lastOf(prefix))
+	}
 	var users []User
-	err := s.db.WithContext(ctx).Where("user_id > ?", after).Order("user_id").Limit(limit).Find(&users).Error
+	err := q.Order("user_id").Limit(limit).Find(&users).Error
 	return users, err
+}
+
+// lastOf is at or behind every ID that begins with prefix, and before every other ID that comes behind those.
+func lastOf(prefix string) string {
+	return prefix + strings.Repeat(string(unicode.MaxRune), (MaxIDBytes-len(prefix))/utf8.UTFMax+1)
 }
 
 // Directory reads the revision and the number of users in one statement.

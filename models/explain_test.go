@@ -156,6 +156,12 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, _, err := s.Recipients(ctx, last(s), models.RecipientFilter{Status: &sent, Limit: 100})
 			return err
 		},
+		"failures": func(s *models.Store) error {
+			c := last(s)
+			c.QuietTo = 1 // by time zone: all pages are looked at
+			_, err := s.Failures(ctx, c, 100)
+			return err
+		},
 		"one recipient": func(s *models.Store) error { _, err := s.Recipient(ctx, last(s), userOf(7)); return err },
 		"one without a row": func(s *models.Store) error {
 			_, err := s.Recipient(ctx, models.Campaign{ID: grown + 1, Planned: true}, userOf(7))
@@ -170,12 +176,16 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, err := s.InboxNews(ctx, []string{userOf(7), userOf(8)}, (grown-30)*apart)
 			return err
 		},
-		"users":          func(s *models.Store) error { _, err := s.Users(ctx, "", 100); return err },
-		"users, further": func(s *models.Store) error { _, err := s.Users(ctx, userOf(1000), 100); return err },
-		"user":           func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
-		"groups":         func(s *models.Store) error { _, err := s.Groups(ctx, "", 100); return err },
-		"members":        func(s *models.Store) error { _, err := s.GroupMembers(ctx, userOf(7), "", 100); return err },
-		"schedules":      func(s *models.Store) error { _, err := s.Schedules(ctx, models.ScheduleFilter{Limit: 100}); return err },
+		"users":                       func(s *models.Store) error { _, err := s.Users(ctx, "", "", 100); return err },
+		"users, further":              func(s *models.Store) error { _, err := s.Users(ctx, "", userOf(1000), 100); return err },
+		"users by prefix":             func(s *models.Store) error { _, err := s.Users(ctx, "user-00000%_", "", 100); return err },
+		"users by prefix, further":    func(s *models.Store) error { _, err := s.Users(ctx, "user-00000", userOf(50), 100); return err },
+		"a user's campaigns":          func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(7), 0, 100); return err },
+		"a user's campaigns, further": func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(9), 1000, 100); return err },
+		"user":                        func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
+		"groups":                      func(s *models.Store) error { _, err := s.Groups(ctx, "", 100); return err },
+		"members":                     func(s *models.Store) error { _, err := s.GroupMembers(ctx, userOf(7), "", 100); return err },
+		"schedules":                   func(s *models.Store) error { _, err := s.Schedules(ctx, models.ScheduleFilter{Limit: 100}); return err },
 		"schedules by state": func(s *models.Store) error {
 			_, err := s.Schedules(ctx, models.ScheduleFilter{Status: "active", Limit: 100})
 			return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -137,8 +138,11 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 		switch {
 		case !ok:
 			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.Rest}
-			if r.Status == RecipientSkipped { // the one reason to skip a page's rest
+			switch r.Status { //nolint:exhaustive // what the campaign's status says is no reason of theirs
+			case RecipientSkipped: // the one reason to skip a page's rest
 				r.ErrMsg = &missedReason
+			case RecipientFailed:
+				r.ErrMsg = &c.StatusReason
 			}
 		case r.Status == RecipientClaimed:
 			r.Status = RecipientPending
@@ -202,21 +206,32 @@ func (s *Store) whyNot(ctx context.Context, c Campaign, id string) (string, erro
 		}
 		return e.Detail, nil
 	}
-	switch {
-	case c.Kind == KindGroup:
-		return "this campaign's one recipient is a group; its members read it from there", nil
-	case !c.Planned:
-		return "not in the part of this campaign's audience that has been planned so far", nil
-	case c.AudienceType == AudienceUsers:
-		return "not in this campaign's list of recipients", nil
-	case id == c.leftOut():
-		return "the sender of a campaign to all users is not among its recipients", nil
-	case c.AudienceType == AudienceGroup:
-		return "was not a member of the group when this campaign's audience was frozen", nil
+	if c.Kind == KindUser && c.Planned && id == c.leftOut() {
+		return notTheSender, nil
 	}
 	known, err := s.KnownUsers(ctx, []string{id})
-	if rev, here := known[id]; here && rev > c.Mark {
-		return "was added to the directory after this campaign's audience was frozen", err
+	rev, here := known[id]
+	return notAmong(c, here && rev > c.Mark), err
+}
+
+const notTheSender = "the sender of a campaign to all users is not among its recipients"
+
+// notAmong says why a user is not among a campaign's recipients, of which they are not the sender; later: they came
+// into the directory after its audience was frozen.
+func notAmong(c Campaign, later bool) string {
+	switch {
+	case c.Kind == KindGroup:
+		return "this campaign's one recipient is a group; its members read it from there"
+	case !c.Planned && c.StartedAt == 0 && c.FinishedAt == 0:
+		return fmt.Sprintf("the campaign is %s; its audience is fixed when it starts", c.Status)
+	case !c.Planned:
+		return "not in the part of this campaign's audience that has been planned so far"
+	case c.AudienceType == AudienceUsers:
+		return "not in this campaign's list of recipients"
+	case c.AudienceType == AudienceGroup:
+		return "was not a member of the group when this campaign's audience was frozen"
+	case later:
+		return "was added to the directory after this campaign's audience was frozen"
 	}
-	return "was not in the directory when this campaign's audience was frozen", err
+	return "was not in the directory when this campaign's audience was frozen"
 }

@@ -11,11 +11,12 @@ import (
 )
 
 type campaignsCmd struct {
-	List   listCmd   `cmd:"" help:"List campaigns, newest first."`
-	Pause  pauseCmd  `cmd:"" help:"Stop sending, for one campaign or for all."`
-	Resume resumeCmd `cmd:"" help:"Go on with a paused campaign."`
-	Cancel cancelCmd `cmd:"" help:"End a campaign for good: who is still pending becomes cancelled."`
-	Retry  retryCmd  `cmd:"" help:"Try a finished campaign's failed recipients again."`
+	List     listCmd     `cmd:"" help:"List campaigns, newest first."`
+	Pause    pauseCmd    `cmd:"" help:"Stop sending, for one campaign or for all."`
+	Resume   resumeCmd   `cmd:"" help:"Go on with a paused campaign."`
+	Cancel   cancelCmd   `cmd:"" help:"End a campaign for good: who is still pending becomes cancelled."`
+	Retry    retryCmd    `cmd:"" help:"Try a finished campaign's failed recipients again."`
+	Failures failuresCmd `cmd:"" help:"Count why recipients of a campaign failed or are unknown."`
 }
 
 // Help is shown by carillon campaigns --help.
@@ -25,7 +26,8 @@ func (campaignsCmd) Help() string {
     carillon campaigns list --status running
     carillon campaigns pause --all          # the kill switch
     carillon campaigns resume 01J9ZQ4X…
-    carillon campaigns retry 01J9ZQ4X… --err-code 90004`
+    carillon campaigns retry 01J9ZQ4X… --err-code 90004
+    carillon campaigns failures 01J9ZQ4X…`
 }
 
 // withLedger runs a command on the ledger that the settings name.

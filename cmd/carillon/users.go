@@ -21,7 +21,8 @@ import (
 const exitRefused = 3
 
 type usersCmd struct {
-	Import importCmd `cmd:"" help:"Add and update users from a CSV or NDJSON file."`
+	Import    importCmd        `cmd:"" help:"Add and update users from a CSV or NDJSON file."`
+	Campaigns userCampaignsCmd `cmd:"" help:"List the campaigns of one user, newest first, with what became of them in each."`
 }
 
 type importCmd struct {

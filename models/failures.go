@@ -1,0 +1,138 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// Failure is one reason why recipients of a campaign failed or are unknown, and how many they are.
+type Failure struct {
+	Status  RecipientStatus
+	ErrCode Code
+	ErrMsg  string
+	Count   int64
+}
+
+// Failures are the reasons of a campaign's failed and unknown recipients. Total is the sum of all the others.
+type Failures struct {
+	List      []Failure // the most frequent first
+	Rest      int64     // recipients whose reasons are not in List
+	Uncounted int64     // recipients that were not looked at, since the time ran out
+	Total     int64
+}
+
+const (
+	// failurePages is how many pages one statement counts: no reader holds a connection for long.
+	failurePages = 20
+	// failuresFor is how long one count may take; then it says how many recipients it has not looked at.
+	failuresFor = 3 * time.Second
+	// maxReasons are held at once. Of more, each with a text of its own, the rarer half goes to the rest.
+	maxReasons = 10_000
+)
+
+// NoReason stands where a recipient's row has no text.
+const NoReason = "no reason was given"
+
+// Failures counts why recipients of a campaign failed or are unknown: the most frequent reasons, at most limit. It
+// reads the rows of those pages alone whose counters know of such a recipient. Of a purged campaign it is 3001.
+func (s *Store) Failures(ctx context.Context, c Campaign, limit int) (f Failures, err error) {
+	if err := c.ErrPurged(); err != nil {
+		return f, err
+	}
+	var pages []Page
+	err = s.db.WithContext(ctx).Select("no", "size", "pos", "rest", "first_id", "failed", "unknown").
+		Where("campaign_id = ?", c.ID).Order("first_id").Find(&pages).Error
+	if err != nil {
+		return f, err
+	}
+	found := reasons{}
+	var seen int64
+	deadline := time.Now().Add(failuresFor)
+	for i := 0; i < len(pages); {
+		if !holdsFailures(c, pages[i]) {
+			i++
+			continue
+		}
+		end := i
+		for end < len(pages) && end-i < failurePages && holdsFailures(c, pages[end]) {
+			f.Total += int64(pages[end].Failed + pages[end].Unknown)
+			end++
+		}
+		if time.Now().Before(deadline) {
+			n, err := s.countFailures(ctx, c, pages[i:end], pages[end:], found)
+			if err != nil {
+				return f, err
+			}
+			seen += n
+		}
+		i = end
+	}
+	if err := s.unpurged(ctx, c.ID); err != nil {
+		return f, err
+	}
+	f.Total = max(f.Total, seen) // some may have failed since the pages were read
+	f.Uncounted = f.Total - seen
+	f.List = found.most(limit)
+	f.Rest = seen
+	for _, one := range f.List {
+		f.Rest -= one.Count
+	}
+	return f, nil
+}
+
+// holdsFailures says whether the rows between a page's first member and the next page's can hold a recipient who
+// failed. Pages of several time zones interleave, so there any can.
+func holdsFailures(c Campaign, p Page) bool { return c.Zoned() || p.Failed+p.Unknown > 0 }
+
+// countFailures counts the rows of some pages that follow each other; after are the pages behind them.
+func (s *Store) countFailures(ctx context.Context, c Campaign, pages, after []Page, found reasons) (n int64, err error) {
+	where, args := "campaign_id=? AND kind=? AND user_id>=?", []any{c.ID, c.Kind, pages[0].FirstID}
+	if len(after) > 0 {
+		where, args = where+" AND user_id<?", append(args, after[0].FirstID)
+	}
+	var rows []Failure
+	err = s.db.WithContext(ctx).Raw("SELECT status, COALESCE(err_code,0) AS err_code, COALESCE(err_msg,'') AS err_msg, COUNT(*) AS count FROM recipients WHERE "+where+
+		" AND status IN (?,?) GROUP BY status, err_code, err_msg", append(args, RecipientFailed, RecipientUnknown)...).Scan(&rows).Error
+	for _, p := range pages {
+		if p.Rest == RecipientFailed && p.Pos < p.Size { // they have no rows
+			rows = append(rows, Failure{Status: p.Rest, ErrMsg: c.StatusReason, Count: int64(p.Size - p.Pos)})
+		}
+	}
+	for _, r := range rows {
+		n += r.Count
+		found.add(r)
+	}
+	return n, err
+}
+
+// reasons are counts by reason.
+type reasons map[Failure]int64
+
+func (r reasons) add(f Failure) {
+	n := f.Count
+	f.Count, f.ErrMsg = 0, cmp.Or(f.ErrMsg, NoReason)
+	if r[f] += n; len(r) > maxReasons {
+		keep := r.most(maxReasons / 2)
+		clear(r)
+		for _, k := range keep {
+			n := k.Count
+			k.Count = 0
+			r[k] = n
+		}
+	}
+}
+
+// most are the most frequent reasons, at most n.
+func (r reasons) most(n int) []Failure {
+	list := make([]Failure, 0, len(r))
+	for f, count := range r {
+		f.Count = count
+		list = append(list, f)
+	}
+	slices.SortFunc(list, func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Status, b.Status), cmp.Compare(a.ErrCode, b.ErrCode), cmp.Compare(a.ErrMsg, b.ErrMsg))
+	})
+	return list[:min(n, len(list))]
+}

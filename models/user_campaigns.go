@@ -1,0 +1,218 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+)
+
+// UserCampaign is what became of a user in one campaign: their recipient's row, as Recipient gives it, or why they have
+// none. A message that is stored once for a group is its members': there the recipient is the group.
+type UserCampaign struct {
+	Campaign  Campaign // without its message
+	Recipient *Recipient
+	WhyNot    string
+}
+
+const (
+	// userBatch is how many campaigns one step of UserCampaigns looks the user up in.
+	userBatch = 100
+	// userSteps is how many steps one page takes at most, whatever it has found.
+	userSteps = 5
+)
+
+// UserCampaigns lists the campaigns that a user is, was or could have been a recipient of, newest first, from the one
+// before the given internal number on; 0 = from the newest. Those that name others, or a group that is not the user's, are
+// passed over. next is where to go on, 0 at the end: a page may hold fewer than limit before the end.
+func (s *Store) UserCampaigns(ctx context.Context, userID string, before int64, limit int) (list []UserCampaign, next int64, err error) {
+	before = cmp.Or(before, math.MaxInt64)
+	look := userLook{Store: s, userID: userID}
+	if err := look.begin(ctx); err != nil {
+		return nil, 0, err
+	}
+	for range userSteps {
+		var campaigns []Campaign
+		err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+" FROM campaigns WHERE id < ? ORDER BY id DESC LIMIT ?", before, userBatch).Scan(&campaigns).Error
+		if err != nil {
+			return nil, 0, err
+		}
+		found, err := look.in(ctx, campaigns)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(list)+len(found) > limit {
+			list = append(list, found[:limit-len(list)]...)
+			return list, list[len(list)-1].Campaign.ID, nil
+		}
+		list = append(list, found...)
+		if len(campaigns) < userBatch {
+			return list, 0, nil
+		}
+		before = campaigns[userBatch-1].ID
+		if len(list) == limit {
+			break
+		}
+	}
+	return list, before, nil
+}
+
+// userLook is what is known of one user while their campaigns are listed.
+type userLook struct {
+	*Store
+	userID string
+	known  bool  // they stand in the directory
+	added  int64 // the directory's revision at which they came
+	groups []string
+}
+
+func (l *userLook) begin(ctx context.Context) error {
+	known, err := l.KnownUsers(ctx, []string{l.userID})
+	if err != nil {
+		return err
+	}
+	l.added, l.known = known[l.userID]
+	keys, err := l.inboxKeys(ctx, l.userID)
+	l.groups = keys[KindGroup]
+	return err
+}
+
+// in says what became of the user in each campaign that could have been theirs.
+func (l *userLook) in(ctx context.Context, campaigns []Campaign) (found []UserCampaign, err error) {
+	rows, err := l.rows(ctx, campaigns)
+	if err != nil {
+		return nil, err
+	}
+	purged, err := l.purgedNow(ctx, campaigns) // after the rows were read: see unpurged
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range campaigns {
+		c.PurgedAt = cmp.Or(c.PurgedAt, purged[c.ID])
+		one := UserCampaign{Campaign: c}
+		rec, ok := rows[c.ID]
+		switch {
+		case ok && c.PurgedAt == 0:
+			one.Recipient = &rec
+		case !l.possible(c):
+			continue
+		case c.PurgedAt != 0:
+			one.WhyNot = AsError(c.ErrPurged()).Detail
+		default:
+			one.WhyNot = l.whyNot(c)
+		}
+		found = append(found, one)
+	}
+	return found, nil
+}
+
+// possible says whether a campaign that has no row of the user could have been theirs.
+func (l *userLook) possible(c Campaign) bool {
+	switch c.AudienceType {
+	case AudienceGroup:
+		return slices.Contains(l.groups, c.GroupID)
+	case AudienceUsers:
+		return !c.Planned || c.PurgedAt != 0 // nobody knows
+	case AudienceAll:
+	}
+	return true
+}
+
+func (l *userLook) whyNot(c Campaign) string {
+	if c.AudienceType == AudienceAll && c.Planned && l.known && l.added <= c.Mark {
+		return notTheSender // nobody else who stood there then is left out
+	}
+	return notAmong(c, l.known && l.added > c.Mark)
+}
+
+// rows are the user's recipients by campaign, those that are implied by a page's cursor among them.
+func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Recipient, error) {
+	ids := map[int][]int64{}
+	byID := map[int64]Campaign{}
+	for _, c := range campaigns {
+		if c.PurgedAt == 0 && (c.Kind == KindUser || slices.Contains(l.groups, c.GroupID)) {
+			ids[c.Kind] = append(ids[c.Kind], c.ID)
+			byID[c.ID] = c
+		}
+	}
+	out := map[int64]Recipient{}
+	for kind, keys := range map[int][]string{KindUser: {l.userID}, KindGroup: l.groups} {
+		if len(ids[kind]) == 0 {
+			continue
+		}
+		var rows []Recipient
+		err := l.db.WithContext(ctx).Where("campaign_id IN ? AND kind = ? AND user_id IN ?", ids[kind], kind, keys).Find(&rows).Error
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			if kind == KindGroup && byID[r.CampaignID].GroupID != r.UserID {
+				continue
+			}
+			if r.Status == RecipientClaimed {
+				r.Status = RecipientPending
+			}
+			out[r.CampaignID] = r
+		}
+	}
+	return out, l.implied(ctx, byID, out)
+}
+
+// implied adds the recipients without a row. They stand ahead of the cursor of the page whose first member comes last
+// before them; of each zone one may be it.
+func (l *userLook) implied(ctx context.Context, byID map[int64]Campaign, out map[int64]Recipient) error {
+	var ids []int64
+	for id, c := range byID {
+		if _, ok := out[id]; !ok && c.Kind == KindUser {
+			ids = append(ids, id)
+		} else if !ok {
+			rec, err := l.Recipient(ctx, c, c.GroupID)
+			if err != nil && AsError(err).Code != CodeRecordNotFound {
+				return err
+			}
+			if err == nil {
+				out[id] = rec
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.Sort(ids)
+	var pages []Page
+	err := l.db.WithContext(ctx).Raw("SELECT p.* FROM pages p JOIN (SELECT campaign_id, zone, MAX(first_id) AS first_id FROM pages WHERE campaign_id IN ? AND first_id<=?"+
+		" GROUP BY campaign_id, zone) z ON p.campaign_id=z.campaign_id AND p.zone=z.zone AND p.first_id=z.first_id WHERE p.pos<p.size", ids, l.userID).Scan(&pages).Error
+	if err != nil {
+		return err
+	}
+	for _, page := range pages {
+		members, err := l.pageRecipients(ctx, byID[page.CampaignID], page)
+		if err != nil {
+			if AsError(err).Code == CodeIllegalTransition { // it is being purged
+				continue
+			}
+			return err
+		}
+		i, found := slices.BinarySearchFunc(members, l.userID, func(r Recipient, id string) int { return strings.Compare(r.UserID, id) })
+		if found {
+			out[page.CampaignID] = members[i]
+		}
+	}
+	return nil
+}
+
+// purgedNow are the campaigns whose recipients are gone by now.
+func (l *userLook) purgedNow(ctx context.Context, campaigns []Campaign) (map[int64]Millis, error) {
+	ids := make([]int64, len(campaigns))
+	for i, c := range campaigns {
+		ids[i] = c.ID
+	}
+	var rows []Campaign
+	err := l.db.WithContext(ctx).Select("id", "purged_at").Where("id IN ? AND purged_at > 0", ids).Find(&rows).Error
+	out := make(map[int64]Millis, len(rows))
+	for _, c := range rows {
+		out[c.ID] = c.PurgedAt
+	}
+	return out, err
+}
