@@ -160,12 +160,12 @@ func TestUsersImport(t *testing.T) {
 			t.Fatal(stderr)
 		}
 		good := write(t, "users.csv", "userID,nickname\nalice,Alice\nbob,Bob\n")
-		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0\n" || stderr != "" {
+		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0\n" || told(stderr) != "" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		mixed := write(t, "users.jsonl", `{"userID":"carol"}`+"\n"+`{"userID":""}`+"\n"+`{"userID":"dave"}`+"\n")
 		code, stdout, stderr := finish(t, append([]string{"users", "import", mixed}, flags...)...)
-		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1\n" || stderr != "line 2: userID must not be empty\n" {
+		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1\n" || told(stderr) != "line 2: userID must not be empty\n" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		code, stdout, _ = finish(t, append([]string{"users", "import", "--json", mixed}, flags...)...)
@@ -206,7 +206,7 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s%s", listen, code, stdout, stderr)
 		}
 	}
-	if code, _, stderr := finish(t, "health", "--listen", "127.0.0.1:1"); code != exitFailed || !strings.HasPrefix(stderr, "carillon: nothing answers: ") {
+	if code, _, stderr := finish(t, "health", "--listen", "127.0.0.1:1"); code != exitFailed || !strings.HasPrefix(stderr, "server: http://127.0.0.1:1\ncarillon: nothing answers: ") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }

@@ -59,14 +59,11 @@ func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 	if err := a.cfg.Validate(config.ForDatabase); err != nil {
 		return "", err
 	}
-	ledger, err := openLedger(a.cfg)
+	ledger, err := a.toldLedger()
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = ledger.Close() }()
-	if err := checkLedger(a.ctx, ledger); err != nil {
-		return "", err
-	}
 	user, err := ledger.User(a.ctx, c.User)
 	if err != nil {
 		if models.AsError(err).Code == models.CodeRecordNotFound {

@@ -71,6 +71,15 @@ func MaskURL(raw string) string {
 	return u.Scheme + "://" + user + u.Host + u.EscapedPath()
 }
 
+// Place is where a URL leads to: host and path, and nothing that lets anybody in.
+func Place(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return masked
+	}
+	return u.Host + u.Path
+}
+
 func text(value any) string {
 	switch v := value.(type) {
 	case string:
