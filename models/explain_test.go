@@ -274,6 +274,9 @@ func scans(t *testing.T, db *sql.DB, dialect, query string) (found []string) {
 			}
 			continue
 		}
+		if step["select_type"] == "INSERT" { // which MariaDB shows as if it read its table
+			continue
+		}
 		if table := step["table"] != "" && step["table"] != "directory" && !strings.HasPrefix(step["table"], "<"); table && (step["type"] == "ALL" || step["type"] == "index") {
 			found = append(found, fmt.Sprint(step))
 		}

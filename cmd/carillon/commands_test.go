@@ -107,6 +107,28 @@ func TestTokenRefuses(t *testing.T) {
 	oneLine(t, code, stderr, "CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: head -c 32 /dev/urandom | base64")
 }
 
+func TestTokenLivesAsLongAsAsked(t *testing.T) {
+	t.Parallel()
+	for ttl, want := range map[string]float64{"": 90 * 86400, "24h": 86400, "1m": 60, "2160h": 90 * 86400} {
+		args := []string{"token", "--secret", testSecret}
+		if ttl != "" {
+			args = append(args, "--ttl", ttl)
+		}
+		code, stdout, stderr := finish(t, args...)
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		c := claimsOf(t, stdout, testSecret)
+		if life := c["exp"].(float64) - c["iat"].(float64); life != want {
+			t.Errorf("%q: %v s, want %v", ttl, life, want)
+		}
+	}
+	for ttl, want := range map[string]string{"59s": "59s", "2161h": "2161h0m0s", "-24h": "-24h0m0s", "0s": "0s"} {
+		code, _, stderr := finish(t, "token", "--secret", testSecret, "--ttl="+ttl)
+		oneLine(t, code, stderr, "--ttl must be 1m to 2160h, not "+want)
+	}
+}
+
 func TestAWeakSecretServesNobodyButTheDemo(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

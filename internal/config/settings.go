@@ -41,7 +41,7 @@ func mask(name, value string) string {
 	switch {
 	case value == "":
 		return ""
-	case name == "secret", name == "webhook-secret":
+	case name == "secret", name == "secret-previous", name == "webhook-secret":
 		return masked
 	case name == "webhook-url":
 		u, err := url.Parse(value)
