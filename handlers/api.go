@@ -30,7 +30,8 @@ type API struct {
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
 	Secret   string         // signs tokens
-	Admins   []string       // user IDs that are admins
+	Previous string         // the secret before it: tokens that it has signed are still good; empty = none
+	Admins   []string       // user IDs that are admins, until SetAdmins
 	Channels []string       // set up here; the first is the default
 	Zone     string         // of users who have none; IANA name
 	BodyTime time.Duration  // within which a body must arrive; 0 = 30 s
@@ -43,6 +44,7 @@ type API struct {
 	inboxOnce sync.Once
 	inboxTurn chan struct{} // holds a token for each list that is being read
 	locked    locked
+	admins    adminList
 	budget    budget
 	feed      feed
 	mon       mon

@@ -144,7 +144,7 @@ func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, rend
 	if err != nil {
 		return models.Created{}, err
 	}
-	created, err := a.Store.CreateCampaign(r.Context(), spec, a.Admins, idem, render)
+	created, err := a.Store.CreateCampaign(r.Context(), spec, a.AdminIDs(), idem, render)
 	return a.stored(r, created, err)
 }
 

@@ -43,7 +43,7 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	created, err := a.Store.CreateSchedule(r.Context(), sch, a.Admins, idem, func(made models.Schedule) []byte {
+	created, err := a.Store.CreateSchedule(r.Context(), sch, a.AdminIDs(), idem, func(made models.Schedule) []byte {
 		v := scheduleJSON(made)
 		v.Warnings = append(v.Warnings, warnings(sch.Campaign, "campaign.")...)
 		return success(v)
@@ -81,7 +81,7 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 			if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
 				return err
 			}
-			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.Admins); err != nil {
+			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.AdminIDs()); err != nil {
 				return err
 			}
 		}
@@ -113,7 +113,7 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	if err != nil {
 		return scheduleView{}, models.NotFound()
 	}
-	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.Admins, due, change)
+	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.AdminIDs(), due, change)
 	for _, c := range made {
 		_, _ = a.stored(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
 	}
@@ -165,7 +165,7 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	spec := slots.RunNow(sch)
 	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
-	created, err := a.Store.RunSchedule(r.Context(), sch.PublicID, spec, a.Admins, idem, func(c models.Campaign) []byte {
+	created, err := a.Store.RunSchedule(r.Context(), sch.PublicID, spec, a.AdminIDs(), idem, func(c models.Campaign) []byte {
 		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
 	})
 	if created, err = a.stored(r, created, err); err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +13,10 @@ import (
 	"carillon/models"
 )
 
+// TokenLife is how long a token is valid unless less is asked for: the original's default.
+const TokenLife = 90 * 24 * time.Hour
+
 const (
-	tokenLife = 90 * 24 * time.Hour // the original's default
 	// adminPlatform says what a token was made for: the original's administrators have this platform, and no
 	// user's token is made with it.
 	adminPlatform   = 10
@@ -42,12 +43,22 @@ type caller struct {
 
 // AdminToken signs a token that is an admin's as long as the ID is in the list of admins.
 func AdminToken(secret, userID string) (string, error) {
-	return sign(secret, claims{UserID: userID, PlatformID: adminPlatform}, time.Now().Add(tokenLife))
+	return AdminTokenFor(secret, userID, TokenLife)
+}
+
+// AdminTokenFor is AdminToken with a life of its own.
+func AdminTokenFor(secret, userID string, life time.Duration) (string, error) {
+	return sign(secret, claims{UserID: userID, PlatformID: adminPlatform}, time.Now().Add(life))
 }
 
 // UserToken signs a token that opens the user's inbox as long as this entry of theirs stands in the directory.
 func UserToken(secret string, user models.User, platformID int) (string, error) {
-	return sign(secret, claims{UserID: user.UserID, PlatformID: platformID, Since: user.AddedRev}, time.Now().Add(tokenLife))
+	return UserTokenFor(secret, user, platformID, TokenLife)
+}
+
+// UserTokenFor is UserToken with a life of its own.
+func UserTokenFor(secret string, user models.User, platformID int, life time.Duration) (string, error) {
+	return sign(secret, claims{UserID: user.UserID, PlatformID: platformID, Since: user.AddedRev}, time.Now().Add(life))
 }
 
 func sign(secret string, c claims, ends time.Time) (string, error) {
@@ -89,7 +100,7 @@ func (a *API) holder(ctx context.Context, c claims) (caller, error) {
 
 // adminOf is the caller of a token that was made for an admin.
 func (a *API) adminOf(c claims) (caller, error) {
-	if !slices.Contains(a.Admins, c.UserID) {
+	if !a.isAdmin(c.UserID) {
 		return caller{}, models.Errorf(models.CodeNoPermission, "this token was made for an admin, and its user is none")
 	}
 	return caller{UserID: c.UserID, Admin: true, Ends: c.ExpiresAt.Time}, nil
@@ -114,7 +125,7 @@ func (a *API) verify(token string) (claims, error) {
 		return claims{}, models.Errorf(models.CodeTokenUnknown, "this process has no secret to check tokens with")
 	}
 	var c claims
-	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return []byte(a.Secret), nil },
+	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.keys(), nil },
 		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
 	switch {
 	case err == nil && c.UserID != "":
@@ -131,6 +142,15 @@ func (a *API) verify(token string) (claims, error) {
 		return claims{}, models.Errorf(models.CodeTokenNotValidYet, "the token is not valid yet")
 	}
 	return claims{}, models.Errorf(models.CodeTokenInvalid, "the token is not valid")
+}
+
+// keys are the secrets that a token may be signed with.
+func (a *API) keys() jwt.VerificationKeySet {
+	keys := []jwt.VerificationKey{[]byte(a.Secret)}
+	if a.Previous != "" {
+		keys = append(keys, []byte(a.Previous))
+	}
+	return jwt.VerificationKeySet{Keys: keys}
 }
 
 // tokenOf finds the token in the header token or in Authorization: Bearer.

@@ -26,14 +26,14 @@ const (
 type Scheduler struct {
 	store   *models.Store
 	enqueue func(context.Context, models.Created) error
-	admins  []string
+	admins  func() []string
 	log     *slog.Logger
 	loops   loops
 }
 
 // NewScheduler makes a scheduler. enqueue puts what it made into the queue; when that fails the reconciler picks it
-// up. admins may send without standing in the directory.
-func NewScheduler(store *models.Store, enqueue func(context.Context, models.Created) error, admins []string, log *slog.Logger) *Scheduler {
+// up. admins are who may send without standing in the directory.
+func NewScheduler(store *models.Store, enqueue func(context.Context, models.Created) error, admins func() []string, log *slog.Logger) *Scheduler {
 	return &Scheduler{store: store, enqueue: enqueue, admins: admins, log: log}
 }
 
@@ -82,7 +82,7 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now models.Millis
 	if err != nil { // it was checked when it was stored: a newer program wrote it
 		return fmt.Errorf("schedule %s: %w", sch.PublicID, err)
 	}
-	c, fired, err := s.store.Fire(ctx, sch, f, s.admins)
+	c, fired, err := s.store.Fire(ctx, sch, f, s.admins())
 	if err != nil || !fired {
 		return err
 	}

@@ -134,6 +134,7 @@ type Campaign struct {
 	Name          string
 	Status        Status
 	StatusReason  string
+	PauseID       int64 // of the PauseAll that has paused it; else 0
 	Channel       string
 	Message       Message `gorm:"serializer:json"`
 	AudienceType  AudienceType

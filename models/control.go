@@ -52,9 +52,17 @@ func closedAs(status Status) (RecipientStatus, bool) {
 	return RecipientPending, false
 }
 
-// PauseCampaign stops a campaign's sends; reason says why in words. Already paused is no error.
+// PauseCampaign stops a campaign's sends; reason says why in words. Already paused is no error, and one that PauseAll has
+// paused is from then on paused for itself: ResumeAll leaves it alone.
 func (s *Store) PauseCampaign(ctx context.Context, publicID, reason string) (CampaignView, error) {
-	return s.control(ctx, publicID, StatusPaused, reason, "")
+	c, err := s.control(ctx, publicID, StatusPaused, reason, "")
+	if err != nil || c.PauseID == 0 {
+		return c, err
+	}
+	if _, err := s.exec(ctx, "UPDATE campaigns SET status_reason=?, pause_id=0 WHERE id=? AND status=?", reason, c.ID, StatusPaused); err != nil {
+		return c, err
+	}
+	return s.Campaign(ctx, publicID)
 }
 
 // ResumeCampaign goes on with a paused campaign. Its guard does not pause it again for the same kinds of failure.
@@ -64,12 +72,17 @@ func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignVi
 	if err != nil {
 		return c, err
 	}
-	to, also := StatusRunning, ""
+	to, also := s.resumption(c.Campaign)
+	return s.control(ctx, publicID, to, "", also)
+}
+
+// resumption is the state that a paused campaign goes on in, and what else is set then.
+func (s *Store) resumption(c Campaign) (to Status, also string) {
 	if c.StartedAt == 0 { // which an operator's pause does not change
 		// What somebody resumes was not missed: a sendAt that has passed is now.
-		to, also = StatusScheduled, ", send_at = CASE WHEN send_at<"+s.d.now+" THEN "+s.d.now+" ELSE send_at END"
+		return StatusScheduled, ", send_at = CASE WHEN send_at<" + s.d.now + " THEN " + s.d.now + " ELSE send_at END"
 	}
-	return s.control(ctx, publicID, to, "", also)
+	return StatusRunning, ""
 }
 
 // CancelCampaign ends a campaign for good: whoever is still pending becomes cancelled.
@@ -94,7 +107,7 @@ func (s *Store) control(ctx context.Context, publicID string, to Status, reason,
 		if (to == StatusRunning || to == StatusScheduled) && c.Status != StatusPaused {
 			return c, Errorf(CodeIllegalTransition, "a campaign that is %s cannot be resumed", c.Status)
 		}
-		moved, err := s.moveCampaign(ctx, c.ID, c.Status, to, reason, also)
+		moved, err := s.moveCampaign(ctx, c.ID, c.Status, to, reason, also, "")
 		if err != nil {
 			return c, err
 		}
@@ -105,18 +118,13 @@ func (s *Store) control(ctx context.Context, publicID string, to Status, reason,
 }
 
 // moveCampaign takes a campaign from one state to another by compare-and-set; moved is false when it was in
-// a third. also is more to set.
-func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status, reason, also string) (moved bool, err error) {
+// a third. also is more to set, only is more that must hold.
+func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status, reason, also, only string) (moved bool, err error) {
 	if err := Transition(from, to); err != nil {
 		return false, err
 	}
-	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=?"+also+" WHERE id=? AND status=?", to, reason, id, from)
+	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=?, pause_id=0"+also+" WHERE id=? AND status=?"+only, to, reason, id, from)
 	return n == 1, err
-}
-
-// PauseAll pauses every running campaign in one statement, whoever sends it, and says how many there were.
-func (s *Store) PauseAll(ctx context.Context, reason string) (int64, error) {
-	return s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=? WHERE status IN ?", StatusPaused, reason, []Status{StatusRunning, StatusScheduled})
 }
 
 // expiredReason is the statusReason of an expired campaign.

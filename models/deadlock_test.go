@@ -40,9 +40,9 @@ func TestStatementIsRunAgainAfterADeadlock(t *testing.T) {
 	exec("UPDATE campaigns SET name='first' WHERE id=?", ids[1])
 	paused := make(chan error, 1)
 	go func() {
-		n, err := store.PauseAll(t.Context(), "all")
-		if err == nil && n != 2 {
-			err = fmt.Errorf("%d campaigns were paused, not 2", n)
+		list, err := store.PauseAll(t.Context(), "all")
+		if err == nil && len(list) != 2 {
+			err = fmt.Errorf("%d campaigns were paused, not 2", len(list))
 		}
 		paused <- err
 	}()

@@ -34,6 +34,7 @@ type Schedule struct {
 	Overlap     Overlap
 	Campaign    CampaignSpec `gorm:"serializer:json"`
 	Status      ScheduleStatus
+	PauseID     int64  // of the PauseAllSchedules that has paused it; else 0
 	Version     int    // counts the changes: the fence of every firing
 	NextSlot    Millis // 0 = none
 	NextFire    Millis // the instant at which NextSlot is acted upon: the slot itself, or the first zone's instant
@@ -52,7 +53,7 @@ func (s *Schedule) Due(now Millis) bool {
 func (s *Schedule) Pause() error {
 	switch s.Status {
 	case ScheduleActive, SchedulePaused:
-		s.Status = SchedulePaused
+		s.Status, s.PauseID = SchedulePaused, 0
 		return nil
 	case ScheduleEnded, ScheduleDeleted:
 	}
@@ -64,7 +65,7 @@ func (s *Schedule) Resume() error {
 	if s.Status != SchedulePaused {
 		return Errorf(CodeIllegalTransition, "a schedule that is %s cannot be resumed", s.Status)
 	}
-	s.Status = ScheduleActive
+	s.Status, s.PauseID = ScheduleActive, 0
 	return nil
 }
 

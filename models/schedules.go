@@ -183,10 +183,10 @@ func (s *Store) DeleteSchedule(ctx context.Context, publicID string, due func(Sc
 	return sch, err
 }
 
-// PauseAllSchedules pauses every active schedule at once, whoever sends it, and says how many there were. Nothing is sent
+// PauseAllSchedules pauses every active schedule at once, whoever sends it, and says which they were. Nothing is sent
 // from then on, so a slot that is due is missed, and has its line in the history.
-func (s *Store) PauseAllSchedules(ctx context.Context) (n int64, err error) {
-	err = s.tx(ctx, func(tx *gorm.DB) error {
+func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err error) {
+	return s.pauseAll(ctx, pauseSchedules, func(tx *gorm.DB, pause int64) error {
 		now, err := s.nowIn(tx)
 		if err != nil {
 			return err
@@ -208,11 +208,8 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (n int64, err error) {
 				return err
 			}
 		}
-		res := tx.Exec("UPDATE schedules SET status=?, version=version+1 WHERE status=?", SchedulePaused, ScheduleActive)
-		n = res.RowsAffected
-		return res.Error
+		return tx.Exec("UPDATE schedules SET status=?, version=version+1, pause_id=? WHERE status=?", SchedulePaused, pause, ScheduleActive).Error
 	})
-	return n, err
 }
 
 // DueSchedules are up to limit active schedules whose next slot has come, by public ID, and the database's clock. Those

@@ -13,7 +13,7 @@ import (
 type campaignsCmd struct {
 	List     listCmd     `cmd:"" help:"List campaigns, newest first."`
 	Pause    pauseCmd    `cmd:"" help:"Stop sending, for one campaign or for all."`
-	Resume   resumeCmd   `cmd:"" help:"Go on with a paused campaign."`
+	Resume   resumeCmd   `cmd:"" help:"Go on with a paused campaign, or with those that pause --all has paused."`
 	Cancel   cancelCmd   `cmd:"" help:"End a campaign for good: who is still pending becomes cancelled."`
 	Retry    retryCmd    `cmd:"" help:"Try a finished campaign's failed recipients again."`
 	Failures failuresCmd `cmd:"" help:"Count why recipients of a campaign failed or are unknown."`
@@ -21,10 +21,11 @@ type campaignsCmd struct {
 
 // Help is shown by carillon campaigns --help.
 func (campaignsCmd) Help() string {
-	return `These commands write to the ledger, and every process that sends obeys within two seconds, whether the API answers or not.
+	return `These commands write to the ledger, which they name on stderr, and every process that sends obeys within two seconds, whether the API answers or not.
 
     carillon campaigns list --status running
     carillon campaigns pause --all          # the kill switch
+    carillon campaigns resume --all         # what it has paused goes on, and nothing else
     carillon campaigns resume 01J9ZQ4X…
     carillon campaigns retry 01J9ZQ4X… --err-code 90004
     carillon campaigns failures 01J9ZQ4X…`
@@ -35,14 +36,11 @@ func withLedger(a *app, f func(*models.Store) error) error {
 	if err := a.settings(config.ForDatabase); err != nil {
 		return err
 	}
-	ledger, err := openLedger(a.cfg)
+	ledger, err := a.toldLedger()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ledger.Close() }()
-	if err := checkLedger(a.ctx, ledger); err != nil {
-		return err
-	}
 	return plain(f(ledger))
 }
 
@@ -84,7 +82,7 @@ func (c *listCmd) Run(a *app) error {
 		fmt.Fprintln(t, "ID\tSTATUS\tTOTAL\tPENDING\tSENT\tFAILED\tSKIPPED\tNAME\tREASON")
 		for _, v := range list {
 			n := v.Counts
-			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.PublicID, v.Status, n.Total, n.Pending, n.Sent, n.Failed, n.Skipped, v.Name, v.StatusReason)
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.PublicID, v.Status, n.Total, n.Pending, n.Sent, n.Failed, n.Skipped, visible(v.Name), visible(v.StatusReason))
 		}
 		return t.Flush()
 	})
@@ -110,40 +108,47 @@ type pauseCmd struct {
 	JSON bool   `name:"json" help:"Print the campaign as JSON."`
 }
 
+// Help is shown by carillon campaigns pause --help.
+func (pauseCmd) Help() string { return helpAll }
+
 // Run pauses.
 func (c *pauseCmd) Run(a *app) error {
 	const reason = "paused from the command line"
-	if c.All == (c.ID != "") {
-		return errors.New("say which campaign, or --all")
+	if err := oneOrAll("campaign", c.ID, c.All); err != nil {
+		return err
 	}
 	return withLedger(a, func(ledger *models.Store) error {
-		if !c.All {
-			v, err := ledger.PauseCampaign(a.ctx, c.ID, reason)
-			if err != nil {
-				return err
-			}
-			return a.show(v, c.JSON)
+		if c.All {
+			list, err := ledger.PauseAll(a.ctx, reason)
+			return a.reportAll("paused", "campaigns", list, c.JSON, "no campaign of this ledger runs or is scheduled", err)
 		}
-		n, err := ledger.PauseAll(a.ctx, reason)
+		v, err := ledger.PauseCampaign(a.ctx, c.ID, reason)
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			return json.NewEncoder(a.stdout).Encode(map[string]any{"paused": n})
-		}
-		_, err = fmt.Fprintf(a.stdout, "paused %d campaigns\n", n)
-		return err
+		return a.show(v, c.JSON)
 	})
 }
 
 type resumeCmd struct {
-	ID   string `arg:"" help:"The campaign."`
+	ID   string `arg:"" optional:"" help:"The campaign."`
+	All  bool   `help:"Those that the last pause --all has paused."`
 	JSON bool   `name:"json" help:"Print the campaign as JSON."`
 }
 
+// Help is shown by carillon campaigns resume --help.
+func (resumeCmd) Help() string { return helpAll }
+
 // Run resumes.
 func (c *resumeCmd) Run(a *app) error {
+	if err := oneOrAll("campaign", c.ID, c.All); err != nil {
+		return err
+	}
 	return withLedger(a, func(ledger *models.Store) error {
+		if c.All {
+			list, err := ledger.ResumeAll(a.ctx)
+			return a.reportAll("resumed", "campaigns", list, c.JSON, "no campaign of this ledger is paused by its last pause --all", err)
+		}
 		v, err := ledger.ResumeCampaign(a.ctx, c.ID)
 		if err != nil {
 			return err

@@ -108,6 +108,28 @@ func TestTokenRefuses(t *testing.T) {
 	oneLine(t, code, stderr, "CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: head -c 32 /dev/urandom | base64")
 }
 
+func TestTokenLivesAsLongAsAsked(t *testing.T) {
+	t.Parallel()
+	for ttl, want := range map[string]float64{"": 90 * 86400, "24h": 86400, "1m": 60, "2160h": 90 * 86400} {
+		args := []string{"token", "--secret", testSecret}
+		if ttl != "" {
+			args = append(args, "--ttl", ttl)
+		}
+		code, stdout, stderr := finish(t, args...)
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		c := claimsOf(t, stdout, testSecret)
+		if life := c["exp"].(float64) - c["iat"].(float64); life != want {
+			t.Errorf("%q: %v s, want %v", ttl, life, want)
+		}
+	}
+	for ttl, want := range map[string]string{"59s": "59s", "2161h": "2161h0m0s", "-24h": "-24h0m0s", "0s": "0s"} {
+		code, _, stderr := finish(t, "token", "--secret", testSecret, "--ttl="+ttl)
+		oneLine(t, code, stderr, "--ttl must be 1m to 2160h, not "+want)
+	}
+}
+
 func TestAWeakSecretServesNobodyButTheDemo(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -161,12 +183,12 @@ func TestUsersImport(t *testing.T) {
 			t.Fatal(stderr)
 		}
 		good := write(t, "users.csv", "userID,nickname\nalice,Alice\nbob,Bob\n")
-		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0: 2 rows in 3 lines\n" || stderr != "" {
+		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0: 2 rows in 3 lines\n" || told(stderr) != "" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		mixed := write(t, "users.jsonl", `{"userID":"carol"}`+"\n"+`{"userID":""}`+"\n"+`{"userID":"dave"}`+"\n")
 		code, stdout, stderr := finish(t, append([]string{"users", "import", mixed}, flags...)...)
-		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1: 3 rows in 3 lines\n" || stderr != "line 2: userID must not be empty\n" {
+		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1: 3 rows in 3 lines\n" || told(stderr) != "line 2: userID must not be empty\n" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		code, stdout, _ = finish(t, append([]string{"users", "import", "--json", mixed}, flags...)...)
@@ -226,7 +248,7 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s%s", listen, code, stdout, stderr)
 		}
 	}
-	if code, _, stderr := finish(t, "health", "--listen", "127.0.0.1:1"); code != exitFailed || !strings.HasPrefix(stderr, "carillon: nothing answers: ") {
+	if code, _, stderr := finish(t, "health", "--listen", "127.0.0.1:1"); code != exitFailed || !strings.HasPrefix(stderr, "server: http://127.0.0.1:1\ncarillon: nothing answers: ") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }

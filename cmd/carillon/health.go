@@ -25,6 +25,7 @@ func (healthCmd) Run(a *app) error {
 	if err := a.cfg.Validate(config.ForHealth); err != nil {
 		return err
 	}
+	fmt.Fprintf(a.stderr, "server: http://%s\n", reachable(a.cfg.Listen))
 	ctx, cancel := context.WithTimeout(a.ctx, healthTime)
 	defer cancel()
 	url := "http://" + reachable(a.cfg.Listen) + "/healthz"

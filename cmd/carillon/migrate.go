@@ -39,6 +39,8 @@ func (migrateCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = ledger.Close() }()
+	where, _ := ledgerName(a.ctx, a.cfg, ledger) // a server that does not answer is told by migrate
+	fmt.Fprintf(a.stderr, "ledger: %s\n", where)
 	n, err := migrate(a.ctx, ledger)
 	if err != nil {
 		return err

@@ -23,11 +23,18 @@ const asProgram = "CARILLON_TEST_AS_PROGRAM"
 // spawn runs carillon as an operating system process and returns the address it serves on.
 func spawn(t *testing.T, args ...string) (url string) {
 	t.Helper()
+	url, _, _ = spawned(t, args...)
+	return url
+}
+
+// spawned is spawn, with the process and what it has printed.
+func spawned(t *testing.T, args ...string) (url string, p *os.Process, out *buffer) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var out buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	out = &buffer{}
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +49,7 @@ func spawn(t *testing.T, args ...string) (url string) {
 	})
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		if found := atURL.FindStringSubmatch(out.String()); found != nil && get(t, found[1]+"/readyz", "").status == http.StatusOK {
-			return found[1]
+			return found[1], cmd.Process, out
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("it does not get ready")

@@ -91,7 +91,7 @@ func report(stderr io.Writer, err error, code int) int {
 		return int(own)
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(stderr, "carillon: %s\n", line)
+		fmt.Fprintf(stderr, "carillon: %s\n", visible(line))
 	}
 	return code
 }

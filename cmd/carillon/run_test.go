@@ -204,9 +204,18 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// oneLine checks that a command failed with this one line on stderr.
+// told takes the line away that says which ledger or server a command spoke to.
+func told(stderr string) string {
+	if line, rest, _ := strings.Cut(stderr, "\n"); strings.HasPrefix(line, "ledger: ") || strings.HasPrefix(line, "server: ") {
+		return rest
+	}
+	return stderr
+}
+
+// oneLine checks that a command failed with this one line on stderr, beside the one of the ledger.
 func oneLine(t *testing.T, code int, stderr, want string) {
 	t.Helper()
+	stderr = told(stderr)
 	if code != exitFailed || stderr != "carillon: "+want+"\n" {
 		t.Errorf("exit code %d and\n%swant %d and\ncarillon: %s", code, stderr, exitFailed, want)
 	}

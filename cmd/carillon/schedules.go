@@ -16,7 +16,7 @@ type schedulesCmd struct {
 	List   schedulesListCmd   `cmd:"" help:"List schedules, newest first."`
 	Next   schedulesNextCmd   `cmd:"" help:"Show the coming slots of a schedule."`
 	Pause  schedulesPauseCmd  `cmd:"" help:"Fire no slot, of one schedule or of all."`
-	Resume schedulesResumeCmd `cmd:"" help:"Go on with a paused schedule, from its next slot."`
+	Resume schedulesResumeCmd `cmd:"" help:"Go on with a paused schedule, or with those that pause --all has paused, from the next slot."`
 	Run    schedulesRunCmd    `cmd:"" help:"Make a campaign of a schedule's template now."`
 	Delete schedulesDeleteCmd `cmd:"" help:"End a schedule for good; its history stays."`
 }
@@ -28,11 +28,12 @@ func (schedulesCmd) Help() string {
     curl … http://127.0.0.1:8080/v1/schedules -d '{"name":"Monday","cron":"0 9 * * 1","timezone":"Europe/Berlin",
       "campaign":{"audience":{"all":true},"message":{"sendID":"openIMAdmin","contentType":101,"content":{"content":"Good morning"}}}}'
 
-These commands write to the ledger, and every scheduler obeys at once, whether the API answers or not.
+These commands write to the ledger, which they name on stderr, and every scheduler obeys at once, whether the API answers or not.
 
     carillon schedules list
     carillon schedules next 01J9ZQ4X… -n 5
     carillon schedules pause --all          # with carillon campaigns pause --all: the kill switch
+    carillon schedules resume --all         # what it has paused goes on, and nothing else
     carillon schedules run 01J9ZQ4X…`
 }
 
@@ -61,7 +62,7 @@ func (c *schedulesListCmd) Run(a *app) error {
 		t := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tSTATUS\tCRON\tTIMEZONE\tNEXT SLOT\tNAME")
 		for _, s := range list {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.PublicID, s.Status, s.Cron, zoneOf(s), nextSlot(s), s.Name)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.PublicID, s.Status, s.Cron, zoneOf(s), nextSlot(s), visible(s.Name))
 		}
 		return t.Flush()
 	})
@@ -160,35 +161,44 @@ type schedulesPauseCmd struct {
 	JSON bool   `name:"json" help:"Print the schedule as JSON."`
 }
 
+// Help is shown by carillon schedules pause --help.
+func (schedulesPauseCmd) Help() string { return helpAll }
+
 // Run pauses.
 func (c *schedulesPauseCmd) Run(a *app) error {
-	if c.All == (c.ID != "") {
-		return errors.New("say which schedule, or --all")
+	if err := oneOrAll("schedule", c.ID, c.All); err != nil {
+		return err
 	}
 	if !c.All {
 		return a.changeSchedule(c.ID, c.JSON, slots.Forgo(slots.Paused), func(s *models.Schedule, _ models.Millis) error { return s.Pause() })
 	}
 	return withLedger(a, func(ledger *models.Store) error {
-		n, err := ledger.PauseAllSchedules(a.ctx)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			return json.NewEncoder(a.stdout).Encode(map[string]any{"paused": n})
-		}
-		_, err = fmt.Fprintf(a.stdout, "paused %d schedules\n", n)
-		return err
+		list, err := ledger.PauseAllSchedules(a.ctx)
+		return a.reportAll("paused", "schedules", list, c.JSON, "no schedule of this ledger is active", err)
 	})
 }
 
 type schedulesResumeCmd struct {
-	ID   string `arg:"" help:"The schedule."`
+	ID   string `arg:"" optional:"" help:"The schedule."`
+	All  bool   `help:"Those that the last pause --all has paused."`
 	JSON bool   `name:"json" help:"Print the schedule as JSON."`
 }
 
+// Help is shown by carillon schedules resume --help.
+func (schedulesResumeCmd) Help() string { return helpAll }
+
 // Run resumes.
 func (c *schedulesResumeCmd) Run(a *app) error {
-	return a.changeSchedule(c.ID, c.JSON, nil, slots.Resume)
+	if err := oneOrAll("schedule", c.ID, c.All); err != nil {
+		return err
+	}
+	if !c.All {
+		return a.changeSchedule(c.ID, c.JSON, nil, slots.Resume)
+	}
+	return withLedger(a, func(ledger *models.Store) error {
+		list, err := ledger.ResumeAllSchedules(a.ctx, slots.Resume)
+		return a.reportAll("resumed", "schedules", list, c.JSON, "no schedule of this ledger is paused by its last pause --all", err)
+	})
 }
 
 type schedulesDeleteCmd struct {

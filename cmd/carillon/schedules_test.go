@@ -34,8 +34,20 @@ func TestSchedulesFromTheCommandLine(t *testing.T) {
 	if out := run("next", id, "-n", "3"); strings.Count(out, "T09:00:00+0") != 3 {
 		t.Errorf("next: %s", out)
 	}
-	if out := run("pause", "--all"); out != "paused 1 schedules\n" {
+	if out := run("pause", "--all"); out != "paused 1 schedule\n"+id+"  weekly\n" {
 		t.Errorf("pause: %s", out)
+	}
+	if out := run("resume", "--all"); out != "resumed 1 schedule\n"+id+"  weekly\n" {
+		t.Errorf("resume: %s", out)
+	}
+	for _, args := range [][]string{{"resume", "--all"}, {"pause", "--all"}, {"pause", "--all", "--json"}} {
+		code, stdout, stderr := finish(t, append(append([]string{"schedules"}, args...), "--data-dir", dir)...)
+		switch {
+		case args[0] == "resume" && (code != exitNothing || stdout != "" || stderr != "ledger: SQLite "+dir+"\ncarillon: nothing was resumed: no schedule of this ledger is paused by its last pause --all\n"):
+			t.Errorf("%q: exit code %d, %s%s", args, code, stdout, stderr)
+		case len(args) == 3 && (code != exitNothing || stdout != `{"paused":0,"schedules":[]}`+"\n" || !strings.HasSuffix(stderr, "nothing was paused: no schedule of this ledger is active\n")):
+			t.Errorf("%q: exit code %d, %s%s", args, code, stdout, stderr)
+		}
 	}
 	if out := run("list", "--json"); !strings.Contains(out, `"status":"paused"`) || !strings.Contains(out, `"nextSlot":"-"`) {
 		t.Errorf("list: %s", out)

@@ -54,6 +54,7 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	defer sys.rereadAdmins(a.cfg.AdminsFile)()
 	announce(a, sys)
 	return sys.serve(a.ctx)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -97,6 +99,46 @@ func openLedger(cfg *config.Config) (*models.Store, error) {
 		return nil, err
 	}
 	return models.Open(dir.DatabaseURL())
+}
+
+// toldLedger opens the database alone, says on stderr which one it is, and checks its tables: a command in the wrong folder
+// speaks to another ledger than whoever serves.
+func (a *app) toldLedger() (*models.Store, error) {
+	ledger, err := openLedger(a.cfg)
+	if err != nil {
+		return nil, err
+	}
+	name, err := ledgerName(a.ctx, a.cfg, ledger)
+	fmt.Fprintf(a.stderr, "ledger: %s\n", name)
+	if err == nil {
+		err = checkLedger(a.ctx, ledger)
+	}
+	if err != nil {
+		_ = ledger.Close()
+		return nil, err
+	}
+	return ledger, nil
+}
+
+// ledgerName is what a ledger is and where, without user and password. An error is that a server does not say what it is.
+func ledgerName(ctx context.Context, cfg *config.Config, ledger *models.Store) (string, error) {
+	if cfg.EmbeddedDatabase() {
+		path, err := filepath.Abs(cfg.DataDir)
+		return "SQLite " + visible(path), err
+	}
+	version, err := databaseVersion(ctx, ledger)
+	return databaseKind(version) + " " + visible(config.Place(cfg.DatabaseURL)), err
+}
+
+// databaseKind is which of the servers has this version; "" is one that did not answer.
+func databaseKind(version string) string {
+	switch {
+	case version == "":
+		return "database"
+	case strings.Contains(version, "MariaDB"):
+		return "MariaDB"
+	}
+	return "MySQL"
 }
 
 // migrate brings a ledger up to date and returns how many migrations it took.

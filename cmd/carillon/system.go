@@ -89,12 +89,12 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
 	}, log)
 	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, jobs.Keep{Keys: cfg.IdempotencyTTL, Recipients: cfg.Retention}, log)
-	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, cfg.Admins, log)
+	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest,
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
-		Secret: s.secret, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
+		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
 	}
 	sys.listener = sys.api.Conns.Listener(listener)
 	sys.web = &http.Server{

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"carillon/handlers"
 	"carillon/internal/config"
@@ -12,21 +13,29 @@ import (
 )
 
 type tokenCmd struct {
-	Admin string `placeholder:"ID" help:"The admin whose token it is to be; by default the first of CARILLON_ADMINS." xor:"who"`
-	User  string `placeholder:"ID" help:"A user instead: the token opens that user's inbox and nothing else." xor:"who"`
+	Admin string        `placeholder:"ID" help:"The admin whose token it is to be; by default the first of CARILLON_ADMINS." xor:"who"`
+	TTL   time.Duration `name:"ttl" default:"2160h" help:"How long it is valid, 1m to 2160h (90 days)."`
+	User  string        `placeholder:"ID" help:"A user instead: the token opens that user's inbox and nothing else." xor:"who"`
 }
 
 // Help is shown by carillon token --help.
 func (tokenCmd) Help() string {
-	return `The token is signed with the secret of the process that serves: the one in the data directory, or CARILLON_SECRET. It is valid for 90 days, a user's only as long as this entry of theirs stands in the directory.
+	return `The token is signed with the secret of the process that serves: the one in the data directory, or CARILLON_SECRET. It is valid for 90 days or the given --ttl, a user's only as long as this entry of theirs stands in the directory.
 
     curl -sS http://127.0.0.1:8080/v1/campaigns -H "token: $(carillon token)"
     CARILLON_DATA_DIR=/var/lib/carillon carillon token --user alice
+    carillon token --admin imAdmin --ttl 24h
     docker compose exec api carillon token`
 }
 
+// minTTL is long enough for a program to begin with the token.
+const minTTL = time.Minute
+
 // Run prints a token.
 func (c *tokenCmd) Run(a *app) error {
+	if c.TTL < minTTL || c.TTL > handlers.TokenLife {
+		return fmt.Errorf("--ttl must be 1m to 2160h, not %s", c.TTL)
+	}
 	if err := a.settings(config.ForToken); err != nil {
 		return err
 	}
@@ -54,19 +63,16 @@ func (c *tokenCmd) Run(a *app) error {
 // sign makes the token. A user's names the entry in the directory that it is for, which is read from there.
 func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 	if c.User == "" {
-		return handlers.AdminToken(secret, cmp.Or(c.Admin, a.cfg.Admins[0]))
+		return handlers.AdminTokenFor(secret, cmp.Or(c.Admin, a.cfg.Admins[0]), c.TTL)
 	}
 	if err := a.cfg.Validate(config.ForDatabase); err != nil {
 		return "", err
 	}
-	ledger, err := openLedger(a.cfg)
+	ledger, err := a.toldLedger()
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = ledger.Close() }()
-	if err := checkLedger(a.ctx, ledger); err != nil {
-		return "", err
-	}
 	user, err := ledger.User(a.ctx, c.User)
 	if err != nil {
 		if models.AsError(err).Code == models.CodeRecordNotFound {
@@ -74,7 +80,7 @@ func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 		}
 		return "", err
 	}
-	return handlers.UserToken(secret, user, 0)
+	return handlers.UserTokenFor(secret, user, 0, c.TTL)
 }
 
 // check refuses IDs that cannot be whose the token is to be.

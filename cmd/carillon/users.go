@@ -71,14 +71,11 @@ func (c *importCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	ledger, err := openLedger(a.cfg)
+	ledger, err := a.toldLedger()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ledger.Close() }()
-	if err := checkLedger(a.ctx, ledger); err != nil {
-		return err
-	}
 	bar := progress(a.stderr, "import", size, progressbar.OptionShowBytes(true))
 	refused, done, taken := []userfile.Refusal{}, models.UserCounts{}, 0
 	reader := progressbar.NewReader(&stoppable{a.ctx.Err, file}, bar)

@@ -29,9 +29,12 @@ type Config struct {
 	RedisURL        string `group:"settings" name:"redis-url" placeholder:"URL" help:"redis://, rediss:// (TLS) or redis-sentinel://host,host?master=name. Without it: a Redis inside this process."`
 	RedisURLFile    string `group:"settings" name:"redis-url-file" placeholder:"FILE" help:"A file that holds Redis' URL."`
 
-	Secret     string   `group:"settings" name:"secret" placeholder:"TEXT" help:"Signs tokens. With embedded stores one is made in the data directory."`
-	SecretFile string   `group:"settings" name:"secret-file" placeholder:"FILE" help:"A file that holds the secret."`
-	Admins     []string `group:"settings" name:"admins" default:"openIMAdmin,imAdmin" help:"User IDs of the admins: their tokens may do everything."`
+	Secret             string   `group:"settings" name:"secret" placeholder:"TEXT" help:"Signs tokens. With embedded stores one is made in the data directory."`
+	SecretFile         string   `group:"settings" name:"secret-file" placeholder:"FILE" help:"A file that holds the secret."`
+	SecretPrevious     string   `group:"settings" name:"secret-previous" placeholder:"TEXT" help:"The secret before: tokens that it has signed stay good. It signs none, and gives none out."`
+	SecretPreviousFile string   `group:"settings" name:"secret-previous-file" placeholder:"FILE" help:"A file that holds the secret before."`
+	Admins             []string `group:"settings" name:"admins" default:"openIMAdmin,imAdmin" help:"User IDs of the admins: their tokens may do everything."`
+	AdminsFile         string   `group:"settings" name:"admins-file" placeholder:"FILE" help:"A file with one of these IDs a line instead; serve reads it again on SIGHUP."`
 
 	Channel     string `group:"settings" name:"channel" default:"inbox" help:"How messages leave unless a campaign says otherwise: inbox or webhook."`
 	InboxRate   int    `group:"settings" name:"inbox-rate" default:"0" help:"Recipients per second of the inbox channel, over all processes; 0 = no limit."`
@@ -80,7 +83,7 @@ func (c *Config) Channels() []string {
 func (c *Config) ReadFiles() error {
 	var m mistakes
 	for _, s := range []struct{ value, file *string }{
-		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.RedisURL, &c.RedisURLFile}, {&c.Secret, &c.SecretFile}, {&c.WebhookSecret, &c.WebhookSecretFile},
+		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.RedisURL, &c.RedisURLFile}, {&c.Secret, &c.SecretFile}, {&c.SecretPrevious, &c.SecretPreviousFile}, {&c.WebhookSecret, &c.WebhookSecretFile},
 	} {
 		if *s.file == "" {
 			continue
@@ -97,6 +100,7 @@ func (c *Config) ReadFiles() error {
 			*s.value, *s.file = strings.TrimRight(string(raw), "\r\n"), ""
 		}
 	}
+	c.readAdmins(&m)
 	return m.err()
 }
 

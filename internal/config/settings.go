@@ -41,7 +41,7 @@ func mask(name, value string) string {
 	switch {
 	case value == "":
 		return ""
-	case name == "secret", name == "webhook-secret":
+	case name == "secret", name == "secret-previous", name == "webhook-secret":
 		return masked
 	case name == "webhook-url":
 		u, err := url.Parse(value)
@@ -69,6 +69,15 @@ func MaskURL(raw string) string {
 		user = masked + "@"
 	}
 	return u.Scheme + "://" + user + u.Host + u.EscapedPath()
+}
+
+// Place is where a URL leads to: host and path, and nothing that lets anybody in.
+func Place(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return masked
+	}
+	return u.Host + u.Path
 }
 
 func text(value any) string {

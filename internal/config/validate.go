@@ -71,9 +71,10 @@ func (c *Config) Validate(use Use) error {
 		c.checkListen(&m)
 		c.checkStores(&m)
 		c.checkSecret(&m)
-		if why := c.weakSecret(); why != "" && use != ForDemo {
+		if why := weakSecret("CARILLON_SECRET", c.Secret); why != "" && use != ForDemo {
 			m.add("%s", why)
 		}
+		c.checkPrevious(&m)
 		c.checkAdmins(&m)
 		c.checkProxies(&m)
 		c.checkChannels(&m)
@@ -204,29 +205,39 @@ var wellKnown = []string{
 	"1234567890123456", "0123456789abcdef", "changemechangeme", "secretsecretsecret",
 }
 
-// weakSecret says why others can find the secret out; empty when they cannot, or when there is none.
-func (c *Config) weakSecret() string {
+// checkPrevious refuses a secret before that lets anybody in: its tokens are as good as the others.
+func (c *Config) checkPrevious(m *mistakes) {
+	if c.SecretPrevious != "" && c.SecretPrevious == c.Secret {
+		m.add("CARILLON_SECRET_PREVIOUS must be the secret before, not CARILLON_SECRET: leave it out when no secret is being changed")
+	}
+	if why := weakSecret("CARILLON_SECRET_PREVIOUS", c.SecretPrevious); why != "" {
+		m.add("%s", why)
+	}
+}
+
+// weakSecret says why others can find a secret out; empty when they cannot, or when there is none.
+func weakSecret(name, secret string) string {
 	different := map[rune]bool{}
-	for _, r := range c.Secret {
+	for _, r := range secret {
 		different[r] = true
 	}
 	const anybody = "anybody could make an admin's token. Make your own with: " + makeSecret
 	switch {
-	case c.Secret == "":
+	case secret == "":
 		return ""
-	case slices.Contains(wellKnown, strings.ToLower(strings.TrimSpace(c.Secret))):
-		return "CARILLON_SECRET is a well-known one: " + anybody
-	case len(c.Secret) < minSecret:
-		return fmt.Sprintf("CARILLON_SECRET has only %d bytes and can be guessed: %s", len(c.Secret), anybody)
+	case slices.Contains(wellKnown, strings.ToLower(strings.TrimSpace(secret))):
+		return name + " is a well-known one: " + anybody
+	case len(secret) < minSecret:
+		return fmt.Sprintf("%s has only %d bytes and can be guessed: %s", name, len(secret), anybody)
 	case len(different) < minDifferent:
-		return fmt.Sprintf("CARILLON_SECRET has only %d different characters and can be guessed: %s", len(different), anybody)
+		return fmt.Sprintf("%s has only %d different characters and can be guessed: %s", name, len(different), anybody)
 	}
 	return ""
 }
 
 // Warnings are what an operator should hear of and may yet want.
 func (c *Config) Warnings() []string {
-	if why := c.weakSecret(); why != "" {
+	if why := weakSecret("CARILLON_SECRET", c.Secret); why != "" {
 		return []string{why}
 	}
 	return nil

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"carillon/models"
+)
+
+// exitNothing: what was to be paused or resumed was not there, so nothing was changed.
+const exitNothing = 3
+
+// helpAll explains --all in the help of pause and resume.
+const helpAll = `resume --all resumes exactly what the last pause --all paused, on whichever machine that was. What the guard or somebody else has paused stays paused.
+
+Exit codes: 0 it was done, 3 there was nothing to pause or to resume, 1 it could not be done.`
+
+// oneOrAll refuses an ID together with --all, and neither of them.
+func oneOrAll(what, id string, all bool) error {
+	if all == (id != "") {
+		return fmt.Errorf("say which %s, or --all", what)
+	}
+	return nil
+}
+
+// reportAll lists what a command with --all has changed; done is "paused" or "resumed", and nothing says why there was
+// nothing to do. err is why the list is not whole.
+func (a *app) reportAll(done, what string, list []models.Named, asJSON bool, nothing string, err error) error {
+	switch {
+	case err != nil && len(list) == 0:
+		return err
+	case asJSON:
+		if list == nil {
+			list = []models.Named{}
+		}
+		err = errors.Join(err, json.NewEncoder(a.stdout).Encode(map[string]any{done: len(list), what: list}))
+	case len(list) > 0:
+		fmt.Fprintf(a.stdout, "%s %s\n", done, counted(len(list), what))
+		for _, one := range list {
+			fmt.Fprintln(a.stdout, strings.TrimRight(one.PublicID+"  "+visible(one.Name), " "))
+		}
+	}
+	if len(list) > 0 || err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "carillon: nothing was %s: %s\n", done, nothing)
+	return exit(exitNothing)
+}
+
+// counted is a number with its noun, whose plural ends with an s.
+func counted(n int, plural string) string {
+	if n == 1 {
+		return "1 " + strings.TrimSuffix(plural, "s")
+	}
+	return fmt.Sprintf("%d %s", n, plural)
+}

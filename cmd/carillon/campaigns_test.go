@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"carillon/internal/testkit"
+)
+
+// The kill switch names the ledger and what it has paused, and is undone for those alone, from wherever the ledger is reached.
+func TestPauseAndResumeAllFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		dir := filepath.Join(t.TempDir(), "data")
+		flags, served := []string{"--data-dir", dir}, []string{"--data-dir", dir, "--secret", testSecret}
+		ledger := "ledger: SQLite " + dir + "\n"
+		if s.Name != "embedded" {
+			served = external(migrated(t, s.DatabaseURL), s.RedisURL)
+			flags = served[2:]
+			u := must(url.Parse(s.DatabaseURL))
+			ledger = "ledger: MariaDB " + u.Host + u.Path + "\n"
+		}
+		base, token := serve(t, served...).ready(), adminToken(t)
+		call(t, http.MethodPost, base+"/v1/users", token, `{"users":[{"userID":"alice"}]}`)
+		post := func(name string) string {
+			t.Helper()
+			r := call(t, http.MethodPost, base+"/v1/campaigns", token, fmt.Sprintf(`{"name":%q,"sendAt":%q,"audience":{"all":true},"message":{"sendID":"imAdmin","contentType":101,"content":{"content":"hi"}}}`,
+				name, time.Now().Add(time.Hour).Format(time.RFC3339)))
+			id, _ := r.data["id"].(string)
+			if id == "" {
+				t.Fatal(r.body)
+			}
+			return id
+		}
+		// ask runs a command and checks all of what it says
+		ask := func(code int, stdout, stderr string, args ...string) {
+			t.Helper()
+			gotCode, gotOut, gotErr := finish(t, append(append([]string{"campaigns"}, args...), flags...)...)
+			if gotCode != code || gotOut != stdout || gotErr != ledger+stderr {
+				t.Errorf("%q: exit code %d\n%s%s\nwant %d\n%s%s", args, gotCode, gotOut, gotErr, code, stdout, ledger+stderr)
+			}
+		}
+		const none = "carillon: nothing was paused: no campaign of this ledger runs or is scheduled\n"
+		ask(exitNothing, "", none, "pause", "--all")
+		ask(exitNothing, `{"campaigns":[],"paused":0}`+"\n", none, "pause", "--all", "--json")
+		single := post("single")
+		ask(0, single+" is paused: 1 of 1 pending, 0 sent, 0 failed\n", "", "pause", single)
+		one, two := post("one"), post("two \u202e")
+		ask(0, "paused 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "pause", "--all")
+		ask(exitNothing, "", none, "pause", "--all")
+		ask(0, "resumed 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "resume", "--all")
+		ask(exitNothing, "", "carillon: nothing was resumed: no campaign of this ledger is paused by its last pause --all\n", "resume", "--all")
+		for id, want := range map[string]string{single: "paused", one: "scheduled", two: "scheduled"} {
+			if r := get(t, base+"/v1/campaigns/"+id, token); r.data["status"] != want {
+				t.Errorf("%s, want %s", r.body, want)
+			}
+		}
+		code, _, stderr := finish(t, append([]string{"campaigns", "resume", "--all", one}, flags...)...)
+		oneLine(t, code, stderr, "say which campaign, or --all")
+	})
+}
+
+// Every command that reads or writes a ledger names it, without what opens it; one that cannot be reached, too.
+func TestCommandsNameTheirLedger(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	if code, _, stderr := finish(t, "migrate", "--data-dir", dir); code != 0 || stderr != "ledger: SQLite "+dir+"\n" {
+		t.Fatal(code, stderr)
+	}
+	file := write(t, "users.csv", "userID\nalice\n")
+	for _, args := range [][]string{
+		{"campaigns", "list"}, {"campaigns", "pause", "--all"}, {"campaigns", "cancel", "x"}, {"campaigns", "retry", "x"}, {"schedules", "list"}, {"schedules", "pause", "--all"},
+		{"schedules", "next", "x"}, {"verify", "x"}, {"users", "import", file}, {"token", "--user", "alice", "--secret", testSecret},
+	} {
+		if _, _, stderr := finish(t, append(args, "--data-dir", dir)...); !strings.HasPrefix(stderr, "ledger: SQLite "+dir+"\n") {
+			t.Errorf("%q: %s", args, stderr)
+		}
+		code, _, stderr := finish(t, append(args, "--database-url", "mysql://bob:topsecret@127.0.0.1:1/db?x=topsecret", "--secret", testSecret)...)
+		if code != exitFailed || !strings.HasPrefix(stderr, "ledger: database 127.0.0.1:1/db\ncarillon: ") || strings.Contains(stderr, "topsecret") {
+			t.Errorf("%q: %s", args, stderr)
+		}
+	}
+}
