@@ -43,7 +43,8 @@ type WebhookConfig struct {
 type Webhook struct {
 	batch     int
 	timeout   time.Duration
-	path      string // of its URL, which may hold a token
+	path      string   // of its URL, which may hold a token
+	secrets   []string // that no text may show: its key, and what of its URL may be a token
 	transport *transport
 	limiter   *limiter
 	encoder   *encoder
@@ -83,7 +84,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		return nil, fmt.Errorf("webhook timeout: must be more than 0 and at most %s", MaxWebhookTimeout)
 	}
 	return &Webhook{
-		batch: cfg.Batch, timeout: cfg.Timeout, path: u.EscapedPath(), transport: t, limiter: newLimiter(),
+		batch: cfg.Batch, timeout: cfg.Timeout, path: u.EscapedPath(), secrets: secretsOf(u, cfg.Secret), transport: t, limiter: newLimiter(),
 		encoder: newEncoder(head, key), readers: sync.Pool{New: func() any { return newAnswerReader() }},
 	}, nil
 }
@@ -136,6 +137,7 @@ type post struct {
 	message []byte
 	items   []Recipient
 	out     []Outcome // one for each of items
+	said    string    // by an answer that is an error
 }
 
 // run fills out. tried is false when no request was begun.
@@ -211,6 +213,9 @@ func (p *post) exchange(c *conn, begun time.Time) (good, unread bool, ended time
 		p.all(p.faultOutcome(p.ctx, err, written))
 	case !is2xx(status):
 		o := p.statusOutcome(status, answerHeader(c))
+		if p.said != "" {
+			o.ErrMsg += ": " + p.said
+		}
 		p.all(o)
 		return o.Result == Failed, false, ended
 	case bodyErr != nil: // the part that is missing may name recipients that were refused
@@ -230,11 +235,14 @@ func (p *post) usedAgain(c *conn, begun time.Time, sent int64, written bool, err
 	return closed && p.ctx.Err() == nil && (!written || unreadByPeer(c, sent, err))
 }
 
-// readBody reads an answer to its end, so that the connection is kept, and fills out when it is a 2xx. An error means that
-// the answer is not all there.
+// readBody reads an answer to its end, so that the connection is kept, and fills out when it is a 2xx, or said when it is an
+// error. An error means that the answer is not all there.
 func (p *post) readBody(c *conn) error {
 	c.beginBody()
-	if is2xx(c.resp.StatusCode()) {
+	switch status := c.resp.StatusCode(); {
+	case status >= 400 && status < 600:
+		p.said = p.words(&c.body, string(c.resp.Header.Peek("Content-Encoding")))
+	case is2xx(status):
 		r := p.readers.Get().(*answerReader)
 		r.outcomes(&c.body, string(c.resp.Header.Peek("Content-Encoding")), p.items, p.out)
 		if r.keep() {

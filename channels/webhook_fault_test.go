@@ -136,7 +136,7 @@ func TestWebhookRefusalCutOff(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 404 hunter2\r\nContent-Length: 1000\r\n\r\nhalf")
 		return false
 	})
-	if o := sendOne(t, webhookAt(t, p.url)); o.Result != Failed || o.ErrMsg != "the provider answered 404 Not Found" {
+	if o := sendOne(t, webhookAt(t, p.url)); o.Result != Failed || o.ErrMsg != "the provider answered 404 Not Found: half" {
 		t.Errorf("outcome %+v", o)
 	}
 }

@@ -26,7 +26,7 @@ type API struct {
 	Describe  func(payload []byte) string                       // a task's payload as the monitor shows it
 	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
 	// Pace is how fast a campaign goes, as far as known, and what holds it back; nil = not known here.
-	Pace func(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string)
+	Pace func(ctx context.Context, c models.CampaignView) models.Pace
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
 	Secret   string         // signs tokens

@@ -241,11 +241,11 @@ type campaignView struct {
 	Counts        models.Counts   `json:"counts"`
 	RatePerSecond int             `json:"ratePerSecond"`
 	// CurrentRatePerSecond and ETASeconds are measured over the last seconds of a running campaign; null when not known.
-	CurrentRatePerSecond *float64        `json:"currentRatePerSecond"`
-	ETASeconds           *int64          `json:"etaSeconds"`
-	LimitedBy            string          `json:"limitedBy"` // what holds it back; empty = nothing
-	Priority             models.Priority `json:"priority"`
-	Delivery             models.Delivery `json:"delivery"`
+	CurrentRatePerSecond *float64          `json:"currentRatePerSecond"`
+	ETASeconds           *int64            `json:"etaSeconds"`
+	LimitedBy            *models.LimitedBy `json:"limitedBy"` // what holds it back; empty = nothing, null = not looked at
+	Priority             models.Priority   `json:"priority"`
+	Delivery             models.Delivery   `json:"delivery"`
 	timingView
 	OperationID string   `json:"operationID"`
 	CreatedBy   string   `json:"createdBy"`
@@ -311,18 +311,18 @@ func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
 	if a.Pace == nil {
 		return v
 	}
-	perSecond, known, limitedBy, why := a.Pace(ctx, c.Campaign)
-	v.LimitedBy = limitedBy
+	p := a.Pace(ctx, c)
+	v.LimitedBy = &p.LimitedBy
 	if v.StatusReason == "" {
-		v.StatusReason = why
+		v.StatusReason = p.Why
 	}
-	if known && perSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
-		perSecond = math.Round(perSecond*10) / 10
+	if p.Known && p.PerSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
+		perSecond := math.Round(p.PerSecond*10) / 10
 		v.CurrentRatePerSecond = &perSecond
-	}
-	if v.CurrentRatePerSecond != nil && perSecond > 0 {
-		eta := int64(math.Ceil(float64(c.Pending) / perSecond))
-		v.ETASeconds = &eta
+		if p.ETAKnown {
+			eta := int64(math.Ceil(p.ETA.Seconds()))
+			v.ETASeconds = &eta
+		}
 	}
 	return v
 }

@@ -18,6 +18,8 @@ const (
 	wayBack  = 300 * time.Millisecond // of a page that waited, until a slot has it: two loops look for work, one after the other
 	soon     = 200 * time.Millisecond // a page that met a full process comes back so much later
 	rewrite  = 250 * time.Millisecond // between two tries to write a chunk's outcomes
+
+	noChannel = 10 * time.Second // a page that came to a worker without its channel comes back so much later
 )
 
 // visit is one worker's turn: on the page that the task names and then, as long as nobody else waits for the slot,
@@ -33,7 +35,8 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	ch := w.channels[c.Channel]
 	if ch == nil {
 		w.log.Error("this worker is not set up for the campaign's channel", "campaign", c.ID, "channel", c.Channel)
-		return w.store.WriteChunk(ctx, v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: 10 * time.Second}))
+		w.tell(ctx, &c, models.LimitedByNoWorkers, noChannel+time.Second)
+		return w.store.WriteChunk(ctx, v.Close(models.Chunk{State: models.PageWaiting, ReadyIn: noChannel}))
 	}
 	if c.Priority == models.PriorityBulk {
 		if v, err = w.enter(ctx, v); err != nil || v == nil {
@@ -71,6 +74,9 @@ func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, err
 	if ok {
 		return v, nil
 	}
+	if instead.State == models.PageWaiting {
+		w.tell(ctx, &c, models.LimitedByTurn, time.Second)
+	}
 	waits := instead.State == models.PageWaiting && w.share.waitHere(c)
 	if waits {
 		defer w.share.waitNoMore(c)
@@ -84,6 +90,13 @@ func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, err
 		w.share.leave(c)
 	}
 	return v, err
+}
+
+// tell notes why a page of c was given back.
+func (w *Worker) tell(ctx context.Context, c *models.Campaign, by models.LimitedBy, keep time.Duration) {
+	if err := w.limit.note(ctx, c, by, keep); err != nil {
+		w.log.Debug("what holds a campaign back could not be noted", "campaign", c.ID, "err", err)
+	}
 }
 
 // next claims what a turn goes on with after page v of c, nil when v parked: the same one when only its visit was over, or a new one when it is done

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -151,7 +152,7 @@ func (l *limiter) take(ctx context.Context, c *models.Campaign, channelRate, n i
 	if c.Priority == models.PriorityTransactional {
 		transactional = 1
 	}
-	prefix := "carillon:{" + c.Channel + "}:"
+	prefix := channelPrefix(c.Channel)
 	keys := []string{pressureKey(c.Channel), prefix + "rate", fmt.Sprintf("%srate:%d", prefix, c.ID), limitedKey(c), prefix + "waiting", prefix + "until"}
 	got, err := takeScript.Run(ctx, l.rdb, keys, n, channelRate, c.RatePerSecond, transactional, l.clock(), probeEvery.Milliseconds(), c.ID, nameHash(first.id), failing).Int64Slice()
 	if err != nil {
@@ -161,41 +162,94 @@ func (l *limiter) take(ctx context.Context, c *models.Campaign, channelRate, n i
 	return grant{N: int(got[0]), Wait: time.Duration(got[1]) * time.Millisecond, Open: open, Probe: open && got[0] == 1}, nil
 }
 
-func pressureKey(channel string) string { return "carillon:{" + channel + "}:pressure" }
+func channelPrefix(channel string) string { return "carillon:{" + channel + "}:" }
+
+func pressureKey(channel string) string { return channelPrefix(channel) + "pressure" }
 
 func limitedKey(c *models.Campaign) string {
-	return fmt.Sprintf("carillon:{%s}:limited:%d", c.Channel, c.ID)
+	return fmt.Sprintf("%slimited:%d", channelPrefix(c.Channel), c.ID)
 }
 
-// holds is what holds a campaign back at the limiter, as the API names it, and why in words; empty when nothing does
-// or when Redis does not answer.
-func (l *limiter) holds(ctx context.Context, c *models.Campaign) (limitedBy, why string) {
+// hold is what the limiter knows of a campaign.
+type hold struct {
+	note        models.LimitedBy // what held it back within the last seconds
+	open        bool             // the channel's breaker is
+	rest, probe int64            // unix ms; rest 0 = the provider did not ask for any
+	now         int64            // the same, by Redis' clock
+	others      int              // campaigns that wait for the channel's rate beside it
+}
+
+// holds reads it. A Redis that cannot be written is an error: then nothing is sent.
+func (l *limiter) holds(ctx context.Context, c *models.Campaign) (h hold, err error) {
 	pipe := l.rdb.Pipeline()
 	note := pipe.Get(ctx, limitedKey(c))
-	slow := pipe.HMGet(ctx, pressureKey(c.Channel), "open", "ceil", "rest", "probe")
+	slow := pipe.HMGet(ctx, pressureKey(c.Channel), "open", "rest", "probe")
+	until := pipe.HGetAll(ctx, channelPrefix(c.Channel)+"until")
+	now := pipe.Time(ctx)
+	try := pipe.Set(ctx, "carillon:try", "1", time.Second)
 	_, _ = pipe.Exec(ctx) // each command has its own error, and an absent note is one
-	limitedBy = note.Val()
-	if v := slow.Val(); len(v) == 4 {
-		switch {
-		case v[0] != nil && v[2] != nil:
-			return limitedSlow, fmt.Sprintf("the provider asks for rest until %s (Retry-After); the next request goes out at %s", clockOf(v[2]), clockOf(v[3]))
-		case v[0] != nil:
-			return limitedSlow, fmt.Sprintf("the provider does not answer; one request every %s tries it", probeEvery)
-		case v[1] != nil && limitedBy == limitedSlow:
-			why = "the provider answers late or asks for rest; the channel goes slower"
+	if err := errors.Join(slow.Err(), until.Err(), now.Err(), try.Err()); err != nil {
+		return h, err
+	}
+	h.note, h.now = models.LimitedBy(note.Val()), now.Val().UnixMilli()
+	if v := slow.Val(); v[0] != nil {
+		h.open, h.rest, h.probe = true, millisOf(v[1]), millisOf(v[2])
+	}
+	for id, at := range until.Val() {
+		if id != strconv.FormatInt(c.ID, 10) && millisOf(at) > h.now-time.Second.Milliseconds() {
+			h.others++
 		}
 	}
-	return limitedBy, why
+	return h, nil
 }
 
-// limitedSlow is the note of takeScript.
-const limitedSlow = "channel slow"
+// why is the same in words; rate is the channel's.
+func (h hold) why(c *models.Campaign, rate int) string {
+	at := func(ms int64) string { return shown(models.Millis(ms)) }
+	switch {
+	case h.open && h.rest > h.now:
+		return fmt.Sprintf("the provider asks for rest until %s (Retry-After); the next request goes out at %s", at(h.rest), at(h.probe))
+	case h.open && h.rest > 0:
+		return "the provider asked for rest until " + at(h.rest) + " (Retry-After); the next request shows whether it is over"
+	case h.open:
+		return fmt.Sprintf("the provider does not answer, or fails for everybody; one request every %s tries it", probeEvery)
+	}
+	switch h.note {
+	case models.LimitedByCampaignRate:
+		return fmt.Sprintf("its own rate of %d/s is used up", c.RatePerSecond)
+	case models.LimitedByChannelRate:
+		why := "the rate of the channel " + c.Channel
+		if rate > 0 {
+			why += fmt.Sprintf(", %d/s,", rate)
+		}
+		why += " is used up"
+		switch {
+		case h.others == 1:
+			why += "; it takes turns with another campaign"
+		case h.others > 1:
+			why += fmt.Sprintf("; it takes turns with %d other campaigns", h.others)
+		}
+		return why
+	case models.LimitedByChannelSlow:
+		return "the provider answers late, fails often or asked for rest; the channel goes slower"
+	case models.LimitedByTurn:
+		return "other campaigns hold the places on the channel " + c.Channel + "; this one waits for its turn"
+	case models.LimitedByNoWorkers:
+		return "the worker that took it is not set up for the channel " + c.Channel
+	}
+	return ""
+}
 
-// clockOf reads a time that a script has stored.
-func clockOf(v any) string {
+// note keeps for those who ask why a page of c was given back.
+func (l *limiter) note(ctx context.Context, c *models.Campaign, by models.LimitedBy, keep time.Duration) error {
+	return l.rdb.Set(ctx, limitedKey(c), string(by), keep).Err()
+}
+
+// millisOf reads a time that a script has stored.
+func millisOf(v any) int64 {
 	text, _ := v.(string)
 	ms, _ := strconv.ParseFloat(text, 64)
-	return time.UnixMilli(int64(ms)).UTC().Format(time.RFC3339)
+	return int64(ms)
 }
 
 // endRest lets a channel go on at once although its provider asked for rest or does not answer, because an operator says so.

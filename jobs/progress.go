@@ -20,7 +20,7 @@ type Progress struct {
 
 type sample struct {
 	at    time.Time
-	ended int64 // outcomes so far
+	tried int64
 }
 
 // observe takes a sample of every running campaign.
@@ -34,7 +34,7 @@ func (p *Progress) observe(ctx context.Context, store *models.Store) error {
 	defer p.mu.Unlock()
 	runs := map[int64][]sample{}
 	for _, c := range views {
-		runs[c.ID] = keep(p.runs[c.ID], sample{now, c.Counts.Total - c.Pending})
+		runs[c.ID] = keep(p.runs[c.ID], sample{now, c.Tried()})
 	}
 	p.runs = runs
 	return nil
@@ -43,7 +43,7 @@ func (p *Progress) observe(ctx context.Context, store *models.Store) error {
 // keep adds a sample and drops those that the rate's seconds do not need. A retry takes outcomes back, and with them what was
 // measured before.
 func keep(run []sample, s sample) []sample {
-	if len(run) > 0 && s.ended < run[len(run)-1].ended {
+	if len(run) > 0 && s.tried < run[len(run)-1].tried {
 		run = nil
 	}
 	run = append(run, s)
@@ -53,8 +53,8 @@ func keep(run []sample, s sample) []sample {
 	return run
 }
 
-// Rate is how many recipients per second a running campaign has come to an end with over the last seconds; ok
-// is false while that is not known.
+// Rate is how many recipients per second the channel had over the last seconds, of a running campaign; ok is false
+// while that is not known. Who is passed over costs no rate.
 func (p *Progress) Rate(campaignID int64) (perSecond float64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,48 +69,137 @@ func (p *Progress) Rate(campaignID int64) (perSecond float64, ok bool) {
 			first = s
 		}
 	}
-	return float64(last.ended-first.ended) / last.at.Sub(first.at).Seconds(), true
+	return float64(last.tried-first.tried) / last.at.Sub(first.at).Seconds(), true
 }
 
-// Pace is how fast a campaign goes and what holds it back: "campaign rate", "channel rate", "channel slow" (its
-// provider is away, fails, slowed down or asked for rest), "workers busy", "waiting" (for a time to come), "paused", or "" when
-// nothing does. why says more in words, where there is more to say.
-func (r *Reconciler) Pace(ctx context.Context, c models.Campaign) (perSecond float64, known bool, limitedBy, why string) {
+// Pace is how fast a campaign goes, what holds it back, and when it will be done.
+func (r *Reconciler) Pace(ctx context.Context, c models.CampaignView) models.Pace {
 	switch c.Status {
 	case models.StatusPaused:
-		return 0, true, "paused", ""
+		return models.Pace{Known: true, LimitedBy: models.LimitedByPaused, Why: c.StatusReason}
 	case models.StatusScheduled:
-		return 0, true, "waiting", ""
+		return models.Pace{Known: true, LimitedBy: models.LimitedByWaiting, Why: "it starts at " + shown(c.SendAt)}
 	case models.StatusRunning:
 	default:
-		return 0, false, "", ""
+		return models.Pace{}
 	}
-	perSecond, known = r.progress.Rate(c.ID)
-	if limitedBy, why = r.worker.limit.holds(ctx, &c); limitedBy != "" {
-		return perSecond, known, limitedBy, why
-	}
+	var p models.Pace
+	p.PerSecond, p.Known = r.progress.Rate(c.ID)
 	win, err := r.store.WindowOf(ctx, c.ID)
-	switch {
-	case err != nil || win == nil:
-	case win.Queued > 0 && win.Running == 0:
-		limitedBy = "workers busy"
-	case (win.Waiting > 0 || win.Later > 0 && win.Planned) && win.Inside() == 0 && win.New == 0:
-		limitedBy, why = "waiting", r.waitsFor(ctx, &c)
+	if err != nil || win == nil {
+		return p
 	}
-	return perSecond, known, limitedBy, why
+	p.LimitedBy, p.Why = r.limitedBy(ctx, win)
+	r.foresee(ctx, &p, c, win)
+	return p
 }
 
-// waitsFor says that a campaign that waits does so for attempts alone; empty when it waits for a local time or the morning.
-func (r *Reconciler) waitsFor(ctx context.Context, c *models.Campaign) string {
+// redisWithin is how long Redis may take to say what holds a campaign back.
+const redisWithin = time.Second
+
+const noRedis = "Redis does not answer or cannot be written, and nothing is sent without it"
+
+// limitedBy is what holds a running campaign back. What keeps it from being sent at all comes first.
+func (r *Reconciler) limitedBy(ctx context.Context, win *models.Window) (models.LimitedBy, string) {
+	c := &win.Campaign
+	idle := win.Planned && win.Later > 0 && win.Inside() == 0 && win.Waiting == 0 && win.New == 0 && win.Parked == 0
+	until, attempts := "", false
+	if idle {
+		if until, attempts = r.waitsFor(ctx, c); !attempts {
+			return models.LimitedByWaiting, until
+		}
+	}
+	asked, cancel := context.WithTimeout(ctx, redisWithin)
+	defer cancel()
+	h, err := r.worker.limit.holds(asked, c)
+	if err != nil {
+		return models.LimitedByRedis, noRedis
+	}
+	switch {
+	case h.open:
+		return models.LimitedByChannelSlow, h.why(c, 0)
+	case attempts:
+		return models.LimitedByWaiting, until
+	}
+	still := win.Running == 0 && win.Parked == 0
+	if still {
+		switch n, err := r.queue.slots(c.Priority); {
+		case err != nil:
+			return models.LimitedByRedis, noRedis
+		case n == 0:
+			return models.LimitedByNoWorkers, "no worker runs that takes " + string(c.Priority) + " campaigns"
+		}
+	}
+	switch h.note {
+	case models.LimitedByNothing:
+	case models.LimitedByTurn, models.LimitedByNoWorkers: // of one process; another may have a place for it
+		if still {
+			return h.note, h.why(c, 0)
+		}
+	default:
+		return h.note, h.why(c, r.worker.opts.Rates[c.Channel])
+	}
+	if !still {
+		return models.LimitedByNothing, ""
+	}
+	if n, err := r.queue.waiting(asked, c.Priority); err == nil && n > 0 {
+		return models.LimitedByWorkersBusy, "all slots of the workers are taken"
+	}
+	return models.LimitedByNothing, ""
+}
+
+// foresee reckons when the campaign will be done: not before all who are left were sent at the present rate, nor before the last
+// zone's time or attempt that is known.
+func (r *Reconciler) foresee(ctx context.Context, p *models.Pace, c models.CampaignView, win *models.Window) {
+	switch p.LimitedBy {
+	case models.LimitedByWaiting, models.LimitedByPaused, models.LimitedByNoWorkers, models.LimitedByRedis:
+		return
+	}
+	if !p.Known || p.PerSecond <= 0 {
+		return
+	}
+	p.ETA, p.ETAKnown = time.Duration(float64(c.Pending)/p.PerSecond*float64(time.Second)), true
+	if win.Later == 0 {
+		return
+	}
+	last, err := r.store.LastDue(ctx, c.ID)
+	if err != nil {
+		p.ETA, p.ETAKnown = 0, false
+		return
+	}
+	if last != nil {
+		if now, err := r.store.Now(ctx); err == nil {
+			p.ETA = max(p.ETA, time.Duration(last.DueAt-now)*time.Millisecond)
+		}
+	}
+}
+
+// waitsFor says which time a campaign waits for that has nothing to send now; attempts says that it is one of its recipients'.
+func (r *Reconciler) waitsFor(ctx context.Context, c *models.Campaign) (why string, attempts bool) {
 	p, err := r.store.NextDue(ctx, c.ID)
-	if err != nil || p == nil || p.PendingRows == 0 || p.Pos < p.Size && p.Rest == models.RecipientPending {
-		return ""
+	if err != nil || p == nil {
+		return "", false
+	}
+	at := shown(p.DueAt)
+	zone := ""
+	if p.Zone != "" {
+		zone = " in " + p.Zone
 	}
 	if _, quiet := quietUntil(c, zoneOf(p.Zone), p.DueAt-1); quiet {
-		return ""
+		return "it is night" + zone + "; quiet hours end at " + at, false
 	}
-	return "the recipients that are left wait for their next attempt; the next one is due at " + p.DueAt.Time().Format(time.RFC3339)
+	if p.PendingRows == 0 || p.Pos < p.Size && p.Rest == models.RecipientPending {
+		return "the local time" + zone + " comes at " + at, false
+	}
+	why = "the recipients that are left wait for their next attempt; the next one is due at " + at
+	if words, err := r.store.LastWords(ctx, *c, *p); err == nil && words != "" {
+		why += "; one of them has failed with: " + words
+	}
+	return why, true
 }
+
+// shown is a time in words.
+func shown(at models.Millis) string { return at.Time().Format(time.RFC3339) }
 
 // EndRest lets a channel go on although its provider asked for rest, or does not answer.
 func (r *Reconciler) EndRest(ctx context.Context, channel string) error {

@@ -226,7 +226,7 @@ func (r *Reconciler) lookAfterQueued(ctx context.Context) error {
 }
 
 func (r *Reconciler) countSlots(context.Context) error {
-	n, err := r.queue.bulkSlots()
+	n, err := r.queue.slots(models.PriorityBulk)
 	if err == nil {
 		r.worker.slots.Store(int64(max(n, r.worker.opts.BulkSlots)))
 	}

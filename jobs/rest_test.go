@@ -138,8 +138,8 @@ func TestRestIsKept(t *testing.T) {
 		until(t, "the provider asked", 20*time.Second, func() bool { return p.since(asked) >= 2 })
 		until(t, "the API says so", 5*time.Second, func() bool {
 			c, err := r.store.Campaign(t.Context(), id)
-			_, _, limitedBy, why := other.rec.Pace(t.Context(), c.Campaign)
-			return err == nil && limitedBy == "channel slow" && strings.Contains(why, "Retry-After")
+			p := other.rec.Pace(t.Context(), c)
+			return err == nil && p.LimitedBy == models.LimitedByChannelSlow && strings.Contains(p.Why, "Retry-After")
 		})
 		noticed := time.Now()
 		before := p.since(asked)

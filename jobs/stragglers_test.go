@@ -368,10 +368,10 @@ func TestWaitForAttemptsIsSaid(t *testing.T) {
 		for _, p := range r.pages(c.ID) {
 			next = min(next, p.due)
 		}
-		_, _, limitedBy, why := r.rec.Pace(t.Context(), c.Campaign)
-		want := "the recipients that are left wait for their next attempt; the next one is due at " + next.Time().Format(time.RFC3339)
-		if limitedBy != "waiting" || why != want {
-			t.Errorf("%q because %q, want %q", limitedBy, why, want)
+		p := r.rec.Pace(t.Context(), c)
+		want := "the recipients that are left wait for their next attempt; the next one is due at " + next.Time().Format(time.RFC3339) + "; one of them has failed with: not now"
+		if p.LimitedBy != models.LimitedByWaiting || p.Why != want {
+			t.Errorf("%q because %q, want %q", p.LimitedBy, p.Why, want)
 		}
 	})
 }

@@ -155,12 +155,12 @@ func (q *Queue) forget(priority models.Priority, p models.Page) {
 	_ = q.inspector.DeleteTask(string(priority), pageTaskID(p.CampaignID, p.No, p.Epoch))
 }
 
-// bulkSlots is how many pages all live worker processes together can hold at once.
-func (q *Queue) bulkSlots() (int, error) {
+// slots is how many pages of a priority all live worker processes together can hold at once; 0 = none of them is alive.
+func (q *Queue) slots(p models.Priority) (int, error) {
 	servers, err := q.inspector.Servers()
 	n := 0
 	for _, s := range servers {
-		if _, ok := s.Queues[string(models.PriorityBulk)]; ok && s.Status == "active" {
+		if _, ok := s.Queues[string(p)]; ok && s.Status == "active" {
 			n += s.Concurrency
 		}
 	}

@@ -381,8 +381,8 @@ func TestQuietHours(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, limitedBy, why := r.rec.Pace(t.Context(), c.Campaign)
-			return limitedBy == "waiting" && why == ""
+			p := r.rec.Pace(t.Context(), c)
+			return p.LimitedBy == models.LimitedByWaiting && p.Why == "it is night in Europe/Berlin; quiet hours end at 2027-06-04T06:00:00Z"
 		})
 		berlin := time.Date(2027, 6, 4, 6, 0, 0, 0, time.UTC)
 		clock.Set(berlin)

@@ -203,16 +203,6 @@ func (s *Store) newPages(ctx context.Context, campaignID int64, n int, due strin
 	return pages, err
 }
 
-// NextDue reads the page outside a campaign's window whose time comes next; nil when there is none.
-func (s *Store) NextDue(ctx context.Context, campaignID int64) (*Page, error) {
-	var pages []Page
-	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ? AND due_at > "+s.d.now, campaignID, PageNew).Order("due_at").Limit(1).Find(&pages).Error
-	if err != nil || len(pages) == 0 {
-		return nil, err
-	}
-	return &pages[0], nil
-}
-
 // QueuePages moves up to n new pages of a running campaign whose time has come into the window and returns their tasks.
 func (s *Store) QueuePages(ctx context.Context, c Campaign, n int) ([]PageTask, error) {
 	pages, err := s.readyPages(ctx, c.ID, n)
