@@ -1,9 +1,6 @@
 package handlers
 
 import (
-	"fmt"
-	"time"
-
 	"carillon/internal/slots"
 	"carillon/models"
 )
@@ -27,6 +24,20 @@ type scheduleView struct {
 	CreatedAt   string                `json:"createdAt"`
 	Campaign    *templateView         `json:"campaign,omitempty"` // left out of lists
 	Warnings    []string              `json:"warnings,omitempty"` // of how often it fires, and of the template where the request held one
+
+	// When it fires, in the answer to POST and to a PATCH that changes that.
+	FiresPerDay float64    `json:"firesPerDay,omitempty"` // on average
+	Fires       string     `json:"fires,omitempty"`       // the same in words
+	Slots       []slotView `json:"slots,omitempty"`       // the next five
+}
+
+// slotsShown is how many coming slots the answer to POST and PATCH shows.
+const slotsShown = 5
+
+// showFiring adds when the schedule fires after an instant.
+func (v *scheduleView) showFiring(t slots.Timetable, after models.Millis) {
+	v.FiresPerDay, v.Fires = t.Often()
+	v.Slots = slotsJSON(t, after, slotsShown)
 }
 
 // templateView is a template in the form in which it can be sent again.
@@ -52,22 +63,9 @@ func scheduleJSON(s models.Schedule) scheduleView {
 		v.NextSlot = instantJSON(s.NextSlot, s.LocalTime)
 	}
 	if table, err := slots.Of(s); err == nil {
-		v.Warnings = often(table)
+		v.Warnings = table.Warnings()
 	}
 	return v
-}
-
-// oftenBelow is the time between two slots below which a schedule's answer says what that means.
-const oftenBelow = time.Minute
-
-// often warns of a schedule that fires very often.
-func often(t slots.Timetable) []string {
-	every := t.Every()
-	if every == 0 || every >= oftenBelow {
-		return []string{}
-	}
-	return []string{fmt.Sprintf("fires every %s, which makes up to %d campaigns a day; schedules that are due at the same time take turns, so some of its slots may be late or missed",
-		every, 24*time.Hour/every)}
 }
 
 func templateJSON(c models.CampaignSpec) *templateView {

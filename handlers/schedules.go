@@ -36,6 +36,10 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := c.plan(&sch, now); err != nil {
 		return err
 	}
+	table, err := slots.Of(sch)
+	if err != nil {
+		return err
+	}
 	if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
 		return err
 	}
@@ -46,6 +50,7 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	created, err := a.Store.CreateSchedule(r.Context(), sch, a.AdminIDs(), idem, func(made models.Schedule) []byte {
 		v := scheduleJSON(made)
 		v.Warnings = append(v.Warnings, warnings(sch.Campaign, "campaign.")...)
+		v.showFiring(table, now)
 		return success(v)
 	})
 	if err != nil {
@@ -66,7 +71,11 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime
-	var warned []string
+	var (
+		warned []string
+		when   slots.Timetable
+		from   models.Millis
+	)
 	v, err := a.change(r, slots.Due, func(sch *models.Schedule, now models.Millis) error {
 		var c checker
 		b.apply(&c, sch)
@@ -86,20 +95,29 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		if !replan {
-			if b.Campaign != nil {
-				c.reachable(c.timetable(*sch), sch, now)
+			if table, err := slots.Of(*sch); err == nil && b.Campaign != nil {
+				c.reachable(table, sch, now)
 			}
 			return c.err()
 		}
 		if sch.Status == models.ScheduleEnded {
 			sch.Status = models.ScheduleActive
 		}
-		return c.plan(sch, now)
+		if err := c.plan(sch, now); err != nil {
+			return err
+		}
+		var err error
+		from = now
+		when, err = slots.Of(*sch)
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	v.Warnings = append(v.Warnings, warned...)
+	if replan {
+		v.showFiring(when, from)
+	}
 	return answerData(w, http.StatusOK, v)
 }
 
@@ -322,5 +340,6 @@ func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := c.err(); err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, from, n), "warnings": often(table)})
+	perDay, words := table.Often()
+	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, from, n), "firesPerDay": perDay, "fires": words, "warnings": table.Warnings()})
 }

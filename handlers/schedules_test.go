@@ -357,6 +357,69 @@ func TestChangeKeepsDueSlot(t *testing.T) {
 	})
 }
 
+// TestAnswersSayHowOftenItFires: who writes a cron text reads at once what it means; one that was stored before a step was
+// refused goes on, and is warned of.
+func TestAnswersSayHowOftenItFires(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		s.users("u1")
+		type fires struct {
+			ID          string
+			FiresPerDay float64
+			Fires       string
+			Slots       []struct{ UTC, Local, Note string }
+			Warnings    []string
+		}
+		ask := func(method, path string, body any, want int) (f fires) {
+			status, got := s.do(method, path, body)
+			if got.into(t, &f); status != want {
+				t.Fatalf("%s %s: %d %s", method, path, status, got.Raw)
+			}
+			return f
+		}
+		made := ask("POST", "/v1/schedules", okSchedule(jsonFields{"cron": `"0 22-2 * * FRI-MON"`}).body(), http.StatusCreated)
+		if made.FiresPerDay != 2.8571 || made.Fires != "5 times a day, on 4 days of the week" || len(made.Slots) != 5 || made.Slots[0].Local == "" {
+			t.Errorf("%+v", made)
+		}
+		path := "/v1/schedules/" + made.ID
+		if v := ask("PATCH", path, `{"cron":"*/25 * * * *"}`, 200); v.FiresPerDay != 72 || v.Fires != "72 times a day" || len(v.Slots) != 5 || len(v.Warnings) != 1 {
+			t.Errorf("%+v", v)
+		}
+		if v := ask("PATCH", path, `{"name":"x"}`, 200); v.Fires != "" || v.Slots != nil || len(v.Warnings) != 1 {
+			t.Errorf("%+v", v)
+		}
+		if v := ask("POST", "/v1/schedules/preview", `{"cron":"@every 90m","n":5}`, 200); v.FiresPerDay != 16 || v.Fires != "every 1h30m, 16 times a day" || len(v.Slots) != 5 {
+			t.Errorf("%+v", v)
+		}
+		for _, path := range []string{"/v1/schedules", "/v1/schedules/preview"} {
+			status, got := s.do("POST", path, okSchedule(jsonFields{"cron": `"*/90 * * * *"`}).body())
+			if path == "/v1/schedules/preview" {
+				status, got = s.do("POST", path, `{"cron":"*/90 * * * *"}`)
+			}
+			if reason := got.fields(t)["cron"]; status != 422 || !strings.Contains(reason, "for every 90 minutes write @every 90m") {
+				t.Errorf("%s: %d %s", path, status, got.Raw)
+			}
+		}
+		db, _, err := s.Store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE schedules SET cron='*/90 * * * *'"); err != nil {
+			t.Fatal(err)
+		}
+		if v := ask("PATCH", path, `{"name":"y"}`, 200); len(v.Warnings) != 1 || !strings.Contains(v.Warnings[0], "*/90 means 0 alone") {
+			t.Errorf("%+v", v)
+		}
+		if v := ask("GET", path+"/next?n=2", nil, 200); len(v.Slots) != 2 {
+			t.Errorf("%+v", v)
+		}
+		if status, got := s.do("PATCH", path, `{"timezone":"Europe/Berlin"}`); status != 422 || got.fields(t)["cron"] == "" {
+			t.Errorf("%d %s", status, got.Raw)
+		}
+	})
+}
+
 // TestListHasNoTemplates: a list of schedules reads no template, and a very frequent schedule is warned of.
 func TestListHasNoTemplates(t *testing.T) {
 	t.Parallel()

@@ -16,9 +16,6 @@ const (
 	maxEvery     = 366 * 24 * time.Hour
 )
 
-// fieldNames are the five fields in their order.
-var fieldNames = [...]string{"minute", "hour", "day of month", "month", "day of week"}
-
 // Spec is when a schedule fires: a parsed cron text in a zone. Only Parse makes one that can be used.
 type Spec struct {
 	loc      *time.Location
@@ -26,12 +23,24 @@ type Spec struct {
 	cron     *cron.SpecSchedule // on the floating clock; nil for @every
 	every    int64              // in seconds
 	anchor   int64              // Unix seconds: the first slot of @every
+	entries  [len(fields)][]entry
+	beyond   string // what is wrong with a step that its field cannot hold
 }
 
 // Parse reads five fields, a name such as @daily, or @every <duration>, in whole seconds from 1 s to 366 days.
 // Spaces around the text are ignored. The slots of @every are anchor + k·every, k ≥ 0, with the anchor
 // truncated to whole seconds. The error's text is a reason that follows a field's name.
 func Parse(text string, loc *time.Location, anchor time.Time) (Spec, error) {
+	s, err := read(text, loc, anchor)
+	if err == nil && s.beyond != "" {
+		return Spec{}, errors.New(s.beyond)
+	}
+	return s, err
+}
+
+// read is Parse, and takes steps that their field cannot hold too: schedules with such steps were stored by earlier
+// programs, and go on as they were.
+func read(text string, loc *time.Location, anchor time.Time) (Spec, error) {
 	text, err := checkText(text)
 	if err != nil {
 		return Spec{}, err
@@ -40,31 +49,65 @@ func Parse(text string, loc *time.Location, anchor time.Time) (Spec, error) {
 		return Spec{}, errors.New("needs a time zone")
 	}
 	s := Spec{loc: loc}
-	if word, duration, _ := strings.Cut(text, " "); word == "@every" {
-		if s.every, err = parseEvery(duration); err != nil {
-			return Spec{}, err
-		}
-		s.interval, s.anchor = true, anchor.Unix()
-		return s, nil
-	}
 	if strings.HasPrefix(text, "@") {
+		word, duration, _ := strings.Cut(text, " ")
+		if strings.EqualFold(word, "@every") {
+			if s.every, err = parseEvery(duration); err != nil {
+				return Spec{}, err
+			}
+			s.interval, s.anchor = true, anchor.Unix()
+			return s, nil
+		}
 		if text, err = expandName(text); err != nil {
 			return Spec{}, err
 		}
 	}
-	fields := strings.Fields(text)
-	if err := checkFields(fields); err != nil {
+	if err := s.readFields(strings.Fields(text)); err != nil {
 		return Spec{}, err
 	}
-	if s.cron, err = parseCron(strings.Join(fields, " ")); err != nil {
-		return Spec{}, fieldFault(fields, err)
-	}
-	s.interval = strings.HasPrefix(fields[1], "*")
 	// A day that exists comes back within eight years, so any year is as good to begin at.
 	if _, ok := s.after(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); !ok {
 		return Spec{}, errors.New("never fires: no such day exists")
 	}
 	return s, nil
+}
+
+// readFields reads the five fields, and hands the parser what they mean value by value: it knows no range over
+// midnight, no second number of Sunday, and no words for what it does not take.
+func (s *Spec) readFields(texts []string) error {
+	switch n := len(texts); {
+	case n == len(fields)+1:
+		return errors.New("must have five fields, has six: seconds are not supported, leave the first one out")
+	case n != len(fields):
+		names := make([]string, len(fields))
+		for i, f := range fields {
+			names[i] = f.name
+		}
+		return fmt.Errorf("must have five fields (%s), has %d", strings.Join(names, ", "), n)
+	}
+	var plain [len(fields)]string
+	for i, f := range fields {
+		entries, err := f.read(texts[i])
+		if err != nil {
+			return fmt.Errorf("has a fault in the %s field: %w", f.name, err)
+		}
+		s.entries[i] = entries
+		for _, e := range entries {
+			if reason := f.beyond(e); reason != "" && s.beyond == "" {
+				s.beyond = fmt.Sprintf("has a fault in the %s field: %s", f.name, reason)
+			}
+			if e.star {
+				plain[i] = "*"
+			}
+		}
+		if plain[i] == "" {
+			plain[i] = f.plain(entries)
+		}
+	}
+	s.interval = strings.HasPrefix(texts[1], "*")
+	var err error
+	s.cron, err = parseCron(strings.Join(plain[:], " "))
+	return err
 }
 
 // Interval says whether the spec follows real time: @every, or an hour field that begins with `*`. Every
@@ -96,9 +139,9 @@ func checkText(text string) (string, error) {
 	return text, nil
 }
 
-// expandName gives the five fields of a name.
+// expandName gives the five fields of a name, in small or capital letters.
 func expandName(name string) (string, error) {
-	switch name {
+	switch strings.ToLower(name) {
 	case "@yearly", "@annually":
 		return "0 0 1 1 *", nil
 	case "@monthly":
@@ -112,7 +155,7 @@ func expandName(name string) (string, error) {
 	case "@reboot":
 		return "", errors.New("must not be @reboot: a schedule does not depend on when a process starts")
 	}
-	return "", errors.New("has an unknown name: there are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly and @every <duration>, all in small letters")
+	return "", errors.New("has an unknown name: there are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly and @every <duration>")
 }
 
 // parseEvery reads the duration of @every, in seconds.
@@ -120,7 +163,7 @@ func parseEvery(text string) (int64, error) {
 	every, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return 0, errors.New("must give @every a duration such as @every 90m or @every 1h30m")
+		return 0, errors.New("must give @every a duration such as @every 90m or @every 1h30m; its units are h, m and s, and a day is 24h")
 	case every < minEvery:
 		return 0, fmt.Errorf("must give @every at least %v, has %v", minEvery, every)
 	case every > maxEvery:
@@ -129,29 +172,6 @@ func parseEvery(text string) (int64, error) {
 		return 0, fmt.Errorf("must give @every whole seconds, has %v", every)
 	}
 	return int64(every / time.Second), nil
-}
-
-// checkFields refuses what the parser takes without meaning it.
-func checkFields(fields []string) error {
-	switch n := len(fields); {
-	case n == len(fieldNames)+1:
-		return errors.New("must have five fields, has six: seconds are not supported, leave the first one out")
-	case n != len(fieldNames):
-		return fmt.Errorf("must have five fields (%s), has %d", strings.Join(fieldNames[:], ", "), n)
-	}
-	for i, field := range fields {
-		for entry := range strings.SplitSeq(field, ",") {
-			switch {
-			case entry == "":
-				return fmt.Errorf("has an empty entry in the %s field %q", fieldNames[i], field)
-			case i < 2 && strings.HasPrefix(entry, "?"):
-				return fmt.Errorf("must not have ? in the %s field: write *", fieldNames[i])
-			case strings.HasPrefix(entry, "*-") || strings.HasPrefix(entry, "?-"):
-				return fmt.Errorf("has a range from %c in the %s field %q", entry[0], fieldNames[i], field)
-			}
-		}
-	}
-	return nil
 }
 
 // parseCron asks the parser; a panic in there is a refusal, for the text came from outside.
@@ -171,16 +191,4 @@ func parseCron(text string) (s *cron.SpecSchedule, err error) {
 	}
 	s.Location = time.UTC // the floating clock; the parser puts the machine's zone there
 	return s, nil
-}
-
-// fieldFault says in which field the fault is, which the parser does not.
-func fieldFault(fields []string, fault error) error {
-	for i, field := range fields {
-		alone := [...]string{"*", "*", "*", "*", "*"}
-		alone[i] = field
-		if _, err := parseCron(strings.Join(alone[:], " ")); err != nil {
-			return fmt.Errorf("has a fault in the %s field: %w", fieldNames[i], err)
-		}
-	}
-	return fmt.Errorf("cannot be read: %w", fault)
 }

@@ -32,22 +32,54 @@ func TestParseRefuses(t *testing.T) {
 		{"0 24 * * *", "fault in the hour field"},
 		{"0 9 0 * *", "fault in the day of month field"},
 		{"0 9 * 13 *", "fault in the month field"},
-		{"0 9 * * 7", "fault in the day of week field"},
+		{"0 9 * * 8", "8 is no day of week; days of the week go from 0 to 7"},
+		{"0 9 * * monday", "monday is no day of week"},
+		{"0 9 * MON *", "MON is no month; months go from 1 to 12, or JAN to DEC"},
+		{"5-70 * * * *", "70 is no minute; minutes go from 0 to 59"},
+		{"0 24 * * *", "24 is no hour; hours go from 0 to 23"},
+		{"0 9 25-5/2 * *", "25-5/2 steps over the end of the month"},
+		{"0 9 * * FRI#2", "the n-th weekday of a month is not supported"},
+		{"0 9 * * 5L", "5L: L and W"},
+		{"0 9 LW * *", "LW: L and W"},
+		{"0 9 15W * *", "15W: L and W"},
+		{"0 +9 * * *", "+9 is no hour"},
+		{"0 9-17-19 * * *", "17-19 is no hour"},
+		{"0 */2/3 * * *", "*/2/3 has no step"},
+		{"0 */ * * *", "*/ has no step"},
+		{"0 /2 * * *", "fault in the hour field"},
+		{"0 -9 * * *", "\"\" is no hour"},
+		{"*/0 * * * *", "*/0 has the step 0"},
+		{"*/-5 * * * *", "*/-5 has no step"},
+		// A step that its field cannot hold, with what to write instead.
+		{"*/90 * * * *", "has a fault in the minute field: */90 means 0 alone; minutes go from 0 to 59; for every 90 minutes write @every 90m"},
+		{"0/90 * * * *", "0/90 means 0 alone; minutes go from 0 to 59; for every 90 minutes write @every 90m"},
+		{"*/60 * * * *", "for once an hour write 0"},
+		{"30/45 * * * *", "30/45 means 30 alone; write 30"},
+		{"10-20/30 * * * *", "10-20/30 means 10 alone; write 10"},
+		{"0,*/90 * * * *", "*/90 means 0 alone"},
+		{"0 */36 * * *", "*/36 means 0 alone; hours go from 0 to 23; for every 36 hours write @every 36h"},
+		{"0 */24 * * *", "for once a day write 0"},
+		{"0 0 */31 * *", "for every 31 days write @every 744h"},
+		{"0 0 */400 * *", "name them, such as 1,16"},
+		{"0 0 1 */12 *", "for once a year write 1"},
+		{"0 0 1 */18 *", "name them, such as 1,7"},
+		{"0 0 * * */7", "for once a week write 0"},
+		{"0 0 * * */14", "for every 14 days write @every 336h"},
+		{"0 0 * * MON/6", "MON/6 means 1 alone; write 1"},
 		{"0 9 * * MON-", "fault in the day of week field"},
 		{"0 9 L * *", "fault in the day of month field"},
-		{"0 17-9 * * *", "fault in the hour field"},
 		{"0 */0 * * *", "fault in the hour field"},
 		{"0 -1 * * *", "fault in the hour field"},
 		{"0 */99999999999999999999 * * *", "fault in the hour field"},
-		{"0 9,, * * *", "empty entry in the hour field"},
-		{", 9 * * *", "empty entry in the minute field"},
-		{"0 ? * * *", "must not have ? in the hour field"},
-		{"0 *-5 * * *", "range from * in the hour field"},
+		{"0 9,, * * *", "fault in the hour field: 9,, has an empty entry"},
+		{", 9 * * *", "fault in the minute field: , has an empty entry"},
+		{"0 ? * * *", "fault in the hour field: must not have ?: write *"},
+		{"0 *-5 * * *", "fault in the hour field: *-5 is no range from *"},
 		{"0 0 31 2 *", "never fires"},
 		{"0 0 30 2 *", "never fires"},
 		{"0 0 31 2,4,6,9,11 *", "never fires"},
 		{"@reboot", "must not be @reboot"},
-		{"@Daily", "unknown name"},
+		{"@Dayly", "unknown name"},
 		{"@", "unknown name"},
 		{"@daily now", "unknown name"},
 		{"@every1h", "unknown name"},
@@ -66,6 +98,12 @@ func TestParseRefuses(t *testing.T) {
 		_, err := slots.Parse(c.text, time.UTC, time.Time{})
 		if err == nil || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.reason)
+		}
+		// What the standard library says of a number or a duration is no help to who wrote a cron text.
+		for _, own := range []string{"strconv", "time:", "parse int", "parsing", "%!"} {
+			if err != nil && strings.Contains(err.Error(), own) {
+				t.Errorf("%q: %v", c.text, err)
+			}
 		}
 	}
 	if _, err := slots.Parse("@daily", nil, time.Time{}); err == nil {

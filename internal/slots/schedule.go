@@ -84,7 +84,7 @@ func Of(s models.Schedule) (Timetable, error) {
 			return Timetable{}, err
 		}
 	}
-	spec, err := Parse(s.Cron, loc, s.Anchor.Time())
+	spec, err := read(s.Cron, loc, s.Anchor.Time())
 	return Timetable{spec, loc, s.LocalTime, s.StartAt, s.EndAt}, err
 }
 

@@ -1,0 +1,145 @@
+package slots
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"time"
+)
+
+// starBit is the parser's mark of a field that restricts nothing.
+const starBit = 1 << 63
+
+// The days of the week fall on the same dates again after 28 years, leap years included.
+const (
+	cycleBegin = 2001
+	cycleYears = 28
+	yearDays   = 365.25
+)
+
+// Often is how often a timetable fires on a day, on average over the years and without days on which clocks change, and
+// the same in words.
+func (t Timetable) Often() (perDay float64, words string) { return t.spec.often() }
+
+func (s Spec) often() (perDay float64, words string) {
+	if s.cron == nil {
+		every := time.Duration(s.every) * time.Second
+		perDay = float64(24*time.Hour) / float64(every)
+		words = "every " + brief(every)
+		switch whole := math.Round(perDay); {
+		case every > 24*time.Hour:
+		case perDay == whole:
+			words += ", " + times(int(whole)) + " a day"
+		default:
+			words += fmt.Sprintf(", about %.1f times a day", perDay)
+		}
+		return rounded(perDay), words
+	}
+	n := bits.OnesCount64(s.cron.Minute&^starBit) * bits.OnesCount64(s.cron.Hour&^starBit)
+	days, all := s.days()
+	perDay = rounded(float64(n*days) / float64(all))
+	words = times(n) + " a day"
+	perYear := float64(days) / float64(all) * yearDays
+	switch week := bits.OnesCount64(s.cron.Dow &^ starBit); {
+	case days == all:
+	case s.cron.Dom&starBit != 0 && bits.OnesCount64(s.cron.Month&^starBit) == 12:
+		words += ", on " + amount(week, "day") + " of the week"
+	case perYear < 0.99:
+		words += fmt.Sprintf(", on one day in about %.0f years", 1/perYear)
+	default:
+		words += ", on about " + amount(int(math.Round(perYear)), "day") + " of the year"
+	}
+	return perDay, words
+}
+
+// days counts the days on which the spec fires, and all days, of 28 years.
+func (s Spec) days() (fires, all int) {
+	end := time.Date(cycleBegin+cycleYears, 1, 1, 0, 0, 0, 0, time.UTC)
+	for d := time.Date(cycleBegin, 1, 1, 0, 0, 0, 0, time.UTC); d.Before(end); d = d.AddDate(0, 0, 1) {
+		all++
+		month, dom, dow := s.cron.Month&(1<<d.Month()) != 0, s.cron.Dom&(1<<d.Day()) != 0, s.cron.Dow&(1<<d.Weekday()) != 0
+		day := dom || dow
+		if s.cron.Dom&starBit != 0 || s.cron.Dow&starBit != 0 {
+			day = dom && dow
+		}
+		if month && day {
+			fires++
+		}
+	}
+	return fires, all
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func rounded(f float64) float64 { return math.Round(f*10_000) / 10_000 }
+
+// oftenBelow is the time between two slots below which it is said what that means.
+const oftenBelow = time.Minute
+
+// Warnings say what a timetable that is taken may not mean.
+func (t Timetable) Warnings() []string {
+	list := []string{}
+	if every := t.Every(); every != 0 && every < oftenBelow {
+		list = append(list, fmt.Sprintf("fires every %s, which makes up to %d campaigns a day; schedules that are due at the same time take turns, so some of its slots may be late or missed",
+			every, 24*time.Hour/every))
+	}
+	if t.spec.beyond != "" {
+		list = append(list, "the cron text "+t.spec.beyond)
+	}
+	if t.spec.cron == nil {
+		return list
+	}
+	for i, f := range fields {
+		if !t.spec.meetsNext(i) {
+			continue
+		}
+		for _, e := range t.spec.entries[i] {
+			if reason := f.uneven(e); reason != "" {
+				list = append(list, reason)
+			}
+		}
+	}
+	return list
+}
+
+// meetsNext says whether a field's end and its next beginning both fire, so that the time between them is met with: the
+// minutes of an hour and of the next, the hours of a day and of the next, the days of a month and of the next.
+func (s Spec) meetsNext(field int) bool {
+	days := func() bool {
+		dom, dow := neighbours(s.cron.Dom, fields[domField]), neighbours(s.cron.Dow, fields[dowField])
+		switch {
+		case s.cron.Dom&starBit != 0:
+			return dow
+		case s.cron.Dow&starBit != 0:
+			return dom
+		}
+		return dom || dow
+	}
+	switch field {
+	case 0:
+		return neighbours(s.cron.Hour, fields[1])
+	case 1:
+		return days()
+	case domField:
+		return neighbours(s.cron.Month, fields[3])
+	}
+	return true
+}
+
+// neighbours says whether two values of a field follow each other, around its end too.
+func neighbours(set uint64, f field) bool {
+	for v := f.min; v <= f.max; v++ {
+		if next := f.min + (v-f.min+1)%f.size(); set&(1<<v) != 0 && set&(1<<next) != 0 {
+			return true
+		}
+	}
+	return false
+}
