@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"carillon/internal/slots"
 	"carillon/models"
 )
 
@@ -181,6 +182,14 @@ func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, e
 	}
 	if last != "" && end != 0 && end <= begin {
 		c.add(last, "must leave expireAt after sendAt")
+	} else if last != "" && c.err() == nil {
+		timing := campaign.Timing
+		if change.WallAt != nil {
+			timing.WallAt = *change.WallAt
+		}
+		if !slots.Reachable(timing, max(begin, models.Millis(now.UnixMilli())), end, 0) {
+			c.add(last, "leaves nobody a moment outside quietHours before expireAt")
+		}
 	}
 	return change, c.err()
 }

@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"carillon/internal/testkit"
 	"carillon/models"
@@ -76,6 +78,36 @@ func TestControlRoutes(t *testing.T) {
 		for _, p := range []string{"/pause", "/resume", "/cancel", "/retry"} {
 			if status, got := s.do(http.MethodPost, path+p, nil, "token", s.token("u1")); status != 403 || got.ErrCode != 1002 {
 				t.Errorf("a user's token: %s %d %s", p, status, got.Raw)
+			}
+		}
+	})
+}
+
+// A change that leaves nobody a moment outside the quiet hours is refused as it is in a POST. Here they are all day but one hour,
+// and an end after ten minutes is before that hour everywhere in the world but where it is now.
+func TestChangeLeavesAMoment(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		s.users("u1")
+		begin := time.Now().UTC().Add(48 * time.Hour).Truncate(15 * time.Minute)
+		at := func(d time.Duration) string { return begin.Add(d).Format(time.RFC3339) }
+		_, got := s.do(http.MethodPost, "/v1/campaigns", `{"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101},"audience":{"all":true},
+			"sendAt":"`+at(0)+`","expireAt":"`+at(24*time.Hour)+`","quietHours":{"from":"00:05","to":"00:01"}}`)
+		var c campaignView
+		got.into(t, &c)
+		for _, step := range []struct {
+			body string
+			ok   bool
+		}{
+			{`{"expireAt":"` + at(30*time.Second) + `"}`, false},
+			{`{"expireAt":"` + at(30*time.Minute) + `"}`, true},
+			{`{"sendAt":"` + at(5*time.Minute) + `","expireAt":"` + at(14*time.Minute) + `"}`, false},
+			{`{"sendAt":"` + at(5*time.Minute) + `","expireAt":"` + at(17*time.Minute) + `"}`, true},
+		} {
+			status, got := s.do("PATCH", "/v1/campaigns/"+c.ID, step.body)
+			if step.ok != (status == http.StatusOK) || !step.ok && !strings.Contains(string(got.Raw), "leaves nobody a moment outside quietHours") {
+				t.Errorf("%s: %d %s", step.body, status, got.Raw)
 			}
 		}
 	})

@@ -197,11 +197,11 @@ func TestUsersImport(t *testing.T) {
 		}
 		stray := write(t, "stray.csv", "ID;Name;Mail\ne;E;x\nf;\"F;x\ng;G;x\n")
 		code, stdout, stderr = finish(t, append([]string{"users", "import", "--map", "id=userID", "--map", "Name=nickname", "--ignore-other-columns", stray}, flags...)...)
-		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1: 3 rows in 4 lines\n" || !strings.HasPrefix(stderr, "line 3: a quoted field that opens in line 3 is not closed") {
+		if code != exitRefused || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 1: 3 rows in 4 lines\n" || !strings.HasPrefix(told(stderr), "line 3: a quoted field that opens in line 3 is not closed") {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		code, stdout, stderr = finish(t, append([]string{"users", "import", write(t, "none.csv", "userID\n\"\"\n")}, flags...)...)
-		if code != exitFailed || !strings.HasSuffix(stdout, "refused 1: 1 rows in 2 lines\n") || stderr != "line 2: userID must not be empty\ncarillon: none of the 1 rows was taken\n" {
+		if code != exitFailed || !strings.HasSuffix(stdout, "refused 1: 1 rows in 2 lines\n") || told(stderr) != "line 2: userID must not be empty\ncarillon: none of the 1 rows was taken\n" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 	})
