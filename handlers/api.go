@@ -79,7 +79,7 @@ func (a *API) Routes() http.Handler {
 	r.Handle("/v1/campaigns/{id}/verify", a.admin(a.verifyCampaign)).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/failures", a.admin(a.campaignFailures, "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients", a.admin(a.listRecipients, "status", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON, "status")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get, head)
 

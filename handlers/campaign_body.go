@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"time"
-	"unicode/utf8"
 
 	"carillon/internal/slots"
 	"carillon/models"
@@ -69,7 +68,7 @@ func parseCampaign(body []byte) (models.CampaignSpec, error) {
 // campaign checks what a campaign and a schedule's template have in common.
 func (c *checker) campaign(b *campaignBody) models.CampaignSpec {
 	base := c.prefix
-	c.atMost("name", "characters", utf8.RuneCountInString(b.Name), maxNameChars)
+	c.name(b.Name)
 	c.atMost("channel", "bytes", len(b.Channel), maxChannelBytes)
 	c.rate(b.RatePerSecond)
 	if b.Delivery != "" && b.Delivery != models.AtLeastOnce && b.Delivery != models.AtMostOnce {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -160,7 +159,7 @@ func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, e
 	now := time.Now()
 	change := models.CampaignChange{Name: b.Name, RatePerSecond: b.RatePerSecond}
 	if b.Name != nil {
-		c.atMost("name", "characters", utf8.RuneCountInString(*b.Name), maxNameChars)
+		c.name(*b.Name)
 	}
 	if b.RatePerSecond != nil {
 		c.rate(*b.RatePerSecond)

@@ -3,9 +3,6 @@ package handlers
 import (
 	"fmt"
 	"net/http"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"carillon/models"
 )
@@ -32,7 +29,7 @@ func (a *API) putGroup(w http.ResponseWriter, r *http.Request) error {
 	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
 		return err
 	}
-	if err := b.check(); err != nil {
+	if err := b.check(id); err != nil {
 		return err
 	}
 	group, err := a.Store.PutGroup(r.Context(), id, b.Name, b.MemberIDs)
@@ -42,13 +39,11 @@ func (a *API) putGroup(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, group)
 }
 
-func (b *groupBody) check() error {
+func (b *groupBody) check(id string) error {
 	var c checker
+	c.id("id", id)
 	if b.Name != nil {
-		c.atMost("name", "characters", utf8.RuneCountInString(*b.Name), maxNameChars)
-		if strings.IndexFunc(*b.Name, unicode.IsControl) >= 0 {
-			c.add("name", "must not hold control characters")
-		}
+		c.name(*b.Name)
 	}
 	switch n := len(b.MemberIDs); {
 	case b.MemberIDs == nil: // forgotten, it must not empty the group
@@ -57,7 +52,7 @@ func (b *groupBody) check() error {
 		return tooMany("memberIDs", maxMembers, n, "")
 	}
 	for i, id := range b.MemberIDs {
-		if why := models.CheckID(id); why != "" {
+		if why := models.CheckNewID(id); why != "" {
 			c.add(fmt.Sprintf("memberIDs.%d", i), "%s", why)
 		}
 	}

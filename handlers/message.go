@@ -105,8 +105,16 @@ func (c *checker) atMost(field, unit string, n, limit int) {
 }
 
 func (c *checker) id(field, id string) {
-	if why := models.CheckID(id); why != "" {
+	if why := models.CheckNewID(id); why != "" {
 		c.add(field, "%s", why)
+	}
+}
+
+// name checks what people call a campaign, a schedule or a group.
+func (c *checker) name(name string) {
+	c.atMost("name", "characters", utf8.RuneCountInString(name), maxNameChars)
+	if why := models.CheckLine(name); why != "" {
+		c.add("name", "%s", why)
 	}
 }
 
@@ -235,7 +243,7 @@ func (c *checker) audience(r audienceRequest) models.Audience {
 		c.id(r.groupField, r.group)
 	}
 	for i, id := range r.users {
-		if why := models.CheckID(id); why != "" {
+		if why := models.CheckNewID(id); why != "" {
 			c.add(r.usersField+"."+strconv.Itoa(i), "%s", why)
 		}
 	}

@@ -51,14 +51,14 @@ func TestParsedSpecs(t *testing.T) {
 	}
 
 	got, err = parseBatchSend([]byte(okBatch.but(jsonFields{
-		"recvIDs": `["b","a","b","B","b "]`, "sendTime": "7", "ex": `"e"`, "isOnlineOnly": "true", "notOfflinePush": "true", "offlinePushInfo": `{"title":""}`,
+		"recvIDs": `["b","a","b","B","b b"]`, "sendTime": "7", "ex": `"e"`, "isOnlineOnly": "true", "notOfflinePush": "true", "offlinePushInfo": `{"title":""}`,
 	}).body()))
 	want = models.CampaignSpec{
 		Message: models.Message{
 			SendID: "imAdmin", Content: stdjson.RawMessage(`{"content":"hi"}`), ContentType: 101, SessionType: 1,
 			IsOnlineOnly: true, NotOfflinePush: true, SendTime: 7, Ex: "e",
 		},
-		Audience: models.Audience{Type: models.AudienceUsers, UserIDs: []string{"B", "a", "b", "b "}},
+		Audience: models.Audience{Type: models.AudienceUsers, UserIDs: []string{"B", "a", "b", "b b"}},
 		Priority: models.PriorityTransactional,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {

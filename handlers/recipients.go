@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon/internal/userfile"
 	"carillon/models"
 )
 
@@ -189,10 +190,27 @@ func (a *API) eachRecipient(ctx context.Context, c models.Campaign, status *mode
 
 var csvHeader = []string{"userID", "groupID", "status", "attempts", "errCode", "errMsg", "clientMsgID", "serverMsgID", "sentAt"}
 
+// exportCSV writes CSV, whose formulas are guarded unless ?raw=1; with ?bom=1 spreadsheets know that it is UTF-8.
 func (a *API) exportCSV(w http.ResponseWriter, r *http.Request) error {
+	raw, err := switched(r, "raw")
+	if err != nil {
+		return err
+	}
+	bom, err := switched(r, "bom")
+	if err != nil {
+		return err
+	}
+	cell := userfile.Guard
+	if raw {
+		cell = func(text string) string { return text }
+	}
 	return a.export(w, r, "text/csv; charset=utf-8", func(out io.Writer) (write func(recipientView) error, flush func() error) {
+		header := slices.Clone(csvHeader)
+		if bom {
+			header[0] = userfile.ByteOrderMark + header[0]
+		}
 		c := csv.NewWriter(out)
-		_ = c.Write(csvHeader) // kept by the writer and reported by the first flush
+		_ = c.Write(header) // kept by the writer and reported by the first flush
 		write = func(v recipientView) error {
 			sentAt := ""
 			if v.SentAt != nil {
@@ -203,14 +221,6 @@ func (a *API) exportCSV(w http.ResponseWriter, r *http.Request) error {
 		}
 		return write, func() error { c.Flush(); return c.Error() }
 	})
-}
-
-// cell keeps a spreadsheet from taking a text for a formula.
-func cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }
 
 func (a *API) exportNDJSON(w http.ResponseWriter, r *http.Request) error {

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"time"
-	"unicode/utf8"
 
 	"carillon/internal/slots"
 	"carillon/models"
@@ -37,7 +36,9 @@ func (b *scheduleBody) apply(c *checker, sch *models.Schedule) {
 	set(&sch.Cron, b.Cron)
 	set(&sch.Timezone, b.Timezone)
 	set(&sch.LocalTime, b.LocalTime)
-	c.atMost("name", "characters", utf8.RuneCountInString(sch.Name), maxNameChars)
+	if b.Name != nil {
+		c.name(*b.Name)
+	}
 	if b.StartAt != nil {
 		sch.StartAt = c.instantOrNone("startAt", *b.StartAt)
 	}

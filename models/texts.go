@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -65,15 +66,17 @@ func CheckLine(s string) string {
 	return ""
 }
 
-// Shown is a text for a terminal or an error: what would move the cursor, turn the direction or stay unseen is written as \u001b.
+// Shown is a text for a terminal or an error: what would move the cursor, turn the direction or stay unseen is written as \u001b, as in
+// JSON.
 func Shown(s string) string {
 	var out strings.Builder
 	for _, r := range s {
 		switch {
-		case r == joiner || r == nonJoiner || !unicode.IsControl(r) && !unicode.In(r, marks...):
+		case r == joiner || r == nonJoiner || isTag(r) || !unicode.IsControl(r) && !unicode.In(r, marks...):
 			out.WriteRune(r)
 		case r > 0xffff:
-			fmt.Fprintf(&out, `\U%08x`, r)
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
 		default:
 			fmt.Fprintf(&out, `\u%04x`, r)
 		}

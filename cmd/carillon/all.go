@@ -39,7 +39,7 @@ func (a *app) reportAll(done, what string, list []models.Named, asJSON bool, not
 	case len(list) > 0:
 		fmt.Fprintf(a.stdout, "%s %s\n", done, counted(len(list), what))
 		for _, one := range list {
-			fmt.Fprintln(a.stdout, strings.TrimRight(one.PublicID+"  "+visible(one.Name), " "))
+			fmt.Fprintln(a.stdout, strings.TrimRight(one.PublicID+"  "+models.Shown(one.Name), " "))
 		}
 	}
 	if len(list) > 0 || err != nil {

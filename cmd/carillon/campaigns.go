@@ -82,7 +82,7 @@ func (c *listCmd) Run(a *app) error {
 		fmt.Fprintln(t, "ID\tSTATUS\tTOTAL\tPENDING\tSENT\tFAILED\tSKIPPED\tNAME\tREASON")
 		for _, v := range list {
 			n := v.Counts
-			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.PublicID, v.Status, n.Total, n.Pending, n.Sent, n.Failed, n.Skipped, visible(v.Name), visible(v.StatusReason))
+			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.PublicID, v.Status, n.Total, n.Pending, n.Sent, n.Failed, n.Skipped, models.Shown(v.Name), models.Shown(v.StatusReason))
 		}
 		return t.Flush()
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"carillon/internal/config"
+	"carillon/models"
 )
 
 // Exit codes. Those of single commands stand in their help.
@@ -76,7 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "carillon: see carillon --help")
 		return exitUsage
 	}
-	a := &app{ctx: ctx, cfg: &c.Config, stdout: stdout, stderr: stderr}
+	a := &app{ctx: ctx, cfg: &c.Config, stdout: plainWriter{stdout}, stderr: stderr}
 	_ = a.level.UnmarshalText([]byte(c.LogLevel)) // kong has checked it
 	return report(stderr, cmd.Run(a), exitFailed)
 }
@@ -91,9 +92,27 @@ func report(stderr io.Writer, err error, code int) int {
 		return int(own)
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(stderr, "carillon: %s\n", visible(line))
+		fmt.Fprintf(stderr, "carillon: %s\n", models.Shown(line))
 	}
 	return code
+}
+
+// plainWriter is what commands print on: nothing of it moves a terminal's cursor but tabs and line ends. JSON stays the same JSON.
+type plainWriter struct{ w io.Writer }
+
+func (p plainWriter) Write(text []byte) (int, error) {
+	var out strings.Builder
+	rest := string(text)
+	for i := strings.IndexAny(rest, "\n\t"); i >= 0; i = strings.IndexAny(rest, "\n\t") {
+		out.WriteString(models.Shown(rest[:i]))
+		out.WriteByte(rest[i])
+		rest = rest[i+1:]
+	}
+	out.WriteString(models.Shown(rest))
+	if _, err := io.WriteString(p.w, out.String()); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
 
 // version is the module's, which Go takes from git where the program was built.

@@ -124,10 +124,10 @@ func (a *app) toldLedger() (*models.Store, error) {
 func ledgerName(ctx context.Context, cfg *config.Config, ledger *models.Store) (string, error) {
 	if cfg.EmbeddedDatabase() {
 		path, err := filepath.Abs(cfg.DataDir)
-		return "SQLite " + visible(path), err
+		return "SQLite " + models.Shown(path), err
 	}
 	version, err := databaseVersion(ctx, ledger)
-	return databaseKind(version) + " " + visible(config.Place(cfg.DatabaseURL)), err
+	return databaseKind(version) + " " + models.Shown(config.Place(cfg.DatabaseURL)), err
 }
 
 // databaseKind is which of the servers has this version; "" is one that did not answer.

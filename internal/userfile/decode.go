@@ -229,7 +229,7 @@ const severalFiles = ": are these several files in one?"
 
 // decode reads one record; reason says why it is none.
 func (t *table) decode(record []byte) (u models.UserChange, reason string) {
-	if bytes.HasPrefix(record, []byte(byteOrderMark)) {
+	if bytes.HasPrefix(record, []byte(ByteOrderMark)) {
 		return u, "begins with a byte order mark (U+FEFF)" + severalFiles
 	}
 	cells, reason := split(string(record), t.comma, t.width())
@@ -273,7 +273,7 @@ func set(u *models.UserChange, column int, text string) {
 // absent field.
 func jsonDecoder(o Options) func([]byte) (models.UserChange, string) {
 	return func(line []byte) (u models.UserChange, reason string) {
-		if bytes.HasPrefix(line, []byte(byteOrderMark)) {
+		if bytes.HasPrefix(line, []byte(ByteOrderMark)) {
 			return u, "begins with a byte order mark (U+FEFF)" + severalFiles
 		}
 		if len(o.Map) == 0 && !o.IgnoreOther {

@@ -17,9 +17,11 @@ const (
 	// of a user has: whoever writes such a text must not write rows.
 	maxAhead = 1 << 20
 
-	byteOrderMark = "\ufeff"
-	saveAsUTF8    = "save the file as UTF-8"
+	saveAsUTF8 = "save the file as UTF-8"
 )
+
+// ByteOrderMark at a file's begin tells spreadsheets that it is UTF-8.
+const ByteOrderMark = "\ufeff"
 
 // source is a file as UTF-8, with a window over what comes next.
 type source struct {
@@ -45,8 +47,8 @@ func newSource(r io.Reader) (*source, error) {
 		s.recode(binary.BigEndian)
 	case len(head) >= 2 && (head[0] == 0) != (head[1] == 0):
 		return nil, badFile("file", "is UTF-16 without a byte order mark; "+saveAsUTF8)
-	case bytes.HasPrefix(head, []byte(byteOrderMark)):
-		s.skip(len(byteOrderMark)) // it is no part of the first name
+	case bytes.HasPrefix(head, []byte(ByteOrderMark)):
+		s.skip(len(ByteOrderMark)) // it is no part of the first name
 	}
 	return s, nil
 }
