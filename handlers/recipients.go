@@ -46,6 +46,9 @@ func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
 	if rec.ErrMsg != nil {
 		v.ErrMsg = *rec.ErrMsg
 	}
+	if v.ErrMsg == "" && (rec.Status == models.RecipientFailed || rec.Status == models.RecipientSkipped || rec.Status == models.RecipientUnknown) {
+		v.ErrMsg = models.NoReason
+	}
 	if rec.SentAt != nil {
 		v.SentAt = instantJSON(*rec.SentAt, false)
 	}
@@ -216,6 +219,7 @@ func cell(s string) string {
 func (a *API) exportNDJSON(w http.ResponseWriter, r *http.Request) error {
 	return a.export(w, r, "application/x-ndjson", func(out io.Writer) (write func(recipientView) error, flush func() error) {
 		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
 		return func(v recipientView) error { return enc.Encode(v) }, func() error { return nil }
 	})
 }

@@ -52,10 +52,7 @@ func plain(err error) error {
 	if !errors.As(err, &e) || e.Code == models.CodeInternal {
 		return err
 	}
-	if e.Code == models.CodeRecordNotFound && e.Detail == "" {
-		return errors.New("there is no such campaign")
-	}
-	return errors.New(e.Detail)
+	return errors.New(e.Words())
 }
 
 type listCmd struct {
