@@ -128,8 +128,12 @@ func TestTextsComeBackAsTheyWere(t *testing.T) {
 		_, got := s.do(http.MethodPost, "/v1/campaigns", `{"name":"a<b>&c","message":`+message+`,"audience":{"userIDs":["<a>&"]}}`)
 		var v campaignView
 		got.into(t, &v)
+		stream := s.open("<a>&")
 		s.deliver(models.CampaignSpec{Channel: "inbox", Audience: models.Audience{Type: models.AudienceUsers, UserIDs: []string{"<a>&"}},
 			Message: models.Message{SendID: "imAdmin", Content: []byte(content), ContentType: 101, SessionType: 1}})
+		if event := stream.next(); !strings.Contains(event.Data, content) {
+			t.Errorf("the stream: %q", event.Data)
+		}
 		_, schedule := s.do(http.MethodPost, "/v1/schedules", okSchedule(jsonFields{"campaign": `{"message":` + message + `,"audience":{"all":true}}`}).body())
 		var made struct{ ID string }
 		schedule.into(t, &made)

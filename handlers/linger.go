@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"carillon/models"
@@ -15,8 +16,8 @@ import (
 // counts as one without a request, which goes first when there is no room.
 const (
 	lingerBytes = 4 * listBody
-	lingerTime  = 10 * time.Second
-	lingerIdle  = time.Second
+	lingerTime  = bodyTime
+	lingerIdle  = 2 * time.Second
 )
 
 // lingering are those bounds.
@@ -77,12 +78,44 @@ func (b *incoming) Read(p []byte) (int, error) {
 const patienceTime = 8 * time.Second
 
 // errImpatient is the cause of the end of a request's context when the database hangs.
-var errImpatient = errors.New("the database has done nothing for too long")
+var errImpatient error = tooLong{}
 
-// impatience ends a request's context when the database has done nothing for so long. A nil one has no end.
+type tooLong struct{}
+
+func (tooLong) Error() string { return "the database has done nothing for too long" }
+
+// Timeout makes it one of the errors of a database that is away.
+func (tooLong) Timeout() bool { return true }
+
+// impatience ends a request's contexts when the database has done nothing for so long. A nil one has no end.
 type impatience struct {
 	timer *time.Timer
 	limit time.Duration
+
+	mu   sync.Mutex
+	ends []context.CancelCauseFunc
+}
+
+func (p *impatience) end(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, end := range p.ends {
+		end(cause)
+	}
+}
+
+// lasting is a request's context that outlasts its caller and its body, and ends when the database hangs.
+func lasting(ctx context.Context) context.Context {
+	free := context.WithoutCancel(ctx)
+	p, _ := ctx.Value(ctxPatience).(*impatience)
+	if p == nil {
+		return free
+	}
+	free, end := context.WithCancelCause(free)
+	p.mu.Lock()
+	p.ends = append(p.ends, end)
+	p.mu.Unlock()
+	return free
 }
 
 // patient gives the context of a request that changes something a patience with the database. What only reads may
@@ -96,11 +129,12 @@ func (a *API) patient(r *http.Request) (ctx context.Context, p *impatience, end 
 		limit = patienceTime
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
-	p = &impatience{limit: limit, timer: time.AfterFunc(limit, func() { cancel(errImpatient) })}
+	p = &impatience{limit: limit, ends: []context.CancelCauseFunc{cancel}}
+	p.timer = time.AfterFunc(limit, func() { p.end(errImpatient) })
 	ctx = context.WithValue(models.WithProgress(ctx, p.renew), ctxPatience, p)
 	return ctx, p, func() {
 		p.pause()
-		cancel(nil)
+		p.end(nil)
 	}
 }
 

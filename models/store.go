@@ -270,7 +270,9 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64
 	err = s.onPrimary(func() error {
 		return repeat(ctx, isDeadlock, func() error {
 			res := s.w.WithContext(ctx).Exec(query, args...)
-			rows = res.RowsAffected
+			if rows = res.RowsAffected; res.Error == nil {
+				progressed(ctx)
+			}
 			return res.Error
 		})
 	})
