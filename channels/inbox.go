@@ -89,7 +89,7 @@ func (i *Inbox) Send(ctx context.Context, b Batch) []Outcome {
 	pipe := i.rdb.Pipeline()
 	heard := make([]*redis.IntCmd, len(b.Recipients))
 	for k, r := range b.Recipients {
-		raw, err := json.Marshal(NewInboxMessage(b.CampaignID, b.Message, r, now))
+		raw, err := models.JSON(NewInboxMessage(b.CampaignID, b.Message, r, now))
 		if err != nil {
 			return Same(len(out), Outcome{Result: Failed, ErrCode: models.CodeInternal, ErrMsg: "the campaign's message cannot be encoded"})
 		}

@@ -2,7 +2,6 @@ package channels
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"net"
 	"strconv"
@@ -61,7 +60,7 @@ func (e *encoder) message(b Batch) ([]byte, error) {
 	if ok {
 		return text, nil
 	}
-	text, err := json.Marshal(struct {
+	text, err := models.JSON(struct {
 		CampaignID  string          `json:"campaignID"`
 		OperationID string          `json:"operationID"`
 		Message     *models.Message `json:"message"`
@@ -152,6 +151,6 @@ func appendString(dst []byte, s string) []byte {
 }
 
 func appendEscaped(dst []byte, s string) []byte {
-	text, _ := json.Marshal(s) // of a string it never fails
+	text, _ := models.JSON(s) // of a string it never fails
 	return append(dst, text...)
 }

@@ -114,6 +114,9 @@ func TestWebhookEncoder(t *testing.T) {
 		if !utf8.Valid(body) {
 			t.Fatalf("body %q is not UTF-8", body)
 		}
+		if content := string(b.Message.Content); !strings.Contains(string(body), content) {
+			t.Fatalf("body %q has not the content as it was given", body)
+		}
 		if err := verifier.Verify(body, req.Header); err != nil {
 			t.Fatal(err)
 		}

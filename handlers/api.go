@@ -35,6 +35,7 @@ type API struct {
 	Channels []string       // set up here; the first is the default
 	Zone     string         // of users who have none; IANA name
 	BodyTime time.Duration  // within which a body must arrive; 0 = 30 s
+	Patience time.Duration  // within which the database must do something for a change; 0 = 8 s
 	Memory   int            // MiB that the process is to stay under; 0 = 256
 	Conns    *Conns         // the connections and their shares; nil = no limit
 	Proxies  []netip.Prefix // whose X-Forwarded-For is believed

@@ -177,7 +177,7 @@ func (a *API) outermost(next http.Handler) http.Handler {
 		return models.Errorf(models.CodeNoPermission, "a browser sent this from another site")
 	}))
 	next = cross.Handler(next)
-	return timely(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.timely(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler { //nolint:errorlint // the standard library compares it so
@@ -252,27 +252,32 @@ func tokenAnswer(w http.ResponseWriter, token string) error {
 }
 
 func (a *API) getAdminToken(w http.ResponseWriter, r *http.Request) error {
-	if err := a.mayTry(r); err != nil {
+	var token string
+	err := a.try(r, func() (err error) {
+		token, err = a.adminTokenFor(w, r)
 		return err
-	}
-	body, err := a.readBody(w, r, loginBody)
-	if err != nil {
-		return err
-	}
-	var req tokenRequest
-	if err := decodeJSON(body, &req, ignoreUnknown); err != nil {
-		return asBindError(err)
-	}
-	given, ours := sha256.Sum256([]byte(req.Secret)), sha256.Sum256([]byte(a.Secret))
-	if subtle.ConstantTimeCompare(given[:], ours[:]) != 1 || !a.isAdmin(req.UserID) {
-		return models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
-	}
-	a.forgive(r)
-	token, err := AdminToken(a.Secret, req.UserID)
+	})
 	if err != nil {
 		return err
 	}
 	return tokenAnswer(w, token)
+}
+
+// adminTokenFor makes the token that a body with the right secret asks for.
+func (a *API) adminTokenFor(w http.ResponseWriter, r *http.Request) (string, error) {
+	body, err := a.readBody(w, r, loginBody)
+	if err != nil {
+		return "", err
+	}
+	var req tokenRequest
+	if err := decodeJSON(body, &req, ignoreUnknown); err != nil {
+		return "", asBindError(err)
+	}
+	given, ours := sha256.Sum256([]byte(req.Secret)), sha256.Sum256([]byte(a.Secret))
+	if subtle.ConstantTimeCompare(given[:], ours[:]) != 1 || !a.isAdmin(req.UserID) {
+		return "", models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
+	}
+	return AdminToken(a.Secret, req.UserID)
 }
 
 func (a *API) getUserToken(w http.ResponseWriter, r *http.Request) error {

@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"carillon/internal/slots"
 	"carillon/models"
 )
 
@@ -20,6 +23,8 @@ const (
 	// maxResults: a synchronous answer holds a result for each of so many recipients; those of a larger
 	// campaign are read from /v1/campaigns/{id}/recipients.
 	maxResults = models.MaxListed
+	// maxPaced is how many running campaigns of one list are shown with how fast they go.
+	maxPaced = 100
 )
 
 // batchAnswer is the data of POST /msg/batch_send_msg. Results and FailedUserIDs are the original's: null
@@ -60,16 +65,11 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if wait == 0 {
-		return answer(w, http.StatusOK, created.Answer)
-	}
-	refund(r.Context())
-	give, ok := a.takeLong()
-	if !ok { // a preference, and there is no room for it: the campaign is stored, which is what counts
+	give, ok := a.mayWait(w, r, wait)
+	if !ok {
 		return answer(w, http.StatusOK, created.Answer)
 	}
 	defer give()
-	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	done, err := a.waited(r.Context(), created.PublicID, wait)
 	if err != nil {
 		return err
@@ -87,16 +87,92 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	wait, err := preferWait(r)
+	if err != nil {
+		return err
+	}
+	late, err := a.tooLateFor(r.Context(), spec)
+	if err != nil {
+		return err
+	}
+	warned := append(warnings(spec, ""), late...)
 	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
 		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
-		v.Warnings = warnings(spec, "")
+		v.Warnings = warned
 		return success(v)
 	})
 	if err != nil {
 		return err
 	}
+	return a.accepted(w, r, created, wait, warned)
+}
+
+// accepted answers with a campaign that was just made: at once, or, with Prefer: wait=N, when it is done or N seconds
+// have passed.
+func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Created, wait time.Duration, warned []string) error {
 	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
-	return answer(w, http.StatusAccepted, created.Answer)
+	give, ok := a.mayWait(w, r, wait)
+	if !ok {
+		return answer(w, http.StatusAccepted, created.Answer)
+	}
+	defer give()
+	if _, err := a.waits.until(r.Context(), a.Store, created.PublicID, wait); err != nil {
+		return err
+	}
+	c, err := a.Store.Campaign(r.Context(), created.PublicID)
+	if err != nil {
+		return err
+	}
+	v := a.paced(r.Context(), c)
+	v.Warnings = warned
+	status := http.StatusAccepted
+	if c.FinishedAt != 0 {
+		status = http.StatusOK
+	}
+	return answerData(w, status, v)
+}
+
+// mayWait begins the wait that a caller prefers. ok is false where there is none, or no room for it: the campaign is
+// stored, which is what counts.
+func (a *API) mayWait(w http.ResponseWriter, r *http.Request, wait time.Duration) (give func(), ok bool) {
+	if wait == 0 {
+		return nil, false
+	}
+	waitsFromHere(r.Context())
+	refund(r.Context())
+	if give, ok = a.takeLong(); ok {
+		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	}
+	return give, ok
+}
+
+// tooLateFor warns of the zones that a campaign by local time skips, since their time is over already.
+func (a *API) tooLateFor(ctx context.Context, spec models.CampaignSpec) ([]string, error) {
+	if spec.WallAt == 0 {
+		return nil, nil
+	}
+	now, err := a.Store.Now(ctx)
+	if err != nil || !spec.MissedAt(slots.FirstInstant(spec.WallAt), now) {
+		return nil, err
+	}
+	missed := func(zone string) bool {
+		loc, err := slots.Zone(cmp.Or(zone, spec.Zone))
+		if err != nil {
+			loc = time.UTC
+		}
+		return spec.MissedAt(models.Millis(slots.Instant(spec.WallAt.Time(), loc).UnixMilli()), now)
+	}
+	found, err := a.Store.UsersOfZones(ctx, spec.Audience, spec.Message.SendID, missed)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	zones, users := map[string]bool{}, int64(0)
+	for zone, n := range found {
+		zones[cmp.Or(zone, spec.Zone)] = true
+		users += n
+	}
+	return []string{fmt.Sprintf("sendAt is over already in %d of the recipients' time zones: %d recipients there are skipped; "+
+		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(zones), users, maxGrace)}, nil
 }
 
 // parse checks the body and adds what does not stand in it.
@@ -292,7 +368,7 @@ func campaignJSON(c models.CampaignView) campaignView {
 func (a *API) campaign(r *http.Request) (models.CampaignView, error) {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return models.CampaignView{}, models.NotFound()
+		return models.CampaignView{}, models.NotFound("campaign")
 	}
 	return a.Store.Campaign(r.Context(), id)
 }
@@ -348,9 +424,16 @@ func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
 		list = list[:limit]
 		next = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
 	}
-	views := make([]campaignView, len(list))
+	views, running := make([]campaignView, len(list)), 0
 	for i, c := range list {
-		views[i] = campaignJSON(c)
+		if c.Status == models.StatusRunning {
+			running++
+		}
+		if running > maxPaced { // each is asked for in the ledger
+			views[i] = campaignJSON(c)
+		} else {
+			views[i] = a.paced(r.Context(), c)
+		}
 	}
 	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": next})
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,7 @@ type Conns struct {
 	share   int // of one address that is no trusted proxy
 	long    int // of streams, exports and requests that wait
 	proxies []netip.Prefix
+	lingers lingering
 	log     *slog.Logger
 
 	mu      sync.Mutex
@@ -42,6 +44,7 @@ type Conns struct {
 	byAddr  map[netip.Addr]int
 	users   map[string]int // requests under way
 	longs   int
+	ending  bool      // the process stops
 	refused int       // in this spell
 	fullAt  time.Time // when the last newcomer was turned away
 	why     string
@@ -50,12 +53,13 @@ type Conns struct {
 // conn is one connection. Its class is what it is worth when there is no room.
 type conn struct {
 	net.Conn
-	conns *Conns
-	addr  netip.Addr
-	class class
-	place *list.Element // in the queue of its class; nil = known
-	met   bool          // a request of a known caller has come through it
-	once  sync.Once
+	conns  *Conns
+	addr   netip.Addr
+	class  class
+	place  *list.Element // in the queue of its class; nil = known
+	met    bool          // a request of a known caller has come through it
+	unread atomic.Bool   // the last request was answered before its body had come
+	once   sync.Once
 }
 
 type class int
@@ -72,7 +76,7 @@ const (
 func NewConns(memory int, descriptors uint64, proxies []netip.Prefix, log *slog.Logger) *Conns {
 	most := max(8, min(memory*connsPerMiB, int(min(descriptors, 1<<30))*5/8))
 	return &Conns{
-		max: most, share: most / 2, long: most * 3 / 4, proxies: proxies, log: log,
+		max: most, share: most / 2, long: most * 3 / 4, proxies: proxies, lingers: lingering{lingerBytes, lingerTime, lingerIdle}, log: log,
 		open: map[*conn]struct{}{}, queues: [known]*list.List{list.New(), list.New(), list.New()}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
 	}
 }
@@ -138,7 +142,7 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 	cs.byAddr[c.addr]++
 	cs.mu.Unlock()
 	if victim != nil {
-		_ = victim.Close()
+		_ = victim.end()
 	}
 	return c, true
 }
@@ -201,7 +205,7 @@ func (cs *Conns) noDescriptors() {
 	cs.mu.Unlock()
 	say()
 	if victim != nil {
-		_ = victim.Close()
+		_ = victim.end()
 	}
 }
 
@@ -257,6 +261,7 @@ func (cs *Conns) State(raw net.Conn, state http.ConnState) {
 	case http.StateActive:
 		cs.become(c, max(unknown, c.rest()))
 	case http.StateIdle:
+		c.unread.Store(false)
 		cs.become(c, c.rest())
 	case http.StateClosed, http.StateHijacked:
 		cs.remove(c)
@@ -280,6 +285,7 @@ func (cs *Conns) Context(ctx context.Context, raw net.Conn) context.Context {
 // Silence ends all connections without a request, for a process that stops.
 func (cs *Conns) Silence() {
 	cs.mu.Lock()
+	cs.ending = true
 	var list []*conn
 	for c := range cs.open {
 		if c.class == silent || c.class == kept {
@@ -288,12 +294,20 @@ func (cs *Conns) Silence() {
 	}
 	cs.mu.Unlock()
 	for _, c := range list {
-		_ = c.Close()
+		_ = c.end()
 	}
 }
 
-// Close closes the connection and gives its place back.
+// Close closes the connection, after it has read what its last request has left.
 func (c *conn) Close() error {
+	if c.unread.Load() {
+		_ = c.linger()
+	}
+	return c.end()
+}
+
+// end closes the connection at once and gives its place back.
+func (c *conn) end() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
 		c.conns.mu.Lock()
@@ -303,13 +317,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// CloseWrite lets the server end an answer whose request it has not read to the end.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+// CloseWrite is how the server ends an answer whose request it has not read to the end.
+func (c *conn) CloseWrite() error { return c.linger() }
 
 // enter counts a request of an identified caller; leave must be called at its end. Admins have no limit of
 // their own: what they hold for long is bounded by takeLong.

@@ -18,7 +18,7 @@ import (
 func (a *API) controlled(w http.ResponseWriter, r *http.Request, change func(id string) (models.CampaignView, error)) error {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return models.NotFound()
+		return models.NotFound("campaign")
 	}
 	c, err := change(id)
 	if err != nil {
@@ -59,7 +59,7 @@ type retryAnswer struct {
 func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return models.NotFound()
+		return models.NotFound("campaign")
 	}
 	body, err := a.readBody(w, r, controlBody)
 	if err != nil {
@@ -196,7 +196,7 @@ func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, e
 func (a *API) verifyCampaign(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return models.NotFound()
+		return models.NotFound("campaign")
 	}
 	report, err := a.Store.Verify(r.Context(), id)
 	if err != nil {

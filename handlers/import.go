@@ -41,11 +41,13 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 	}
 	body := &timedBody{body: r.Body, ctl: http.NewResponseController(w), start: cmp.Or(a.BodyTime, bodyTime), rate: importRate}
 	// a fault of the body ends the request's context, but what came before it is kept
-	ctx := context.WithoutCancel(r.Context())
+	ctx := lasting(r.Context())
 	flush := func(users []models.UserChange) error {
 		some, err := a.Store.UpsertUsers(ctx, users)
 		if err == nil {
 			done.Add(some)
+		} else if ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
 		return err
 	}

@@ -78,6 +78,9 @@ func TestClientAddr(t *testing.T) {
 		{"10.0.0.7:5", "nonsense", "10.0.0.7"},
 		{"10.0.0.7:5", "", "10.0.0.7"},
 		{"10.0.0.7:5", "10.0.0.8", "10.0.0.8"},
+		{"10.0.0.7:5", "198.51.100.1, nonsense, 10.0.0.9", "10.0.0.9"},
+		{"[fd00::7]:5", "2001:db8::1, fd00::9", "2001:db8::1"},
+		{"10.0.0.7:5", "[2001:db8::1]:4711", "2001:db8::1"},
 		{"[fd00::1]:5", "2001:db8::1", "2001:db8::1"},
 		{"[::ffff:10.0.0.7]:5", "198.51.100.1", "198.51.100.1"},
 	} {
@@ -104,11 +107,69 @@ func TestTriesBehindAProxyAreTheCallers(t *testing.T) {
 	for range maxTries + 1 {
 		s.logIn("wrong", "", "X-Forwarded-For", "198.51.100.1")
 	}
-	if status, _ := s.logIn(s.adminToken(), "", "X-Forwarded-For", "198.51.100.1"); status != http.StatusTooManyRequests {
-		t.Errorf("the guesser: %d", status)
+	for address, want := range map[string]int{"198.51.100.1": 429, "7.7.7.7, 198.51.100.1": 429, "198.51.100.2": 401, "198.51.100.1, 198.51.100.2": 401} {
+		if status, _ := s.logIn("wrong", "", "X-Forwarded-For", address); status != want {
+			t.Errorf("%s: %d, want %d", address, status, want)
+		}
 	}
-	if status, _ := s.logIn(s.adminToken(), "", "X-Forwarded-For", "198.51.100.2"); status != http.StatusSeeOther {
-		t.Errorf("another caller: %d", status)
+}
+
+// Others who guess behind the same address lock nobody out who has the right secret or token; and the log says who guesses.
+func TestARightSecretIsNeverLockedOut(t *testing.T) {
+	t.Parallel()
+	for _, behind := range []string{"", "198.51.100.1"} {
+		log, said := lines()
+		s := newServer(t, embedded(t), func(a *API) { a.Log = log })
+		headers := []string{"operationID", "op", "token", ""}
+		if behind != "" {
+			headers = append(headers, "X-Forwarded-For", behind)
+		}
+		secret := func(secret string) int {
+			status, got := s.do(http.MethodPost, "/auth/get_admin_token", fmt.Sprintf(`{"secret":%q,"userID":"imAdmin"}`, secret), headers...)
+			if got.ErrCode == 0 && status == http.StatusOK {
+				return 0
+			}
+			return int(got.ErrCode)
+		}
+		for i := range 3 * maxTries {
+			if code, want := secret("wrong"), map[bool]int{false: 1002, true: 429}[i >= maxTries]; code != want {
+				t.Errorf("guess %d: %d, want %d", i, code, want)
+			}
+		}
+		for range 2 {
+			if code := secret(testSecret); code != 0 {
+				t.Errorf("the right secret: %d", code)
+			}
+			if status, _ := s.logIn(s.adminToken(), "", headers...); status != http.StatusSeeOther {
+				t.Errorf("a right token: %d", status)
+			}
+			if code := secret("wrong"); code != 429 {
+				t.Errorf("a guess after that: %d", code)
+			}
+			if status, got := s.logIn("wrong", "", headers...); status != 429 || got.Header.Get("Retry-After") == "" {
+				t.Errorf("a guess after that: %d", status)
+			}
+		}
+		text := said()
+		if strings.Count(text, "throttled") != 1 || !strings.Contains(text, "address=127.0.0.1") || strings.Contains(text, "CARILLON_TRUSTED_PROXIES") != (behind != "") {
+			t.Errorf("the log says %q", text)
+		}
+	}
+}
+
+func TestForwardedProto(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		given  []string
+		secure bool
+	}{
+		{nil, false}, {[]string{"https"}, true}, {[]string{"HTTPS"}, true}, {[]string{"http"}, false}, {[]string{"https,http"}, true}, {[]string{" https , http"}, true},
+		{[]string{"http,https"}, false}, {[]string{"https", "http"}, true}, {[]string{""}, false}, {[]string{",https"}, false},
+	} {
+		r := &http.Request{Header: http.Header{"X-Forwarded-Proto": tt.given}}
+		if got := sessionOf(r, "", 0).Secure; got != tt.secure {
+			t.Errorf("%q: %v", tt.given, got)
+		}
 	}
 }
 
@@ -254,7 +315,7 @@ func TestAReaderThatStopsIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan time.Duration, 1)
-	web := &http.Server{ReadHeaderTimeout: time.Second, Handler: timely(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	web := &http.Server{ReadHeaderTimeout: time.Second, Handler: new(API).timely(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writesWithin(w, 300*time.Millisecond)
 		began := time.Now()
 		_, _ = w.Write(make([]byte, 64<<20))

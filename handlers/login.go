@@ -3,6 +3,7 @@ package handlers
 import (
 	"crypto/rand"
 	_ "embed"
+	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -39,29 +40,22 @@ func (a *API) loginPage(w http.ResponseWriter, r *http.Request) error {
 // login takes the form's token and next. An admin's token opens a session; otherwise the form comes again, with
 // 401, 403, 429 or 503 and the reason.
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
-	if err := a.mayTry(r); err != nil {
-		return refuseLogin(w, err, "")
-	}
-	body, err := a.readBody(w, r, loginBody)
-	if err != nil {
+	var who caller
+	next := ""
+	err := a.try(r, func() (err error) {
+		who, next, err = a.readLogin(w, r)
+		return err
+	})
+	var unread *httpError
+	if errors.As(err, &unread) || models.AsError(err).Code == models.CodeTooLarge {
 		return err
 	}
-	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body must be a form")}
+		return refuseLogin(w, r, err, next)
 	}
-	token, next := strings.TrimSpace(form.Get("token")), sameSite(form.Get("next"))
-	who, err := a.whoIs(r.Context(), token)
-	if err == nil && !who.Admin {
-		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
-	}
-	if err != nil {
-		return refuseLogin(w, err, next)
-	}
-	a.forgive(r)
 	cookie, life, err := a.openSession(r.Context(), who)
 	if err != nil {
-		return refuseLogin(w, err, next)
+		return refuseLogin(w, r, err, next)
 	}
 	if old := sessionIn(r); old != "" {
 		_ = a.closeSession(r.Context(), old) // this browser has lost it; while Redis is away it ends by itself
@@ -74,13 +68,31 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// readLogin says who logs in, and where to go then.
+func (a *API) readLogin(w http.ResponseWriter, r *http.Request) (who caller, next string, err error) {
+	body, err := a.readBody(w, r, loginBody)
+	if err != nil {
+		return who, "", err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return who, "", &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body must be a form")}
+	}
+	next = sameSite(form.Get("next"))
+	who, err = a.whoIs(r.Context(), strings.TrimSpace(form.Get("token")))
+	if err == nil && !who.Admin {
+		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
+	}
+	return who, next, err
+}
+
 // refuseLogin shows the form again, with what was wrong.
-func refuseLogin(w http.ResponseWriter, err error, next string) error {
-	e := models.AsError(err)
+func refuseLogin(w http.ResponseWriter, r *http.Request, err error, next string) error {
+	e := asAnswer(r, err)
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second).Seconds())))
 	}
-	return renderLogin(w, statusOf(err, e, false), loginView{Next: next, Error: e.Detail})
+	return renderLogin(w, statusOf(err, e, false), loginView{Next: next, Error: e.Words()})
 }
 
 // logout ends the session, in this browser and wherever else its cookie is. The token that it was opened with
@@ -99,8 +111,14 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 func sessionOf(r *http.Request, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // Secure only behind TLS: on plain HTTP a browser would not send it back
 		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+		Secure: r.TLS != nil || strings.EqualFold(forwardedProto(r), "https"),
 	}
+}
+
+// forwardedProto is what the browser's own connection spoke: each proxy adds to the end of the list.
+func forwardedProto(r *http.Request) string {
+	first, _, _ := strings.Cut(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
+	return strings.TrimSpace(first)
 }
 
 // sameSite lets only a path of this site through; anything else becomes "". Browsers read a backslash as a

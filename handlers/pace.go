@@ -59,17 +59,25 @@ func (w *steadyWriter) extend() {
 // Unwrap is for http.ResponseController.
 func (w *steadyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// timely gives a handler's reads and writes their times. What the handler leaves unread of a body is read by the
-// server, so that its time is set here too.
-func timely(next http.Handler) http.Handler {
+// timely gives a handler's reads and writes their times, and its change of the ledger one. What the handler leaves
+// unread of a body is read by the server and the connection, so that its time is set here too.
+func (a *API) timely(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sw := &steadyWriter{ResponseWriter: w, ctl: http.NewResponseController(w), limit: writeTime}
-		if r.ContentLength != 0 {
+		ctx, p, end := a.patient(r)
+		defer end()
+		r = r.WithContext(ctx) // a copy: the server goes on with its own body
+		body := &incoming{ReadCloser: r.Body, patience: p, ended: r.ContentLength == 0}
+		if !body.ended {
+			r.Body = body
 			_ = sw.ctl.SetReadDeadline(time.Now().Add(bodyStart)) // ends with the body
 		}
 		next.ServeHTTP(sw, r)
 		if r.ContentLength != 0 {
 			_ = sw.ctl.SetReadDeadline(time.Now().Add(time.Second)) // the answer does not wait for the rest
+		}
+		if c, ok := ctx.Value(ctxConn).(*conn); ok && !body.ended {
+			c.unread.Store(true)
 		}
 		sw.extend() // for what is still in the server's buffers
 	})

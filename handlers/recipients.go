@@ -47,6 +47,9 @@ func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
 	if rec.ErrMsg != nil {
 		v.ErrMsg = *rec.ErrMsg
 	}
+	if v.ErrMsg == "" && (rec.Status == models.RecipientFailed || rec.Status == models.RecipientSkipped || rec.Status == models.RecipientUnknown) {
+		v.ErrMsg = models.NoReason
+	}
 	if rec.SentAt != nil {
 		v.SentAt = instantJSON(*rec.SentAt, false)
 	}
@@ -226,6 +229,7 @@ func (a *API) exportCSV(w http.ResponseWriter, r *http.Request) error {
 func (a *API) exportNDJSON(w http.ResponseWriter, r *http.Request) error {
 	return a.export(w, r, "application/x-ndjson", func(out io.Writer) (write func(recipientView) error, flush func() error) {
 		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
 		return func(v recipientView) error { return enc.Encode(v) }, func() error { return nil }
 	})
 }

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -29,7 +28,7 @@ const unavailableWait = 5 * time.Second // Retry-After while the database is awa
 func success(data any) []byte { return envelope{Data: data}.encode() }
 
 func (e envelope) encode() []byte {
-	raw, err := json.Marshal(e)
+	raw, err := models.JSON(e)
 	if err != nil {
 		panic("an answer that cannot be encoded: " + err.Error()) // our own types: a fault of the program
 	}
@@ -100,12 +99,18 @@ func statusOf(err error, e *models.Error, original bool) int {
 	return http.StatusOK
 }
 
+// asAnswer is an error as the caller gets it: a database that is away or hangs is no fault of ours.
+func asAnswer(r *http.Request, err error) *models.Error {
+	e := models.AsError(err)
+	if e.Code == models.CodeInternal && (models.IsUnavailable(err) || errors.Is(context.Cause(r.Context()), errImpatient)) {
+		return &models.Error{Code: models.CodeUnavailable, Detail: "the database does not answer", RetryAfter: unavailableWait, Cause: err}
+	}
+	return e
+}
+
 // fail is the one place that renders errors and chooses their log level.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error, original bool) {
-	e := models.AsError(err)
-	if e.Code == models.CodeInternal && models.IsUnavailable(err) {
-		e = &models.Error{Code: models.CodeUnavailable, Detail: "the database does not answer", RetryAfter: unavailableWait, Cause: err}
-	}
+	e := asAnswer(r, err)
 	log := a.Log.With("operationID", operationID(r.Context()), "method", r.Method, "route", routeName(r), "errCode", int(e.Code))
 	switch {
 	case r.Context().Err() != nil && e.Code == models.CodeInternal:
@@ -115,7 +120,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error, original b
 	case e.Cause != nil:
 		log.Warn("a request could not be served", "err", e.Cause)
 	default:
-		log.Debug("a request was refused", "err", e.Detail)
+		log.Debug("a request was refused", "err", e.Words())
 	}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, e.RetryAfter.Round(time.Second)/time.Second))))
@@ -143,6 +148,7 @@ const (
 	ctxCaller
 	ctxCharge
 	ctxConn
+	ctxPatience
 )
 
 func operationID(ctx context.Context) string {

@@ -129,7 +129,7 @@ type dueSlot func(models.Schedule, models.Millis) (models.Firing, error)
 func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) (scheduleView, error) {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return scheduleView{}, models.NotFound()
+		return scheduleView{}, models.NotFound("schedule")
 	}
 	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.AdminIDs(), due, change)
 	for _, c := range made {
@@ -161,7 +161,7 @@ func (a *API) resumeSchedule(w http.ResponseWriter, r *http.Request) error {
 func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return models.NotFound()
+		return models.NotFound("schedule")
 	}
 	sch, err := a.Store.DeleteSchedule(r.Context(), id, slots.Forgo(slots.Deleted))
 	if err != nil {
@@ -181,6 +181,10 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	wait, err := preferWait(r)
+	if err != nil {
+		return err
+	}
 	spec := slots.RunNow(sch)
 	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
 	created, err := a.Store.RunSchedule(r.Context(), sch.PublicID, spec, a.AdminIDs(), idem, func(c models.Campaign) []byte {
@@ -189,15 +193,14 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	if created, err = a.stored(r, created, err); err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
-	return answer(w, http.StatusAccepted, created.Answer)
+	return a.accepted(w, r, created, wait, nil)
 }
 
 // schedule reads the schedule that the path names.
 func (a *API) schedule(r *http.Request) (models.Schedule, error) {
 	id, err := pathID(r, "id")
 	if err != nil {
-		return models.Schedule{}, models.NotFound()
+		return models.Schedule{}, models.NotFound("schedule")
 	}
 	return a.Store.Schedule(r.Context(), id)
 }

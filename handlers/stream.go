@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -185,7 +184,7 @@ func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		data, err := json.Marshal(m.message)
+		data, err := models.JSON(m.message)
 		if err != nil {
 			return err
 		}

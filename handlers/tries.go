@@ -95,9 +95,23 @@ func (a *API) triesKey(r *http.Request) string {
 	return "carillon:tries:" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// mayTry counts a try before anything of it is read, and refuses an address with too many in the last minute,
-// whatever process they came to. Who succeeds calls forgive. While Redis is away nobody is locked out: the
-// secret is what protects.
+// try runs a log-in. Each is counted before anything of it is read. What fails is refused with 429 when its address has
+// had too many in the last minute, whatever process they came to, so that nobody can tell a guess from another. What is
+// right is let in all the same: others behind the same address must not lock its owner out. While Redis is away all is as
+// if there were no limit: the secret is what protects.
+func (a *API) try(r *http.Request, logIn func() error) error {
+	tooMany := a.mayTry(r)
+	err := logIn()
+	switch {
+	case err == nil && tooMany == nil:
+		a.forgive(r)
+	case err != nil && tooMany != nil && asAnswer(r, err).Code != models.CodeUnavailable:
+		return tooMany
+	}
+	return err
+}
+
+// mayTry counts a try, and is an error when there are too many.
 func (a *API) mayTry(r *http.Request) error {
 	key := a.triesKey(r)
 	if rest := a.locked.rest(key); rest > 0 {
@@ -113,7 +127,19 @@ func (a *API) mayTry(r *http.Request) error {
 	}
 	rest := max(time.Second, time.Duration(got[1])*time.Millisecond)
 	a.locked.until(key, time.Now().Add(rest))
+	a.sayThrottled(r, rest)
 	return tooManyTries(rest)
+}
+
+// sayThrottled logs, once a minute, whose tries are too many. An operator has to know whom to ask, or that a proxy stands for
+// all callers.
+func (a *API) sayThrottled(r *http.Request, rest time.Duration) {
+	peer := addrOf(r.RemoteAddr)
+	log := a.Log.With("address", a.clientAddr(r).String(), "connectedFrom", peer.String(), "for", rest.Round(time.Second).String())
+	if len(r.Header.Values("X-Forwarded-For")) > 0 && !within(a.Proxies, peer) {
+		log = log.With("hint", "a proxy seems to stand before this; name it in CARILLON_TRUSTED_PROXIES, so that each caller counts alone")
+	}
+	log.Warn("log-ins that fail are throttled")
 }
 
 func tooManyTries(rest time.Duration) error {

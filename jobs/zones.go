@@ -15,8 +15,7 @@ func turn(c *models.Campaign, zone string, now models.Millis) models.Turn {
 	var t models.Turn
 	if c.WallAt != 0 {
 		t.Due = models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli())
-		late := now - t.Due
-		t.Missed = late > models.OnTime && (c.Missed != models.MissedOnce || late > c.MissedGrace)
+		t.Missed = c.MissedAt(t.Due, now)
 	}
 	if end, quiet := quietUntil(c, loc, max(t.Due, now)); quiet {
 		t.Due = end

@@ -70,6 +70,12 @@ func (t Timing) Quiet() bool { return t.QuietFrom != t.QuietTo }
 // Zoned says whether pages are cut by time zone.
 func (t Timing) Zoned() bool { return t.WallAt != 0 || t.Quiet() }
 
+// MissedAt says whether a local time whose instant was due has passed unused by now.
+func (t Timing) MissedAt(due, now Millis) bool {
+	late := now - due
+	return late > OnTime && (t.Missed != MissedOnce || late > t.MissedGrace)
+}
+
 // Missed says what becomes of a time that has passed unused.
 type Missed string
 
@@ -136,7 +142,7 @@ type Campaign struct {
 	StatusReason  string
 	PauseID       int64 // of the PauseAll that has paused it; else 0
 	Channel       string
-	Message       Message `gorm:"serializer:json"`
+	Message       Message `gorm:"serializer:asItIs"`
 	AudienceType  AudienceType
 	GroupID       string
 	GroupVersion  int64

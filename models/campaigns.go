@@ -147,7 +147,7 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 		return Campaign{}, err
 	}
 	if !dir.SenderKnown && !slices.Contains(admins, spec.Message.SendID) {
-		return Campaign{}, &Error{Code: CodeRecordNotFound, Fields: []FieldError{{Field: "message.sendID", Reason: "is neither a user of the directory nor an admin"}}}
+		return Campaign{}, &Error{Code: CodeRecordNotFound, Detail: "sendID is neither a user of the directory nor an admin", Fields: []FieldError{{Field: "message.sendID", Reason: "is neither a user of the directory nor an admin"}}}
 	}
 	now := Millis(dir.Now)
 	c := Campaign{
@@ -267,7 +267,7 @@ func (c *CampaignView) settle() {
 // Campaign reads a campaign by its public ID with its counts, in one statement; 1004 when there is none.
 func (s *Store) Campaign(ctx context.Context, publicID string) (CampaignView, error) {
 	if !isPublicID(publicID) {
-		return CampaignView{}, NotFound()
+		return CampaignView{}, NotFound("campaign")
 	}
 	return s.campaign(ctx, "c.public_id = ?", publicID)
 }
@@ -287,7 +287,7 @@ func (s *Store) CampaignByID(ctx context.Context, id int64) (CampaignView, error
 func (s *Store) campaign(ctx context.Context, where string, arg any) (CampaignView, error) {
 	rows, err := s.campaigns(ctx, "SELECT c.* FROM campaigns c WHERE "+where, arg)
 	if err == nil && len(rows) == 0 {
-		err = NotFound()
+		err = NotFound("campaign")
 	}
 	if err != nil {
 		return CampaignView{}, err

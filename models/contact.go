@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -76,6 +77,19 @@ func (s *Store) onPrimary(write func() error) error {
 	return err
 }
 
+type progressKey struct{}
+
+// WithProgress has f called whenever the database has done a whole transaction under the context.
+func WithProgress(ctx context.Context, f func()) context.Context {
+	return context.WithValue(ctx, progressKey{}, f)
+}
+
+func progressed(ctx context.Context) {
+	if f, ok := ctx.Value(progressKey{}).(func()); ok {
+		f()
+	}
+}
+
 // TryWrite says whether the ledger can be written. It asks for a row that does not exist: that needs all that a write needs, and
 // changes nothing.
 func (s *Store) TryWrite(ctx context.Context) error {
@@ -125,6 +139,12 @@ func IsUnavailable(err error) bool {
 	if errors.As(err, &lite) {
 		return slices.Contains(awayCodes, lite.Code()&0xff) // above it stands the detail
 	}
-	var net interface{ Timeout() bool }
-	return errors.Is(err, mysqldriver.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn) || errors.As(err, &net)
+	var waited interface{ Timeout() bool }
+	return errors.As(err, &waited) || slices.ContainsFunc(lostErrors, func(lost error) bool { return errors.Is(err, lost) })
+}
+
+// lostErrors are those of a connection that has ended, or on which nothing can be understood any more.
+var lostErrors = []error{
+	driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, net.ErrClosed, mysqldriver.ErrInvalidConn, mysqldriver.ErrPktSync, mysqldriver.ErrPktSyncMul,
+	mysqldriver.ErrMalformPkt, mysqldriver.ErrBusyBuffer,
 }

@@ -204,7 +204,7 @@ func (c *contentCheck) unwrapText(content json.RawMessage) json.RawMessage {
 			c.add("content.text", "must not name a key that also stands beside it")
 			return nil
 		}
-		name, _ := json.Marshal(key) // a string always has a JSON form
+		name, _ := JSON(key) // a string always has a JSON form
 		fmt.Fprintf(&compact, ",%s:%s", name, outer[key])
 	}
 	compact.WriteByte('}')

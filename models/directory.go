@@ -280,7 +280,7 @@ func (s *Store) DeleteUser(ctx context.Context, userID string) error {
 			return del.Error
 		}
 		if del.RowsAffected == 0 {
-			return NotFound()
+			return NotFound("user")
 		}
 		return tx.Exec("UPDATE directory SET live=live-1 WHERE id=1").Error
 	})
@@ -291,7 +291,7 @@ func (s *Store) User(ctx context.Context, userID string) (User, error) {
 	var users []User
 	err := s.db.WithContext(ctx).Where("user_id = ?", userID).Limit(1).Find(&users).Error
 	if err == nil && len(users) == 0 {
-		return User{}, NotFound()
+		return User{}, NotFound("user")
 	}
 	if err != nil {
 		return User{}, err

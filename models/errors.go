@@ -81,7 +81,18 @@ type Error struct {
 
 // Error renders the text that stands in errDlt: "<detail>: [<code>]<name>".
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s: [%d]%s", e.Detail, int(e.Code), e.Code)
+	return fmt.Sprintf("%s: [%d]%s", e.Words(), int(e.Code), e.Code)
+}
+
+// Words say what is wrong; they are never empty.
+func (e *Error) Words() string {
+	switch {
+	case e.Detail != "":
+		return e.Detail
+	case len(e.Fields) > 0:
+		return inWords(e.Fields)
+	}
+	return "refused"
 }
 
 func (e *Error) Unwrap() error { return e.Cause }
@@ -91,8 +102,10 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// NotFound is the original's answer to a record that does not exist, to the letter: errDlt ": [1004]RecordNotFoundError".
-func NotFound() *Error { return &Error{Code: CodeRecordNotFound} }
+// NotFound is the answer to a record that does not exist: 1004, and which kind of record is meant.
+func NotFound(what string) *Error {
+	return &Error{Code: CodeRecordNotFound, Detail: "there is no such " + what}
+}
 
 // Invalid is the answer to a request whose fields were refused: 1001, each field with its reason.
 // It returns nil when there are none, so that a list of findings can be returned as it is.
@@ -100,11 +113,15 @@ func Invalid(fields []FieldError) error {
 	if len(fields) == 0 {
 		return nil
 	}
+	return &Error{Code: CodeArgs, Detail: inWords(fields), Fields: fields}
+}
+
+func inWords(fields []FieldError) string {
 	texts := make([]string, 0, len(fields))
 	for _, f := range fields {
 		texts = append(texts, f.Field+" "+f.Reason)
 	}
-	return &Error{Code: CodeArgs, Detail: strings.Join(texts, "; "), Fields: fields}
+	return strings.Join(texts, "; ")
 }
 
 // AsError finds the Error in err's chain, or wraps err as an internal one whose text stays in the log.

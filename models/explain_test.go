@@ -189,9 +189,18 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"a user's campaigns":          func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(7), 0, 100); return err },
 		"a user's campaigns, further": func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(9), 1000, 100); return err },
 		"user":                        func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
-		"groups":                      func(s *models.Store) error { _, err := s.Groups(ctx, "", 100); return err },
-		"members":                     func(s *models.Store) error { _, err := s.GroupMembers(ctx, userOf(7), "", 100); return err },
-		"schedules":                   func(s *models.Store) error { _, err := s.Schedules(ctx, models.ScheduleFilter{Limit: 100}); return err },
+		"users of zones": func(s *models.Store) error {
+			all := func(string) bool { return true }
+			for _, a := range []models.Audience{{Type: models.AudienceAll}, {Type: models.AudienceUsers, UserIDs: []string{userOf(7)}}, {Type: models.AudienceGroup, GroupID: userOf(7)}} {
+				if _, err := s.UsersOfZones(ctx, a, "", all); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"groups":    func(s *models.Store) error { _, err := s.Groups(ctx, "", 100); return err },
+		"members":   func(s *models.Store) error { _, err := s.GroupMembers(ctx, userOf(7), "", 100); return err },
+		"schedules": func(s *models.Store) error { _, err := s.Schedules(ctx, models.ScheduleFilter{Limit: 100}); return err },
 		"schedules by state": func(s *models.Store) error {
 			_, err := s.Schedules(ctx, models.ScheduleFilter{Status: "active", Limit: 100})
 			return err
@@ -228,7 +237,9 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 			}
 		}
 	}
-	insert("users", "user_id, added_rev, nickname, face_url, timezone, ex", func(i int) string { return fmt.Sprintf("'%s',%d,'','','',''", userOf(i), i) })
+	insert("users", "user_id, added_rev, nickname, face_url, timezone, ex", func(i int) string {
+		return fmt.Sprintf("'%s',%d,'','','%s',''", userOf(i), i, someZones[i%len(someZones)])
+	})
 	insert("chat_groups", "group_id, name, version, size", func(i int) string { return fmt.Sprintf("'%s','',1,1", userOf(i)) })
 	insert("group_members", "group_id, version, user_id", func(i int) string { return fmt.Sprintf("'%s',1,'%s'", userOf(i), userOf(i)) })
 	insert("idempotency", "caller, route, idem_key, body_hash, public_id, answer, created_at", func(i int) string {

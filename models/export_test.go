@@ -14,7 +14,7 @@ import (
 func (s *Store) PageOf(ctx context.Context, campaignID int64, no int) (Page, error) {
 	page, err := s.nextPage(ctx, campaignID, no, nil)
 	if err == nil && (page == nil || page.No != no) {
-		err = NotFound()
+		err = NotFound("page")
 	}
 	if err != nil {
 		return Page{}, err

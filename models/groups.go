@@ -126,7 +126,7 @@ func (s *Store) group(db *gorm.DB, groupID string) (Group, error) {
 		return Group{}, err
 	}
 	if len(groups) == 0 {
-		return Group{}, NotFound()
+		return Group{}, NotFound("group")
 	}
 	return groups[0], nil
 }
@@ -160,7 +160,7 @@ func (s *Store) DeleteGroup(ctx context.Context, groupID string) error {
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		del := tx.Where("group_id = ?", groupID).Delete(&Group{})
 		if del.Error == nil && del.RowsAffected == 0 {
-			return NotFound()
+			return NotFound("group")
 		}
 		return del.Error
 	})

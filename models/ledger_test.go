@@ -123,7 +123,7 @@ func TestUnknownNames(t *testing.T) {
 		}
 		sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"a"}})
 		sp.Message.SendID = "nobody"
-		if err := create(sp); err == nil || err.Error() != ": [1004]RecordNotFoundError" {
+		if err := create(sp); err == nil || err.Error() != "sendID is neither a user of the directory nor an admin: [1004]RecordNotFoundError" {
 			t.Errorf("an unknown sender: %v", err)
 		}
 		if err := create(spec(models.Audience{Type: models.AudienceGroup, GroupID: "none"})); models.AsError(err).Code != models.CodeRecordNotFound {

@@ -32,7 +32,7 @@ type Schedule struct {
 	Missed      Missed
 	MissedGrace Millis
 	Overlap     Overlap
-	Campaign    CampaignSpec `gorm:"serializer:json"`
+	Campaign    CampaignSpec `gorm:"serializer:asItIs"`
 	Status      ScheduleStatus
 	PauseID     int64  // of the PauseAllSchedules that has paused it; else 0
 	Version     int    // counts the changes: the fence of every firing

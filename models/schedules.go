@@ -56,12 +56,12 @@ func (s *Store) CheckTemplate(ctx context.Context, spec CampaignSpec, admins []s
 // Schedule reads a schedule by its public ID; 1004 when there is none.
 func (s *Store) Schedule(ctx context.Context, publicID string) (Schedule, error) {
 	if !isPublicID(publicID) {
-		return Schedule{}, NotFound()
+		return Schedule{}, NotFound("schedule")
 	}
 	var rows []Schedule
 	err := s.db.WithContext(ctx).Where("public_id = ?", publicID).Limit(1).Find(&rows).Error
 	if err == nil && len(rows) == 0 {
-		err = NotFound()
+		err = NotFound("schedule")
 	}
 	if err != nil {
 		return Schedule{}, err

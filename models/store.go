@@ -15,6 +15,7 @@ import (
 	"gorm.io/driver/mysql"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
 )
 
 // Store is the ledger. An exported method is one transaction or one statement; it may be called from any
@@ -117,6 +118,7 @@ func openSQLite(path string) (*Store, error) {
 }
 
 func gormConfig() *gorm.Config {
+	schema.RegisterSerializer("asItIs", asItIs{})
 	return &gorm.Config{
 		SkipDefaultTransaction: true,
 		DisableAutomaticPing:   true,
@@ -252,7 +254,13 @@ const txTries = 8
 // tx runs f in one transaction, and again when the database asks for that.
 func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
 	return s.onPrimary(func() error {
-		return repeat(ctx, isRetryable, func() error { return s.w.WithContext(ctx).Transaction(f) })
+		return repeat(ctx, isRetryable, func() error {
+			err := s.w.WithContext(ctx).Transaction(f)
+			if err == nil {
+				progressed(ctx)
+			}
+			return err
+		})
 	})
 }
 
@@ -262,7 +270,9 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64
 	err = s.onPrimary(func() error {
 		return repeat(ctx, isDeadlock, func() error {
 			res := s.w.WithContext(ctx).Exec(query, args...)
-			rows = res.RowsAffected
+			if rows = res.RowsAffected; res.Error == nil {
+				progressed(ctx)
+			}
 			return res.Error
 		})
 	})

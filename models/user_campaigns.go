@@ -128,21 +128,21 @@ func (l *userLook) whyNot(c Campaign) string {
 
 // rows are the user's recipients by campaign, those that are implied by a page's cursor among them.
 func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Recipient, error) {
-	ids := map[int][]int64{}
+	ids, keys := map[int][]int64{}, map[int][]string{KindUser: {l.userID}}
 	byID := map[int64]Campaign{}
 	for _, c := range campaigns {
-		if c.PurgedAt == 0 && (c.Kind == KindUser || slices.Contains(l.groups, c.GroupID)) {
-			ids[c.Kind] = append(ids[c.Kind], c.ID)
-			byID[c.ID] = c
+		if c.PurgedAt != 0 || c.Kind == KindGroup && !slices.Contains(l.groups, c.GroupID) {
+			continue
+		}
+		ids[c.Kind], byID[c.ID] = append(ids[c.Kind], c.ID), c
+		if c.Kind == KindGroup {
+			keys[KindGroup] = append(keys[KindGroup], c.GroupID)
 		}
 	}
 	out := map[int64]Recipient{}
-	for kind, keys := range map[int][]string{KindUser: {l.userID}, KindGroup: l.groups} {
-		if len(ids[kind]) == 0 {
-			continue
-		}
+	for kind, some := range ids {
 		var rows []Recipient
-		err := l.db.WithContext(ctx).Where("campaign_id IN ? AND kind = ? AND user_id IN ?", ids[kind], kind, keys).Find(&rows).Error
+		err := l.db.WithContext(ctx).Where("campaign_id IN ? AND kind = ? AND user_id IN ?", some, kind, sortedUnique(keys[kind])).Find(&rows).Error
 		if err != nil {
 			return nil, err
 		}

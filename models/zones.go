@@ -3,7 +3,9 @@ package models
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 
 	"gorm.io/gorm"
@@ -102,6 +104,70 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// UsersOfZones counts an audience's recipients by those time zones that pick says, as the directory has them now; "" is
+// that of users who have none. sender is whom a campaign to all leaves out.
+func (s *Store) UsersOfZones(ctx context.Context, a Audience, sender string, pick func(zone string) bool) (map[string]int64, error) {
+	n := map[string]int64{}
+	db := s.db.WithContext(ctx)
+	type row struct {
+		Timezone string
+		Users    int64
+	}
+	add := func(rows []row) {
+		for _, r := range rows {
+			if pick(r.Timezone) {
+				n[r.Timezone] += r.Users
+			}
+		}
+	}
+	switch a.Type {
+	case AudienceAll:
+		// From zone to zone along the index: the users of the others are not read.
+		zone := sql.NullString{Valid: true}
+		for zone.Valid {
+			if pick(zone.String) {
+				var users int64
+				if err := db.Raw("SELECT COUNT(*) FROM users WHERE timezone=?", zone.String).Scan(&users).Error; err != nil {
+					return nil, err
+				}
+				add([]row{{zone.String, users}})
+			}
+			if err := db.Raw("SELECT MIN(timezone) FROM users WHERE timezone>?", zone.String).Scan(&zone).Error; err != nil {
+				return nil, err
+			}
+		}
+		u, err := s.User(ctx, sender)
+		if err != nil && AsError(err).Code != CodeRecordNotFound {
+			return nil, err
+		}
+		if err == nil && pick(u.Timezone) {
+			n[u.Timezone]--
+		}
+	case AudienceUsers:
+		for some := range slices.Chunk(sortedUnique(a.UserIDs), upsertRows) {
+			var rows []row
+			if err := db.Raw("SELECT timezone, COUNT(*) AS users FROM users WHERE user_id IN ? GROUP BY timezone", some).Scan(&rows).Error; err != nil {
+				return nil, err
+			}
+			unknown := row{Users: int64(len(some))}
+			for _, r := range rows {
+				unknown.Users -= r.Users
+			}
+			add(append(rows, unknown))
+		}
+	case AudienceGroup:
+		var rows []row
+		err := db.Raw("SELECT COALESCE(u.timezone,'') AS timezone, COUNT(*) AS users FROM chat_groups g JOIN group_members m ON m.group_id=g.group_id AND m.version=g.version"+
+			" LEFT JOIN users u ON u.user_id=m.user_id WHERE g.group_id=? GROUP BY u.timezone", a.GroupID).Scan(&rows).Error
+		if err != nil {
+			return nil, err
+		}
+		add(rows)
+	}
+	maps.DeleteFunc(n, func(_ string, users int64) bool { return users == 0 })
+	return n, nil
 }
 
 // CampaignsToAdvance are the running campaigns with pages outside the window whose time has come since they were planned or last

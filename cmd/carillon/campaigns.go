@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"text/tabwriter"
+	"time"
 
 	"carillon/internal/config"
 	"carillon/models"
@@ -50,10 +50,7 @@ func plain(err error) error {
 	if !errors.As(err, &e) || e.Code == models.CodeInternal {
 		return err
 	}
-	if e.Code == models.CodeRecordNotFound && e.Detail == "" {
-		return errors.New("there is no such campaign")
-	}
-	return errors.New(e.Detail)
+	return errors.New(e.Words())
 }
 
 type listCmd struct {
@@ -78,19 +75,18 @@ func (c *listCmd) Run(a *app) error {
 			}
 			return nil
 		}
-		t := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(t, "ID\tSTATUS\tTOTAL\tPENDING\tSENT\tFAILED\tSKIPPED\tNAME\tREASON")
-		for _, v := range list {
-			n := v.Counts
-			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.PublicID, v.Status, n.Total, n.Pending, n.Sent, n.Failed, n.Skipped, models.Shown(v.Name), models.Shown(v.StatusReason))
+		paces, err := measure(a.ctx, ledger, list)
+		if err != nil {
+			return err
 		}
-		return t.Flush()
+		return campaignTable(a.stdout, list, paces)
 	})
 }
 
 // row is a campaign on one line of JSON.
 func row(v models.CampaignView) map[string]any {
-	return map[string]any{"id": v.PublicID, "name": v.Name, "status": v.Status, "statusReason": v.StatusReason, "counts": v.Counts}
+	return map[string]any{"id": v.PublicID, "name": v.Name, "status": v.Status, "statusReason": v.StatusReason, "counts": v.Counts,
+		"createdAt": v.CreatedAt.Shown(time.RFC3339Nano), "createdBy": v.CreatedBy, "ratePerSecond": v.RatePerSecond}
 }
 
 // show prints what a campaign is now.
@@ -98,7 +94,7 @@ func (a *app) show(v models.CampaignView, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(a.stdout).Encode(row(v))
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s is %s: %d of %d pending, %d sent, %d failed\n", v.PublicID, v.Status, v.Pending, v.Counts.Total, v.Sent, v.Failed)
+	_, err := fmt.Fprint(a.stdout, campaignText(v))
 	return err
 }
 

@@ -38,6 +38,9 @@ func TestWhatBecameOfRecipients(t *testing.T) {
 	if out := run("users", "campaigns", "alice", "--json", "--limit", "1"); !strings.Contains(out, `"name":"a<b"`) || !strings.Contains(out, `"status":"sent"`) {
 		t.Errorf("campaigns: %s", out)
 	}
+	if out := run("campaigns", "list"); !strings.Contains(out, "UNKNOWN  CREATED") || !strings.Contains(out, "imAdmin  -     -    a<b") {
+		t.Errorf("list: %s", out)
+	}
 	for _, args := range [][]string{{"campaigns", "failures", id, "--limit", "0"}, {"campaigns", "failures", "nothing"}, {"users", "campaigns", ""}} {
 		if code, _, stderr := finish(t, append(args, "--data-dir", dir)...); code == 0 || stderr == "" {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)

@@ -14,6 +14,7 @@ type Link struct {
 
 	mu    sync.Mutex
 	to    string // host:port; empty = it is cut
+	stall bool   // new connections hang too
 	pairs map[*pair]struct{}
 }
 
@@ -76,6 +77,14 @@ func (l *Link) Hang() {
 	}
 }
 
+// Stall is Hang for those to come, too: they are taken and never answered.
+func (l *Link) Stall() {
+	l.mu.Lock()
+	l.stall = true
+	l.mu.Unlock()
+	l.Hang()
+}
+
 func (l *Link) accept() {
 	for {
 		in, err := l.listener.Accept()
@@ -92,6 +101,7 @@ func (l *Link) accept() {
 		}
 		p := &pair{in: in, out: out}
 		l.mu.Lock()
+		p.hangs.Store(l.stall)
 		l.pairs[p] = struct{}{}
 		l.mu.Unlock()
 		go p.carry(in, out)
