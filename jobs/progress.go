@@ -106,7 +106,8 @@ func (r *Reconciler) waitsFor(ctx context.Context, c *models.Campaign) string {
 	if err != nil || p == nil || p.PendingRows == 0 || p.Pos < p.Size && p.Rest == models.RecipientPending {
 		return ""
 	}
-	if _, quiet := quietUntil(c, zoneOf(p.Zone), p.DueAt-1); quiet {
+	loc, _ := zoneOf(c, p.Zone)
+	if _, quiet := quietUntil(c, loc, p.DueAt-1); quiet {
 		return ""
 	}
 	return "the recipients that are left wait for their next attempt; the next one is due at " + p.DueAt.Time().Format(time.RFC3339)

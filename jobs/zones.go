@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"carillon/internal/slots"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
-// turn says when a zone's pages of a campaign may go out: at its local time, and not in its quiet hours. A zone
-// that nobody knows any more goes by UTC.
+// turn says when a zone's pages of a campaign may go out: at its local time, and not in its quiet hours.
 func turn(c *models.Campaign, zone string, now models.Millis) models.Turn {
-	loc := zoneOf(zone)
+	loc, _ := zoneOf(c, zone)
 	var t models.Turn
 	if c.WallAt != 0 {
 		t.Due = models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli())
@@ -48,12 +48,17 @@ func quietUntil(c *models.Campaign, loc *time.Location, at models.Millis) (end m
 	return models.Millis(until.UnixMilli()), quiet
 }
 
-func zoneOf(name string) *time.Location {
-	loc, err := slots.Zone(name)
-	if err != nil {
-		return time.UTC
+// zoneOf is the time zone of a page. Users whose zone this program cannot read, since a newer one wrote it, go by the
+// campaign's, as those who have none do; known is false then. A campaign's that cannot be read either is UTC.
+func zoneOf(c *models.Campaign, name string) (loc *time.Location, known bool) {
+	loc, err := zones.Load(name)
+	if err == nil {
+		return loc, true
 	}
-	return loc
+	if loc, err = zones.Load(c.Zone); err != nil {
+		loc = time.UTC
+	}
+	return loc, false
 }
 
 // expireZones closes the pages of zones whose end has come.
@@ -67,7 +72,8 @@ func (r *Reconciler) expireZones(ctx context.Context, steady bool) error {
 		if err != nil {
 			break
 		}
-		if end, ends := zoneEnd(&z.Campaign, zoneOf(z.PageZone)); ends && end <= now {
+		loc, _ := zoneOf(&z.Campaign, z.PageZone)
+		if end, ends := zoneEnd(&z.Campaign, loc); ends && end <= now {
 			err = r.store.ExpireZone(ctx, z.Campaign, z.PageZone, steady)
 		}
 	}
