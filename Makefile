@@ -1,6 +1,6 @@
 # Every command of the project; `make` alone lists them. Extra arguments go in ARGS.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench chaos chaos-long chaos-large soak lint fuzz mutations clean
+.PHONY: help demo run build test bench chaos chaos-long chaos-large soak lint fuzz mutations zones clean
 
 ARGS ?=
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -52,6 +52,9 @@ fuzz: ## every fuzz test for FUZZTIME=30s each
 
 mutations: ## take one guard at a time out of a copy of the code, and see its test fail
 	go run -tags mutations ./internal/testkit/mutations
+
+zones: ## the time zones of Go's distribution, which come with each of its releases, as this program's own
+	cp "$$(go env GOROOT)/lib/time/zoneinfo.zip" internal/zones/zoneinfo.zip
 
 clean: ## remove what build, test and lint left here; never the data directory
 	rm -f carillon *.test *.out

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"carillon/internal/slots"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -156,23 +157,20 @@ func (a *API) tooLateFor(ctx context.Context, spec models.CampaignSpec) ([]strin
 		return nil, err
 	}
 	missed := func(zone string) bool {
-		loc, err := slots.Zone(cmp.Or(zone, spec.Zone))
-		if err != nil {
-			loc = time.UTC
-		}
+		loc, _ := zones.Of(zone, spec.Zone)
 		return spec.MissedAt(models.Millis(slots.Instant(spec.WallAt.Time(), loc).UnixMilli()), now)
 	}
 	found, err := a.Store.UsersOfZones(ctx, spec.Audience, spec.Message.SendID, missed)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	zones, users := map[string]bool{}, int64(0)
+	over, users := map[string]bool{}, int64(0)
 	for zone, n := range found {
-		zones[cmp.Or(zone, spec.Zone)] = true
+		over[cmp.Or(zone, spec.Zone)] = true
 		users += n
 	}
 	return []string{fmt.Sprintf("sendAt is over already in %d of the recipients' time zones: %d recipients there are skipped; "+
-		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(zones), users, maxGrace)}, nil
+		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(over), users, maxGrace)}, nil
 }
 
 // parse checks the body and adds what does not stand in it.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carillon/internal/userfile"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -133,7 +134,32 @@ func (a *API) getRecipient(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := recipientJSON(c.Campaign, rec)
 	v.Why = why(c, rec)
+	if c.Zoned() {
+		said, err := a.unknownZone(r.Context(), c, userID)
+		if err != nil {
+			return err
+		}
+		v.Why += said
+	}
 	return answerData(w, http.StatusOK, v)
+}
+
+// unknownZone says that a recipient goes by another time zone than their own; "" when they do not.
+func (a *API) unknownZone(ctx context.Context, c models.CampaignView, userID string) (string, error) {
+	u, err := a.Store.User(ctx, userID)
+	if err != nil {
+		if models.AsError(err).Code == models.CodeRecordNotFound { // they have left the directory
+			return "", nil
+		}
+		return "", err
+	}
+	if u.Timezone == "" {
+		return "", nil
+	}
+	if _, err := zones.Load(u.Timezone); err == nil {
+		return "", nil
+	}
+	return fmt.Sprintf("; their time zone %q is not known to this program, so %s counts", u.Timezone, c.Zone), nil
 }
 
 // why says in words how a recipient came to their status, or what they wait for.

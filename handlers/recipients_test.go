@@ -78,6 +78,37 @@ func TestRecipientSaysWhy(t *testing.T) {
 	})
 }
 
+// TestRecipientSaysWhichZone: a user whose zone only a newer program knows goes by the campaign's, and is told so.
+func TestRecipientSaysWhichZone(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		s.users("mars", "tokyo", "nowhere")
+		db, _, err := s.Store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for user, zone := range map[string]string{"mars": "Mars/Olympus", "tokyo": "Asia/Tokyo"} {
+			if _, err := db.ExecContext(t.Context(), "UPDATE users SET timezone=? WHERE user_id=?", zone, user); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Enqueue = func(ctx context.Context, c models.Created) error { return planned(ctx, s.Store, c) }
+		status, got := s.do(http.MethodPost, "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"userIDs":["mars","tokyo","nowhere"]},"quietHours":{"from":"22:00","to":"08:00"}}`)
+		var made struct{ ID string }
+		if got.into(t, &made); status != 202 {
+			t.Fatalf("%d %s", status, got.Raw)
+		}
+		for user, want := range map[string]string{"mars": `still to come; their time zone "Mars/Olympus" is not known to this program, so UTC counts`, "tokyo": "still to come", "nowhere": "still to come"} {
+			var v recipientView
+			_, got := s.do(http.MethodGet, "/v1/campaigns/"+made.ID+"/recipients/"+user, nil)
+			if got.into(t, &v); v.Why != want {
+				t.Errorf("%s: %s", user, got.Raw)
+			}
+		}
+	})
+}
+
 func TestRecipientsListedAndExported(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"carillon/internal/slots"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -110,7 +111,7 @@ const maxExpireAfter = 366 * 24 * time.Hour
 
 // timetable checks when a schedule fires. The zero Timetable comes with findings.
 func (c *checker) timetable(sch models.Schedule) slots.Timetable {
-	loc, err := slots.Zone(sch.Timezone)
+	loc, err := zones.Load(sch.Timezone)
 	if err != nil {
 		c.add("timezone", "%s", err)
 		loc = time.UTC

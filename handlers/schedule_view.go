@@ -62,9 +62,12 @@ func scheduleJSON(s models.Schedule) scheduleView {
 	if s.Status == models.ScheduleActive {
 		v.NextSlot = instantJSON(s.NextSlot, s.LocalTime)
 	}
-	if table, err := slots.Of(s); err == nil {
-		v.Warnings = table.Warnings()
+	table, err := slots.Of(s)
+	if err != nil {
+		v.Warnings = []string{models.AsError(err).Detail}
+		return v
 	}
+	v.Warnings = table.Warnings()
 	return v
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -156,7 +157,11 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()
-	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: zoneOf(v.Zone), jitter: rand.Float64(), park: park}
+	loc, known := zones.Of(v.Zone, v.Campaign.Zone)
+	if !known && v.Campaign.Zoned() {
+		log.Warn("the time zone of a page is not known to this program, so the campaign's counts", "zone", v.Zone, "instead", loc.String())
+	}
+	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: loc, jitter: rand.Float64(), park: park}
 	d.late, d.arrived = map[string]bool{}, make(chan []models.RecipientOutcome, maxLate)
 	defer d.abandonLate()
 	err = d.run(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -49,10 +50,16 @@ func (r *rig) connect(s testkit.Stores) {
 // with runs another worker and reconciler on the same ledger and Redis, as another process would.
 func (r *rig) with(opts jobs.Options) *rig {
 	r.t.Helper()
+	return r.withLog(opts, r.t.Output())
+}
+
+// withLog is with, and says where warnings go.
+func (r *rig) withLog(opts jobs.Options, out io.Writer) *rig {
+	r.t.Helper()
 	if opts.Channels == nil {
 		opts.Channels = []channels.Channel{channels.NewInbox(r.rdb)}
 	}
-	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	worker := jobs.NewWorker(r.store, r.queue, opts, log)
 	rec := jobs.NewReconciler(r.store, r.queue, worker, jobs.Keep{Keys: time.Hour}, log)
 	if err := worker.Start(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -185,7 +186,8 @@ func (r *Reconciler) waitsFor(ctx context.Context, c *models.Campaign) (why stri
 	if p.Zone != "" {
 		zone = " in " + p.Zone
 	}
-	if _, quiet := quietUntil(c, zoneOf(p.Zone), p.DueAt-1); quiet {
+	loc, _ := zones.Of(p.Zone, c.Zone)
+	if _, quiet := quietUntil(c, loc, p.DueAt-1); quiet {
 		return "it is night" + zone + "; quiet hours end at " + at, false
 	}
 	if p.PendingRows == 0 || p.Pos < p.Size && p.Rest == models.RecipientPending {

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -79,12 +78,18 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now models.Millis
 		return err
 	}
 	f, err := slots.Due(sch, now)
-	if err != nil { // it was checked when it was stored: a newer program wrote it
-		return fmt.Errorf("schedule %s: %w", sch.PublicID, err)
+	if err != nil {
+		return err
+	}
+	if f.Refused != "" && now-sch.NextFire <= models.OnTime {
+		return nil // a newer program may stand beside this one, and has its time to act
 	}
 	c, fired, err := s.store.Fire(ctx, sch, f, s.admins())
 	if err != nil || !fired {
 		return err
+	}
+	if f.Refused != "" {
+		s.log.Warn("a slot was refused", "schedule", sch.PublicID, "reason", f.Refused)
 	}
 	if f.Missed != nil {
 		s.log.Warn("slots of a schedule were missed", "schedule", sch.PublicID, "slots", f.Missed.Slots)

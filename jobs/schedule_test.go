@@ -240,6 +240,68 @@ func TestRefusedSlot(t *testing.T) {
 	})
 }
 
+// TestUnreadableSchedule: a schedule whose zone only a newer program knows has one refused slot, is looked at again, and goes
+// on where a program can read it. Nothing is sent meanwhile, and the kill switch still works.
+func TestUnreadableSchedule(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r, clock := newQuietRigAt(t, s, noon)
+		r.users(1)
+		sch, other := r.every("* * * * *", noon, nil), r.every("* * * * *", noon, nil)
+		exec := func(query string, args ...any) {
+			t.Helper()
+			db, _, err := r.store.Writer()
+			if err == nil {
+				_, err = db.ExecContext(t.Context(), query, args...)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec("UPDATE schedules SET timezone='Mars/Olympus' WHERE public_id=?", sch.PublicID)
+		r.schedule()
+		clock.Set(noon.Add(time.Minute + 5*time.Second))
+		r.historyIs(other, "12:01:00 fired 1\n")
+		if got := r.history(sch); got != "" {
+			t.Fatalf("a newer program beside this one has had no time to act: %s", got)
+		}
+		clock.Set(noon.Add(time.Minute + 15*time.Second))
+		r.historyIs(sch, "12:01:00 refused 1\n")
+		list, err := r.store.Occurrences(t.Context(), sch.ID, 0, 1)
+		if err != nil || !strings.Contains(list[0].Reason, `does not know the time zone "Mars/Olympus"`) {
+			t.Errorf("%+v, %v", list, err)
+		}
+		lookedAt := func() models.Millis {
+			now, err := r.store.Schedule(t.Context(), sch.PublicID)
+			if err != nil || now.NextSlot != sch.NextSlot || now.Status != models.ScheduleActive {
+				t.Fatalf("%+v, %v", now, err)
+			}
+			return now.FiredAt
+		}
+		for i := range 3 {
+			before := lookedAt()
+			clock.Set(noon.Add(time.Duration(i+2)*75*time.Second + time.Minute))
+			r.eventually("it is looked at again", func() bool { return lookedAt() != before })
+		}
+		if got := r.history(sch); got != "12:01:00 refused 1\n" {
+			t.Errorf("after further looks: %s", got)
+		}
+		exec("UPDATE schedules SET timezone='UTC' WHERE public_id=?", sch.PublicID) // as a newer program reads it
+		clock.Set(noon.Add(7*time.Minute + 15*time.Second))
+		r.historyIs(sch, "12:01:00 refused 1\n12:02:00–12:07:00 missed 6\n")
+		clock.Set(noon.Add(8 * time.Minute))
+		r.historyIs(sch, "12:01:00 refused 1\n12:02:00–12:07:00 missed 6\n12:08:00 fired 1\n")
+
+		exec("UPDATE schedules SET cron='0 9 * * MON#2' WHERE public_id=?", sch.PublicID)
+		clock.Set(noon.Add(9*time.Minute + 15*time.Second))
+		r.eventually("it is refused", func() bool { return strings.Contains(r.history(sch), "12:09:00 refused 1\n") })
+		exec("UPDATE schedules SET next_fire=next_slot+1 WHERE public_id=?", sch.PublicID) // it is due
+		if _, err := r.store.PauseAllSchedules(t.Context()); err != nil {
+			t.Errorf("the kill switch: %v", err)
+		}
+	})
+}
+
 // TestLocalTimeSchedule: each slot becomes one campaign when the first zone comes to it.
 func TestLocalTimeSchedule(t *testing.T) {
 	t.Parallel()

@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"carillon/internal/slots"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
-// turn says when a zone's pages of a campaign may go out: at its local time, and not in its quiet hours. A zone
-// that nobody knows any more goes by UTC.
+// turn says when a zone's pages of a campaign may go out: at its local time, and not in its quiet hours.
 func turn(c *models.Campaign, zone string, now models.Millis) models.Turn {
-	loc := zoneOf(zone)
+	loc, _ := zones.Of(zone, c.Zone)
 	var t models.Turn
 	if c.WallAt != 0 {
 		t.Due = models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli())
@@ -47,14 +47,6 @@ func quietUntil(c *models.Campaign, loc *time.Location, at models.Millis) (end m
 	return models.Millis(until.UnixMilli()), quiet
 }
 
-func zoneOf(name string) *time.Location {
-	loc, err := slots.Zone(name)
-	if err != nil {
-		return time.UTC
-	}
-	return loc
-}
-
 // expireZones closes the pages of zones whose end has come.
 func (r *Reconciler) expireZones(ctx context.Context, steady bool) error {
 	campaigns, err := r.store.ZonesThatEnd(ctx)
@@ -66,7 +58,8 @@ func (r *Reconciler) expireZones(ctx context.Context, steady bool) error {
 		if err != nil {
 			break
 		}
-		if end, ends := zoneEnd(&z.Campaign, zoneOf(z.PageZone)); ends && end <= now {
+		loc, _ := zones.Of(z.PageZone, z.Campaign.Zone)
+		if end, ends := zoneEnd(&z.Campaign, loc); ends && end <= now {
 			err = r.store.ExpireZone(ctx, z.Campaign, z.PageZone, steady)
 		}
 	}

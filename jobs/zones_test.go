@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,6 +154,56 @@ func localSpec(policy models.Missed, grace time.Duration) models.CampaignSpec {
 	sp.Timing = models.Timing{WallAt: millis(wall), Missed: policy, MissedGrace: models.Millis(grace.Milliseconds()), Zone: "Europe/Berlin"}
 	sp.SendAt = millis(wall.Add(-14 * time.Hour))
 	return sp
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestUnknownZone: a user whose zone only a newer program knows goes by the campaign's zone, as those do who have none, and the
+// log says so.
+func TestUnknownZone(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		berlin := wall.Add(-2 * time.Hour)
+		r, clock := newQuietRigAt(t, s, wall.Add(-20*time.Hour))
+		var said lines
+		r = r.withLog(jobs.Options{}, &said)
+		r.schedule()
+		r.upsert([]models.UserChange{{UserID: "mars", Timezone: new("Asia/Tokyo")}, {UserID: "none"}})
+		db, _, err := r.store.Writer()
+		if err == nil {
+			_, err = db.ExecContext(t.Context(), "UPDATE users SET timezone='Mars/Olympus' WHERE user_id='mars'")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := r.post(localSpec(models.MissedOnce, time.Minute))
+		clock.Set(berlin.Add(-time.Minute))
+		r.until(id, "planned", func(c models.CampaignView) bool { return c.Planned })
+		if c := r.view(id); c.Sent != 0 {
+			t.Errorf("%d were sent before nine", c.Sent)
+		}
+		clock.Set(berlin)
+		r.until(id, "both are sent at nine", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted && c.Sent == 2 })
+		if text := said.String(); !strings.Contains(text, "zone=Mars/Olympus instead=Europe/Berlin") {
+			t.Errorf("the log says %s", text)
+		}
+	})
 }
 
 // TestLocalTime: everybody gets it at nine by their own clock, from UTC+14 to UTC−12; the campaign is complete after

@@ -5,16 +5,15 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"carillon/internal/zones"
 )
 
 // User is one entry of the directory.
@@ -103,25 +102,14 @@ func checkBytes(s string, limit int) string {
 	return ""
 }
 
-// knownZones remembers the names that were found: a look-up reads a file (13 µs), and an import asks for the
-// same few names a million times.
-var knownZones sync.Map
-
-// checkTimezone takes "" and the names that are the same on every machine, which "Local" and the operating
-// system's own additions are not.
+// checkTimezone takes "" and the names that are the same on every machine.
 func checkTimezone(name string) string {
 	if name == "" {
 		return ""
 	}
-	if _, ok := knownZones.Load(name); ok {
-		return ""
+	if _, err := zones.Load(name); err != nil {
+		return err.Error()
 	}
-	local := name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/") ||
-		path.Clean(name) != name // Europe//Berlin and ./UTC find a file, and are no names
-	if _, err := time.LoadLocation(name); err != nil || local {
-		return "must be an IANA time zone such as Europe/Berlin"
-	}
-	knownZones.Store(name, nil)
 	return ""
 }
 

@@ -37,7 +37,7 @@ type Schedule struct {
 	PauseID     int64  // of the PauseAllSchedules that has paused it; else 0
 	Version     int    // counts the changes: the fence of every firing
 	NextSlot    Millis // 0 = none
-	NextFire    Millis // the instant at which NextSlot is acted upon: the slot itself, or the first zone's instant
+	NextFire    Millis // the instant at which NextSlot is acted upon: the slot itself, or the first zone's instant; later once it was refused
 	FiredAt     Millis // when it was acted upon last; 0 = never
 	OperationID string
 	CreatedBy   string
@@ -76,7 +76,7 @@ const (
 	OutcomeFired   Outcome = "fired"   // a campaign was made
 	OutcomeMissed  Outcome = "missed"  // nobody was there at its time
 	OutcomeOverlap Outcome = "overlap" // an earlier campaign of the schedule had not ended
-	OutcomeRefused Outcome = "refused" // the template cannot be sent any more; the reason says why
+	OutcomeRefused Outcome = "refused" // the template cannot be sent any more, or the schedule cannot be read; the reason says why
 )
 
 // Occurrence is one slot of a schedule, or a run of missed ones, and what became of it.
@@ -101,6 +101,7 @@ type Firing struct {
 	Missed   *MissedRun
 	Slot     Millis // 0 = none fires
 	Campaign CampaignSpec
+	Refused  string // why this program cannot act upon the next slot at all; it stays the next one
 	NextSlot Millis // 0 = none is left: the schedule has ended
 	NextFire Millis
 }

@@ -204,7 +204,8 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 			lines[i] = Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, LastSlot: sch.NextSlot, Slots: 1, Outcome: OutcomeMissed, Reason: "all schedules were paused", CreatedAt: now}
 		}
 		if len(lines) > 0 {
-			if err := tx.CreateInBatches(lines, 1000).Error; err != nil {
+			// One that could not be read has its line already.
+			if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(lines, 1000).Error; err != nil {
 				return err
 			}
 		}
@@ -255,6 +256,9 @@ func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []strin
 			if err := tx.Create(&row).Error; err != nil {
 				return err
 			}
+		}
+		if f.Refused != "" {
+			return refuse(tx, sch, f.Refused, now)
 		}
 		if f.Slot == 0 {
 			return nil
@@ -319,6 +323,18 @@ func (s *Store) occur(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *
 	return s.insertCampaign(tx, &c, f.Campaign.Audience, out)
 }
 
+// refuse writes once that the schedule's next slot could not be acted upon, however often that is found.
+func refuse(tx *gorm.DB, sch Schedule, reason string, now Millis) error {
+	row := Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, Slots: 1, Outcome: OutcomeRefused, Reason: cut(reason), CreatedAt: now}
+	return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error
+}
+
+// cut makes a reason fit its column.
+func cut(reason string) string {
+	runes := []rune(reason)
+	return string(runes[:min(len(runes), 255)])
+}
+
 func refusal(e *Error) string {
 	texts := []string{e.Detail}
 	if len(e.Fields) > 0 {
@@ -327,8 +343,7 @@ func refusal(e *Error) string {
 	for _, f := range e.Fields {
 		texts = append(texts, f.Field+" "+f.Reason)
 	}
-	reason := []rune(strings.Join(texts, "; "))
-	return string(reason[:min(len(reason), 255)]) // the column
+	return cut(strings.Join(texts, "; "))
 }
 
 // unfinished is one of the schedule's last campaigns that has not ended, if there is one.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	_ "time/tzdata" // zones are known on machines that have none
 
 	"github.com/redis/go-redis/v9"
 )

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"carillon/channels"
-	"carillon/internal/slots"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -83,7 +83,7 @@ func (c *Config) Validate(use Use) error {
 		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")
 		c.checkRange(&m, &c.Memory, minMemory, maxMemory, "MiB")
-		if _, err := slots.Zone(c.DefaultTimezone); err != nil {
+		if _, err := zones.Load(c.DefaultTimezone); err != nil {
 			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin")
 		}
 		if c.IdempotencyTTL < time.Minute {

@@ -1,12 +1,6 @@
 package slots
 
-import (
-	"errors"
-	"path"
-	"strings"
-	"sync"
-	"time"
-)
+import "time"
 
 // maxOffset is more than any zone was ever away from UTC; Manila was 15:56:08 behind.
 const maxOffset = 24 * time.Hour
@@ -111,22 +105,3 @@ func change(t time.Time, loc *time.Location) (at, before, after time.Time, ok bo
 
 // day is the date of a floating time.
 func day(local time.Time) time.Time { return local.Truncate(24 * time.Hour) }
-
-// zones remembers the zones that were found: a look-up reads a file, and delivery asks for each chunk.
-var zones sync.Map
-
-// Zone loads a zone by a name that is the same on every machine, which "Local" and the operating system's own
-// additions are not. The error's text is a reason that follows a field's name.
-func Zone(name string) (*time.Location, error) {
-	if known, ok := zones.Load(name); ok {
-		return known.(*time.Location), nil
-	}
-	own := name == "" || name == "Local" || name == "localtime" || name == "posixrules" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/") ||
-		path.Clean(name) != name // Europe//Berlin and ./UTC find a file, and are no names
-	loc, err := time.LoadLocation(name)
-	if err != nil || own {
-		return nil, errors.New("must be an IANA time zone such as Europe/Berlin")
-	}
-	zones.Store(name, loc)
-	return loc, nil
-}

@@ -1,6 +1,10 @@
 package slots
 
-import "carillon/models"
+import (
+	"time"
+
+	"carillon/models"
+)
 
 // Due says what is to be done about a schedule whose next slot has come. A slot that is not late fires. After a time in
 // which nobody was there, all slots up to now count as one run of missed ones: with MissedOnce its last one still
@@ -8,7 +12,10 @@ import "carillon/models"
 func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 	t, err := Of(sch)
 	if err != nil {
-		return models.Firing{}, err
+		return refused(sch, now, err), nil
+	}
+	if t.passRefused(&sch); sch.NextSlot == 0 || !sch.Due(now) {
+		return models.Firing{NextSlot: sch.NextSlot, NextFire: sch.NextFire}, nil
 	}
 	f := models.Firing{Slot: sch.NextSlot}
 	last := sch.NextSlot
@@ -20,6 +27,22 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 		f.Campaign = t.Campaign(sch, f.Slot)
 	}
 	return f, nil
+}
+
+// lookAgain is how long a schedule that cannot be read is left alone.
+const lookAgain = models.Millis(time.Minute / time.Millisecond)
+
+// refused leaves the next slot where it is, for a program that can read the schedule.
+func refused(sch models.Schedule, now models.Millis, why error) models.Firing {
+	return models.Firing{Refused: models.AsError(why).Detail, NextSlot: sch.NextSlot, NextFire: now + lookAgain}
+}
+
+// passRefused goes on behind a slot that a program refused which could not read the schedule: it has its line in the
+// history.
+func (t Timetable) passRefused(sch *models.Schedule) {
+	if sch.NextFire > t.Fire(sch.NextSlot) {
+		sch.NextSlot, sch.NextFire = t.After(sch.NextSlot)
+	}
 }
 
 // Reasons of Forgo.
@@ -34,7 +57,10 @@ func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, e
 	return func(sch models.Schedule, now models.Millis) (f models.Firing, err error) {
 		t, err := Of(sch)
 		if err != nil {
-			return f, err
+			return refused(sch, now, err), nil
+		}
+		if t.passRefused(&sch); !sch.Due(now) {
+			return models.Firing{NextSlot: sch.NextSlot, NextFire: sch.NextFire}, nil
 		}
 		n, last := t.Missed(sch.NextSlot, now+sch.NextSlot-sch.NextFire)
 		f.Missed = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: reason}

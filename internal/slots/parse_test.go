@@ -124,21 +124,6 @@ func TestInterval(t *testing.T) {
 	}
 }
 
-func TestZone(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"Europe/Berlin", "UTC", "Etc/GMT+5", "Europe/Berlin"} {
-		if got := zone(t, name).String(); got != name {
-			t.Errorf("%s: %s", name, got)
-		}
-	}
-	for _, name := range []string{"", "Local", "localtime", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin", "Mars/Olympus", "../etc/passwd", "/etc/localtime", "Europe", "Europe/Berlin\x00",
-		"Europe//Berlin", "./UTC", "Europe/./Berlin", "Europe/Berlin/", "Europe/../UTC"} {
-		if loc, err := slots.Zone(name); err == nil || !strings.HasPrefix(err.Error(), "must be") {
-			t.Errorf("%q: %v %v", name, loc, err)
-		}
-	}
-}
-
 func TestParseQuiet(t *testing.T) {
 	t.Parallel()
 	if q, from, to := slots.ParseQuiet("22:00", "08:30"); q != (slots.Quiet{From: 1320, To: 510}) || from != "" || to != "" {

@@ -3,9 +3,9 @@ package slots_test
 import (
 	"testing"
 	"time"
-	_ "time/tzdata" // zones are known on machines that have none
 
 	"carillon/internal/slots"
+	"carillon/internal/zones"
 )
 
 // rule is the daylight-saving rule by hand: every instant is written from the zone's transitions, as zdump -v
@@ -110,7 +110,7 @@ func at(t testing.TB, text string) time.Time {
 
 func zone(t testing.TB, name string) *time.Location {
 	t.Helper()
-	loc, err := slots.Zone(name)
+	loc, err := zones.Load(name)
 	if err != nil {
 		t.Fatalf("%s %v", name, err)
 	}

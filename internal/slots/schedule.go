@@ -3,6 +3,7 @@ package slots
 import (
 	"time"
 
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -75,17 +76,21 @@ type Timetable struct {
 	start, end models.Millis
 }
 
-// Of is the timetable of a schedule. The error names what is wrong with its cron text or its zone.
+// Of is the timetable of a schedule. The error is one for who asked (3001), and names the cron text or zone that this
+// program cannot read: a newer one wrote it.
 func Of(s models.Schedule) (Timetable, error) {
-	loc := time.UTC
-	if !s.LocalTime {
-		var err error
-		if loc, err = Zone(s.Timezone); err != nil {
-			return Timetable{}, err
-		}
+	loc, err := zones.Load(s.Timezone)
+	if err != nil {
+		return Timetable{}, models.Errorf(models.CodeIllegalTransition, "this program does not know the time zone %q of the schedule; start a newer one, or change timezone", s.Timezone)
+	}
+	if s.LocalTime {
+		loc = time.UTC
 	}
 	spec, err := read(s.Cron, loc, s.Anchor.Time())
-	return Timetable{spec, loc, s.LocalTime, s.StartAt, s.EndAt}, err
+	if err != nil {
+		return Timetable{}, models.Errorf(models.CodeIllegalTransition, "this program cannot read the cron text %q of the schedule, which %s; start a newer one, or change cron", s.Cron, err)
+	}
+	return Timetable{spec, loc, s.LocalTime, s.StartAt, s.EndAt}, nil
 }
 
 // Show is a slot by the clocks where it counts, with a note on days on which they change.

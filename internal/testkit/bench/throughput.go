@@ -19,7 +19,7 @@ const (
 	bareInserts    = "bare: inserts alone"
 	carillonInbox  = "Carillon, inbox"
 	naiveWay       = "one asynq task + one UPDATE each"
-	sequentialWay  = "one after the other, as the original"
+	sequentialWay  = "one after the other, as OpenIM"
 	carillonSlow   = "Carillon, provider takes 50 ms"
 	carillonImport = "Carillon, import of users (CSV)"
 )
