@@ -141,7 +141,7 @@ func (w *Worker) handOn(ctx context.Context, v *models.Visit) error {
 
 // stay says that no task waits for the slot, no other campaign for the place on the channel, and the process is not to end.
 func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
-	if w.drain.Err() != nil || w.share.wanted(c) {
+	if w.drain.Err() != nil || w.share.wanted(c) || w.contact.away() != nil {
 		return false, nil
 	}
 	waiting, err := w.queue.waiting(ctx, c.Priority)

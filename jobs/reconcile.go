@@ -54,6 +54,7 @@ func (r *Reconciler) Start() {
 	r.loops.start(r.log,
 		loop{promoteEvery, "promote", r.promote},
 		loop{reconcileEvery, "reconcile", r.reconcile},
+		loop{reconcileEvery, "compare the ledger with Redis", r.Compare},
 		loop{reconcileEvery, "reopen pages", r.store.ReopenPages}, // which takes its time
 		loop{slotsEvery, "count slots", r.countSlots},
 		loop{purgeEvery, "purge", r.purge},

@@ -68,17 +68,29 @@ func (s *Scheduler) fireSchedules(ctx context.Context) error {
 	}
 	// Several schedulers that ask at the same time shall not all go for the same one first.
 	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
-	return each(due, func(id string) error { return s.fire(ctx, id, now) })
+	if len(due) == 0 {
+		return nil
+	}
+	mark, err := s.store.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	return each(due, func(id string) error { return s.fire(ctx, id, now, mark.LostUntil) })
 }
 
-// fire reads the schedule by itself: of templates, which may hold a list of 100,000, only as many are in memory as fire
+// fire acts upon a slot. One that came up to lostUntil may have fired in a ledger that was lost, and does not fire again.
+// It reads the schedule by itself: of templates, which may hold a list of 100,000, only as many are in memory as fire
 // at once.
-func (s *Scheduler) fire(ctx context.Context, publicID string, now models.Millis) error {
+func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil models.Millis) error {
 	sch, err := s.store.Schedule(ctx, publicID)
 	if err != nil || !sch.Due(now) {
 		return err
 	}
-	f, err := slots.Due(sch, now)
+	due := slots.Due
+	if sch.NextFire <= lostUntil {
+		due, now = slots.Forgo(slots.Restored), lostUntil
+	}
+	f, err := due(sch, now)
 	if err != nil { // it was checked when it was stored: a newer program wrote it
 		return fmt.Errorf("schedule %s: %w", sch.PublicID, err)
 	}

@@ -163,6 +163,9 @@ func (s *system) begin(ctx context.Context) error {
 	if away {
 		s.log.Info("the database answers")
 	}
+	if err := s.reconciler.Compare(ctx); err != nil { // the workers wait for it, the others need not
+		s.log.Warn("the ledger cannot be compared with Redis yet; until then nothing is sent", "err", err)
+	}
 	s.reconciler.Start()
 	if s.roles.scheduler {
 		s.scheduler.Start()

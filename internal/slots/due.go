@@ -26,6 +26,8 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 const (
 	Paused  = "the schedule was paused"
 	Deleted = "the schedule was deleted"
+	// Restored: what became of the slot stood in the ledger that was lost.
+	Restored = "the ledger was restored; the slot may have fired before"
 )
 
 // Forgo says what is to be done about a schedule whose next slot has come when an operator stops it: nothing is sent any
