@@ -43,6 +43,7 @@ type API struct {
 	inboxOnce sync.Once
 	inboxTurn chan struct{} // holds a token for each list that is being read
 	locked    locked
+	refused   refusals
 	budget    budget
 	feed      feed
 	mon       mon

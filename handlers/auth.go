@@ -248,6 +248,7 @@ func tokenAnswer(w http.ResponseWriter, token string) error {
 
 func (a *API) getAdminToken(w http.ResponseWriter, r *http.Request) error {
 	if err := a.mayTry(r); err != nil {
+		a.tellRefused(r, err)
 		return err
 	}
 	body, err := a.readBody(w, r, loginBody)
@@ -260,7 +261,9 @@ func (a *API) getAdminToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	given, ours := sha256.Sum256([]byte(req.Secret)), sha256.Sum256([]byte(a.Secret))
 	if subtle.ConstantTimeCompare(given[:], ours[:]) != 1 || !slices.Contains(a.Admins, req.UserID) {
-		return models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
+		err := models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
+		a.tellRefused(r, err)
+		return err
 	}
 	a.forgive(r)
 	token, err := AdminToken(a.Secret, req.UserID)

@@ -40,6 +40,7 @@ func (a *API) loginPage(w http.ResponseWriter, r *http.Request) error {
 // 401, 403, 429 or 503 and the reason.
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if err := a.mayTry(r); err != nil {
+		a.tellRefused(r, err)
 		return refuseLogin(w, err, "")
 	}
 	body, err := a.readBody(w, r, loginBody)
@@ -56,6 +57,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
 	}
 	if err != nil {
+		a.tellRefused(r, err)
 		return refuseLogin(w, err, next)
 	}
 	a.forgive(r)

@@ -165,12 +165,15 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	spec := slots.RunNow(sch)
 	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
+	var made models.Campaign
 	created, err := a.Store.RunSchedule(r.Context(), sch.PublicID, spec, a.Admins, idem, func(c models.Campaign) []byte {
+		made = c
 		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
 	})
 	if created, err = a.stored(r, created, err); err != nil {
 		return err
 	}
+	a.tellCreated(r, created, made)
 	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
 	return answer(w, http.StatusAccepted, created.Answer)
 }

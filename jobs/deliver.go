@@ -264,7 +264,7 @@ func (d *delivery) guarded(ctx context.Context) error {
 	paused, someSent, err := d.store.Guard(ctx, d.v.CampaignID, *trip)
 	switch {
 	case paused:
-		d.log.Warn("the campaign paused itself: too many failed", "kinds", trip.Kinds)
+		d.log.Warn("the campaign paused itself: too many failed", "id", d.v.Campaign.PublicID, "kinds", trip.Kinds, "by", "guard")
 	case someSent:
 		d.watch.sentSome()
 	}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,11 +152,8 @@ func (r *Reconciler) limitedBy(ctx context.Context, win *models.Window) (models.
 // foresee reckons when the campaign will be done: not before all who are left were sent at the present rate, nor before the last
 // zone's time or attempt that is known.
 func (r *Reconciler) foresee(ctx context.Context, p *models.Pace, c models.CampaignView, win *models.Window) {
-	switch p.LimitedBy {
-	case models.LimitedByWaiting, models.LimitedByPaused, models.LimitedByNoWorkers, models.LimitedByRedis:
-		return
-	}
-	if !p.Known || p.PerSecond <= 0 {
+	stands := []models.LimitedBy{models.LimitedByWaiting, models.LimitedByPaused, models.LimitedByNoWorkers, models.LimitedByRedis}
+	if !p.Known || p.PerSecond <= 0 || slices.Contains(stands, p.LimitedBy) {
 		return
 	}
 	p.ETA, p.ETAKnown = time.Duration(float64(c.Pending)/p.PerSecond*float64(time.Second)), true

@@ -57,6 +57,7 @@ func (r *Reconciler) Start() {
 		loop{reconcileEvery, "compare the ledger with Redis", r.Compare},
 		loop{reconcileEvery, "reopen pages", r.store.ReopenPages}, // which takes its time
 		loop{slotsEvery, "count slots", r.countSlots},
+		loop{reconcileEvery, "tell what operators did", r.tellNotices},
 		loop{purgeEvery, "purge", r.purge},
 		loop{purgeEvery, "purge recipients", r.purgeRecipients},
 		loop{purgeEvery, "purge members", r.purgeMembers},
@@ -165,7 +166,7 @@ func (r *Reconciler) fillWindows(ctx context.Context) error {
 		if err != nil {
 			break
 		}
-		err = fill(ctx, r.store, r.queue, int(r.worker.slots.Load()), w)
+		err = r.worker.fill(ctx, w)
 	}
 	return err
 }
@@ -177,7 +178,10 @@ func (r *Reconciler) control(ctx context.Context, steady bool) error {
 	closing, err := r.store.ClosingCampaigns(ctx)
 	errs = append(errs, err)
 	for _, c := range closing {
-		_, err := r.store.CloseCampaign(ctx, c, steady)
+		finished, err := r.store.CloseCampaign(ctx, c, steady)
+		if finished {
+			r.worker.tellFinished(ctx, c.ID, c.Total)
+		}
 		errs = append(errs, err)
 	}
 	errs = append(errs, r.expireZones(ctx, steady))

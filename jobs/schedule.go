@@ -55,6 +55,13 @@ func (s *Scheduler) startCampaigns(ctx context.Context) error {
 		if err != nil || !started {
 			return err
 		}
+		if view, err := s.store.Campaign(ctx, c.PublicID); err == nil {
+			what := "campaign started"
+			if view.Status == models.StatusFailed {
+				what = "campaign could not start"
+			}
+			s.log.Info(what, "campaign", view, "by", "scheduler")
+		}
 		return s.enqueue(ctx, c)
 	})
 }
@@ -99,11 +106,16 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 		return err
 	}
 	if f.Missed != nil {
-		s.log.Warn("slots of a schedule were missed", "schedule", sch.PublicID, "slots", f.Missed.Slots)
+		s.log.Warn("slots of a schedule were missed", "schedule", sch.PublicID, "name", sch.Name, "slots", f.Missed.Slots, "why", f.Missed.Reason)
 	}
-	if c.PublicID == "" {
+	switch {
+	case c.Refused != "":
+		s.log.Warn("a schedule made no campaign", "schedule", sch.PublicID, "name", sch.Name, "slot", f.Slot.Time(), "why", c.Refused)
+		return nil
+	case c.PublicID == "":
 		return nil
 	}
+	s.log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "slot", f.Slot.Time(), "campaign", c.PublicID)
 	return s.enqueue(ctx, c)
 }
 

@@ -82,7 +82,7 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 	w.slots.Store(int64(w.opts.BulkSlots))
 	w.share = newShare(w.opts.BulkSlots)
 	w.control = newControls(store, log)
-	w.pressure = newPressure(w.limit)
+	w.pressure = newPressure(w.limit, log)
 	w.legible = newLegible()
 	w.guard = newGuard(queue.rdb)
 	w.marks = marks{store, queue.rdb}

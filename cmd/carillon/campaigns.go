@@ -56,6 +56,11 @@ func plain(err error) error {
 	return errors.New(e.Detail)
 }
 
+// notify has a process that serves log what was done here. It is done, whether or not the notice can be left.
+func (a *app) notify(ledger *models.Store, what, campaign string, campaigns int64) {
+	_ = ledger.Notify(a.ctx, models.Notice{What: what, Campaign: campaign, Campaigns: campaigns})
+}
+
 type listCmd struct {
 	Status string `enum:",scheduled,running,paused,completed,failed,expired,cancelled" default:"" help:"Only those in this state."`
 	Limit  int    `default:"20" help:"How many."`
@@ -120,12 +125,14 @@ func (c *pauseCmd) Run(a *app) error {
 			if err != nil {
 				return err
 			}
+			a.notify(ledger, "campaign paused", c.ID, 1)
 			return a.show(v, c.JSON)
 		}
 		n, err := ledger.PauseAll(a.ctx, reason)
 		if err != nil {
 			return err
 		}
+		a.notify(ledger, "all campaigns paused", "", n)
 		if c.JSON {
 			return json.NewEncoder(a.stdout).Encode(map[string]any{"paused": n})
 		}
@@ -146,6 +153,7 @@ func (c *resumeCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		a.notify(ledger, "campaign resumed", c.ID, 1)
 		return a.show(v, c.JSON)
 	})
 }
@@ -162,6 +170,7 @@ func (c *cancelCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		a.notify(ledger, "campaign cancelled", c.ID, 1)
 		return a.show(v, c.JSON)
 	})
 }
@@ -187,6 +196,9 @@ func (c *retryCmd) Run(a *app) error {
 		v, n, err := ledger.RetryCampaign(a.ctx, c.ID, retry)
 		if err != nil {
 			return err
+		}
+		if n > 0 {
+			a.notify(ledger, "campaign retried", c.ID, 1)
 		}
 		if c.JSON {
 			shown := row(v)

@@ -30,6 +30,7 @@ func (c *restoredCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		a.notify(ledger, "the ledger was restored; its campaigns are held until an operator resumes them", "", n)
 		if c.JSON {
 			return json.NewEncoder(a.stdout).Encode(map[string]any{"held": n})
 		}
