@@ -113,8 +113,16 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	if err != nil {
 		return scheduleView{}, models.NotFound()
 	}
+	if due != nil {
+		mark, err := a.Store.Mark(r.Context())
+		if err != nil {
+			return scheduleView{}, err
+		}
+		due = slots.Since(mark.LostUntil, due)
+	}
 	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.Admins, due, change)
 	for _, c := range made {
+		a.Log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "campaign", c.PublicID)
 		_, _ = a.stored(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
 	}
 	if err != nil {

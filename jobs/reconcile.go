@@ -94,6 +94,12 @@ func (r *Reconciler) again(ctx context.Context, state models.PageState, lost fun
 	if err != nil {
 		return err
 	}
+	moved := 0
+	defer func() {
+		if moved > 0 {
+			r.log.Info("pages that stood still are queued again", "pages", moved)
+		}
+	}()
 	for _, p := range pages {
 		c, ok := campaigns[p.CampaignID]
 		if !ok {
@@ -115,7 +121,8 @@ func (r *Reconciler) again(ctx context.Context, state models.PageState, lost fun
 		}
 		if state != models.PageWaiting {
 			r.queue.forget(c.Priority, p)
-			r.log.Info("a page that stood still is queued again", "campaign", p.CampaignID, "page", p.No, "epoch", task.Epoch)
+			r.log.Debug("a page that stood still is queued again", "campaign", p.CampaignID, "page", p.No, "epoch", task.Epoch)
+			moved++
 		}
 		if err := r.queue.Pages(ctx, []models.PageTask{task}); err != nil {
 			return err

@@ -144,7 +144,7 @@ func TestMarkMovesOn(t *testing.T) {
 		for range 4 {
 			rec := jobs.NewReconciler(r.store, r.queue, jobs.NewWorker(r.store, r.queue, jobs.Options{}, quietly(t)), jobs.Keep{}, quietly(t))
 			wg.Go(func() {
-				for range 25 {
+				for range 8 {
 					clock.Tick(time.Second)
 					if err := rec.Compare(t.Context()); err != nil {
 						t.Error(err)

@@ -93,11 +93,7 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 	if err != nil || !sch.Due(now) {
 		return err
 	}
-	due := slots.Due
-	if sch.NextFire <= lostUntil {
-		due, now = slots.Forgo(slots.Restored), lostUntil
-	}
-	f, err := due(sch, now)
+	f, err := slots.Since(lostUntil, slots.Due)(sch, now)
 	if err != nil { // it was checked when it was stored: a newer program wrote it
 		return fmt.Errorf("schedule %s: %w", sch.PublicID, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 // book is the log of several processes.
 type book struct {
+	r  *rig
 	mu sync.Mutex
 	b  bytes.Buffer
 }
@@ -45,18 +46,18 @@ func (b *book) lines(words ...string) (found []string) {
 }
 
 // once waits for a line, and wants it no second time.
-func (b *book) once(t *testing.T, words ...string) {
-	t.Helper()
-	until(t, strings.Join(words, ", "), 20*time.Second, func() bool { return len(b.lines(words...)) > 0 })
+func (b *book) once(words ...string) {
+	b.r.t.Helper()
+	b.r.eventually(strings.Join(words, ", "), func() bool { return len(b.lines(words...)) > 0 })
 	if n := len(b.lines(words...)); n != 1 {
-		t.Errorf("%q stands in the log %d times", words, n)
+		b.r.t.Errorf("%q stands in the log %d times", words, n)
 	}
 }
 
 // team is two processes that share a ledger, and their log.
 func (r *rig) team(opts jobs.Options, schedulers bool) *book {
 	r.t.Helper()
-	b := &book{}
+	b := &book{r: r}
 	if opts.Channels == nil {
 		opts.Channels = []channels.Channel{channels.NewInbox(r.rdb)}
 	}
@@ -102,19 +103,19 @@ func TestLogTellsTheBusiness(t *testing.T) {
 		ends := r.post(sp)
 		r.until(ends, "under way", func(c models.CampaignView) bool { return c.Sent > 0 })
 		clock.Set(noon.Add(11 * time.Minute))
-		b.once(t, "campaign finished", ends, "campaign.status=expired", "campaign.total=5")
+		b.once("campaign finished", ends, "campaign.status=expired", "campaign.total=5")
 		clock.Set(noon.Add(30 * time.Minute))
-		b.once(t, "campaign started", id, "by=scheduler")
-		b.once(t, "campaign finished", id, "campaign.status=completed", "campaign.total=5", "campaign.sent=5", "campaign.failed=0")
+		b.once("campaign started", id, "by=scheduler")
+		b.once("campaign finished", id, "campaign.status=completed", "campaign.total=5", "campaign.sent=5", "campaign.failed=0")
 		clock.Set(noon.Add(time.Hour))
-		b.once(t, "a schedule fired", sch.PublicID, "slot=2027")
-		b.once(t, "a schedule fired", gone.PublicID)
+		b.once("a schedule fired", sch.PublicID, "slot=2027")
+		b.once("a schedule fired", gone.PublicID)
 		clock.Set(noon.Add(100 * time.Hour))
-		b.once(t, "slots of a schedule were missed", sch.PublicID, "no scheduler was running")
+		b.once("slots of a schedule were missed", sch.PublicID, "no scheduler was running")
 		if err := r.store.Notify(t.Context(), models.Notice{What: "campaign resumed", Campaign: id, Campaigns: 1}); err != nil {
 			t.Fatal(err)
 		}
-		b.once(t, "campaign resumed", id, `by="command line"`)
+		b.once("campaign resumed", id, `by="command line"`)
 		if found := b.lines("user-0000"); len(found) > 0 {
 			t.Errorf("recipients stand in the log: %s", found)
 		}
@@ -142,11 +143,11 @@ func TestLogTellsOfTheProvider(t *testing.T) {
 				p := &sick{as: as.outcome}
 				b := r.team(jobs.Options{Channels: []channels.Channel{p}, Backoff: 100 * time.Millisecond}, false)
 				id := r.hooked(listed(40), 0)
-				b.once(t, as.words, "channel=webhook", "requests=", "errors=")
+				b.once(as.words, "channel=webhook", "requests=", "errors=")
 				p.turn(channels.Outcome{})
-				b.once(t, "the provider is back", "channel=webhook", "seconds=")
+				b.once("the provider is back", "channel=webhook", "seconds=")
 				r.finished(id, 30*time.Second)
-				b.once(t, as.words)
+				b.once(as.words)
 				if line := b.lines("the provider is back")[0]; strings.Contains(line, "errors=0") || strings.Contains(line, "seconds=0 ") {
 					t.Errorf("%s", line)
 				}

@@ -26,8 +26,6 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 const (
 	Paused  = "the schedule was paused"
 	Deleted = "the schedule was deleted"
-	// Restored: what became of the slot stood in the ledger that was lost.
-	Restored = "the ledger was restored; the slot may have fired before"
 )
 
 // Forgo says what is to be done about a schedule whose next slot has come when an operator stops it: nothing is sent any
@@ -42,6 +40,16 @@ func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, e
 		f.Missed = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: reason}
 		f.NextSlot, f.NextFire = t.After(last)
 		return f, nil
+	}
+}
+
+// Since is due for slots behind lostUntil. Those up to there may have fired in a ledger that was lost: they do not fire again.
+func Since(lostUntil models.Millis, due func(models.Schedule, models.Millis) (models.Firing, error)) func(models.Schedule, models.Millis) (models.Firing, error) {
+	return func(sch models.Schedule, now models.Millis) (models.Firing, error) {
+		if sch.NextFire > lostUntil {
+			return due(sch, now)
+		}
+		return Forgo("the ledger was restored; the slot may have fired before")(sch, lostUntil)
 	}
 }
 
