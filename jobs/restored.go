@@ -16,8 +16,10 @@ const (
 	// replicaLag: a ledger that is behind by no more is a replica that took over, and not one that was restored.
 	replicaLag models.Millis = 10_000
 
-	// A node of a cluster may be a moment behind the one before. So the mark is read again before it counts as lost.
+	// Another process may have moved both marks in between, and a node of a cluster may be a moment behind the one before. So the
+	// mark is read again before it counts as lost.
 	markTries = 5
+	markSoon  = 20 * time.Millisecond
 	markAgain = 200 * time.Millisecond
 )
 
@@ -37,6 +39,7 @@ return 1
 type marks struct {
 	store *models.Store
 	rdb   redis.UniversalClient
+	doubt func() // called as soon as the ledger seems to be behind
 }
 
 // held is what a comparison led to.
@@ -62,6 +65,11 @@ func (m marks) compare(ctx context.Context) (h held, err error) {
 		if lost <= 0 {
 			return h, m.move(ctx, at)
 		}
+		wait := markSoon
+		if try > 1 {
+			m.doubt()
+			wait = markAgain
+		}
 		if try >= markTries {
 			replica := lost <= replicaLag
 			n, ours, err := m.store.Hold(ctx, at.Mark, models.Millis(known), replica)
@@ -73,7 +81,7 @@ func (m marks) compare(ctx context.Context) (h held, err error) {
 		select {
 		case <-ctx.Done():
 			return h, ctx.Err()
-		case <-time.After(markAgain):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -60,16 +60,16 @@ func TestRestoredLedgerIsHeld(t *testing.T) {
 		ch := &sendLog{seen: map[string]int{}}
 		opts := jobs.Options{ChunkSize: 10, Channels: []channels.Channel{ch}}
 		r := newRig(t, s, opts)
-		r.users(300)
+		r.users(150)
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.RatePerSecond = 100
 		id := r.post(sp)
-		until(t, "under way", 20*time.Second, func() bool { return r.view(id).Sent >= 30 })
+		until(t, "under way", 20*time.Second, func() bool { return r.view(id).Sent >= 20 })
 		r.stop()
 		r.backUp()
 		r.sql("UPDATE old_ledger_mark SET mark=mark-86400000")
 		r = r.with(opts)
-		until(t, "further", 20*time.Second, func() bool { return r.view(id).Sent >= 100 })
+		until(t, "further", 20*time.Second, func() bool { return r.view(id).Sent >= 60 })
 		r.stop()
 		before := ch.total()
 		r.restore()
@@ -84,7 +84,7 @@ func TestRestoredLedgerIsHeld(t *testing.T) {
 			t.Fatalf("%d were sent", n-before)
 		}
 		r.must(r.store.ResumeCampaign(t.Context(), id))
-		if c := r.finished(id, 30*time.Second); c.Sent != 300 || ch.total() <= 300 {
+		if c := r.finished(id, 30*time.Second); c.Sent != 150 || ch.total() <= 150 {
 			t.Errorf("%+v, %d sends", c.Counts, ch.total())
 		}
 	})

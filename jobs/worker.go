@@ -85,7 +85,7 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 	w.pressure = newPressure(w.limit, log)
 	w.legible = newLegible()
 	w.guard = newGuard(queue.rdb)
-	w.marks = marks{store, queue.rdb}
+	w.marks = marks{store, queue.rdb, w.contact.lost}
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w
 }
