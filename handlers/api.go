@@ -46,6 +46,7 @@ type API struct {
 	inboxTurn chan struct{} // holds a token for each list that is being read
 	locked    locked
 	admins    adminList
+	refused   refusals
 	budget    budget
 	feed      feed
 	mon       mon

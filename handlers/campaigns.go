@@ -218,7 +218,14 @@ func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, rend
 	if err != nil {
 		return models.Created{}, err
 	}
-	created, err := a.Store.CreateCampaign(r.Context(), spec, a.AdminIDs(), idem, render)
+	var c models.Campaign
+	created, err := a.Store.CreateCampaign(r.Context(), spec, a.AdminIDs(), idem, func(made models.Campaign) []byte {
+		c = made
+		return render(made)
+	})
+	if err == nil {
+		a.tellCreated(r, created, c)
+	}
 	return a.stored(r, created, err)
 }
 

@@ -14,33 +14,36 @@ import (
 	"carillon/models"
 )
 
-// controlled answers with the campaign as it is after a change.
-func (a *API) controlled(w http.ResponseWriter, r *http.Request, change func(id string) (models.CampaignView, error)) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return models.NotFound("campaign")
-	}
-	c, err := change(id)
+// controlled answers with the campaign as it is after a change. A change of its state is logged as what.
+func (a *API) controlled(w http.ResponseWriter, r *http.Request, what string, change func(id string) (models.CampaignView, error)) error {
+	before, err := a.campaign(r)
 	if err != nil {
 		return err
+	}
+	c, err := change(before.PublicID)
+	if err != nil {
+		return err
+	}
+	if c.Status != before.Status {
+		a.Log.Info(what, "campaign", c, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
 	}
 	return answerData(w, http.StatusOK, a.paced(r.Context(), c))
 }
 
 func (a *API) pauseCampaign(w http.ResponseWriter, r *http.Request) error {
-	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
+	return a.controlled(w, r, "campaign paused", func(id string) (models.CampaignView, error) {
 		return a.Store.PauseCampaign(r.Context(), id, "paused by "+callerOf(r).UserID)
 	})
 }
 
 func (a *API) resumeCampaign(w http.ResponseWriter, r *http.Request) error {
-	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
+	return a.controlled(w, r, "campaign resumed", func(id string) (models.CampaignView, error) {
 		return a.Store.ResumeCampaign(r.Context(), id)
 	})
 }
 
 func (a *API) cancelCampaign(w http.ResponseWriter, r *http.Request) error {
-	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
+	return a.controlled(w, r, "campaign cancelled", func(id string) (models.CampaignView, error) {
 		return a.Store.CancelCampaign(r.Context(), id, "cancelled by "+callerOf(r).UserID)
 	})
 }
@@ -78,6 +81,9 @@ func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
 	c, n, err := a.Store.RetryCampaign(r.Context(), id, retry)
 	if err != nil {
 		return err
+	}
+	if n > 0 {
+		a.Log.Info("campaign retried", "campaign", c, "recipients", n, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
 	}
 	return answerData(w, http.StatusOK, retryAnswer{a.paced(r.Context(), c), n})
 }
@@ -130,7 +136,7 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.controlled(w, r, func(id string) (models.CampaignView, error) {
+	return a.controlled(w, r, "campaign changed", func(id string) (models.CampaignView, error) {
 		return a.Store.UpdateCampaign(r.Context(), id, change)
 	})
 }

@@ -131,8 +131,16 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	if err != nil {
 		return scheduleView{}, models.NotFound("schedule")
 	}
+	if due != nil {
+		mark, err := a.Store.Mark(r.Context())
+		if err != nil {
+			return scheduleView{}, err
+		}
+		due = slots.Since(mark.LostUntil, due)
+	}
 	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.AdminIDs(), due, change)
 	for _, c := range made {
+		a.Log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "campaign", c.PublicID)
 		_, _ = a.stored(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
 	}
 	if err != nil {
@@ -187,12 +195,15 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	spec := slots.RunNow(sch)
 	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
+	var made models.Campaign
 	created, err := a.Store.RunSchedule(r.Context(), sch.PublicID, spec, a.AdminIDs(), idem, func(c models.Campaign) []byte {
+		made = c
 		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
 	})
 	if created, err = a.stored(r, created, err); err != nil {
 		return err
 	}
+	a.tellCreated(r, created, made)
 	return a.accepted(w, r, created, wait, nil)
 }
 

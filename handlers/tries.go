@@ -105,8 +105,12 @@ func (a *API) try(r *http.Request, logIn func() error) error {
 	switch {
 	case err == nil && tooMany == nil:
 		a.forgive(r)
-	case err != nil && tooMany != nil && asAnswer(r, err).Code != models.CodeUnavailable:
-		return tooMany
+	case err == nil, asAnswer(r, err).Code == models.CodeUnavailable:
+	default:
+		if tooMany != nil {
+			err = tooMany
+		}
+		a.tellRefused(r, err)
 	}
 	return err
 }

@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"hash/fnv"
+	"log/slog"
+	"math"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -38,6 +40,8 @@ type tally struct {
 	lateAt  time.Time     // the start of the latest of those
 	logTook float64       // sum of the logarithms of the good answers' milliseconds: a few slow ones do not move their mean
 	timed   int           // good answers that were measured
+	tries   int           // requests, whatever became of them
+	errors  int           // of those, the ones that were no good
 }
 
 // evidence is failures of the provider that cannot be a matter of the recipients alone. Those before the tally's last
@@ -67,10 +71,13 @@ func (t tally) empty() bool { return t == tally{} }
 // within seconds) take 30 %, down to a tenth of what was in use before (ref). With neither it doubles up to half of
 // ref, then adds 6 % of it, and beyond it feels its way up. It goes when it is above what is used.
 //
+// What the log tells is told by whoever brings it about: that the provider answers nothing but errors, asks everybody for rest, or
+// is back, with the requests and errors since the first one and how long that was.
+//
 // KEYS: channel pressure. ARGV: clock (0 = Redis' own), alive, ages of began and ended, done, busy, failed n and weight,
 // late n and weight, age of lateAt, logTook, timed, milliseconds from probe to probe, rest (ms), who asked for it,
-// back (0 or 1), and for how long back holds (ms). Returns health, and the milliseconds since somebody was served and since somebody was who had failed before
-// (-1 = not known).
+// back (0 or 1), for how long back holds (ms), tries and errors. Returns health, and the milliseconds since somebody was served and since somebody was who had failed before
+// (-1 = not known), the turn, requests, errors and milliseconds.
 var observeScript = redis.NewScript(`
 local now = tonumber(ARGV[1])
 if now == 0 then
@@ -78,7 +85,7 @@ if now == 0 then
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local a = {}
-for i = 2, 18 do a[i] = tonumber(ARGV[i]) end
+for i = 2, 20 do a[i] = tonumber(ARGV[i]) end
 local alive, began, ended, done, busy, failed, weight = a[2], now - a[3], now - a[4], a[5], a[6], a[7], a[8]
 local rest, who = a[15], a[16]
 local f = {run = 0, n = 0, done = 0, failed = 0, log = 0, timed = 0, at = now}
@@ -91,6 +98,13 @@ if not (f.good and f.good > now - a[11]) then
 end
 if alive > 0 then f.good = math.max(f.good or 0, ended) end
 if a[17] == 1 then f.back = now end
+
+local turn, figures = 0, nil
+f.tries, f.errors = (f.tries or 0) + a[19], (f.errors or 0) + a[20]
+if a[20] > 0 then f.first = f.first or now end
+local function told()
+  figures = {f.tries, f.errors, now - (f.first or now)}
+end
 
 if f.ill and now - f.ill > 10000 then f.run = 0 end
 if weight > 0 then f.ill = now end
@@ -112,11 +126,17 @@ if f.open then
       f.ceil = math.max(1, before / 2)
       fresh()
     end
+    if f.told then
+      turn, f.told = 3, nil
+      told()
+    end
     f.open, f.probe, f.run, f.asked, f.by, f.rest, f.whole, f.tested, f.who = nil, nil, 0, nil, nil, nil, nil, nil, nil
   end
 elseif f.run >= 12 and (not f.good or now - f.good >= 500) then
   if not f.ceil then f.ref = f.rate end
   f.open, f.probe, f.ceil = now, now + a[14], nil
+  turn, f.told = 1, 1
+  told()
 end
 
 if busy > 0 then
@@ -124,6 +144,10 @@ if busy > 0 then
   f.asked, f.rest = (f.asked or 0) + busy, math.max(f.rest or 0, now + rest)
   local other = busy > 1 or f.by ~= who
   if other and (f.tested or f.asked * 10 > f.n) then f.whole = 1 end
+  if f.whole and not f.told then
+    turn, f.told = 2, 1
+    told()
+  end
   if f.whole then
     f.probe = math.max(f.probe, f.rest)
   else
@@ -132,6 +156,7 @@ if busy > 0 then
 end
 
 if not f.open then
+  if alive > 0 then f.tries, f.errors, f.first = 0, 0, nil end
   if busy == 0 then f.n = f.n + alive end
   f.done, f.failed = f.done + done, f.failed + failed
   f.log, f.timed = f.log + a[12], f.timed + a[13]
@@ -178,7 +203,7 @@ for k, v in pairs(f) do
 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], unpack(all))
-redis.call('PEXPIRE', KEYS[1], 600000)
+redis.call('PEXPIRE', KEYS[1], 600000 + math.max(0, (f.probe or now) - now))
 local health = 0
 if f.run >= 12 then health = 1 end
 if f.open then health = 2 end
@@ -187,13 +212,42 @@ local function ago(at)
   if at then return now - at end
   return -1
 end
-return {health, ago(f.good), ago(f.back)}
+figures = figures or {0, 0, 0}
+return {health, ago(f.good), ago(f.back), turn, figures[1], figures[2], figures[3]}
 `)
 
 // observed is what all processes together know of a provider.
 type observed struct {
 	health            health
 	served, recovered time.Time // as in gauge; zero = not known
+
+	turn             providerTurn // what this process is to log
+	requests, errors int64        // since the provider's first error
+	since            time.Duration
+}
+
+// providerTurn is what the log tells of a provider.
+type providerTurn int
+
+const (
+	noTurn providerTurn = iota
+	turnedIll
+	askedForRest
+	turnedWell
+)
+
+// tell logs it.
+func (o observed) tell(log *slog.Logger, channel string) {
+	args := []any{"channel", channel, "requests", o.requests, "errors", o.errors, "seconds", math.Round(o.since.Seconds()*10) / 10}
+	switch o.turn {
+	case noTurn:
+	case turnedIll:
+		log.Warn("the provider answers nothing but errors", args...)
+	case askedForRest:
+		log.Warn("the provider asks everybody for rest", args...)
+	case turnedWell:
+		log.Info("the provider is back", args...)
+	}
 }
 
 // observe tells what this process saw, and is told what all together know.
@@ -210,7 +264,7 @@ func (l *limiter) observe(ctx context.Context, channel string, t tally) (observe
 	}
 	got, err := observeScript.Run(ctx, l.rdb, []string{pressureKey(channel)}, l.clock(), t.alive, age(t.began), age(t.ended), t.done, t.busy,
 		t.failed.n, t.failed.weight, t.late.n, t.late.weight, age(t.lateAt), t.logTook, t.timed, probeEvery.Milliseconds(),
-		t.rest.Milliseconds(), nameHash(t.who), back, recoveredFor.Milliseconds()).Int64Slice()
+		t.rest.Milliseconds(), nameHash(t.who), back, recoveredFor.Milliseconds(), t.tries, t.errors).Int64Slice()
 	if err != nil {
 		return observed{}, err
 	}
@@ -220,7 +274,7 @@ func (l *limiter) observe(ctx context.Context, channel string, t tally) (observe
 		}
 		return time.Now().Add(-time.Duration(ago) * time.Millisecond)
 	}
-	return observed{health(got[0]), at(got[1]), at(got[2])}, nil
+	return observed{health(got[0]), at(got[1]), at(got[2]), providerTurn(got[3]), got[4], got[5], time.Duration(got[6]) * time.Millisecond}, nil
 }
 
 // nameHash stands for a recipient in Redis, where no IDs are kept; 0 = nobody.

@@ -270,6 +270,19 @@ func TestASlowProviderBecomesNormal(t *testing.T) {
 	})
 }
 
+// A rest that is longer than the channel's state is kept otherwise is kept to its end.
+func TestALongRestIsKept(t *testing.T) {
+	eachLine(t, func(t *testing.T, d *line) {
+		d.tell(answers(10, 5))
+		if h := d.tell(tally{busy: 5, rest: time.Hour, who: "somebody"}); h != resting {
+			t.Fatalf("health %v", h)
+		}
+		if left := d.l.rdb.PTTL(t.Context(), pressureKey("webhook")).Val(); left < time.Hour {
+			t.Errorf("the rest is forgotten after %s", left)
+		}
+	})
+}
+
 // The state of a Redis that was emptied is that of a provider of which nothing is known.
 func TestPressureAfterFlush(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {

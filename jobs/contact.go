@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -44,13 +45,21 @@ func (c *contact) away() <-chan struct{} {
 	return c.back
 }
 
-// keepContact asks the database, by a write.
+// keepContact asks the database, by a write, and whether it is the ledger that it was. While contact with the database is not lost
+// it is: then Redis may be away.
 func (w *Worker) keepContact(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, contactWait)
+	asked, cancel := context.WithTimeout(ctx, contactWait)
 	defer cancel()
-	err := w.store.TryWrite(ctx)
-	if err != nil {
+	if err := w.store.TryWrite(asked); err != nil {
 		w.contact.lost()
+		return err
+	}
+	compared, cancel := context.WithTimeout(ctx, compareWithin)
+	defer cancel()
+	if err := w.compare(compared); err != nil {
+		if redis := (*redisError)(nil); !errors.As(err, &redis) {
+			w.contact.lost()
+		}
 		return err
 	}
 	w.contact.found()

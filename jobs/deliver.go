@@ -142,7 +142,7 @@ func (w *Worker) handOn(ctx context.Context, v *models.Visit) error {
 
 // stay says that no task waits for the slot, no other campaign for the place on the channel, and the process is not to end.
 func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
-	if w.drain.Err() != nil || w.share.wanted(c) {
+	if w.drain.Err() != nil || w.share.wanted(c) || w.contact.away() != nil {
 		return false, nil
 	}
 	waiting, err := w.queue.waiting(ctx, c.Priority)
@@ -320,7 +320,7 @@ func (d *delivery) guarded(ctx context.Context) error {
 	paused, someSent, err := d.store.Guard(ctx, d.v.CampaignID, *trip)
 	switch {
 	case paused:
-		d.log.Warn("the campaign paused itself: too many failed", "kinds", trip.Kinds)
+		d.log.Warn("the campaign paused itself: too many failed", "id", d.v.Campaign.PublicID, "kinds", trip.Kinds, "by", "guard")
 	case someSent:
 		d.watch.sentSome()
 	}

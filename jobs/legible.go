@@ -120,7 +120,7 @@ func (d *delivery) stopIllegible(ctx context.Context) {
 	var refused *models.Error
 	switch _, err := d.store.PauseCampaign(ctx, c.PublicID, cutText(illegibleReason+why)); {
 	case err == nil:
-		d.log.Warn("the campaign paused itself: the provider's answers cannot be read", "why", why)
+		d.log.Warn("the campaign paused itself: the provider's answers cannot be read", "id", c.PublicID, "why", why, "by", "guard")
 	case !errors.As(err, &refused) || refused.Code != models.CodeIllegalTransition: // until it is paused no request starts here
 		d.log.Warn("the campaign could not be paused, though the provider's answers cannot be read", "err", err)
 		d.legible.notPaused(c.ID)

@@ -236,8 +236,9 @@ func (h hold) why(c *models.Campaign, rate int) string {
 		return "other campaigns hold the places on the channel " + c.Channel + "; this one waits for its turn"
 	case models.LimitedByNoWorkers:
 		return "the worker that took it is not set up for the channel " + c.Channel
+	default:
+		return ""
 	}
-	return ""
 }
 
 // note keeps for those who ask why a page of c was given back.

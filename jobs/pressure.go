@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ const (
 // provider fails, tells the other processes through Redis, and says of a failure whose it was.
 type pressure struct {
 	limit *limiter
+	log   *slog.Logger
 	mu    sync.Mutex
 	on    map[string]*gauge
 }
@@ -125,7 +127,9 @@ func (g *gauge) serve(campaign int64, of []member, out []channels.Outcome, asked
 	}
 }
 
-func newPressure(l *limiter) *pressure { return &pressure{limit: l, on: map[string]*gauge{}} }
+func newPressure(l *limiter, log *slog.Logger) *pressure {
+	return &pressure{limit: l, log: log, on: map[string]*gauge{}}
+}
 
 // of is called with the lock held.
 func (p *pressure) of(channel string) *gauge {
@@ -171,6 +175,7 @@ func (p *pressure) tell(ctx context.Context, channel string) (seen observed, err
 	p.mu.Unlock()
 	seen, err = p.limit.observe(ctx, channel, t) // what could not be told is too old the next time
 	if err == nil {
+		seen.tell(p.log, channel)
 		p.mu.Lock()
 		g.open = seen.health == away || seen.health == resting || g.busy > 0
 		g.served, g.recovered = later(g.served, seen.served), later(g.recovered, seen.recovered)
@@ -211,6 +216,7 @@ func (p *pressure) note(channel string, campaign int64, of []member, out []chann
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := p.of(channel)
+	g.tries++
 	if o.RetryAfter == 0 && o.Fault == channels.NoFault {
 		g.alive++
 		g.done += len(of)
@@ -222,6 +228,7 @@ func (p *pressure) note(channel string, campaign int64, of []member, out []chann
 		g.serve(campaign, of, out, asked, now)
 		return false
 	}
+	g.errors++
 	g.fail(campaign, now)
 	weighs, again := g.weighOnce(campaign, of)
 	weight := 1

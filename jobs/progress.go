@@ -90,8 +90,10 @@ func (r *Reconciler) Pace(ctx context.Context, c models.CampaignView) models.Pac
 	if err != nil || win == nil {
 		return p
 	}
-	p.LimitedBy, p.Why = r.limitedBy(ctx, win)
-	r.foresee(ctx, &p, c, win)
+	var stands bool
+	if p.LimitedBy, p.Why, stands = r.limitedBy(ctx, win); !stands {
+		r.foresee(ctx, &p, c, win)
+	}
 	return p
 }
 
@@ -100,62 +102,58 @@ const redisWithin = time.Second
 
 const noRedis = "Redis does not answer or cannot be written, and nothing is sent without it"
 
-// limitedBy is what holds a running campaign back. What keeps it from being sent at all comes first.
-func (r *Reconciler) limitedBy(ctx context.Context, win *models.Window) (models.LimitedBy, string) {
+// limitedBy is what holds a running campaign back. What keeps it from being sent at all comes first: then it stands.
+func (r *Reconciler) limitedBy(ctx context.Context, win *models.Window) (by models.LimitedBy, why string, stands bool) {
 	c := &win.Campaign
 	idle := win.Planned && win.Later > 0 && win.Inside() == 0 && win.Waiting == 0 && win.New == 0 && win.Parked == 0
 	until, attempts := "", false
 	if idle {
-		if until, attempts = r.waitsFor(ctx, c); !attempts {
-			return models.LimitedByWaiting, until
+		if until, attempts = r.waitsFor(ctx, c); until != "" && !attempts {
+			return models.LimitedByWaiting, until, true
 		}
 	}
 	asked, cancel := context.WithTimeout(ctx, redisWithin)
 	defer cancel()
 	h, err := r.worker.limit.holds(asked, c)
 	if err != nil {
-		return models.LimitedByRedis, noRedis
+		return models.LimitedByRedis, noRedis, true
 	}
 	switch {
 	case h.open:
-		return models.LimitedByChannelSlow, h.why(c, 0)
+		return models.LimitedByChannelSlow, h.why(c, 0), true
 	case attempts:
-		return models.LimitedByWaiting, until
+		return models.LimitedByWaiting, until, true
 	}
 	still := win.Running == 0 && win.Parked == 0
 	if still {
 		switch n, err := r.queue.slots(c.Priority); {
 		case err != nil:
-			return models.LimitedByRedis, noRedis
+			return models.LimitedByRedis, noRedis, true
 		case n == 0:
-			return models.LimitedByNoWorkers, "no worker runs that takes " + string(c.Priority) + " campaigns"
+			return models.LimitedByNoWorkers, "no worker runs that takes " + string(c.Priority) + " campaigns", true
 		}
 	}
 	switch h.note {
 	case models.LimitedByNothing:
 	case models.LimitedByTurn, models.LimitedByNoWorkers: // of one process; another may have a place for it
 		if still {
-			return h.note, h.why(c, 0)
+			return h.note, h.why(c, 0), true
 		}
 	default:
-		return h.note, h.why(c, r.worker.opts.Rates[c.Channel])
+		return h.note, h.why(c, r.worker.opts.Rates[c.Channel]), false
 	}
 	if !still {
-		return models.LimitedByNothing, ""
+		return models.LimitedByNothing, "", false
 	}
 	if n, err := r.queue.waiting(asked, c.Priority); err == nil && n > 0 {
-		return models.LimitedByWorkersBusy, "all slots of the workers are taken"
+		return models.LimitedByWorkersBusy, "all slots of the workers are taken", true
 	}
-	return models.LimitedByNothing, ""
+	return models.LimitedByNothing, "", false
 }
 
 // foresee reckons when the campaign will be done: not before all who are left were sent at the present rate, nor before the last
 // zone's time or attempt that is known.
 func (r *Reconciler) foresee(ctx context.Context, p *models.Pace, c models.CampaignView, win *models.Window) {
-	switch p.LimitedBy {
-	case models.LimitedByWaiting, models.LimitedByPaused, models.LimitedByNoWorkers, models.LimitedByRedis:
-		return
-	}
 	if !p.Known || p.PerSecond <= 0 {
 		return
 	}
@@ -187,10 +185,13 @@ func (r *Reconciler) waitsFor(ctx context.Context, c *models.Campaign) (why stri
 		zone = " in " + p.Zone
 	}
 	loc, _ := zones.Of(p.Zone, c.Zone)
-	if _, quiet := quietUntil(c, loc, p.DueAt-1); quiet {
+	if _, quiet := quietUntil(c, loc, p.DueAt-1); quiet && c.Quiet() {
 		return "it is night" + zone + "; quiet hours end at " + at, false
 	}
 	if p.PendingRows == 0 || p.Pos < p.Size && p.Rest == models.RecipientPending {
+		if c.WallAt == 0 {
+			return "", false
+		}
 		return "the local time" + zone + " comes at " + at, false
 	}
 	why = "the recipients that are left wait for their next attempt; the next one is due at " + at

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,10 +21,14 @@ type stuck struct {
 	open chan struct{}
 }
 
-func newStuck(r *rig) stuck {
+// stuck runs a worker with such a channel.
+func (r *rig) stuck(opts jobs.Options) *rig {
+	r.t.Helper()
 	s := stuck{channels.NewInbox(r.rdb), make(chan struct{})}
-	r.t.Cleanup(sync.OnceFunc(func() { close(s.open) }))
-	return s
+	opts.Channels = []channels.Channel{s}
+	other := r.with(opts)
+	r.t.Cleanup(func() { close(s.open) }) // before the worker is stopped
+	return other
 }
 
 func (s stuck) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
@@ -182,7 +185,7 @@ func TestCampaignSaysWhatHoldsItBack(t *testing.T) {
 		"waiting for a turn": func(t *testing.T, s testkit.Stores) {
 			r := newRig(t, s, jobs.Options{})
 			r.stop()
-			r = r.with(jobs.Options{BulkSlots: 3, Channels: []channels.Channel{newStuck(r)}}) // two places, one for each campaign
+			r = r.stuck(jobs.Options{BulkSlots: 3}) // two places, one for each campaign
 			r.users(50)
 			var first []string
 			for range 2 {
@@ -200,7 +203,7 @@ func TestCampaignSaysWhatHoldsItBack(t *testing.T) {
 		"workers busy": func(t *testing.T, s testkit.Stores) {
 			r := newRig(t, s, jobs.Options{})
 			r.stop()
-			r = r.with(jobs.Options{BulkSlots: 1, Channels: []channels.Channel{newStuck(r)}})
+			r = r.stuck(jobs.Options{BulkSlots: 1})
 			r.users(50)
 			first := r.post(spec(everybody))
 			until(t, "it holds the slot", 10*time.Second, func() bool {
@@ -212,7 +215,7 @@ func TestCampaignSaysWhatHoldsItBack(t *testing.T) {
 		"nothing": func(t *testing.T, s testkit.Stores) {
 			r := newRig(t, s, jobs.Options{})
 			r.stop()
-			r = r.with(jobs.Options{Channels: []channels.Channel{newStuck(r)}})
+			r = r.stuck(jobs.Options{})
 			r.users(50)
 			id := r.post(spec(everybody))
 			until(t, "it is under way", 10*time.Second, func() bool {

@@ -54,8 +54,10 @@ func (r *Reconciler) Start() {
 	r.loops.start(r.log,
 		loop{promoteEvery, "promote", r.promote},
 		loop{reconcileEvery, "reconcile", r.reconcile},
+		loop{reconcileEvery, "compare the ledger with Redis", r.Compare},
 		loop{reconcileEvery, "reopen pages", r.store.ReopenPages}, // which takes its time
 		loop{slotsEvery, "count slots", r.countSlots},
+		loop{reconcileEvery, "tell what operators did", r.tellNotices},
 		loop{purgeEvery, "purge", r.purge},
 		loop{purgeEvery, "purge recipients", r.purgeRecipients},
 		loop{purgeEvery, "purge members", r.purgeMembers},
@@ -92,6 +94,12 @@ func (r *Reconciler) again(ctx context.Context, state models.PageState, lost fun
 	if err != nil {
 		return err
 	}
+	moved := 0
+	defer func() {
+		if moved > 0 {
+			r.log.Info("pages that stood still are queued again", "pages", moved)
+		}
+	}()
 	for _, p := range pages {
 		c, ok := campaigns[p.CampaignID]
 		if !ok {
@@ -113,7 +121,8 @@ func (r *Reconciler) again(ctx context.Context, state models.PageState, lost fun
 		}
 		if state != models.PageWaiting {
 			r.queue.forget(c.Priority, p)
-			r.log.Info("a page that stood still is queued again", "campaign", p.CampaignID, "page", p.No, "epoch", task.Epoch)
+			r.log.Debug("a page that stood still is queued again", "campaign", p.CampaignID, "page", p.No, "epoch", task.Epoch)
+			moved++
 		}
 		if err := r.queue.Pages(ctx, []models.PageTask{task}); err != nil {
 			return err
@@ -164,7 +173,7 @@ func (r *Reconciler) fillWindows(ctx context.Context) error {
 		if err != nil {
 			break
 		}
-		err = fill(ctx, r.store, r.queue, int(r.worker.slots.Load()), w)
+		err = r.worker.fill(ctx, w)
 	}
 	return err
 }
@@ -176,7 +185,10 @@ func (r *Reconciler) control(ctx context.Context, steady bool) error {
 	closing, err := r.store.ClosingCampaigns(ctx)
 	errs = append(errs, err)
 	for _, c := range closing {
-		_, err := r.store.CloseCampaign(ctx, c, steady)
+		finished, err := r.store.CloseCampaign(ctx, c, steady)
+		if finished {
+			r.worker.tellFinished(ctx, c.ID, c.Total)
+		}
 		errs = append(errs, err)
 	}
 	errs = append(errs, r.expireZones(ctx, steady))

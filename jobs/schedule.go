@@ -54,6 +54,13 @@ func (s *Scheduler) startCampaigns(ctx context.Context) error {
 		if err != nil || !started {
 			return err
 		}
+		if view, err := s.store.Campaign(ctx, c.PublicID); err == nil {
+			what := "campaign started"
+			if view.Status == models.StatusFailed {
+				what = "campaign could not start"
+			}
+			s.log.Info(what, "campaign", view, "by", "scheduler")
+		}
 		return s.enqueue(ctx, c)
 	})
 }
@@ -67,17 +74,25 @@ func (s *Scheduler) fireSchedules(ctx context.Context) error {
 	}
 	// Several schedulers that ask at the same time shall not all go for the same one first.
 	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
-	return each(due, func(id string) error { return s.fire(ctx, id, now) })
+	if len(due) == 0 {
+		return nil
+	}
+	mark, err := s.store.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	return each(due, func(id string) error { return s.fire(ctx, id, now, mark.LostUntil) })
 }
 
-// fire reads the schedule by itself: of templates, which may hold a list of 100,000, only as many are in memory as fire
+// fire acts upon a slot. One that came up to lostUntil may have fired in a ledger that was lost, and does not fire again.
+// It reads the schedule by itself: of templates, which may hold a list of 100,000, only as many are in memory as fire
 // at once.
-func (s *Scheduler) fire(ctx context.Context, publicID string, now models.Millis) error {
+func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil models.Millis) error {
 	sch, err := s.store.Schedule(ctx, publicID)
 	if err != nil || !sch.Due(now) {
 		return err
 	}
-	f, err := slots.Due(sch, now)
+	f, err := slots.Since(lostUntil, slots.Due)(sch, now)
 	if err != nil {
 		return err
 	}
@@ -92,11 +107,16 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now models.Millis
 		s.log.Warn("a slot was refused", "schedule", sch.PublicID, "reason", f.Refused)
 	}
 	if f.Missed != nil {
-		s.log.Warn("slots of a schedule were missed", "schedule", sch.PublicID, "slots", f.Missed.Slots)
+		s.log.Warn("slots of a schedule were missed", "schedule", sch.PublicID, "name", sch.Name, "slots", f.Missed.Slots, "why", f.Missed.Reason)
 	}
-	if c.PublicID == "" {
+	switch {
+	case c.Refused != "":
+		s.log.Warn("a schedule made no campaign", "schedule", sch.PublicID, "name", sch.Name, "slot", f.Slot.Time(), "why", c.Refused)
+		return nil
+	case c.PublicID == "":
 		return nil
 	}
+	s.log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "slot", f.Slot.Time(), "campaign", c.PublicID)
 	return s.enqueue(ctx, c)
 }
 

@@ -22,22 +22,25 @@ func (w *Worker) advance(ctx context.Context, campaignID int64) error {
 	if err != nil || win == nil {
 		return err
 	}
-	return fill(ctx, w.store, w.queue, int(w.slots.Load()), *win)
+	return w.fill(ctx, *win)
 }
 
-func fill(ctx context.Context, store *models.Store, queue *Queue, slots int, win models.Window) error {
+func (w *Worker) fill(ctx context.Context, win models.Window) error {
 	if win.New > 0 {
-		if room := window(slots, win.Campaign) - win.Inside(); room > 0 {
-			tasks, err := store.QueuePages(ctx, win.Campaign, room)
+		if room := window(int(w.slots.Load()), win.Campaign) - win.Inside(); room > 0 {
+			tasks, err := w.store.QueuePages(ctx, win.Campaign, room)
 			if err != nil {
 				return err
 			}
-			return queue.Pages(ctx, tasks)
+			return w.queue.Pages(ctx, tasks)
 		}
 		return nil
 	}
 	if !win.Open() && win.Planned {
-		_, err := store.FinishCampaign(ctx, win.ID)
+		finished, err := w.store.FinishCampaign(ctx, win.ID)
+		if finished {
+			w.tellFinished(ctx, win.ID, win.Total)
+		}
 		return err
 	}
 	return nil

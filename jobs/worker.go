@@ -65,6 +65,7 @@ type Worker struct {
 	parking sync.WaitGroup // the same
 	control *controls
 	contact contact
+	marks   marks
 	loops   loops
 	servers []*asynq.Server
 	drain   context.Context // ended by Stop: begin no send
@@ -81,15 +82,20 @@ func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 	w.slots.Store(int64(w.opts.BulkSlots))
 	w.share = newShare(w.opts.BulkSlots)
 	w.control = newControls(store, log)
-	w.pressure = newPressure(w.limit)
+	w.pressure = newPressure(w.limit, log)
 	w.legible = newLegible()
 	w.guard = newGuard(queue.rdb)
+	w.marks = marks{store, queue.rdb, w.contact.lost}
 	w.drain, w.begin = context.WithCancel(context.Background())
 	return w
 }
 
 // Start begins to take tasks.
 func (w *Worker) Start() error {
+	w.contact.lost() // it takes no task before it knows the ledger
+	if err := w.keepContact(context.Background()); err != nil {
+		w.log.Debug("tasks are not taken yet", "err", err) // the loop says so
+	}
 	w.control.start()
 	w.loops.start(w.log,
 		loop{tellEvery, "tell how the providers do", w.pressure.tellAll},
@@ -160,7 +166,9 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	case errors.Is(err, models.ErrFenced): // it is another's, or gone: that is an end
 		w.log.Debug("a task was taken over", "campaign", p.Campaign, "page", p.Page, "kind", task.Type())
 	case models.IsUnavailable(err):
-		_ = w.keepContact(ctx) // which tells a database that is away from one that was busy for a moment
+		if w.contact.away() == nil { // else it is known, and to ask once more would keep the task from the others
+			_ = w.keepContact(ctx) // which tells a database that is away from one that was busy for a moment
+		}
 		w.log.Warn("a task is put back: the database does not serve", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
 		w.putBack(ctx, task.Type(), p)
 	default:

@@ -132,6 +132,8 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		},
 		"next due":      func(s *models.Store) error { _, err := s.NextDue(ctx, grown); return err },
 		"last due":      func(s *models.Store) error { _, err := s.LastDue(ctx, grown); return err },
+		"mark":          func(s *models.Store) error { _, err := s.Mark(ctx); return err },
+		"notices":       func(s *models.Store) error { _, err := s.TakeNotices(ctx); return err },
 		"due plans":     func(s *models.Store) error { _, err := s.DuePlans(ctx); return err },
 		"recount":       func(s *models.Store) error { _, err := s.Recount(ctx, models.Finished{At: 1, ID: 1}, 20); return err },
 		"waited for":    func(s *models.Store) error { _, err := s.Progress(ctx, []string{"a", "b"}); return err },

@@ -42,16 +42,17 @@ var errOpen = errors.New("a recipient is still pending")
 // another or leaving it in the one. Its first statement locks the row against a retry, which would reopen pages.
 // finished is false when the campaign had moved, or somebody is pending.
 func (s *Store) finish(ctx context.Context, id int64, from, to Status, reason string) (finished bool, err error) {
-	set, args := "", []any{}
+	set, args, where := "", []any{}, ""
 	if from != to {
 		if err := Transition(from, to); err != nil {
 			return false, err
 		}
-		set, args = ", status=?, status_reason=?", []any{to, reason}
+		// One that runs again since the caller looked, for a retry whose pages are still closed, is not over.
+		set, args, where = ", status=?, status_reason=?", []any{to, reason}, " AND retry=''"
 	}
 	err = s.tx(ctx, func(tx *gorm.DB) error {
 		finished = false
-		fence := tx.Exec("UPDATE campaigns SET finished_at="+s.d.now+set+" WHERE id=? AND status=? AND finished_at=0", append(args, id, from)...)
+		fence := tx.Exec("UPDATE campaigns SET finished_at="+s.d.now+set+" WHERE id=? AND status=? AND finished_at=0"+where, append(args, id, from)...)
 		if fence.Error != nil || fence.RowsAffected == 0 {
 			return fence.Error
 		}

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -54,6 +55,39 @@ func retryFailed(t *testing.T, store *models.Store, c models.CampaignView) {
 	if _, _, err := store.RetryCampaign(t.Context(), c.PublicID, models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A retry that is asked for while somebody is about to finish the campaign is not finished with it.
+func TestRetryIsNotFinishedByALateLook(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		c := ofFailed(t, store, 2)
+		db, _, err := store.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE campaigns SET status='running', finished_at=0, final_failed=0 WHERE id=?", c.ID); err != nil {
+			t.Fatal(err)
+		}
+		looked := false
+		late := store.Traced(func(sql string) {
+			if looked || !strings.Contains(sql, "FROM campaigns") {
+				return
+			}
+			looked = true
+			if done, err := store.FinishCampaign(t.Context(), c.ID); err != nil || !done {
+				t.Fatal(done, err)
+			}
+			retryFailed(t, store, c)
+		})
+		if done, err := late.FinishCampaign(t.Context(), c.ID); err != nil || done || !looked {
+			t.Errorf("finished: %t, looked: %t, %v", done, looked, err)
+		}
+		if c, err := store.Campaign(t.Context(), c.PublicID); err != nil || c.Status != models.StatusRunning {
+			t.Errorf("%s, %v", c.Status, err)
+		}
+	})
 }
 
 // TestRetryReopensOutsideTheWindow: the pages of a retry stand in line for the window like those that nobody has visited, and

@@ -317,6 +317,7 @@ func (s *Store) occur(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *
 		}
 	}
 	if err := tx.Create(&row).Error; err != nil || row.CampaignID == "" {
+		out.Refused = row.Reason
 		return err
 	}
 	out.PublicID = c.PublicID

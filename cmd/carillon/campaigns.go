@@ -53,6 +53,11 @@ func plain(err error) error {
 	return errors.New(e.Words())
 }
 
+// notify has a process that serves log what was done here. It is done, whether or not the notice can be left.
+func (a *app) notify(ledger *models.Store, what, campaign string, campaigns int64) {
+	_ = ledger.Notify(a.ctx, models.Notice{What: what, Campaign: campaign, Campaigns: campaigns})
+}
+
 type listCmd struct {
 	Status string `enum:",scheduled,running,paused,completed,failed,expired,cancelled" default:"" help:"Only those in this state."`
 	Limit  int    `default:"20" help:"How many."`
@@ -116,12 +121,16 @@ func (c *pauseCmd) Run(a *app) error {
 	return withLedger(a, func(ledger *models.Store) error {
 		if c.All {
 			list, err := ledger.PauseAll(a.ctx, reason)
+			if len(list) > 0 {
+				a.notify(ledger, "all campaigns paused", "", int64(len(list)))
+			}
 			return a.reportAll("paused", "campaigns", list, c.JSON, "no campaign of this ledger runs or is scheduled", err)
 		}
 		v, err := ledger.PauseCampaign(a.ctx, c.ID, reason)
 		if err != nil {
 			return err
 		}
+		a.notify(ledger, "campaign paused", c.ID, 1)
 		return a.show(v, c.JSON)
 	})
 }
@@ -143,12 +152,16 @@ func (c *resumeCmd) Run(a *app) error {
 	return withLedger(a, func(ledger *models.Store) error {
 		if c.All {
 			list, err := ledger.ResumeAll(a.ctx)
+			if len(list) > 0 {
+				a.notify(ledger, "campaigns resumed", "", int64(len(list)))
+			}
 			return a.reportAll("resumed", "campaigns", list, c.JSON, "no campaign of this ledger is paused by its last pause --all", err)
 		}
 		v, err := ledger.ResumeCampaign(a.ctx, c.ID)
 		if err != nil {
 			return err
 		}
+		a.notify(ledger, "campaign resumed", c.ID, 1)
 		return a.show(v, c.JSON)
 	})
 }
@@ -165,6 +178,7 @@ func (c *cancelCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		a.notify(ledger, "campaign cancelled", c.ID, 1)
 		return a.show(v, c.JSON)
 	})
 }
@@ -190,6 +204,9 @@ func (c *retryCmd) Run(a *app) error {
 		v, n, err := ledger.RetryCampaign(a.ctx, c.ID, retry)
 		if err != nil {
 			return err
+		}
+		if n > 0 {
+			a.notify(ledger, "campaign retried", c.ID, 1)
 		}
 		if c.JSON {
 			shown := row(v)

@@ -36,6 +36,7 @@ type cli struct {
 	Verify    verifyCmd    `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
 	Token     tokenCmd     `cmd:"" help:"Print a token for the API."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database's tables up to date."`
+	Restored  restoredCmd  `cmd:"" help:"Hold all campaigns after the database was restored from a backup."`
 	Doctor    doctorCmd    `cmd:"" help:"Check the settings and what they lead to."`
 	Health    healthCmd    `cmd:"" help:"Ask the process that serves here whether it is alive."`
 }

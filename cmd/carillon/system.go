@@ -53,6 +53,7 @@ func parseRoles(names []string, cfg *config.Config) (roles, error) {
 // system is one process at work.
 type system struct {
 	*stores
+	cfg        *config.Config
 	roles      roles
 	api        *handlers.API
 	web        *http.Server
@@ -71,7 +72,7 @@ type system struct {
 
 // newSystem wires a process. It owns stores and listener from here on, and does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
-	sys := &system{stores: s, roles: r, listener: listener, log: log}
+	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log}
 	set := []channels.Channel{channels.NewInbox(s.redis)}
 	if cfg.WebhookURL != "" {
 		webhook, err := channels.NewWebhook(cfg.Webhook())
@@ -113,6 +114,18 @@ func describe(payload []byte) string {
 		return err.Error()
 	}
 	return p.String()
+}
+
+// tellStarted logs where the process is and what it works on, without passwords.
+func (s *system) tellStarted() {
+	database, redis := config.MaskURL(s.cfg.DatabaseURL), config.MaskURL(s.cfg.RedisURL)
+	if s.dir != nil {
+		database = s.dir.DatabaseURL()
+	}
+	if s.cfg.EmbeddedRedis() {
+		redis = "embedded"
+	}
+	s.log.Info("started", "version", version(), "roles", s.roles.String(), "address", s.url(), "database", database, "redis", redis)
 }
 
 // routes are all of the API's, or its health alone in a process without that role.
@@ -163,6 +176,10 @@ func (s *system) begin(ctx context.Context) error {
 	if away {
 		s.log.Info("the database answers")
 	}
+	if err := s.reconciler.Compare(ctx); err != nil { // the workers wait for it, the others need not
+		s.log.Warn("the ledger cannot be compared with Redis yet; until then nothing is sent", "err", err)
+	}
+	s.tellStarted()
 	s.reconciler.Start()
 	if s.roles.scheduler {
 		s.scheduler.Start()

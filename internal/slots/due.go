@@ -69,6 +69,16 @@ func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, e
 	}
 }
 
+// Since is due for slots behind lostUntil. Those up to there may have fired in a ledger that was lost: they do not fire again.
+func Since(lostUntil models.Millis, due func(models.Schedule, models.Millis) (models.Firing, error)) func(models.Schedule, models.Millis) (models.Firing, error) {
+	return func(sch models.Schedule, now models.Millis) (models.Firing, error) {
+		if sch.NextFire > lostUntil {
+			return due(sch, now)
+		}
+		return Forgo("the ledger was restored; the slot may have fired before")(sch, lostUntil)
+	}
+}
+
 // missed sums up the slots up to until, and says which of them still fires, if one does.
 func (t Timetable) missed(sch models.Schedule, until models.Millis) (run *models.MissedRun, fires, last models.Millis) {
 	n, last := t.Missed(sch.NextSlot, until)

@@ -114,6 +114,11 @@ var mutations = []mutation{
 		"c.PlanCursor, c.leftOut(), c.Mark, n)", "c.PlanCursor, c.leftOut(), c.Mark+1000000, n)",
 		"./jobs", "TestAllUsersUpToTheMark/embedded",
 	},
+	{
+		"restored", "a ledger that is behind what Redis knows of it is held", "jobs/restored.go",
+		"		if lost <= 0 {\n", "		if true {\n",
+		"./jobs", "TestRestoredLedgerIsHeld/embedded",
+	},
 }
 
 func main() {

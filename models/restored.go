@@ -1,0 +1,77 @@
+package models
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
+// Mark is how far the ledger is. It moves on with the time, and never back: one that is behind what another store knows of it
+// belongs to a ledger that was restored, or that a replica took over. See ADR 17.
+type Mark struct {
+	Mark      Millis
+	LostUntil Millis // slots of schedules up to then may have fired in a ledger that was lost; 0 = none was
+	Now       Millis // by the database's clock
+}
+
+// Next is what the mark moves on to, and whether it is time.
+func (m Mark) Next() (Millis, bool) {
+	const still = 900 // within which it was moved by somebody else
+	return max(m.Mark+1, m.Now), m.Mark < m.Now-still || m.Mark > m.Now+5*still
+}
+
+// Mark reads it.
+func (s *Store) Mark(ctx context.Context) (m Mark, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT mark, lost_until, " + s.d.now + " AS now FROM ledger_mark WHERE id=1").Take(&m).Error
+	return m, err
+}
+
+// MoveMark moves it from one place to another; moved is false when somebody else did, or the ledger is another one by now.
+func (s *Store) MoveMark(ctx context.Context, from, to Millis) (moved bool, err error) {
+	n, err := s.exec(ctx, "UPDATE ledger_mark SET mark=? WHERE id=1 AND mark=?", to, from)
+	return n == 1, err
+}
+
+// RestoredReason is the statusReason of the campaigns that are held after the ledger was restored.
+const RestoredReason = "restored: the ledger is older than what was sent from it; resume goes on from here, and sends again to whoever got it since"
+
+// takenOverReason is that of a campaign that must send to nobody twice, when a replica took over.
+const takenOverReason = "restored: the database lost its last seconds; resume may send to somebody twice, which this campaign must not"
+
+// Hold pauses what a ledger that is behind would send again. From is the mark that was found there, and until is how far the lost
+// ledger had come. After a restore those are all campaigns that have not ended. When a replica took over that lacks the last
+// seconds, they are those that must send to nobody twice. ours is false when another process did it.
+func (s *Store) Hold(ctx context.Context, from, until Millis, replica bool) (held int64, ours bool, err error) {
+	err = s.tx(ctx, func(tx *gorm.DB) error {
+		fence := tx.Exec("UPDATE ledger_mark SET lost_until=?, mark=CASE WHEN ?<"+s.d.now+" THEN "+s.d.now+" ELSE ?+1 END WHERE id=1 AND mark=?", until, until, until, from)
+		if ours = fence.RowsAffected == 1; fence.Error != nil || !ours {
+			return fence.Error
+		}
+		held, err = hold(tx, replica)
+		return err
+	})
+	return held, ours && err == nil, err
+}
+
+// Restored is Hold when an operator says that the ledger was restored: how far the lost one had come is not known.
+func (s *Store) Restored(ctx context.Context) (held int64, err error) {
+	err = s.tx(ctx, func(tx *gorm.DB) error {
+		res := tx.Exec("UPDATE ledger_mark SET lost_until=" + s.d.now + ", mark=CASE WHEN mark<" + s.d.now + " THEN " + s.d.now + " ELSE mark+1 END WHERE id=1")
+		if res.Error != nil {
+			return res.Error
+		}
+		held, err = hold(tx, false)
+		return err
+	})
+	return held, err
+}
+
+func hold(tx *gorm.DB, replica bool) (int64, error) {
+	set := "UPDATE campaigns SET status=?, status_reason=? WHERE status IN ?"
+	if replica {
+		res := tx.Exec(set+" AND delivery=?", StatusPaused, takenOverReason, []Status{StatusRunning}, AtMostOnce)
+		return res.RowsAffected, res.Error
+	}
+	res := tx.Exec(set, StatusPaused, RestoredReason, []Status{StatusRunning, StatusScheduled, StatusPaused})
+	return res.RowsAffected, res.Error
+}
