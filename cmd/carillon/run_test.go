@@ -105,7 +105,11 @@ func (p *process) until(what string, ok func() bool) {
 	}
 }
 
-var atURL = regexp.MustCompile(`at (http://\S+)\n`)
+// atURL is in what a process prints when it serves, waitsAtURL in what it logs while its database is away.
+var (
+	atURL      = regexp.MustCompile(`at (http://\S+)\n`)
+	waitsAtURL = regexp.MustCompile(`"?listening"?[=:]"?(http://[^\s"]+)`)
+)
 
 // url is where the process serves, as it has announced it.
 func (p *process) url() string {
@@ -117,7 +121,9 @@ func (p *process) url() string {
 			p.t.Fatalf("it has ended: %s", p.stderr.String())
 		default:
 		}
-		found = atURL.FindStringSubmatch(p.stdout.String())
+		if found = atURL.FindStringSubmatch(p.stdout.String()); found == nil {
+			found = waitsAtURL.FindStringSubmatch(p.stderr.String())
+		}
 		return found != nil
 	})
 	return found[1]

@@ -55,7 +55,7 @@ func (c *serveCmd) Run(a *app) error {
 		return err
 	}
 	defer sys.rereadAdmins(a.cfg.AdminsFile)()
-	announce(a, sys)
+	sys.begun = func() { announce(a, sys) }
 	return sys.serve(a.ctx)
 }
 

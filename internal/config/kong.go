@@ -13,6 +13,8 @@ import (
 	"github.com/alecthomas/kong"
 	kongyaml "github.com/alecthomas/kong-yaml"
 	"gopkg.in/yaml.v3"
+
+	"carillon/internal/near"
 )
 
 const (
@@ -164,39 +166,21 @@ func fits(value *yaml.Node, list bool) bool {
 	return value.Kind == yaml.ScalarNode
 }
 
+// maxTypos is how many letters a name may be away from the one that was meant.
+const maxTypos = 2
+
 // nearest is the setting that a misspelt key was probably meant to be, in words.
 func nearest(flags []*kong.Flag, name string) string {
-	best, distance := "", 3
+	var known []string
 	for _, f := range flags {
-		if d := editDistance(f.Name, name); isSetting(f) && d < distance {
-			best, distance = f.Name, d
+		if isSetting(f) && f.Name != configFlag {
+			known = append(known, f.Name)
 		}
 	}
-	if best == "" {
-		return ""
+	if meant := near.Name(name, known, maxTypos); meant != "" {
+		return "; " + meant + " is one"
 	}
-	return "; " + best + " is one"
-}
-
-// editDistance counts the letters that must be put in, taken out or changed to make b of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before
-			if a[i] != b[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = min(change, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }
 
 // scalar takes a flag's value as text, whichever way it was given.
