@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"carillon/models"
 )
 
 // MySQL's numbers of what a server says before anybody is in.
@@ -22,9 +24,11 @@ const (
 )
 
 // mendDatabase says what to do about a database that lets nobody in.
-func mendDatabase(err error) string {
+func mendDatabase(ctx context.Context, rawURL string, err error) string {
 	var refused *mysql.MySQLError
 	switch {
+	case errors.As(err, &refused) && refused.Number == wrongPassword && opensWithTLS(ctx, rawURL): // MariaDB says so to who comes without
+		return "it wants TLS: add ?tls=true to CARILLON_DATABASE_URL"
 	case errors.As(err, &refused) && (refused.Number == wrongPassword || refused.Number == noPlugin):
 		return "it runs and refuses the user or the password: mend them in CARILLON_DATABASE_URL, with special characters percent-encoded"
 	case errors.As(err, &refused) && refused.Number == noDatabaseRights:
@@ -41,6 +45,22 @@ func mendDatabase(err error) string {
 		return "mend the server, or CARILLON_DATABASE_URL"
 	}
 	return "start it, or mend CARILLON_DATABASE_URL"
+}
+
+// opensWithTLS says whether a database that was asked without TLS lets its user in with it.
+func opensWithTLS(ctx context.Context, rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Query().Has("tls") {
+		return false
+	}
+	u.RawQuery = "tls=skip-verify"
+	ledger, err := models.Open(u.String())
+	if err != nil {
+		return false
+	}
+	defer func() { _ = ledger.Close() }()
+	_, err = databaseVersion(ctx, ledger)
+	return err == nil
 }
 
 // mendRedis says what to do about a Redis that answers no question.

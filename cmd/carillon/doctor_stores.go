@@ -37,7 +37,7 @@ func (x *examination) ledger() {
 		x.add("database", stateFail, "%v", err)
 		return
 	case err != nil:
-		x.add("database", stateFail, "%s: %v: %s", config.Place(cfg.DatabaseURL), err, mendDatabase(err))
+		x.add("database", stateFail, "%s: %v: %s", config.Place(cfg.DatabaseURL), err, mendDatabase(x.a.ctx, cfg.DatabaseURL, err))
 		return
 	}
 	if err := x.databaseAge(version); err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -173,7 +175,16 @@ func answers(t *testing.T, wrap func(net.Listener) net.Listener, answer string) 
 
 func TestDoctorTellsWhyTheDatabaseLetsNobodyIn(t *testing.T) {
 	t.Parallel()
-	db := testkit.PrivateMariaDB(t, append(services.FastDurability(), "--max-allowed-packet=1M")...)
+	withoutTLS := testkit.MySQLURL(t)
+	certificate := httptest.NewTLSServer(nil)
+	t.Cleanup(certificate.Close)
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := testkit.PrivateMariaDB(t, append(services.FastDurability(), "--max-allowed-packet=1M",
+		"--ssl-cert="+write(t, "cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate().Raw}))),
+		"--ssl-key="+write(t, "key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))))...)
 	good, _, err := services.CreateDatabase(db.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -189,8 +200,9 @@ func TestDoctorTellsWhyTheDatabaseLetsNobodyIn(t *testing.T) {
 	for at, want := range map[string]string{
 		with(func(u *url.URL) { u.User = url.UserPassword("nobody", "topsecret") }): "it runs and refuses the user or the password: mend them in CARILLON_DATABASE_URL",
 		with(func(u *url.URL) { u.Path = "/nowhere" }):                              "make it (CREATE DATABASE",
-		with(func(u *url.URL) { u.RawQuery = "tls=true" }):                          "it speaks no TLS: leave tls= out of CARILLON_DATABASE_URL",
-		good: "FAIL  database        " + small,
+		with(func(u *url.URL) { u.RawQuery = "tls=true" }):                          "give it a certificate that this machine trusts",
+		withoutTLS + "?tls=true":                                                    "it speaks no TLS: leave tls= out of CARILLON_DATABASE_URL",
+		good:                                                                        "FAIL  database        " + small,
 	} {
 		if code, out := examine(t, external(at, redis)...); code != exitFailed || !strings.Contains(out, want) {
 			t.Errorf("exit code %d\n%s\nwant %s", code, out, want)
