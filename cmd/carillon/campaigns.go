@@ -245,7 +245,7 @@ func printReport(a *app, r models.Report) error {
 		if f.Page != nil {
 			where = fmt.Sprintf("page %d: ", *f.Page)
 		}
-		fmt.Fprintf(a.stdout, "%s%s\n", where, f.What)
+		fmt.Fprintf(a.stdout, "%s%s\n", where, visible(f.What))
 	}
 	verdict := "holds"
 	switch {

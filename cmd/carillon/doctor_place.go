@@ -42,7 +42,7 @@ func (x *examination) dataDirectory() bool {
 		x.add("data directory", stateOK, "%s%s", path, what)
 		return true
 	}
-	free := at.Bavail * uint64(at.Bsize) //nolint:gosec // a block's size is positive
+	free := at.Bavail * uint64(at.Bsize)
 	status, hint := space(free)
 	x.add("data directory", status, "%s%s; %s free%s", path, what, size(free), hint)
 	return status != stateFail

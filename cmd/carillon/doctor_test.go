@@ -235,7 +235,7 @@ func TestServeWarnsOfARedisThatForgets(t *testing.T) {
 }
 
 // A misspelt name does nothing, so the doctor says which was meant.
-func TestDoctorFindsNamesThatAreNoSettings(t *testing.T) { //nolint:paralleltest // the environment is everybody's
+func TestDoctorFindsNamesThatAreNoSettings(t *testing.T) {
 	t.Setenv("CARILLON_WEBHOK_URL", "topsecret")
 	_, out := examine(t, "--data-dir", filepath.Join(t.TempDir(), "data"))
 	if !strings.Contains(out, "WARN  environment     CARILLON_WEBHOK_URL is no setting and does nothing: did you mean CARILLON_WEBHOOK_URL?") {
