@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"carillon/internal/near"
 )
 
 // checkQuery refuses a query parameter that a route does not have, or that comes twice: ignored, a
@@ -40,8 +42,10 @@ func checkQuery(r *http.Request, known []string) error {
 
 // instead says what the caller may have meant.
 func instead(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
-		return "did you mean " + near + "?"
+	if len(name) <= maxNameBytes {
+		if meant := near.Name(name, known, maxTypos); meant != "" {
+			return "did you mean " + meant + "?"
+		}
 	}
 	if len(known) == 0 {
 		return "it takes none"
@@ -51,38 +55,3 @@ func instead(name string, known []string) string {
 
 // maxTypos is how many letters a name may be away from the one that was meant.
 const maxTypos = 2
-
-// nearest is the known name that is the fewest letters away; "" when none is near.
-func nearest(name string, known []string) (near string) {
-	if len(name) > maxNameBytes {
-		return ""
-	}
-	best := maxTypos + 1
-	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < min(best, len(k)) {
-			best, near = d, k
-		}
-	}
-	return near
-}
-
-// distance is how many bytes must be put in, taken out or changed to make a of b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := corner
-			if a[i] != b[j] {
-				change++
-			}
-			corner = row[j+1]
-			row[j+1] = min(change, corner+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}

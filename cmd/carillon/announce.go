@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"carillon/internal/config"
+	"carillon/models"
 )
 
 // announce tells who started a process where it is and what to do with it.
@@ -15,7 +18,13 @@ func announce(a *app, s *system) {
 	out, url := a.stdout, s.url()
 	fmt.Fprintf(out, "Carillon serves %s at %s\n\n", s.roles, url)
 	if s.dir != nil {
-		fmt.Fprintf(out, "  data directory   %s\n", s.dir.Path())
+		fmt.Fprintf(out, "  data directory   %s\n", models.Shown(s.dir.Path()))
+	} else {
+		name, _ := ledgerName(a.ctx, a.cfg, s.ledger) // which has just answered
+		fmt.Fprintf(out, "  ledger           %s\n", name)
+	}
+	if s.inside == nil {
+		fmt.Fprintf(out, "  redis            %s\n", config.Place(a.cfg.RedisURL))
 	}
 	if s.roles.api {
 		fmt.Fprintf(out, "  queue monitor    %s/monitor/   (log in with the output of: %s)\n", url, s.tokenCommand(a))

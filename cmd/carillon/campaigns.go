@@ -260,7 +260,7 @@ func printReport(a *app, r models.Report) error {
 		if f.Page != nil {
 			where = fmt.Sprintf("page %d: ", *f.Page)
 		}
-		fmt.Fprintf(a.stdout, "%s%s\n", where, f.What)
+		fmt.Fprintf(a.stdout, "%s%s\n", where, models.Shown(f.What))
 	}
 	verdict := "holds"
 	switch {

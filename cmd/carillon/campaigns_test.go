@@ -55,12 +55,16 @@ func TestPauseAndResumeAllFromTheCommandLine(t *testing.T) {
 		ask(exitNothing, "", none, "pause", "--all")
 		ask(0, "resumed 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "resume", "--all")
 		ask(exitNothing, "", "carillon: nothing was resumed: no campaign of this ledger is paused by its last pause --all\n", "resume", "--all")
+		code, stdout, stderr := finish(t, append([]string{"campaigns", "list"}, flags...)...)
+		if code != 0 || stderr != ledger || !strings.Contains(stdout, `two \u202e`) || strings.Contains(stdout, "\u202e") {
+			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+		}
 		for id, want := range map[string]string{single: "paused", one: "scheduled", two: "scheduled"} {
 			if r := get(t, base+"/v1/campaigns/"+id, token); r.data["status"] != want {
 				t.Errorf("%s, want %s", r.body, want)
 			}
 		}
-		code, _, stderr := finish(t, append([]string{"campaigns", "resume", "--all", one}, flags...)...)
+		code, _, stderr = finish(t, append([]string{"campaigns", "resume", "--all", one}, flags...)...)
 		oneLine(t, code, stderr, "say which campaign, or --all")
 	})
 }

@@ -72,7 +72,7 @@ func demoSettings(a *app, dir string) (*config.Config, error) {
 		cfg.Admins = append(slices.Clone(cfg.Admins), exampleSender)
 	}
 	for _, w := range cfg.Warnings() {
-		fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", w)
+		a.warn(w)
 	}
 	return &cfg, cfg.Validate(config.ForDemo)
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"carillon/internal/config"
+	"carillon/models"
 )
 
 type doctorCmd struct {
@@ -15,7 +17,7 @@ type doctorCmd struct {
 
 // Help is shown by carillon doctor --help.
 func (doctorCmd) Help() string {
-	return `Reads the settings as carillon serve would, asks the database and Redis, and says in a line each what is well and what to do about what is not. It tries to write, leaves nothing behind, and shows no secret. Exit code 1 when something is wrong.
+	return `Reads the settings as carillon serve would, asks the database and Redis, and says in a line each what is well and what to do about what is not. It tries to write, leaves nothing behind, and shows no secret. To the webhook's provider it connects, with TLS for https, and sends no request, so nothing can be delivered. Exit code 1 when something is wrong.
 
     carillon doctor
     carillon doctor --json | jq '.checks[] | select(.status == "FAIL")'`
@@ -30,7 +32,7 @@ const (
 
 // finding is one line of the doctor's.
 type finding struct {
-	Name   string `json:"name"` // settings, secret, data directory, database, migrations, redis, webhook batch, channels
+	Name   string `json:"name"` // settings, environment, secret, data directory, database, migrations, redis, clocks, webhook batch, webhook, channels
 	Status string `json:"status"`
 	Detail string `json:"detail"` // what was found, and behind it what to do
 }
@@ -39,6 +41,7 @@ type finding struct {
 type examination struct {
 	a        *app
 	findings []finding
+	clocks   []clock
 }
 
 func (x *examination) add(name, status, format string, args ...any) {
@@ -51,7 +54,9 @@ func (c *doctorCmd) Run(a *app) error {
 	if x.settings() {
 		x.ledger()
 		x.redis()
+		x.compareClocks()
 		x.channels()
+		x.webhook()
 	}
 	failed := false
 	for _, f := range x.findings {
@@ -73,17 +78,25 @@ func (c *doctorCmd) print(x *examination, ok bool) error {
 		return out.Encode(map[string]any{"ok": ok, "checks": x.findings, "settings": x.a.cfg.Masked()})
 	}
 	for _, f := range x.findings {
-		fmt.Fprintf(x.a.stdout, "%-4s  %-14s  %s\n", f.Status, f.Name, f.Detail)
+		fmt.Fprintf(x.a.stdout, "%-4s  %-14s  %s\n", f.Status, f.Name, models.Shown(f.Detail))
 	}
 	fmt.Fprintln(x.a.stdout)
 	for _, s := range x.a.cfg.Masked() {
-		fmt.Fprintf(x.a.stdout, "%s=%s\n", s.Name, s.Value)
+		fmt.Fprintf(x.a.stdout, "%s=%s\n", s.Name, models.Shown(s.Value))
 	}
 	return nil
 }
 
 // settings says whether the rest is worth asking.
 func (x *examination) settings() bool {
+	unknown, meant := config.UnknownNames(os.Environ())
+	for i, name := range unknown {
+		hint := "take it away"
+		if meant[i] != "" {
+			hint = "did you mean " + meant[i] + "?"
+		}
+		x.add("environment", stateWarn, "%s is no setting and does nothing: %s", name, hint)
+	}
 	err := x.a.cfg.ReadFiles()
 	if err == nil {
 		err = x.a.cfg.Validate(config.ForServing)

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
-	"path/filepath"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,34 +19,34 @@ import (
 // ledger examines the database and its tables.
 func (x *examination) ledger() {
 	cfg := x.a.cfg
-	ledger, err := openLedger(cfg)
-	var none *embedded.NoDirError
-	switch {
-	case errors.As(err, &none):
-		x.add("data directory", stateOK, "%s is not there yet; carillon serve makes it", none.Path)
+	if cfg.EmbeddedDatabase() && !x.dataDirectory() {
 		return
+	}
+	ledger, err := openLedger(cfg)
+	switch none := new(embedded.NoDirError); {
+	case errors.As(err, &none):
+		return // as was said
 	case err != nil:
 		x.add("database", stateFail, "%v", err)
 		return
 	}
 	defer func() { _ = ledger.Close() }()
-	if cfg.EmbeddedDatabase() {
-		path, _ := filepath.Abs(cfg.DataDir) // openLedger has found it
-		x.add("data directory", stateOK, "%s", path)
-	}
 	version, err := databaseVersion(x.a.ctx, ledger)
 	switch {
 	case err != nil && cfg.EmbeddedDatabase():
 		x.add("database", stateFail, "%v", err)
 		return
 	case err != nil:
-		x.add("database", stateFail, "%v: start it, or mend CARILLON_DATABASE_URL", err)
+		x.add("database", stateFail, "%s: %v: %s", config.Place(cfg.DatabaseURL), err, mendDatabase(x.a.ctx, cfg.DatabaseURL, err))
 		return
 	}
 	if err := x.databaseAge(version); err != nil {
 		x.add("database", stateFail, "%v", err)
 	} else {
 		x.writing(ledger, version)
+	}
+	if !cfg.EmbeddedDatabase() {
+		x.server(ledger)
 	}
 	if err := checkLedger(x.a.ctx, ledger); err != nil {
 		x.add("migrations", stateFail, "%v", err)
@@ -65,7 +67,41 @@ func (x *examination) writing(ledger *models.Store, version string) {
 		x.add("database", stateFail, "%s can be read and not be written: %v: name the primary, and a user with all rights on the database's tables, in CARILLON_DATABASE_URL", version, err)
 		return
 	}
+	if !x.a.cfg.EmbeddedDatabase() {
+		version = databaseKind(version) + " " + version + " at " + config.Place(x.a.cfg.DatabaseURL)
+	}
 	x.add("database", stateOK, "%s", version)
+}
+
+// server looks at what only a database's server can have wrong.
+func (x *examination) server(ledger *models.Store) {
+	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
+	defer cancel()
+	if why, err := smallPackets(ctx, ledger); err != nil || why != "" {
+		x.add("database", stateFail, "%s", cmp.Or(why, fmt.Sprint(err)))
+	}
+	if c, err := readClock("the database", func() (time.Time, error) {
+		now, err := ledger.Now(ctx)
+		return now.Time(), err
+	}); err == nil {
+		x.clocks = append(x.clocks, c)
+	}
+}
+
+// needPacket is what a statement may come to: the lists of 100 pages, 100,000 IDs of 64 bytes, with half of it escaped.
+const needPacket = 16 << 20
+
+// smallPackets says in words that the server refuses statements which a POST can need; "" when it takes them, as SQLite does.
+func smallPackets(ctx context.Context, ledger *models.Store) (string, error) {
+	db, dialect, err := ledger.Writer()
+	if err != nil || dialect == "sqlite" {
+		return "", err
+	}
+	var size int64
+	if err := db.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&size); err != nil || size >= needPacket {
+		return "", err
+	}
+	return fmt.Sprintf("max_allowed_packet is %d, and a POST with 100,000 recipients needs %d: set it to 16M in the server's configuration, and now with: SET GLOBAL max_allowed_packet=%d", size, needPacket, needPacket), nil
 }
 
 // databaseAge is nil for MariaDB from 10.6 and MySQL from 8.0 on.
@@ -111,7 +147,7 @@ func (x *examination) redis() {
 	defer cancel()
 	server, err := rdb.Info(ctx, "server").Result()
 	if err != nil {
-		x.add("redis", stateFail, "%v: start it, or mend CARILLON_REDIS_URL", err)
+		x.add("redis", stateFail, "%s: %v: %s", config.Place(x.a.cfg.RedisURL), err, mendRedis(ctx, x.a.cfg.RedisURL, err))
 		return
 	}
 	version := infoField(server, "redis_version")
@@ -119,19 +155,30 @@ func (x *examination) redis() {
 		x.add("redis", stateFail, "%v", err)
 		return
 	}
-	memory, err := rdb.Info(ctx, "memory").Result()
-	switch policy := infoField(memory, "maxmemory_policy"); {
+	if c, err := readClock("Redis", func() (time.Time, error) { return rdb.Time(ctx).Result() }); err == nil {
+		x.clocks = append(x.clocks, c)
+	}
+	switch why, err := evicts(ctx, rdb); {
 	case err != nil:
 		x.add("redis", stateFail, "%v", err)
-	case policy != "noeviction" && policy != "":
-		x.add("redis", stateFail, "maxmemory-policy is %s, so a full Redis drops tasks: set it to noeviction in redis.conf, and now with: redis-cli config set maxmemory-policy noeviction", policy)
+	case why != "":
+		x.add("redis", stateFail, "%s", why)
 	default:
 		if err := tryRedis(ctx, rdb); err != nil {
 			x.add("redis", stateFail, "%s cannot be written: %v: name the master and not a replica, give it more memory (maxmemory), and let its user run scripts (EVAL, EVALSHA)", version, err)
 			return
 		}
-		x.add("redis", stateOK, "%s, noeviction", version)
+		x.add("redis", stateOK, "%s at %s, noeviction", version, config.Place(x.a.cfg.RedisURL))
 	}
+}
+
+// evicts says in words that a full Redis drops what it holds; "" when it refuses writes instead.
+func evicts(ctx context.Context, rdb redis.UniversalClient) (string, error) {
+	memory, err := rdb.Info(ctx, "memory").Result()
+	if policy := infoField(memory, "maxmemory_policy"); err == nil && policy != "noeviction" && policy != "" {
+		return fmt.Sprintf("maxmemory-policy is %s, so a full Redis drops tasks: set it to noeviction in redis.conf, and now with: redis-cli config set maxmemory-policy noeviction", policy), nil
+	}
+	return "", err
 }
 
 // infoField reads one field of the answer to INFO.

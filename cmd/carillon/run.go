@@ -25,8 +25,9 @@ const (
 // cli is the whole command line.
 type cli struct {
 	config.Config
-	LogLevel string           `enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
-	Version  kong.VersionFlag `help:"Show the version and go."`
+	HelpSettings settingsHelp     `help:"Show this help with the settings: each is also a variable of the environment."`
+	LogLevel     string           `enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
+	Version      kong.VersionFlag `help:"Show the version and go."`
 
 	Serve     serveCmd     `cmd:"" help:"Serve the API, workers and scheduler."`
 	Demo      demoCmd      `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
@@ -54,6 +55,30 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
+// settingsHelp is the flag that shows the help with the settings in it.
+type settingsHelp bool
+
+// BeforeReset is called when the flag stands on the command line.
+func (settingsHelp) BeforeReset(ctx *kong.Context) error {
+	config.ShowSettings(ctx.Model, true)
+	if err := ctx.PrintUsage(false); err != nil {
+		return err
+	}
+	ctx.Exit(0)
+	return nil
+}
+
+// ownFirst lets a command's help begin with its own flags: kong shows first what is in no group.
+func ownFirst(app *kong.Application) {
+	every := &kong.Group{Key: "every", Title: "Flags of every command:"}
+	for _, flag := range app.Flags {
+		if flag.Group == nil {
+			flag.Group = every
+		}
+	}
+	config.ShowSettings(app, false)
+}
+
 // run runs one command and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
@@ -69,12 +94,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return report(stderr, err, exitFailed)
 	}
+	ownFirst(parser.Model)
 	cmd, err := parser.Parse(args)
+	var file *config.FileError
 	switch {
 	case ended >= 0:
 		return ended
+	case errors.As(err, &file):
+		return report(stderr, file, exitUsage)
 	case err != nil:
-		fmt.Fprintf(stderr, "carillon: %s\n", err)
+		fmt.Fprintf(stderr, "carillon: %s\n", models.Shown(err.Error()))
 		fmt.Fprintln(stderr, "carillon: see carillon --help")
 		return exitUsage
 	}
@@ -134,15 +163,28 @@ func (a *app) settings(use config.Use) error {
 	}
 	if use != config.ForDatabase {
 		for _, w := range a.cfg.Warnings() {
-			fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", w)
+			a.warn(w)
 		}
 		if w := a.cfg.BatchWarning(); w != "" {
-			fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", w)
+			a.warn(w)
 		}
 	}
 	return nil
 }
 
+// warn says on stderr what an operator may not know, as a line of the log where that is JSON.
+func (a *app) warn(text string) {
+	if a.cfg.LogsJSON() {
+		a.logger(a.level).Warn(text)
+		return
+	}
+	fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", text)
+}
+
 func (a *app) logger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	options := &slog.HandlerOptions{Level: level}
+	if a.cfg.LogsJSON() {
+		return slog.New(slog.NewJSONHandler(a.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, options))
 }

@@ -105,7 +105,11 @@ func (p *process) until(what string, ok func() bool) {
 	}
 }
 
-var atURL = regexp.MustCompile(`at (http://\S+)\n`)
+// atURL is in what a process prints when it serves, waitsAtURL in what it logs while its database is away.
+var (
+	atURL      = regexp.MustCompile(`at (http://\S+)\n`)
+	waitsAtURL = regexp.MustCompile(`"?listening"?[=:]"?(http://[^\s"]+)`)
+)
 
 // url is where the process serves, as it has announced it.
 func (p *process) url() string {
@@ -117,7 +121,9 @@ func (p *process) url() string {
 			p.t.Fatalf("it has ended: %s", p.stderr.String())
 		default:
 		}
-		found = atURL.FindStringSubmatch(p.stdout.String())
+		if found = atURL.FindStringSubmatch(p.stdout.String()); found == nil {
+			found = waitsAtURL.FindStringSubmatch(p.stderr.String())
+		}
 		return found != nil
 	})
 	return found[1]
@@ -225,11 +231,40 @@ func TestHelpListsEveryCommand(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--help"}} {
 		code, stdout, _ := finish(t, args...)
-		for _, want := range []string{"serve", "demo", "users import", "token", "migrate", "doctor", "health", "--database-url"} {
+		for _, want := range []string{"serve", "demo", "users import", "token", "migrate", "doctor", "health", "--help-settings", "--log-level"} {
 			if code != 0 || !strings.Contains(stdout, want) {
 				t.Errorf("%q: exit code %d, and %q is in it: %t", args, code, want, strings.Contains(stdout, want))
 			}
 		}
+	}
+}
+
+// A command's help begins with its own flags; the settings are shown when they are asked for.
+func TestHelpShowsOwnFlagsFirst(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		own  string
+	}{{[]string{"token"}, "--ttl"}, {[]string{"campaigns", "pause"}, "--all"}, {[]string{"serve"}, "--roles"}, {[]string{"users", "import"}, "--format"}, {nil, ""}} {
+		code, plain, _ := finish(t, append(c.args, "--help")...)
+		if code != 0 || strings.Contains(plain, "--database-url") || strings.Contains(plain, "Settings:") || strings.Index(plain, c.own) > strings.Index(plain, "--log-level") {
+			t.Errorf("%q --help: exit code %d\n%s", c.args, code, plain)
+		}
+		code, all, stderr := finish(t, append(c.args, "--help-settings")...)
+		own, every, settings := strings.Index(all, c.own), strings.Index(all, "--log-level"), strings.Index(all, "--database-url")
+		if code != 0 || stderr != "" || own < 0 || own > every || every > settings || strings.Contains(all, testSecret) {
+			t.Errorf("%q --help-settings: exit code %d, %d %d %d\n%s", c.args, code, own, every, settings, all)
+		}
+	}
+}
+
+func TestAYAMLFaultIsTheFiles(t *testing.T) {
+	t.Parallel()
+	path := write(t, "c.yaml", "webhook:\n  batch: many\nmemory: much\n")
+	code, _, stderr := finish(t, "serve", "--config", path)
+	want := "carillon: CARILLON_CONFIG: line 2 of " + path + ": the key webhook.batch must be a whole number\ncarillon: CARILLON_CONFIG: line 3 of " + path + ": the key memory must be a whole number\n"
+	if code != exitUsage || stderr != want {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
@@ -238,6 +273,16 @@ func TestUsageErrorsHaveACodeOfTheirOwn(t *testing.T) {
 	code, _, stderr := finish(t, "serve", "--webhook-batch", "many")
 	if want := "carillon: --webhook-batch: must be a whole number (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitUsage || stderr != want {
 		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestErrorsMoveNoCursor(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"\x1b[2J"}, {"campaigns", "list", "\x1b[2J"}, {"token", "--secret", testSecret, "--admin", "\x1b[2J\u009b"}, {"users", "import", "/nowhere/\x1b[2J.csv"}, {"campaigns", "list", "--data-dir", "/nowhere/\x1b[2J"}} {
+		code, stdout, stderr := finish(t, args...)
+		if code == 0 || strings.ContainsAny(stdout+stderr, "\x1b\u009b") || !strings.Contains(stderr, `\x1b[2J`) {
+			t.Errorf("%q: exit code %d, %q", args, code, stdout+stderr)
+		}
 	}
 }
 

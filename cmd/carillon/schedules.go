@@ -62,7 +62,7 @@ func (c *schedulesListCmd) Run(a *app) error {
 		t := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(t, "ID\tSTATUS\tCRON\tTIMEZONE\tNEXT SLOT\tNAME")
 		for _, s := range list {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.PublicID, s.Status, s.Cron, zoneOf(s), nextSlot(s), models.Shown(s.Name))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.PublicID, s.Status, models.Shown(s.Cron), zoneOf(s), nextSlot(s), models.Shown(s.Name))
 		}
 		return t.Flush()
 	})

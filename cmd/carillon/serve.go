@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"carillon/internal/config"
@@ -39,8 +40,19 @@ Messages leave through your own provider:
 SIGTERM and Ctrl-C stop it within 10 s: what is being sent is finished and written first.`
 }
 
-// Run serves until the context ends.
+// Run serves until the context ends. Where the log is JSON all of stderr is: why it could not go on, too.
 func (c *serveCmd) Run(a *app) error {
+	err := c.serve(a)
+	if err == nil || !a.cfg.LogsJSON() {
+		return err
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		a.logger(a.level).Error(line)
+	}
+	return exit(exitFailed)
+}
+
+func (c *serveCmd) serve(a *app) error {
 	if err := a.settings(config.ForServing); err != nil {
 		return err
 	}
@@ -55,7 +67,7 @@ func (c *serveCmd) Run(a *app) error {
 		return err
 	}
 	defer sys.rereadAdmins(a.cfg.AdminsFile)()
-	announce(a, sys)
+	sys.begun = func() { announce(a, sys) }
 	return sys.serve(a.ctx)
 }
 

@@ -119,8 +119,8 @@ func TestEmbeddedStoresAreOneProcess(t *testing.T) {
 
 func TestAnUnmigratedDatabaseEndsServe(t *testing.T) {
 	t.Parallel()
-	code, _, stderr := finish(t, append([]string{"serve"}, external(testkit.MySQLURL(t), testkit.RedisURL(t))...)...)
-	if code != exitFailed || !strings.Contains(stderr, "carillon: the database is not up to date (it is at migration 0, this program needs ") || !strings.Contains(stderr, "): run carillon migrate\n") {
+	code, stdout, stderr := finish(t, append([]string{"serve"}, external(testkit.MySQLURL(t), testkit.RedisURL(t))...)...)
+	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "carillon: the database is not up to date (it is at migration 0, this program needs ") || !strings.Contains(stderr, "): run carillon migrate\n") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
@@ -204,8 +204,8 @@ func TestServeWaitsForItsDatabase(t *testing.T) {
 	}
 	p := serve(t, external(databaseURL, testkit.RedisURL(t))...)
 	base, token := p.url(), adminToken(t)
-	if r := get(t, base+"/healthz", ""); r.status != http.StatusOK {
-		t.Errorf("/healthz %d", r.status)
+	if r := get(t, base+"/healthz", ""); r.status != http.StatusOK || p.stdout.String() != "" {
+		t.Errorf("/healthz %d, and it says that it serves: %s", r.status, p.stdout.String())
 	}
 	p.until("it says so", func() bool {
 		return strings.Contains(p.stderr.String(), "the database does not answer: trying again every second")
@@ -220,6 +220,7 @@ func TestServeWaitsForItsDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.ready()
+	p.until("it says that it serves", func() bool { return strings.Contains(p.stdout.String(), "Carillon serves") })
 	log := p.stderr.String()
 	if strings.Count(log, "the database does not answer") != 1 || strings.Count(log, "the database answers") != 1 {
 		t.Errorf("not once per spell:\n%s", log)

@@ -64,6 +64,7 @@ type system struct {
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
 	log        *slog.Logger
+	begun      func() // called once the process serves
 
 	asked   sync.Mutex
 	askedAt time.Time
@@ -72,7 +73,7 @@ type system struct {
 
 // newSystem wires a process. It owns stores and listener from here on, and does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
-	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log}
+	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
 	set := []channels.Channel{channels.NewInbox(s.redis)}
 	if cfg.WebhookURL != "" {
 		webhook, err := channels.NewWebhook(cfg.Webhook())
@@ -146,15 +147,19 @@ func (s *system) serve(ctx context.Context) error {
 			cancel(err)
 		}
 	})
-	begun := make(chan struct{})
+	wg.Go(func() { s.lookAtRedis(ctx) })
+	starting := make(chan struct{})
 	wg.Go(func() {
-		defer close(begun)
-		if err := s.begin(ctx); err != nil && ctx.Err() == nil {
+		defer close(starting)
+		switch err := s.begin(ctx); {
+		case err == nil:
+			s.begun()
+		case ctx.Err() == nil:
 			cancel(err)
 		}
 	})
 	<-ctx.Done()
-	<-begun // what is only starting cannot be stopped
+	<-starting // what is only starting cannot be stopped
 	s.stop()
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -168,13 +173,18 @@ func (s *system) begin(ctx context.Context) error {
 	away := false
 	err := s.await(ctx, func(err error) {
 		away = true
-		s.log.Warn("the database does not answer: trying again every second", "err", err)
+		s.log.Warn("the database does not answer: trying again every second", "err", err, "listening", s.url())
 	})
 	if err != nil {
 		return err
 	}
 	if away {
 		s.log.Info("the database answers")
+	}
+	if why, err := smallPackets(ctx, s.ledger); why != "" {
+		s.log.Warn(why)
+	} else if err != nil {
+		s.log.Warn("the database does not say how large a statement may be", "err", err)
 	}
 	if err := s.reconciler.Compare(ctx); err != nil { // the workers wait for it, the others need not
 		s.log.Warn("the ledger cannot be compared with Redis yet; until then nothing is sent", "err", err)
@@ -188,6 +198,32 @@ func (s *system) begin(ctx context.Context) error {
 		return s.worker.Start()
 	}
 	return nil
+}
+
+// lookAgain is how often a Redis is asked that does not answer yet.
+const lookAgain = 5 * time.Second
+
+// lookAtRedis warns of a Redis that drops what it holds when it is full, as soon as it answers.
+func (s *system) lookAtRedis(ctx context.Context) {
+	if s.inside != nil {
+		return
+	}
+	for {
+		asking, cancel := context.WithTimeout(ctx, askTime)
+		why, err := evicts(asking, s.redis)
+		cancel()
+		if why != "" {
+			s.log.Warn(why)
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookAgain):
+		}
+	}
 }
 
 // stop ends the process' work: no new request and no new send, then what is under way, then the stores.

@@ -40,9 +40,12 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("receiver", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:9090", "address to listen on")
-	secret := flags.String("secret", os.Getenv("CARILLON_WEBHOOK_SECRET"), "the secret that Carillon signs with; the default is $CARILLON_WEBHOOK_SECRET")
+	secret := flags.String("secret", "", "the secret that Carillon signs with; the default is $CARILLON_WEBHOOK_SECRET")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *secret == "" {
+		*secret = os.Getenv("CARILLON_WEBHOOK_SECRET") // as a default the help would print it
 	}
 	if *secret == "" {
 		return errors.New("--secret is missing")

@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -119,6 +122,24 @@ func TestReceiverRefusesUnsigned(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("status %s", resp.Status)
+	}
+}
+
+// The help names the variable, and not what is in it.
+func TestTheHelpPrintsNoSecret(t *testing.T) {
+	t.Setenv("CARILLON_WEBHOOK_SECRET", secret)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = write // where the flag package prints to
+	err = run(t.Context(), []string{"--help"}, io.Discard)
+	os.Stderr = stderr
+	_ = write.Close()
+	text, _ := io.ReadAll(read)
+	if !errors.Is(err, flag.ErrHelp) || !strings.Contains(string(text), "CARILLON_WEBHOOK_SECRET") || strings.Contains(string(text), "whsec_") {
+		t.Errorf("%v\n%s", err, text)
 	}
 }
 

@@ -48,6 +48,8 @@ type Config struct {
 
 	DefaultTimezone string `group:"settings" name:"default-timezone" default:"UTC" help:"Time zone of users and schedules that name none, such as Europe/Berlin."`
 
+	LogFormat string `group:"settings" name:"log-format" default:"text" help:"How the log is written to stderr: text or json, one object a line."`
+
 	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" help:"Attempts per recipient."`
 	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" help:"How long an Idempotency-Key is remembered."`
 	Retention      time.Duration `group:"settings" name:"retention" default:"0s" help:"How long the recipients of a finished campaign are kept, at least 1h, such as 2160h; then its counts alone remain. 0 = for ever."`
@@ -66,6 +68,9 @@ func (c *Config) EmbeddedRedis() bool { return c.RedisURL == "" }
 func (c *Config) Webhook() channels.WebhookConfig {
 	return channels.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret, Batch: c.WebhookBatch, Timeout: c.WebhookTimeout}
 }
+
+// LogsJSON says whether the log is JSON.
+func (c *Config) LogsJSON() bool { return c.LogFormat == "json" }
 
 // Channels are the names of the channels that are set up; the first is the default.
 func (c *Config) Channels() []string {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,6 +124,7 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"a short secret":          {env{"SECRET": "k3vX9qLm2"}, "CARILLON_SECRET has only 9 bytes and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
 		"one letter as a secret":  {env{"SECRET": strings.Repeat("a", 40)}, "CARILLON_SECRET has only 1 different characters and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
 		"little memory":           {env{"MEMORY": "64"}, "CARILLON_MEMORY must be 128 to 1048576 MiB, not 64"},
+		"another log":             {env{"LOG_FORMAT": "topsecret"}, "CARILLON_LOG_FORMAT must be text or json"},
 		"a proxy by name":         {env{"TRUSTED_PROXIES": "10.0.0.1,proxy.local"}, "CARILLON_TRUSTED_PROXIES: entry 2 must be an address such as 10.0.0.7 or a network such as 10.0.0.0/8"},
 		"a zone's alias":          {env{"DEFAULT_TIMEZONE": "Europe//Berlin"}, "CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin"},
 		"recipients kept no time": {env{"RETENTION": "-1h"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
@@ -182,7 +184,7 @@ func TestBadYAMLIsRefusedWithoutQuotingIt(t *testing.T) {
 	list := file(t, "list.yaml", "- topsecret\n")
 	torn := file(t, "torn.yaml", "secret: [topsecret\n")
 	for path, want := range map[string]string{
-		typo:       `CARILLON_CONFIG: line 2 of ` + typo + ` has a key that is no setting; webhook-url is one: carillon serve --help lists them`,
+		typo:       `CARILLON_CONFIG: line 2 of ` + typo + ` has a key that is no setting; webhook-url is one: carillon --help-settings lists them`,
 		list:       "CARILLON_CONFIG names a file that is not YAML of the form `key: value`: " + list,
 		torn:       "CARILLON_CONFIG names a file that is not YAML of the form `key: value`: " + torn,
 		"/nowhere": "CARILLON_CONFIG names a file that cannot be read: /nowhere: no such file or directory",
@@ -192,6 +194,27 @@ func TestBadYAMLIsRefusedWithoutQuotingIt(t *testing.T) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
+}
+
+// A value of the wrong kind is the file's mistake: its line and its key as it stands there, no flag.
+func TestBadYAMLNamesTheKey(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"max-attempts: many\n":                 "line 1 of FILE: the key max-attempts must be a whole number",
+		"listen: :1\nwebhook:\n  batch: 1.5\n": "line 3 of FILE: the key webhook.batch must be a whole number",
+		"webhook:\n  timeout: 5\n":             "line 2 of FILE: the key webhook.timeout must be a time with its unit such as 5s, 10m or 168h",
+		"webhook-timeout: [5s]\n":              "line 1 of FILE: the key webhook-timeout must be one plain value",
+		"admins: [[root]]\n":                   "line 1 of FILE: the key admins must be a list of plain values",
+		"memory: lots\nretention: long\n":      "line 1 of FILE: the key memory must be a whole number\nCARILLON_CONFIG: line 2 of FILE: the key retention must be a time with its unit such as 5s, 10m or 168h",
+	} {
+		path := file(t, "c.yaml", text)
+		_, err := parse(t, env{}, "--config", path)
+		var wrong *config.FileError
+		if !errors.As(err, &wrong) || strings.ReplaceAll(wrong.Error(), path, "FILE") != "CARILLON_CONFIG: "+want {
+			t.Errorf("%q:\ngot  %v\nwant %s", text, err, want)
+		}
+	}
+	mustParse(t, env{}, "--config", file(t, "c.yaml", "max-attempts:\nwebhook:\n  timeout:\n  batch: null\n"))
 }
 
 func TestAnEmptyFileIsNoMistake(t *testing.T) {
@@ -336,7 +359,7 @@ func TestMaskedShowsNoSecret(t *testing.T) {
 	}
 	for _, want := range []string{
 		"CARILLON_SECRET=***", "CARILLON_DATABASE_URL=mysql://***@db:3306/carillon", "CARILLON_REDIS_URL=redis://***@cache:6379/0",
-		"CARILLON_WEBHOOK_SECRET=***", "CARILLON_WEBHOOK_URL=https://hook.example", "CARILLON_WEBHOOK_TIMEOUT=5s", "CARILLON_ADMINS=openIMAdmin,imAdmin", "CARILLON_MAX_ATTEMPTS=5",
+		"CARILLON_WEBHOOK_SECRET=***", "CARILLON_WEBHOOK_URL=https://hook.example", "CARILLON_WEBHOOK_TIMEOUT=5s", "CARILLON_ADMINS=openIMAdmin,imAdmin", "CARILLON_MAX_ATTEMPTS=5", "CARILLON_LOG_FORMAT=text",
 	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no line %s in\n%s", want, all)

@@ -8,11 +8,14 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 	kongyaml "github.com/alecthomas/kong-yaml"
 	"gopkg.in/yaml.v3"
+
+	"carillon/internal/near"
 )
 
 const (
@@ -58,13 +61,29 @@ func (s *source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) 
 	if s.file == nil {
 		text, err := readYAML(s.path(ctx), ctx.Flags())
 		if err != nil {
-			return nil, err
+			return nil, &FileError{err}
 		}
 		if s.file, err = kongyaml.Loader(bytes.NewReader(text)); err != nil {
 			return nil, err
 		}
 	}
 	return s.file.Resolve(ctx, parent, flag)
+}
+
+// FileError is what is wrong with the YAML file. Kong wraps it in the name of the flag that it was reading at that moment,
+// which has nothing to do with it.
+type FileError struct{ Err error }
+
+func (e *FileError) Error() string { return e.Err.Error() }
+func (e *FileError) Unwrap() error { return e.Err }
+
+// ShowSettings lets the help list the settings, or not.
+func ShowSettings(app *kong.Application, show bool) {
+	for _, flag := range app.Flags {
+		if isSetting(flag) {
+			flag.Hidden = !show
+		}
+	}
 }
 
 func isSetting(flag *kong.Flag) bool { return flag.Group != nil && flag.Group.Key == group }
@@ -99,7 +118,7 @@ func readYAML(path string, flags []*kong.Flag) ([]byte, error) {
 	if doc.Kind == 0 { // the file is empty
 		return nil, nil
 	}
-	if err := checkKeys(path, "", doc.Content[0], flags); err != nil {
+	if err := checkKeys(path, nil, doc.Content[0], flags); err != nil {
 		return nil, err
 	}
 	asText(&doc)
@@ -121,8 +140,9 @@ func asText(n *yaml.Node) {
 }
 
 // checkKeys refuses keys that are no settings and values that are no text or list of texts. What it says names
-// the line and settings that exist, and quotes nothing of the file: a key too may be a secret that slipped there.
-func checkKeys(path, prefix string, n *yaml.Node, flags []*kong.Flag) error {
+// the line, and the key if it is a setting's; else it quotes nothing of the file: a key too may be a secret that slipped there.
+// above are the keys under which these stand.
+func checkKeys(path string, above []string, n *yaml.Node, flags []*kong.Flag) error {
 	if n.Kind != yaml.MappingNode {
 		return notYAML(path)
 	}
@@ -130,17 +150,20 @@ func checkKeys(path, prefix string, n *yaml.Node, flags []*kong.Flag) error {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		name := prefix + key.Value
+		keys := append(slices.Clone(above), key.Value)
+		name := strings.Join(keys, "-")
 		flag := settingNamed(flags, name)
 		switch {
 		case seen[name]:
 			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s has a key that stands there twice", key.Line, path))
 		case key.Kind != yaml.ScalarNode || flag == nil && value.Kind != yaml.MappingNode:
-			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s has a key that is no setting%s: carillon serve --help lists them", key.Line, path, nearest(flags, name)))
+			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s has a key that is no setting%s: carillon --help-settings lists them", key.Line, path, nearest(flags, name)))
 		case flag == nil:
-			errs = append(errs, checkKeys(path, name+"-", value, flags))
-		case !fits(value, flag.Target.Kind() == reflect.Slice):
-			errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s: %s must be one plain value", key.Line, path, flag.Name))
+			errs = append(errs, checkKeys(path, keys, value, flags))
+		default:
+			if why := misfit(value, flag.Target); why != "" {
+				errs = append(errs, fmt.Errorf("CARILLON_CONFIG: line %d of %s: the key %s %s", key.Line, path, strings.Join(keys, "."), why))
+			}
 		}
 		seen[name] = true
 	}
@@ -156,47 +179,49 @@ func settingNamed(flags []*kong.Flag, name string) *kong.Flag {
 	return nil
 }
 
-// fits says whether a value is one text, or for a list also a list of texts.
-func fits(value *yaml.Node, list bool) bool {
-	if list && value.Kind == yaml.SequenceNode {
-		return !slices.ContainsFunc(value.Content, func(n *yaml.Node) bool { return n.Kind != yaml.ScalarNode })
+// misfit says what a value must be that is none for its setting: one text, or for a list also a list of texts.
+func misfit(value *yaml.Node, target reflect.Value) string {
+	notPlain := func(n *yaml.Node) bool { return n.Kind != yaml.ScalarNode }
+	switch {
+	case target.Kind() == reflect.Slice && value.Kind == yaml.SequenceNode:
+		if slices.ContainsFunc(value.Content, notPlain) {
+			return "must be a list of plain values"
+		}
+	case notPlain(value):
+		return "must be one plain value"
+	case value.ShortTag() == "!!null": // is none
+	case target.Type() == reflect.TypeFor[time.Duration]():
+		if _, err := time.ParseDuration(value.Value); err != nil {
+			return mustBeTime
+		}
+	case target.Kind() == reflect.Int:
+		if _, err := strconv.Atoi(value.Value); err != nil {
+			return mustBeNumber
+		}
 	}
-	return value.Kind == yaml.ScalarNode
+	return ""
 }
+
+const (
+	mustBeNumber = "must be a whole number"
+	mustBeTime   = "must be a time with its unit such as 5s, 10m or 168h"
+)
+
+// maxTypos is how many letters a name may be away from the one that was meant.
+const maxTypos = 2
 
 // nearest is the setting that a misspelt key was probably meant to be, in words.
 func nearest(flags []*kong.Flag, name string) string {
-	best, distance := "", 3
+	var known []string
 	for _, f := range flags {
-		if d := editDistance(f.Name, name); isSetting(f) && d < distance {
-			best, distance = f.Name, d
+		if isSetting(f) && f.Name != configFlag {
+			known = append(known, f.Name)
 		}
 	}
-	if best == "" {
-		return ""
+	if meant := near.Name(name, known, maxTypos); meant != "" {
+		return "; " + meant + " is one"
 	}
-	return "; " + best + " is one"
-}
-
-// editDistance counts the letters that must be put in, taken out or changed to make b of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before
-			if a[i] != b[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = min(change, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }
 
 // scalar takes a flag's value as text, whichever way it was given.
@@ -217,7 +242,7 @@ func wholeNumber(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		return fmt.Errorf("must be a whole number%s", alsoCalled(ctx))
+		return errors.New(mustBeNumber + alsoCalled(ctx))
 	}
 	target.SetInt(int64(n))
 	return nil
@@ -230,7 +255,7 @@ func duration(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return fmt.Errorf("must be a time with its unit such as 5s, 10m or 168h%s", alsoCalled(ctx))
+		return errors.New(mustBeTime + alsoCalled(ctx))
 	}
 	target.SetInt(int64(d))
 	return nil

@@ -3,14 +3,36 @@ package config
 import (
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"carillon/internal/near"
 )
 
 // EnvName is the environment's name of the setting with the flag's name: "webhook-url" is CARILLON_WEBHOOK_URL.
 func EnvName(flag string) string {
-	return "CARILLON_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// prefix begins the environment's names of all settings.
+const prefix = "CARILLON_"
+
+// UnknownNames finds the names in an environment that look like those of settings and are none, each with the setting that was
+// probably meant ("" = none is near). CARILLON_PORT is the compose file's.
+func UnknownNames(environ []string) (unknown, meant []string) {
+	known := []string{"CARILLON_PORT"}
+	for field := range reflect.TypeFor[Config]().Fields() {
+		known = append(known, EnvName(field.Tag.Get("name")))
+	}
+	for _, line := range environ {
+		name, _, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(strings.ToUpper(name), prefix) && !slices.Contains(known, name) {
+			unknown, meant = append(unknown, name), append(meant, near.Name(name, known, maxTypos))
+		}
+	}
+	return unknown, meant
 }
 
 // Setting is one line of the settings as an operator may see them.

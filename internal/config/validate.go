@@ -77,6 +77,9 @@ func (c *Config) Validate(use Use) error {
 		c.checkPrevious(&m)
 		c.checkAdmins(&m)
 		c.checkProxies(&m)
+		if c.LogFormat != "" && c.LogFormat != "text" && !c.LogsJSON() {
+			m.add("CARILLON_LOG_FORMAT must be text or json")
+		}
 		c.checkChannels(&m)
 		c.checkRange(&m, &c.DatabasePool, minPool, maxPool, "connections")
 		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")

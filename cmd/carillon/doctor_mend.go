@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+
+	"carillon/models"
+)
+
+// MySQL's numbers of what a server says before anybody is in.
+const (
+	noDatabaseRights = 1044
+	wrongPassword    = 1045
+	noSuchDatabase   = 1049
+	noPlugin         = 1698 // the user may not log in by password
+	wantsTLS         = 3159
+)
+
+// mendDatabase says what to do about a database that lets nobody in.
+func mendDatabase(ctx context.Context, rawURL string, err error) string {
+	var refused *mysql.MySQLError
+	switch {
+	case errors.As(err, &refused) && refused.Number == wrongPassword && opensWithTLS(ctx, rawURL): // MariaDB says so to who comes without
+		return "it wants TLS: add ?tls=true to CARILLON_DATABASE_URL"
+	case errors.As(err, &refused) && (refused.Number == wrongPassword || refused.Number == noPlugin):
+		return "it runs and refuses the user or the password: mend them in CARILLON_DATABASE_URL, with special characters percent-encoded"
+	case errors.As(err, &refused) && refused.Number == noDatabaseRights:
+		return "give the user all rights on this database (GRANT ALL ON …), or name another database in CARILLON_DATABASE_URL"
+	case errors.As(err, &refused) && refused.Number == noSuchDatabase:
+		return "make it (CREATE DATABASE …), or name another database in CARILLON_DATABASE_URL"
+	case errors.As(err, &refused) && (refused.Number == wantsTLS || strings.Contains(refused.Message, "insecure transport")):
+		return "it wants TLS: add ?tls=true to CARILLON_DATABASE_URL"
+	case errors.Is(err, mysql.ErrNoTLS), noTLS(err):
+		return "it speaks no TLS: leave tls= out of CARILLON_DATABASE_URL, or set up TLS at the server"
+	case badCertificate(err):
+		return "give it a certificate that this machine trusts, or accept any with ?tls=skip-verify in CARILLON_DATABASE_URL"
+	case refused != nil:
+		return "mend the server, or CARILLON_DATABASE_URL"
+	}
+	return "start it, or mend CARILLON_DATABASE_URL"
+}
+
+// opensWithTLS says whether a database that was asked without TLS lets its user in with it.
+func opensWithTLS(ctx context.Context, rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Query().Has("tls") {
+		return false
+	}
+	u.RawQuery = "tls=skip-verify"
+	ledger, err := models.Open(u.String())
+	if err != nil {
+		return false
+	}
+	defer func() { _ = ledger.Close() }()
+	_, err = databaseVersion(ctx, ledger)
+	return err == nil
+}
+
+// mendRedis says what to do about a Redis that answers no question.
+func mendRedis(ctx context.Context, rawURL string, err error) string {
+	text := err.Error()
+	has := func(parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(text, part) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("without any password configured", "no password is set"):
+		return "it has no password: leave it out of CARILLON_REDIS_URL, or set requirepass in redis.conf"
+	case has("WRONGPASS", "NOAUTH", "invalid password", "invalid username-password"):
+		return "it runs and refuses the user or the password: mend them in CARILLON_REDIS_URL, with special characters percent-encoded"
+	case has("NOPERM"):
+		return "give its user all commands and keys, or name another user in CARILLON_REDIS_URL"
+	case noTLS(err):
+		return "it speaks no TLS: write redis:// instead of rediss:// in CARILLON_REDIS_URL, or set up TLS there"
+	case badCertificate(err):
+		return "give it a certificate that this machine trusts"
+	case takesTLS(ctx, rawURL):
+		return "it wants TLS: write rediss:// instead of redis:// in CARILLON_REDIS_URL"
+	}
+	return "start it, or mend CARILLON_REDIS_URL"
+}
+
+// takesTLS says whether a Redis that was asked without TLS shakes hands with it.
+func takesTLS(ctx context.Context, rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme != "redis" {
+		return false
+	}
+	port := u.Port()
+	if port == "" {
+		port = "6379"
+	}
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // nothing is sent to it
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// noTLS says that what was asked with TLS answered with something else.
+func noTLS(err error) bool {
+	var header tls.RecordHeaderError
+	return errors.As(err, &header) || strings.Contains(err.Error(), "first record does not look like a TLS handshake")
+}
+
+func badCertificate(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &host)
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Free space of the data directory below which the doctor speaks up: a campaign to 1,000,000 users takes some 100 MiB.
+const (
+	littleSpace = 1 << 30
+	noSpace     = 64 << 20
+)
+
+// dataDirectory examines the directory of the embedded database, or where it is to be made, and says whether it can be used.
+func (x *examination) dataDirectory() bool {
+	path, err := filepath.Abs(x.a.cfg.DataDir)
+	place, what := "", ""
+	if err == nil {
+		place, err = nearestDirectory(path)
+	}
+	if place != path {
+		what = " is not there yet; carillon serve makes it"
+	}
+	if err == nil {
+		err = tryDirectory(place)
+	}
+	if err != nil {
+		x.add("data directory", stateFail, "%s cannot be written: %v: set CARILLON_DATA_DIR to a directory that you may write to, or change its owner", path, err)
+		return false
+	}
+	var at syscall.Statfs_t
+	if err := syscall.Statfs(place, &at); err != nil {
+		x.add("data directory", stateOK, "%s%s", path, what)
+		return true
+	}
+	free := at.Bavail * uint64(at.Bsize)
+	status, hint := space(free)
+	x.add("data directory", status, "%s%s; %s free%s", path, what, size(free), hint)
+	return status != stateFail
+}
+
+// space judges the free bytes of a disk.
+func space(free uint64) (status, hint string) {
+	switch {
+	case free < noSpace:
+		return stateFail, ", and a full disk stops everything: make room, or set CARILLON_DATA_DIR to another disk"
+	case free < littleSpace:
+		return stateWarn, ", which a few large campaigns fill: make room"
+	}
+	return stateOK, ""
+}
+
+func size(bytes uint64) string {
+	if bytes >= 10<<30 {
+		return fmt.Sprintf("%d GiB", bytes>>30)
+	}
+	return fmt.Sprintf("%d MiB", bytes>>20)
+}
+
+// nearestDirectory is path, or the directory above it in which it would be made.
+func nearestDirectory(path string) (string, error) {
+	for {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && !info.IsDir():
+			return "", fmt.Errorf("%s is no directory", path)
+		case err == nil, !errors.Is(err, fs.ErrNotExist), path == filepath.Dir(path):
+			return path, err
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// tryDirectory makes a file in a directory and removes it.
+func tryDirectory(path string) error {
+	f, err := os.CreateTemp(path, ".carillon-doctor-*")
+	if err != nil {
+		return errors.Unwrap(err) // the path is said already
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// webhook connects to the provider, and for https shakes hands. It sends no request: a provider may take any for a delivery.
+func (x *examination) webhook() {
+	u, err := url.Parse(x.a.cfg.WebhookURL)
+	if err != nil || u.Host == "" {
+		return // there is none
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
+	defer cancel()
+	var conn net.Conn
+	if at := net.JoinHostPort(u.Hostname(), port); u.Scheme == "https" {
+		conn, err = new(tls.Dialer).DialContext(ctx, "tcp", at)
+	} else {
+		conn, err = new(net.Dialer).DialContext(ctx, "tcp", at)
+	}
+	if err != nil {
+		hint := "start the provider, or mend CARILLON_WEBHOOK_URL; until then campaigns through it wait"
+		if noTLS(err) {
+			hint = "it speaks no TLS: write http:// in CARILLON_WEBHOOK_URL, or set up TLS there"
+		} else if badCertificate(err) {
+			hint = "give it a certificate that this machine trusts, or let this machine trust its issuer"
+		}
+		x.add("webhook", stateWarn, "%v: %s", err, hint)
+		return
+	}
+	_ = conn.Close()
+	x.add("webhook", stateOK, "%s takes connections; no request was sent", u.Host)
+}
+
+// clock is how far another clock is from that of this machine, and how well that is known.
+type clock struct {
+	name         string
+	ahead, vague time.Duration
+}
+
+// readClock asks a clock. The answer is of some instant while it was asked.
+func readClock(name string, ask func() (time.Time, error)) (clock, error) {
+	before := time.Now()
+	theirs, err := ask()
+	vague := time.Since(before) / 2
+	return clock{name, theirs.Sub(before.Add(vague)), vague}, err
+}
+
+// maxApart is how far clocks may be apart before it shows: at begins, ends and slots, and at tokens.
+const maxApart = 2 * time.Second
+
+// compareClocks says which clocks are apart.
+func (x *examination) compareClocks() {
+	if len(x.clocks) == 0 {
+		return // the embedded stores go by this machine's
+	}
+	if found := clocksApart(append([]clock{{name: "this machine"}}, x.clocks...)); len(found) > 0 {
+		for _, text := range found {
+			x.add("clocks", stateWarn, "%s: let NTP set both", text)
+		}
+		return
+	}
+	x.add("clocks", stateOK, "within %s of each other", maxApart)
+}
+
+// clocksApart is a line for each two clocks that are certainly too far apart.
+func clocksApart(clocks []clock) (found []string) {
+	for i, a := range clocks {
+		for _, b := range clocks[i+1:] {
+			apart := (b.ahead - a.ahead).Abs()
+			if apart-a.vague-b.vague <= maxApart {
+				continue
+			}
+			ahead, behind := b.name, a.name
+			if b.ahead < a.ahead {
+				ahead, behind = a.name, b.name
+			}
+			found = append(found, fmt.Sprintf("the clock of %s is %s ahead of that of %s", ahead, apart.Round(100*time.Millisecond), behind))
+		}
+	}
+	return found
+}
