@@ -58,7 +58,7 @@ func (s *records) whole(f *found, rec *record) {
 	row := 0 // which of its lines is a row, counted from 1
 	from := f.ends[0]
 	for i, end := range f.ends[1:] {
-		if s.isRow(withoutQuote(trimEnd(text[from:end]))) {
+		if s.heldRow(trimEnd(text[:f.ends[0]]), trimEnd(text[from:end])) {
 			row = i + 2
 			break
 		}
@@ -80,18 +80,31 @@ func (s *records) whole(f *found, rec *record) {
 	}
 }
 
-// withoutQuote is a line without the quote that ends what began on a line before.
-func withoutQuote(line []byte) []byte {
+// heldRow says whether a line that begins within a quoted text would be a row without the quote that closes the text. When all of its
+// delimiters stand behind that quote, it is as it should be, unless the record's first line is a row too.
+func (s *records) heldRow(first, line []byte) bool {
+	at := closing(line)
+	if at < 0 {
+		return s.isRow(line)
+	}
+	if bytes.IndexByte(line[:at], s.comma) < 0 && !(bytes.HasPrefix(first, []byte(`"`)) && s.isRow(first[1:])) {
+		return false
+	}
+	return s.isRow(append(bytes.Clone(line[:at]), line[at+1:]...))
+}
+
+// closing is where in a line a quoted text ends that began before it, or -1.
+func closing(line []byte) int {
 	for i := 0; i < len(line); i++ {
 		switch {
 		case line[i] != '"':
 		case i+1 < len(line) && line[i+1] == '"':
 			i++
 		default:
-			return append(bytes.Clone(line[:i]), line[i+1:]...)
+			return i
 		}
 	}
-	return line
+	return -1
 }
 
 // giveUp refuses a record whose quotes are wrong. When what it took with it reads as rows, only the lines up to the one with the
