@@ -145,9 +145,11 @@ func TestLingeringHoldsNothing(t *testing.T) {
 		if _, err := io.WriteString(c, refused+strings.Repeat("x", 300<<10)); err != nil {
 			t.Fatal(err)
 		}
-		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 404 {
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || res.StatusCode != http.StatusNotFound {
 			t.Fatal(res, err)
 		}
+		_ = res.Body.Close()
 		return c
 	}
 	// ends says how much c takes in pieces before it is closed, and after how long.
