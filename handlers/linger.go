@@ -78,14 +78,14 @@ func (b *incoming) Read(p []byte) (int, error) {
 const patienceTime = 8 * time.Second
 
 // errImpatient is the cause of the end of a request's context when the database hangs.
-var errImpatient error = tooLong{}
+var errImpatient error = impatientError{}
 
-type tooLong struct{}
+type impatientError struct{}
 
-func (tooLong) Error() string { return "the database has done nothing for too long" }
+func (impatientError) Error() string { return "the database has done nothing for too long" }
 
 // Timeout makes it one of the errors of a database that is away.
-func (tooLong) Timeout() bool { return true }
+func (impatientError) Timeout() bool { return true }
 
 // impatience ends a request's contexts when the database has done nothing for so long. A nil one has no end.
 type impatience struct {

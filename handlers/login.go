@@ -64,7 +64,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if next == "" {
 		next = afterLogin
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // sameSite has let only a path of this site through
+	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
 }
 
