@@ -123,15 +123,15 @@ func (p part) write(t *rapid.T, v int) string {
 	return strconv.Itoa(v)
 }
 
-// draw is a text and the values that it means; any is true of one that is * or has it in its list.
-func (p part) draw(t *rapid.T) (text string, on []bool, any bool) {
+// draw is a text and the values that it means; star is true of one that is * or has it in its list.
+func (p part) draw(t *rapid.T) (text string, on []bool, star bool) {
 	on = make([]bool, p.max+1)
 	var entries []string
 	for range rapid.IntRange(1, 3).Draw(t, p.name+" entries") {
 		from := rapid.IntRange(p.min, p.max).Draw(t, p.name+" from")
 		switch rapid.IntRange(0, 5).Draw(t, p.name+" kind") {
 		case 0:
-			any = true
+			star = true
 			entries = append(entries, "*")
 			for v := p.min; v <= p.max; v++ {
 				on[v] = true
@@ -142,7 +142,7 @@ func (p part) draw(t *rapid.T) (text string, on []bool, any bool) {
 				first, text = from, p.write(t, from)
 			}
 			step := rapid.IntRange(1, p.max-first).Draw(t, p.name+" step")
-			any = any || text == "*" && step == 1
+			star = star || text == "*" && step == 1
 			entries = append(entries, fmt.Sprintf("%s/%d", text, step))
 			for v := first; v <= p.max; v += step {
 				on[v] = true
@@ -176,7 +176,7 @@ func (p part) draw(t *rapid.T) (text string, on []bool, any bool) {
 			on[from] = true
 		}
 	}
-	return strings.Join(entries, ","), on, any
+	return strings.Join(entries, ","), on, star
 }
 
 func drawFields(t *rapid.T) (f fields) {
@@ -186,7 +186,7 @@ func drawFields(t *rapid.T) (f fields) {
 	f.interval = strings.HasPrefix(texts[1], "*")
 	all := func(p part) (string, []bool, bool) { return "*", slices.Repeat([]bool{true}, p.max+1), true }
 	some := func(p part) (string, []bool, bool) {
-		if rapid.Bool().Draw(t, "any "+p.name) {
+		if rapid.Bool().Draw(t, "* "+p.name) {
 			return all(p)
 		}
 		return p.draw(t)
