@@ -136,9 +136,12 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.controlled(w, r, "campaign changed", func(id string) (models.CampaignView, error) {
-		return a.Store.UpdateCampaign(r.Context(), id, change)
-	})
+	c, err := a.Store.UpdateCampaign(r.Context(), campaign.PublicID, change)
+	if err != nil {
+		return err
+	}
+	a.Log.Info("campaign changed", "campaign", c, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
+	return answerData(w, http.StatusOK, a.paced(r.Context(), c))
 }
 
 // decodePatch is decodeJSON for a change, where a null could be meant to keep what is there or to

@@ -98,7 +98,7 @@ func (c *importCmd) Run(a *app) error {
 			}
 		})
 	_ = bar.Finish()
-	return errors.Join(c.report(a, done, n, refused), err, outcome(n, err))
+	return errors.Join(c.report(a, done, n, refused), plain(err), outcome(n, err))
 }
 
 // pace is how an import goes.

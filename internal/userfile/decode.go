@@ -175,7 +175,11 @@ func (t *table) readNames(record []byte) error {
 		switch {
 		case at < 0 && t.options.IgnoreOther:
 		case at < 0:
-			add(shown(name), "is not a column of users; the columns are "+strings.Join(columns, ", ")+", separated by commas, semicolons or tabs"+others+encodingOf([]byte(name)))
+			reason := "is not a column of users"
+			if len(found) == 0 { // once is enough
+				reason += "; the columns are " + strings.Join(columns, ", ") + ", separated by commas, semicolons or tabs" + others
+			}
+			add(shown(name), reason+encodingOf([]byte(name)))
 		case slices.Contains(t.targets, at):
 			add(columns[at], "must not be given twice")
 		case at == 0:

@@ -46,7 +46,7 @@ var mutations = []mutation{
 	},
 	{
 		"R3", "the claim of an at-most-once send", "jobs/deliver.go",
-		"if d.v.Campaign.Delivery == models.AtMostOnce {\n			if chunk", "if false {\n			if chunk",
+		"if d.v.Campaign.Delivery == models.AtMostOnce {\n		if chunk", "if false {\n		if chunk",
 		"./jobs", "TestAtMostOnceClaimsFirst/embedded",
 	},
 	{
@@ -96,8 +96,13 @@ var mutations = []mutation{
 	},
 	{
 		"stragglers", "a page that waits for attempts leaves the window", "jobs/deliver.go",
-		"models.Chunk{State: models.PageNew, ReadyIn: d.untilDue()}", "models.Chunk{State: models.PageWaiting, ReadyIn: d.untilDue()}",
+		"return nil, d.goBack(d.untilDue()), nil", "return nil, d.wait(d.untilDue()), nil",
 		"./jobs", "TestStragglersHoldUpNobody/embedded",
+	},
+	{
+		"stragglers", "a chunk lets its late answers go", "jobs/sending.go",
+		"case !d.single && len(d.late)+len(late) <= maxLate:", "case false:",
+		"./jobs", "TestLateAnswersHoldUpNobody/sent/embedded",
 	},
 	{
 		"refused caller", "the guard counts who is refused and tried again", "jobs/guard_rule.go",
