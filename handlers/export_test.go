@@ -63,7 +63,7 @@ func TestExportEditedInASpreadsheet(t *testing.T) {
 			}
 			_, got = s.do("POST", "/v1/users/import?ignoreOtherColumns=1&map=status=nickname&"+way, saved(rows), "Content-Type", csvType)
 			var done importAnswer
-			if got.into(t, &done); done.Changed != len(ids) || done.Counts.Rows != len(ids) {
+			if got.into(t, &done); done.Changed != len(ids) || done.Rows != len(ids) {
 				t.Errorf("%s", got.Raw)
 			}
 			if s.live() != int64(len(ids)) {

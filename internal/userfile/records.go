@@ -87,7 +87,7 @@ func (s *records) heldRow(first, line []byte) bool {
 	if at < 0 {
 		return s.isRow(line)
 	}
-	if bytes.IndexByte(line[:at], s.comma) < 0 && !(bytes.HasPrefix(first, []byte(`"`)) && s.isRow(first[1:])) {
+	if bytes.IndexByte(line[:at], s.comma) < 0 && (!bytes.HasPrefix(first, []byte(`"`)) || !s.isRow(first[1:])) {
 		return false
 	}
 	return s.isRow(append(bytes.Clone(line[:at]), line[at+1:]...))

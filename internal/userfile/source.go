@@ -107,7 +107,7 @@ const maxIdle = 100
 // not count.
 func (s *source) findLineEnds(quotes bool) {
 	inside := false
-	for i := 0; i < readAhead; i++ {
+	for i := range readAhead {
 		if i == s.end-s.start && !s.more() {
 			return
 		}
