@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,10 +38,12 @@ func TestPauseAndResumeAllFromTheCommandLine(t *testing.T) {
 			}
 			return id
 		}
-		// ask runs a command and checks all of what it says
+		// ask runs a command and checks all of what it says, but for when a campaign was made
+		made := regexp.MustCompile(`created \d{4}-[^ ]*Z`)
 		ask := func(code int, stdout, stderr string, args ...string) {
 			t.Helper()
 			gotCode, gotOut, gotErr := finish(t, append(append([]string{"campaigns"}, args...), flags...)...)
+			gotOut = made.ReplaceAllString(gotOut, "created at T")
 			if gotCode != code || gotOut != stdout || gotErr != ledger+stderr {
 				t.Errorf("%q: exit code %d\n%s%s\nwant %d\n%s%s", args, gotCode, gotOut, gotErr, code, stdout, ledger+stderr)
 			}
@@ -49,7 +52,7 @@ func TestPauseAndResumeAllFromTheCommandLine(t *testing.T) {
 		ask(exitNothing, "", none, "pause", "--all")
 		ask(exitNothing, `{"campaigns":[],"paused":0}`+"\n", none, "pause", "--all", "--json")
 		single := post("single")
-		ask(0, single+" is paused: 1 of 1 pending, 0 sent, 0 failed\n", "", "pause", single)
+		ask(0, single+" is paused: 1 of 1 pending, 0 sent, 0 failed, 0 skipped, 0 expired, 0 cancelled, 0 unknown\ncreated at T by imAdmin, paused from the command line\n", "", "pause", single)
 		one, two := post("one"), post("two \u202e")
 		ask(0, "paused 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "pause", "--all")
 		ask(exitNothing, "", none, "pause", "--all")

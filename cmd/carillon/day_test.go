@@ -351,6 +351,7 @@ func TestAnOperatorsDay(t *testing.T) {
 		d.until(evening, "cancelled", is("cancelled"))
 		next := d.post("next morning", 0)
 		d.until(next, "completed", is("completed"))
+		d.p.until("the log tells of the command", func() bool { return strings.Contains(d.p.stderr.String(), `"campaign cancelled"`) })
 		d.stop()
 
 		d.tells("started", `"campaign created".*earlier.*imAdmin`, `"campaign created".*`+news, `"campaign changed".*`+news, `"campaign finished".*`+news, `"campaign finished".*`+news,

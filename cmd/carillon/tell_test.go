@@ -42,7 +42,7 @@ func TestServeLogsTheBusiness(t *testing.T) {
 		}
 		once("msg=started", `roles="api, worker, scheduler"`, "address="+base, "database=", "redis=")
 		call(t, http.MethodPost, base+"/v1/users", token, `{"users":[{"userID":"alice-1"},{"userID":"bob-1"}]}`)
-		made := call(t, http.MethodPost, base+"/v1/campaigns", token, `{"name":"a\nb","message":{"sendID":"imAdmin","content":{"content":"hi"},"contentType":101},"audience":{"all":true},"sendAt":"2099-01-01T00:00:00Z"}`)
+		made := call(t, http.MethodPost, base+"/v1/campaigns", token, `{"name":"a b","message":{"sendID":"imAdmin","content":{"content":"hi"},"contentType":101},"audience":{"all":true},"sendAt":"2099-01-01T00:00:00Z"}`)
 		id, _ := made.data["id"].(string)
 		once("campaign created", id, "campaign.status=scheduled", "campaign.total=2", "by=")
 		for range 2 {
