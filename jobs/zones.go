@@ -58,7 +58,7 @@ func (r *Reconciler) expireZones(ctx context.Context, steady bool) error {
 		if err != nil {
 			break
 		}
-		loc, _ := zones.Of(z.PageZone, z.Campaign.Zone)
+		loc, _ := zones.Of(z.PageZone, z.Zone)
 		if end, ends := zoneEnd(&z.Campaign, loc); ends && end <= now {
 			err = r.store.ExpireZone(ctx, z.Campaign, z.PageZone, steady)
 		}
