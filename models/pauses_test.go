@@ -182,3 +182,28 @@ func TestResumeAllSchedules(t *testing.T) {
 		check("resume all again", list, err, "")
 	})
 }
+
+// Campaigns that are held since a restore wait for an operator who names each: what was paused as one before is not resumed as one.
+func TestResumeAllLeavesWhatARestoreHolds(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		store := testkit.OpenStore(t, s.DatabaseURL)
+		users(t, store, 1)
+		c, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceAll}), []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := store.PauseAll(t.Context(), "stop"); err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		if n, err := store.Restored(t.Context()); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		if list, err := store.ResumeAll(t.Context()); err != nil || len(list) != 0 {
+			t.Errorf("%+v was resumed, %v", list, err)
+		}
+		if v, err := store.Campaign(t.Context(), c.PublicID); err != nil || v.Status != models.StatusPaused || v.StatusReason != models.RestoredReason {
+			t.Errorf("%s %s %v", v.Status, v.StatusReason, err)
+		}
+	})
+}

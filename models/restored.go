@@ -67,7 +67,7 @@ func (s *Store) Restored(ctx context.Context) (held int64, err error) {
 }
 
 func hold(tx *gorm.DB, replica bool) (int64, error) {
-	set := "UPDATE campaigns SET status=?, status_reason=? WHERE status IN ?"
+	set := "UPDATE campaigns SET status=?, status_reason=?, pause_id=0 WHERE status IN ?" // resume --all does not undo it
 	if replica {
 		res := tx.Exec(set+" AND delivery=?", StatusPaused, takenOverReason, []Status{StatusRunning}, AtMostOnce)
 		return res.RowsAffected, res.Error
