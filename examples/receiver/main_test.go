@@ -103,7 +103,7 @@ func TestReceiverRefusesAnotherSecret(t *testing.T) {
 	url, lines := start(t)
 	out, printed := send(t, url, other, lines, 2)
 	for i, o := range out {
-		if o.Result != channels.Retry || o.ErrMsg != "the provider answered 401 Unauthorized" {
+		if o.Result != channels.Retry || o.ErrMsg != "the provider answered 401 Unauthorized: the signature is not valid" {
 			t.Errorf("outcome %d: %+v", i, o)
 		}
 	}
