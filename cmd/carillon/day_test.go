@@ -177,7 +177,7 @@ func (d *day) backUp() (restore func()) {
 		copyFiles(d.t, d.dir, saved)
 		return func() { copyFiles(d.t, saved, d.dir) }
 	}
-	copyTables(d.t, d.stores.DatabaseURL, "", "backup_")
+	copyTables(d.t, d.stores.DatabaseURL, "", "backup_", "UPDATE backup_ledger_mark SET mark=mark-3600000") // as if it were an hour old
 	return func() { copyTables(d.t, d.stores.DatabaseURL, "backup_", "") }
 }
 
@@ -209,7 +209,7 @@ func copyFiles(t *testing.T, from, to string) {
 }
 
 // copyTables makes what has one prefix the content of what has another, in place of a dump and its import.
-func copyTables(t *testing.T, databaseURL, from, to string) {
+func copyTables(t *testing.T, databaseURL, from, to string, then ...string) {
 	t.Helper()
 	store, err := models.Open(databaseURL)
 	if err != nil {
@@ -235,15 +235,13 @@ func copyTables(t *testing.T, databaseURL, from, to string) {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		t.Fatal(err)
 	}
+	var statements []string
 	for _, name := range tables {
-		for _, statement := range []string{
-			"CREATE TABLE IF NOT EXISTS " + to + name + " LIKE " + from + name,
-			"DELETE FROM " + to + name,
-			"INSERT INTO " + to + name + " SELECT * FROM " + from + name,
-		} {
-			if _, err := db.ExecContext(t.Context(), statement); err != nil {
-				t.Fatalf("%s: %v", statement, err)
-			}
+		statements = append(statements, "CREATE TABLE IF NOT EXISTS "+to+name+" LIKE "+from+name, "DELETE FROM "+to+name, "INSERT INTO "+to+name+" SELECT * FROM "+from+name)
+	}
+	for _, statement := range append(statements, then...) {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
 		}
 	}
 }
