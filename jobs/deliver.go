@@ -244,7 +244,7 @@ func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
 		}}, nil
 	case !fresh || now.Status != models.StatusRunning:
 		return nil, d.wait(soon), nil // it is not queued again before the campaign runs
-	case d.drain.Err() != nil || d.overdue() || !d.lease.held():
+	case d.drain.Err() != nil || d.overdue(ctx) || !d.lease.held():
 		return nil, &leaving{end: func(ctx context.Context) error {
 			d.over = true
 			return d.end(ctx, 0)
@@ -333,10 +333,20 @@ func (d *delivery) guarded(ctx context.Context) error {
 	return nil
 }
 
-// overdue says that the visit's time is up.
-func (d *delivery) overdue() bool {
+// overdue says that the visit's time is up. One that would have to wait for late answers first goes on as long as nobody else
+// waits for its slot: the rest of its page must not wait with it.
+func (d *delivery) overdue(ctx context.Context) bool {
 	lasted := time.Since(d.since)
-	return lasted > visitFor || lasted > shortest && d.share.wanted(d.v.Campaign)
+	if lasted <= visitFor && (lasted <= shortest || !d.share.wanted(d.v.Campaign)) {
+		return false
+	}
+	if d.going > 0 && d.park != nil {
+		if stay, err := d.stay(ctx, d.v.Campaign); err == nil && stay {
+			d.since = time.Now()
+			return false
+		}
+	}
+	return true
 }
 
 // claim writes down who is about to be sent, before an at-most-once send: whoever finds the claim later knows

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,11 @@ type tardy struct {
 	late []string
 	then channels.Result // what the late answers of a first try say
 	let  chan struct{}
+	once sync.Once
 }
+
+// release lets the late answers come.
+func (c *tardy) release() { c.once.Do(func() { close(c.let) }) }
 
 func (c *tardy) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
 	out := c.sendLog.Send(ctx, b)
@@ -66,6 +71,7 @@ func TestLateAnswersHoldUpNobody(t *testing.T) {
 				late := []string{"user-0000002", "user-0000033", "user-0000099"}
 				ch := &tardy{sendLog: sendLog{seen: map[string]int{}}, late: late, then: c.then, let: make(chan struct{})}
 				r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, ChunkSize: 10, BulkSlots: 1, Backoff: 10 * time.Millisecond})
+				t.Cleanup(ch.release) // before the worker is stopped
 				r.users(n)
 				sp := spec(models.Audience{Type: models.AudienceAll})
 				sp.Delivery = c.delivery
@@ -82,7 +88,7 @@ func TestLateAnswersHoldUpNobody(t *testing.T) {
 				until(t, "the visit is parked", 10*time.Second, func() bool { return r.pages(v.ID)[0].state == models.PageParked })
 				second := r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000001"}}))
 				r.finished(second, 30*time.Second)
-				close(ch.let)
+				ch.release()
 				v = r.finished(id, 30*time.Second)
 				all := r.recipients(id)
 				for _, user := range late {
@@ -109,6 +115,7 @@ func TestLateAnswersOfAStoppedCampaign(t *testing.T) {
 				late := []string{"user-0000033"}
 				ch := &tardy{sendLog: sendLog{seen: map[string]int{}}, late: late, let: make(chan struct{})}
 				r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, ChunkSize: 10, BulkSlots: 1})
+				t.Cleanup(ch.release) // before the worker is stopped
 				r.users(2 * models.PageSize)
 				sp := spec(models.Audience{Type: models.AudienceAll})
 				sp.RatePerSecond = 200
@@ -120,7 +127,7 @@ func TestLateAnswersOfAStoppedCampaign(t *testing.T) {
 					r.must(r.store.PauseCampaign(t.Context(), id, "stop"))
 				}
 				ch.quiet(t, time.Now())
-				close(ch.let)
+				ch.release()
 				until(t, "the late answer is written", 20*time.Second, func() bool { return r.recipients(id)[late[0]].Status == models.RecipientSent })
 				if !cancels {
 					r.must(r.store.ResumeCampaign(t.Context(), id))
@@ -138,4 +145,23 @@ func TestLateAnswersOfAStoppedCampaign(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The only page of a slow campaign goes on at its rate, though one answer stays out for longer than a visit.
+func TestLateAnswerOfASlowCampaign(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		const n = 140
+		ch := &tardy{sendLog: sendLog{seen: map[string]int{}}, late: []string{"user-0000002"}, let: make(chan struct{})}
+		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, BulkSlots: 2})
+		t.Cleanup(ch.release) // before the worker is stopped
+		r.users(n)
+		sp := spec(models.Audience{Type: models.AudienceAll})
+		sp.RatePerSecond = 20
+		id := r.post(sp)
+		r.until(id, "all others are sent", func(v models.CampaignView) bool { return v.Sent == n-1 })
+		ch.release()
+		r.finished(id, 30*time.Second)
+		r.verified(id)
+	})
 }

@@ -171,7 +171,7 @@ func TestVisitGivesWay(t *testing.T) {
 				}
 			}
 			waits := comes || at < 2500*time.Millisecond // half a second after it came last, nobody waits for it any more
-			if want := at > visitFor || waits && at > shortest; d.overdue() != want {
+			if want := at > visitFor || waits && at > shortest; d.overdue(t.Context()) != want {
 				t.Errorf("after %s: overdue is %t", at, !want)
 			}
 		}
