@@ -118,10 +118,16 @@ func TestDeadWorkersPageMovesAgain(t *testing.T) {
 		if c.Sent != 1 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
-		// The dead one wakes up: it may write nothing.
-		err = r.store.WriteChunk(t.Context(), dead.Close(models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000001", Status: models.RecipientFailed}}}))
-		if !errors.Is(err, models.ErrFenced) {
-			t.Fatalf("a fenced worker's write: %v", err)
+		// The dead one wakes up: it may write nothing, neither a row that stands by now nor one over it, nor the page alone.
+		failed := models.RecipientOutcome{UserID: "user-0000001", Status: models.RecipientFailed}
+		over := failed
+		over.Again = true
+		for _, late := range [][]models.RecipientOutcome{{failed}, {over}, nil} {
+			stale := *dead
+			err = r.store.WriteChunk(t.Context(), stale.Close(models.Chunk{State: models.PageRunning, Outcomes: late}))
+			if !errors.Is(err, models.ErrFenced) {
+				t.Fatalf("a fenced worker's write of %+v: %v", late, err)
+			}
 		}
 		if err := r.store.RenewPage(t.Context(), created.Tasks[0]); !errors.Is(err, models.ErrFenced) {
 			t.Fatalf("a fenced worker's renewal: %v", err)
