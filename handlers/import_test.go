@@ -202,10 +202,10 @@ func TestBrokenOffImportKeepsWhatCame(t *testing.T) {
 func TestSlowImportIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
-		s := newServer(t, stores, func(a *API) { a.BodyTime = 400 * time.Millisecond })
+		s := newServer(t, stores, func(a *API) { a.BodyTime = time.Second })
 		in, out := io.Pipe()
 		go func() {
-			tick := time.NewTicker(20 * time.Millisecond) // the pace of this client, not a wait of the test
+			tick := time.NewTicker(50 * time.Millisecond) // the pace of this client, not a wait of the test
 			defer tick.Stop()
 			for i := range 40 {
 				<-tick.C
