@@ -209,7 +209,7 @@ func TestSlowImportIsWaitedFor(t *testing.T) {
 			defer tick.Stop()
 			for i := range 40 {
 				<-tick.C
-				_, _ = fmt.Fprintf(out, `{"userID":"user-%d"}`+"\n", i)
+				_, _ = fmt.Fprintf(out, `{"userID":"user-%d","nickname":%q}`+"\n", i, strings.Repeat("n", 200)) // well above the least pace
 			}
 			_ = out.Close()
 		}()
