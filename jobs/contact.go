@@ -54,9 +54,7 @@ func (w *Worker) keepContact(ctx context.Context) error {
 		w.contact.lost()
 		return err
 	}
-	compared, cancel := context.WithTimeout(ctx, compareWithin)
-	defer cancel()
-	if err := w.compare(compared); err != nil {
+	if err := w.compare(ctx); err != nil {
 		if redis := (*redisError)(nil); !errors.As(err, &redis) {
 			w.contact.lost()
 		}

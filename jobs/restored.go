@@ -112,13 +112,13 @@ const compareWithin = 3 * time.Second
 
 // Compare compares the ledger with what Redis knows of it, before anything works on it.
 func (r *Reconciler) Compare(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, compareWithin)
-	defer cancel()
 	return r.worker.compare(ctx)
 }
 
 // compare logs what it leads to.
 func (w *Worker) compare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, compareWithin)
+	defer cancel()
 	h, err := w.marks.compare(ctx)
 	switch {
 	case err != nil || h.behind == 0:

@@ -139,13 +139,13 @@ func (s *sending) rows(ctx context.Context, at []int) []models.RecipientOutcome 
 // send sends the chunk and returns its rows. A member whose answer is late gets a pending row meanwhile; at most once it has
 // one already, that of its claim.
 func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientOutcome {
-	rows := make([]models.RecipientOutcome, 0, len(chunk))
+	rows := make([]models.RecipientOutcome, len(chunk))
 	var sent []member
-	for _, m := range chunk {
-		if row, ok := d.settled(m); ok {
-			rows = append(rows, row)
-		} else {
-			sent = append(sent, m)
+	var places []int // theirs in the chunk
+	for i, m := range chunk {
+		var ok bool
+		if rows[i], ok = d.settled(m); !ok {
+			sent, places = append(sent, m), append(places, i)
 		}
 	}
 	if len(sent) == 0 {
@@ -155,29 +155,23 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	d.stopIllegible(ctx)
 	var there []int
 	for i, m := range sent {
-		if !slices.Contains(late, i) {
+		if slices.Contains(late, i) {
+			rows[places[i]] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, Since: m.since, RetryIn: lateHold, Again: m.again}
+		} else {
 			there = append(there, i)
-		} else if d.v.Campaign.Delivery != models.AtMostOnce {
-			rows = append(rows, models.RecipientOutcome{UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, Since: m.since, RetryIn: lateHold, Again: m.again})
 		}
 	}
-	rows = append(rows, s.rows(ctx, there)...)
-	if len(late) > 0 {
-		d.letGo(ctx, s, late)
+	for k, row := range s.rows(ctx, there) {
+		rows[places[there[k]]] = row
 	}
-	if len(there) < len(chunk) {
-		inOrder(rows, chunk)
+	if len(late) == 0 {
+		return rows
+	}
+	d.letGo(ctx, s, late)
+	if d.v.Campaign.Delivery == models.AtMostOnce {
+		rows = slices.DeleteFunc(rows, func(r models.RecipientOutcome) bool { return d.late[r.UserID] })
 	}
 	return rows
-}
-
-// inOrder puts the rows into the chunk's order, which for new ones is the key's.
-func inOrder(rows []models.RecipientOutcome, chunk []member) {
-	at := make(map[string]int, len(chunk))
-	for i, m := range chunk {
-		at[m.id] = i
-	}
-	slices.SortFunc(rows, func(a, b models.RecipientOutcome) int { return at[a.UserID] - at[b.UserID] })
 }
 
 // letGo has the outcomes of late members come through d.arrived.
