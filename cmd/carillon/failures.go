@@ -44,7 +44,7 @@ func (c *failuresCmd) Run(a *app) error {
 				fmt.Fprintln(t, "COUNT\tSTATUS\tERRCODE\tREASON")
 			}
 			for _, one := range f.List {
-				fmt.Fprintf(t, "%d\t%s\t%d\t%s\n", one.Count, one.Status, one.ErrCode, one.ErrMsg)
+				fmt.Fprintf(t, "%d\t%s\t%d\t%s\n", one.Count, one.Status, one.ErrCode, models.Shown(one.ErrMsg))
 			}
 			if err := t.Flush(); err != nil {
 				return err

@@ -48,7 +48,7 @@ func (c *userCampaignsCmd) Run(a *app) error {
 				if v.Recipient != nil {
 					is = v.Recipient.Status
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", v.CampaignID, v.CreatedAt, v.CampaignStatus, is, v.Name, v.Why)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", v.CampaignID, v.CreatedAt, v.CampaignStatus, is, models.Shown(v.Name), models.Shown(v.Why))
 			}
 			left, from = left-len(list), next
 		}
