@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"carillon/channels"
 	"carillon/internal/testkit"
 	"carillon/jobs"
@@ -135,14 +137,15 @@ func (r *rig) most(id, what string, ok func(models.CampaignView) bool) (inside, 
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		waiting, err := r.rdb.LLen(ctx, "asynq:{bulk}:pending").Result()
-		if err != nil {
+		// One look at both lists: a task goes from one to the other.
+		var lists [2]*redis.IntCmd
+		if _, err := r.rdb.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+			lists = [2]*redis.IntCmd{tx.LLen(ctx, "asynq:{bulk}:pending"), tx.LLen(ctx, "asynq:{bulk}:active")}
+			return nil
+		}); err != nil {
 			r.t.Fatal(err)
 		}
-		active, err := r.rdb.LLen(ctx, "asynq:{bulk}:active").Result()
-		if err != nil {
-			r.t.Fatal(err)
-		}
+		waiting, active := lists[0].Val(), lists[1].Val()
 		inside, tasks = max(inside, n), max(tasks, int(waiting+active))
 		return ok(c)
 	})
@@ -348,7 +351,9 @@ func TestRetryGoesThroughTheWindow(t *testing.T) {
 			r.clock.Tick(4 * time.Millisecond) // what waits for a moment must not wait for ever
 			return c.Status == models.StatusCompleted && c.Failed == 0
 		})
-		if inside > 2*window || tasks > 2*window { // worker and reconciler may both let the next page in
+		// Worker and reconciler may both let the next page in. A task that has just ended stands beside the next one until asynq has
+		// removed it, one in each slot.
+		if inside > 2*window || tasks > 2*window+slots {
 			t.Errorf("%d pages were in the window of %d, and %d tasks in Redis", inside, window, tasks)
 		}
 		r.verified(id)
