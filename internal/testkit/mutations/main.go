@@ -75,7 +75,7 @@ var mutations = []mutation{
 		"./jobs", "TestDownTime/skip/embedded",
 	},
 	{
-		"R10", "the version of a schedule: one of many takes its slot", "models/schedules.go",
+		"R10", "the version of a schedule: one of many takes its slot", "models/firing.go",
 		"WHERE id=? AND version=? AND next_slot=? AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)", "WHERE id=? AND ?>=0 AND ?>=0 AND status=?\",\n		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)",
 		"./jobs", "TestOneReadingFiresOnce/embedded",
 	},
