@@ -41,6 +41,7 @@ func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch Campaign
 		if len(changed) == 0 {
 			return nil
 		}
+		// guard: one-door
 		err = tx.Exec("UPDATE campaigns SET name=?, rate_per_second=?, expire_at=?, expire_after=?, send_at=?, wall_at=? WHERE id=?",
 			next.Name, next.RatePerSecond, next.ExpireAt, next.ExpireAfter, next.SendAt, next.WallAt, c.ID).Error
 		if err != nil {
