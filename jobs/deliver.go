@@ -45,10 +45,10 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		}
 		defer w.share.leave(c)
 	}
-	if err := w.control.enter(ctx, c.ID); err != nil {
+	if err := w.control.attach(ctx, c.ID); err != nil {
 		return err
 	}
-	defer w.control.leave(c.ID)
+	defer w.control.detach(c.ID)
 	for v != nil {
 		goOn, parked, err := w.deliverOrPark(ctx, v, ch, claimedAt)
 		if err != nil || !goOn {
@@ -62,7 +62,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 			return err
 		}
 	}
-	return w.advance(ctx, c.ID)
+	return w.windows.advance(ctx, c.ID)
 }
 
 // enter finds a place for a claimed page. When there is none it gives the page back, and then, for a slow campaign that has none here,
@@ -125,7 +125,7 @@ func (w *Worker) next(ctx context.Context, c models.Campaign, v *models.Visit) (
 	}
 	inside, err := w.store.Inside(ctx, c.ID)
 	c.RatePerSecond = now.RatePerSecond
-	if err != nil || inside >= window(int(w.slots.Load()), c) {
+	if err != nil || w.windows.room(c, inside) <= 0 {
 		return nil, err
 	}
 	return w.store.ClaimNext(ctx, c)
@@ -325,7 +325,7 @@ func (d *delivery) guarded(ctx context.Context) error {
 		d.watch.sentSome()
 	}
 	if err == nil {
-		err = d.control.read(ctx, []int64{d.v.CampaignID})
+		err = d.control.refresh(ctx, []int64{d.v.CampaignID})
 	}
 	if err != nil { // then nothing more is sent before the guard is asked again
 		d.log.Warn("the guard could not reach the ledger", "err", err)

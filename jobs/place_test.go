@@ -23,7 +23,7 @@ func stillWorker(t *testing.T, s testkit.Stores) *Worker {
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	return NewWorker(testkit.OpenStore(t, s.DatabaseURL), NewQueue(rdb), Options{Channels: []channels.Channel{channels.NewInbox(rdb)}}, log)
+	return NewWorker(NewShared(testkit.OpenStore(t, s.DatabaseURL), NewQueue(rdb), Options{Channels: []channels.Channel{channels.NewInbox(rdb)}}, log))
 }
 
 // stored makes a campaign of one page, and returns its task.

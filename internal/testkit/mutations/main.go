@@ -35,13 +35,13 @@ var mutations = []mutation{
 		"./jobs", "TestDeadWorkersPageMovesAgain/embedded",
 	},
 	{
-		"R4", "the reconciler: pages whose lease ended", "jobs/reconcile.go",
-		"	if steady {\n", "	if false {\n",
+		"R4", "the reconciler: pages whose lease ended", "jobs/rescue.go",
+		"	if !r.steady.holds(time.Now()) {\n", "	if true {\n",
 		"./jobs", "TestDeadWorkersPageMovesAgain/embedded",
 	},
 	{
-		"R6", "the reconciler: queued pages whose task is gone", "jobs/reconcile.go",
-		"		r.lookAfterQueued(ctx),", "		nil,",
+		"R6", "the reconciler: queued pages whose task is gone", "jobs/rescue.go",
+		"	return r.requeue(ctx, models.PageQueued, func", "	return r.requeue(ctx, models.PageOpen, func",
 		"./jobs", "TestFlushallOfTheQueue/embedded",
 	},
 	{
