@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"carillon/internal/pacing"
 	"carillon/internal/zones"
 	"carillon/models"
 )
@@ -13,8 +14,7 @@ type explainer struct {
 	store    *models.Store
 	queue    *Queue
 	progress *progress
-	limit    *limiter
-	rates    map[string]int // of the channels, as in Options
+	pacer    *pacing.Pacer
 }
 
 // pace is how fast a campaign goes, what holds it back, and when it will be done.
@@ -58,13 +58,13 @@ func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by model
 	}
 	asked, cancel := context.WithTimeout(ctx, redisWithin)
 	defer cancel()
-	h, err := e.limit.holds(asked, c)
+	held, err := e.pacer.Rates.Explain(asked, c)
 	if err != nil {
 		return models.LimitedByRedis, noRedis, true
 	}
 	switch {
-	case h.open:
-		return models.LimitedByChannelSlow, h.why(c, 0), true
+	case held.Open:
+		return held.LimitedBy, held.Why, true
 	case attempts:
 		return models.LimitedByWaiting, until, true
 	}
@@ -77,14 +77,14 @@ func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by model
 			return models.LimitedByNoWorkers, "no worker runs that takes " + string(c.Priority) + " campaigns", true
 		}
 	}
-	switch h.note {
+	switch held.LimitedBy {
 	case models.LimitedByNothing:
 	case models.LimitedByTurn, models.LimitedByNoWorkers: // of one process; another may have a place for it
 		if still {
-			return h.note, h.why(c, 0), true
+			return held.LimitedBy, held.Why, true
 		}
 	default:
-		return h.note, h.why(c, e.rates[c.Channel]), false
+		return held.LimitedBy, held.Why, false
 	}
 	if !still {
 		return models.LimitedByNothing, "", false

@@ -39,7 +39,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 	)
 	return &Reconciler{
 		log: s.log, contact: s.contact,
-		explainer: &explainer{store: s.store, queue: s.queue, progress: progress, limit: s.limit, rates: s.opts.Rates},
+		explainer: &explainer{store: s.store, queue: s.queue, progress: progress, pacer: s.pacer},
 		duties: []loop{
 			{promoteEvery, "queue pages whose time has come", promoter.promote},
 			{steadyEvery, "reach the database to take pages over", steady.check},
@@ -78,5 +78,5 @@ func (r *Reconciler) Pace(ctx context.Context, c models.CampaignView) models.Pac
 
 // EndRest lets a channel go on although its provider asked for rest, or does not answer.
 func (r *Reconciler) EndRest(ctx context.Context, channel string) error {
-	return r.explainer.limit.endRest(ctx, channel)
+	return r.explainer.pacer.Health.EndRest(ctx, channel)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/pacing"
 	"carillon/models"
 )
 
@@ -34,7 +35,7 @@ func (o Options) Defaults() Options {
 		o.Backoff = 2 * time.Second
 	}
 	if o.DrainTimeout == 0 {
-		o.DrainTimeout = 9 * time.Second // a request may take 8 s
+		o.DrainTimeout = channels.MaxWebhookTimeout + time.Second // a request may take that long
 	}
 	return o
 }
@@ -44,7 +45,7 @@ type Shared struct {
 	store   *models.Store
 	queue   *Queue
 	opts    Options
-	limit   *limiter
+	pacer   *pacing.Pacer
 	windows *windows
 	contact *contact
 	log     *slog.Logger
@@ -55,7 +56,7 @@ func NewShared(store *models.Store, queue *Queue, opts Options, log *slog.Logger
 	opts = opts.Defaults()
 	return &Shared{
 		store: store, queue: queue, opts: opts, log: log,
-		limit:   newLimiter(queue.rdb),
+		pacer:   pacing.New(queue.rdb, pacing.Defaults(), opts.Rates, opts.BulkSlots, log),
 		windows: newWindows(store, queue, opts.BulkSlots, log),
 		contact: newContact(store, queue.rdb, log),
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"carillon/channels"
+	"carillon/internal/pacing"
 	"carillon/models"
 )
 
@@ -22,11 +23,9 @@ type Worker struct {
 	queue    *Queue
 	windows  *windows
 	contact  *contact
-	limit    *limiter
-	pressure *pressure
+	pacer    *pacing.Pacer
 	legible  *legible
 	guard    *guard
-	share    *share
 	control  *controls
 	opts     Options
 	channels map[string]channels.Channel
@@ -45,11 +44,9 @@ type Worker struct {
 // NewWorker makes a worker that takes nothing until Start.
 func NewWorker(s *Shared) *Worker {
 	w := &Worker{
-		store: s.store, queue: s.queue, windows: s.windows, contact: s.contact, limit: s.limit, opts: s.opts, log: s.log,
-		pressure: newPressure(s.limit, s.log),
+		store: s.store, queue: s.queue, windows: s.windows, contact: s.contact, pacer: s.pacer, opts: s.opts, log: s.log,
 		legible:  newLegible(),
 		guard:    newGuard(s.queue.rdb),
-		share:    newShare(s.opts.BulkSlots),
 		control:  newControls(s.store, s.log),
 		channels: map[string]channels.Channel{},
 	}
@@ -68,7 +65,7 @@ func (w *Worker) Start() error {
 	}
 	w.control.start()
 	w.loops.start(w.log,
-		loop{tellEvery, "tell how the providers do", w.pressure.tellAll},
+		loop{w.pacer.PublishEvery, "tell how the providers do", w.pacer.Health.Publish},
 		loop{contactEvery, "reach the database to take tasks", w.contact.check},
 	)
 	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.
@@ -163,9 +160,11 @@ func (w *Worker) returnTask(ctx context.Context, kind string, p Payload) {
 	}
 }
 
-// maxReturns: a task whose row does not come is put back this often, over three seconds. The reconciler finds a row that comes
-// later.
-const maxReturns = 8
+// A task whose row does not come is put back eight times, over three seconds. The reconciler finds a row that comes later.
+const (
+	maxReturns    = 8
+	maxReturnWait = 500 * time.Millisecond // in the slot, before one return
+)
 
 // returnTaskLater puts a task back whose row this database does not have yet. The slot waits a little first, so that a queue
 // that holds nothing else does not go round and round.
@@ -176,7 +175,7 @@ func (w *Worker) returnTaskLater(ctx context.Context, kind string, p Payload) {
 		return
 	}
 	select {
-	case <-time.After(min(maxSleep, 25*time.Millisecond<<p.Tries)):
+	case <-time.After(min(maxReturnWait, 25*time.Millisecond<<p.Tries)):
 	case <-w.drain.Done():
 	}
 	w.returnTask(ctx, kind, p)

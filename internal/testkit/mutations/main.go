@@ -65,8 +65,8 @@ var mutations = []mutation{
 		"./jobs", "TestPauseAndResume/embedded",
 	},
 	{
-		"R9", "the rate limiter", "jobs/limit.go",
-		"	return grant{N: int(got[0])", "	got[0] = int64(n)\n	return grant{N: int(got[0])",
+		"R9", "the rate limiter", "internal/pacing/rates.go",
+		"	return Grant{N: int(got[0])", "	got[0] = int64(n)\n	return Grant{N: int(got[0])",
 		"./jobs", "TestRateHoldsOverWorkers/embedded",
 	},
 	{
@@ -90,7 +90,7 @@ var mutations = []mutation{
 		"./jobs", "TestDeadProvider/refused/embedded",
 	},
 	{
-		"dead provider", "the breaker: few requests while it is away", "jobs/breaker.go",
+		"dead provider", "the breaker: few requests while it is away", "internal/pacing/breaker.go",
 		"elseif f.run >= 12 and", "elseif false and",
 		"./jobs", "TestDeadProvider/refused/embedded",
 	},
