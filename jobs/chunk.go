@@ -209,7 +209,7 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 	case channels.Retry, channels.Ambiguous:
 		r.Status, r.Since = models.RecipientPending, cmp.Or(m.since, d.v.Now())
 		switch {
-		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce:
+		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce: // guard: ambiguous-is-unknown
 			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
 		case o.Unread() && (m.attempts > 0 || r.Attempts >= d.opts.MaxAttempts): // once more would be no better
 			r.Status = models.RecipientUnknown
@@ -217,7 +217,7 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 			r.RetryIn = d.jittered(max(d.opts.Backoff, illegibleFor))
 		case d.tooLong(m):
 			r.Status = models.RecipientFailed
-		case excused:
+		case excused: // guard: excused
 			// The longer a recipient has failed, the rarer its tries: others come first.
 			r.RetryIn = d.jittered(min(max(2*d.pacer.ProbeEvery, time.Duration(d.v.Now()-r.Since)*time.Millisecond), maxUnproven))
 			if o.Result == channels.Retry {

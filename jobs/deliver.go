@@ -240,7 +240,7 @@ func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
 			}
 			return d.store.CloseVisit(ctx, d.v, now.Status)
 		}}, nil
-	case !fresh || now.Status != models.StatusRunning:
+	case !fresh || now.Status != models.StatusRunning: // guard: control-before-chunk
 		return nil, d.wait(soon), nil // it is not queued again before the campaign runs
 	case d.drain.Err() != nil || d.overdue(ctx) || !d.lease.held():
 		return nil, &leaving{end: func(ctx context.Context) error {
@@ -257,7 +257,7 @@ func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
 	if len(chunk) == 0 {
 		// Only recipients are left that wait for their next attempt. The page gives up its place in the window: pages with
 		// recipients that are ready must not wait for it.
-		return nil, d.goBack(d.untilDue()), nil
+		return nil, d.goBack(d.untilDue()), nil // guard: window-left
 	}
 	chunk, g, err := d.tokens(ctx, chunk)
 	switch {
@@ -288,7 +288,7 @@ func (d *delivery) goBack(in time.Duration) *leaving {
 
 // sendChunk sends a chunk, and writes its outcomes while the next one is sent.
 func (d *delivery) sendChunk(ctx context.Context, chunk []member) (err error) {
-	if d.v.Campaign.Delivery == models.AtMostOnce {
+	if d.v.Campaign.Delivery == models.AtMostOnce { // guard: claim-first
 		if chunk, err = d.claim(ctx, chunk); err != nil {
 			return err
 		}

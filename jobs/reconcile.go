@@ -44,7 +44,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 			{promoteEvery, "queue pages whose time has come", promoter.promote},
 			{steadyEvery, "reach the database to take pages over", steady.check},
 			{rescueEvery, "take over pages whose lease ended", rescuer.takeOver},
-			{rescueEvery, "queue pages whose task was lost", rescuer.requeueLost},
+			{rescueEvery, "queue pages whose task was lost", rescuer.requeueLost}, // guard: task-lost
 			{rescueEvery, "queue plans that stand still", rescuer.resumePlans},
 			{fillEvery, "fill windows", s.windows.fillAll},
 			{capacityEvery, "count slots", s.windows.countSlots},

@@ -22,7 +22,7 @@ type rescuer struct {
 
 // takeOver queues the pages whose lease has ended. It does so only in steady contact with the database.
 func (r rescuer) takeOver(ctx context.Context) error {
-	if !r.steady.holds(time.Now()) {
+	if !r.steady.holds(time.Now()) { // guard: lease-ended
 		return nil
 	}
 	stillSteady := func(models.Page, models.Campaign) (bool, error) { return r.steady.holds(time.Now()), nil }

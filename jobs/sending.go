@@ -61,7 +61,7 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 		late = s.missing()
 		switch {
 		case len(late) == 0:
-		case !d.single && len(d.late)+len(late) <= maxLate:
+		case !d.single && len(d.late)+len(late) <= maxLate: // guard: late-answers
 			return s, late
 		default:
 			d.leaveSlot(ctx)

@@ -128,7 +128,7 @@ if f.open then
     end
     f.open, f.probe, f.run, f.asked, f.by, f.rest, f.whole, f.tested, f.who = nil, nil, 0, nil, nil, nil, nil, nil, nil
   end
-elseif f.run >= 12 and (not f.good or now - f.good >= 500) then
+elseif f.run >= 12 and (not f.good or now - f.good >= 500) then -- guard: breaker
   if not f.ceil then f.ref = f.rate end
   f.open, f.probe, f.ceil = now, now + a[14], nil
   turn, f.told = 1, 1

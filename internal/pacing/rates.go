@@ -86,7 +86,7 @@ for i = 2, 3 do
     local at, floor = tonumber(b[2]) or now, 0
     tokens[i] = math.min(math.max(full[i], 2 - rate / 10), (tonumber(b[1]) or 0) + math.max(0, now - at) * rate / 1000000)
     if i == 2 and ARGV[4] == '1' then floor = -full[i] end
-    if math.floor(tokens[i] - floor) < grant then
+    if math.floor(tokens[i] - floor) < grant then -- guard: rate
       grant, limited = math.floor(tokens[i] - floor), by[i]
     end
     every = math.max(every, least / rate * 1000)
