@@ -36,7 +36,7 @@ func (w *Worker) fill(ctx context.Context, win models.Window) error {
 		}
 		return nil
 	}
-	if !win.Open() && win.Planned {
+	if !win.Unfinished() && win.Planned {
 		finished, err := w.store.FinishCampaign(ctx, win.ID)
 		if finished {
 			w.tellFinished(ctx, win.ID, win.Total)

@@ -24,7 +24,7 @@ func (s *Store) CreateSchedule(ctx context.Context, sch Schedule, admins []strin
 	}
 	sch.PublicID, sch.Status, sch.Version = ulid.Make().String(), statusFor(sch), 1
 	out := Created{PublicID: sch.PublicID, Answer: answer(sch)}
-	return s.once(ctx, idem, out, sch.CreatedAt, func(tx *gorm.DB, _ *Created) error {
+	return s.withIdempotency(ctx, idem, out, sch.CreatedAt, func(tx *gorm.DB, _ *Created) error {
 		row := sch
 		return tx.Create(&row).Error
 	})
@@ -263,7 +263,7 @@ func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []strin
 		if f.Slot == 0 {
 			return nil
 		}
-		return s.occur(tx, sch, f, c, refused, now, &out)
+		return s.recordOccurrence(tx, sch, f, c, refused, now, &out)
 	})
 	if errors.Is(err, errNotOurs) {
 		return Created{}, false, nil
@@ -301,8 +301,8 @@ func (s *Store) nowIn(tx *gorm.DB) (now Millis, err error) {
 	return now, err
 }
 
-// occur writes what became of the slot, and makes its campaign if it may.
-func (s *Store) occur(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *Error, now Millis, out *Created) error {
+// recordOccurrence writes what became of the slot, and makes its campaign if it may.
+func (s *Store) recordOccurrence(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *Error, now Millis, out *Created) error {
 	row := Occurrence{ScheduleID: sch.ID, Slot: &f.Slot, Slots: 1, Outcome: OutcomeFired, CampaignID: c.PublicID, CreatedAt: now}
 	switch {
 	case refused != nil:
@@ -374,7 +374,7 @@ func (s *Store) RunSchedule(ctx context.Context, publicID string, spec CampaignS
 		return Created{}, err
 	}
 	out := Created{PublicID: c.PublicID, Answer: answer(c)}
-	return s.once(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
+	return s.withIdempotency(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
 		c := c // a repeated transaction starts from the frozen row
 		row := Occurrence{ScheduleID: sch.ID, Slots: 1, Outcome: OutcomeFired, Reason: "run by " + spec.CreatedBy, CampaignID: c.PublicID, CreatedAt: c.CreatedAt}
 		if err := tx.Create(&row).Error; err != nil {
