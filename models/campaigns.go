@@ -241,7 +241,7 @@ func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Create
 	} else if running {
 		c.PlanEpoch, c.PlanDue = 1, c.CreatedAt+PlanLease
 	}
-	if err := tx.Create(c).Error; err != nil {
+	if err := s.begin(tx, c); err != nil {
 		return err
 	}
 	if !c.Planned {
