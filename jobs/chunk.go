@@ -169,7 +169,7 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, pacing
 		return chunk, pacing.Grant{}, nil
 	}
 	c := &d.v.Campaign
-	g, err := d.pace.Rates.Take(ctx, c, need, first.recipient())
+	g, err := d.pacer.Rates.Take(ctx, c, need, first.recipient())
 	d.single = g.Probe
 	if err != nil || g.N >= need {
 		return chunk, g, err
@@ -219,7 +219,7 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 			r.Status = models.RecipientFailed
 		case excused: // guard: excused
 			// The longer a recipient has failed, the rarer its tries: others come first.
-			r.RetryIn = d.jittered(min(max(2*d.pace.ProbeEvery, time.Duration(d.v.Now()-r.Since)*time.Millisecond), maxUnproven))
+			r.RetryIn = d.jittered(min(max(2*d.pacer.ProbeEvery, time.Duration(d.v.Now()-r.Since)*time.Millisecond), maxUnproven))
 			if o.Result == channels.Retry {
 				r.Attempts = m.attempts
 			}
@@ -228,7 +228,7 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 		default:
 			r.RetryIn = d.jittered(min(d.opts.Backoff<<min((r.Attempts-1)%d.opts.MaxAttempts, 20), maxRetry))
 			if unclear { // by the next attempt it shows whose it was
-				r.RetryIn = max(r.RetryIn, d.pace.UnprovenBackoff)
+				r.RetryIn = max(r.RetryIn, d.pacer.UnprovenBackoff)
 			}
 		}
 		r.RetryIn = max(r.RetryIn, o.RetryAfter)

@@ -41,7 +41,7 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 	now, _ := d.control.get(c.ID)
 	s = &sending{
 		delivery: d, chunk: chunk, ended: make(chan struct{}),
-		trial: d.pace.Health.NewTrial(c, d.single, recipients(chunk)),
+		trial: d.pacer.Health.NewTrial(c, d.single, recipients(chunk)),
 		watch: d.guard.watch(c, now, chunk),
 		out:   make([]channels.Outcome, n), answered: make([]bool, n), left: n,
 	}

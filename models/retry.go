@@ -90,12 +90,12 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c 
 }
 
 // told is the retry as an event tells of it.
-func (r Retry) told() map[string]any {
+func (r Retry) told() EventData {
 	names := make([]string, len(r.Statuses))
 	for i, status := range r.Statuses {
 		names[i] = RecipientStatusNames[status]
 	}
-	data := map[string]any{"statuses": names, "recipients": r.Recipients}
+	data := EventData{"statuses": names, "recipients": r.Recipients}
 	if len(r.ErrCodes) > 0 {
 		data["errCodes"] = r.ErrCodes
 	}
