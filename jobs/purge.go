@@ -12,6 +12,7 @@ import (
 type Keep struct {
 	Keys       time.Duration // Idempotency-Keys
 	Recipients time.Duration // of finished campaigns, from their end on; 0 = for ever
+	Events     time.Duration // of the event log; 0 = for ever
 }
 
 // The pace of a purge. A step is one transaction, and after each the purger rests for many times as long as it
@@ -78,6 +79,33 @@ func (r *Reconciler) purgeCampaign(ctx context.Context, p *models.Purge) error {
 		}
 		var rest time.Duration
 		n, rest = pace(n, time.Since(began), p.Busy)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rest):
+		}
+	}
+}
+
+// eventsStep is how many events one step deletes.
+const eventsStep = 1000
+
+// purgeEvents deletes the events that are older than they are kept, at the pace of a purge.
+func (r *Reconciler) purgeEvents(ctx context.Context) error {
+	if r.keep.Events == 0 {
+		return nil
+	}
+	now, err := r.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		began := time.Now()
+		done, err := r.store.PurgeEvents(ctx, now-models.Millis(r.keep.Events.Milliseconds()), eventsStep)
+		if err != nil || done {
+			return err
+		}
+		_, rest := pace(eventsStep, time.Since(began), true) // events may wait, whatever is under way
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

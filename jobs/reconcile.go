@@ -61,6 +61,7 @@ func (r *Reconciler) Start() {
 		loop{purgeEvery, "purge", r.purge},
 		loop{purgeEvery, "purge recipients", r.purgeRecipients},
 		loop{purgeEvery, "purge members", r.purgeMembers},
+		loop{purgeEvery, "purge events", r.purgeEvents},
 		loop{recountEvery, "recount", r.recount},
 	)
 }
