@@ -31,7 +31,7 @@ func eachLine(t *testing.T, f func(t *testing.T, d *line)) {
 		}
 		rdb := redis.NewClient(opts)
 		t.Cleanup(func() { _ = rdb.Close() })
-		d := &line{t: t, s: &sharedState{Params: Defaults(), rdb: rdb}, now: 1_800_000_000_000, c: models.Campaign{ID: 1, Channel: "webhook"}}
+		d := &line{t: t, s: newSharedState(rdb, Defaults()), now: 1_800_000_000_000, c: models.Campaign{ID: 1, Channel: "webhook"}}
 		d.s.at = func() int64 { return d.now }
 		f(t, d)
 	})

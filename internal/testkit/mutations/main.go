@@ -90,8 +90,8 @@ var mutations = []mutation{
 		"./jobs", "TestDeadProvider/refused/embedded",
 	},
 	{
-		"dead provider", "the breaker: few requests while it is away", "internal/pacing/breaker.go",
-		"elseif f.run >= 12 and", "elseif false and",
+		"dead provider", "the breaker: few requests while it is away", "internal/pacing/breaker.lua",
+		"return state.run >= TRIP_AT and", "return false and",
 		"./jobs", "TestDeadProvider/refused/embedded",
 	},
 	{
