@@ -26,9 +26,9 @@ func TestScriptsAgreeWithTheReference(t *testing.T) {
 			p := drawParams(t)
 			a := &agreement{t: t, ctx: t.Context(), rdb: rdb, s: newSharedState(rdb, p), r: newReference(p), channel: fmt.Sprint("channel-", channel), now: 1_800_000_000_000}
 			a.s.at = func() int64 { return a.now }
-			a.drawRates()
+			a.drawKind()
 			for range rapid.IntRange(20, 60).Draw(t, "steps") {
-				a.now += rapid.OneOf(rapid.SampledFrom([]int64{0, 1, 20, 100, 600, 1500, 4000}), rapid.Int64Range(0, 40), rapid.Int64Range(0, 700)).Draw(t, "ms")
+				a.now += a.pass.Draw(t, "ms")
 				if rapid.IntRange(0, 4).Draw(t, "which") < a.takes {
 					a.take()
 				} else {
@@ -48,18 +48,37 @@ type agreement struct {
 	r             *reference
 	channel       string
 	now           int64
-	takes         int // of five steps
+	takes         int  // of five steps; the others tell how the provider does
+	failing       bool // it fails, or asks for rest, now and then
+	pass          *rapid.Generator[int64]
 	channelRate   int
 	campaignRates [4]int
 }
 
 var rates = []int{0, 1, 4, 9, 30, 100, 1000, 20_000}
 
-func (a *agreement) drawRates() {
-	a.takes = rapid.SampledFrom([]int{1, 3, 5}).Draw(a.t, "takes")
+// drawKind decides what the steps are about: turns, a provider that slows down, or everything.
+func (a *agreement) drawKind() {
+	none := []int{0, 0, 0, 0}
+	switch rapid.IntRange(0, 2).Draw(a.t, "kind") {
+	case 0:
+		a.takes, a.pass = 5, rapid.Int64Range(0, 40)
+		a.channelRate = rapid.SampledFrom([]int{100, 1000, 20_000}).Draw(a.t, "channel rate")
+		a.campaignRates = [4]int(none)
+	case 1:
+		a.takes, a.pass = 1, rapid.Int64Range(100, 700)
+		a.drawRates(rates)
+	default:
+		a.takes, a.failing = rapid.SampledFrom([]int{1, 3}).Draw(a.t, "takes"), true
+		a.pass = rapid.OneOf(rapid.SampledFrom([]int64{0, 1, 20, 100, 600, 1500, 4000}), rapid.Int64Range(0, 700))
+		a.drawRates(append(none, rates...))
+	}
+}
+
+func (a *agreement) drawRates(campaign []int) {
 	a.channelRate = rapid.SampledFrom(rates).Draw(a.t, "channel rate")
 	for i := range a.campaignRates {
-		a.campaignRates[i] = rapid.SampledFrom(append(rates, 0, 0, 0, 0)).Draw(a.t, "campaign rate")
+		a.campaignRates[i] = rapid.SampledFrom(campaign).Draw(a.t, "campaign rate")
 	}
 }
 
@@ -123,20 +142,26 @@ func (a *agreement) take() {
 func (a *agreement) observe() {
 	t := a.t
 	count := func(of string, n ...int) int { return rapid.SampledFrom(n).Draw(t, of) }
-	took := rapid.SampledFrom([]float64{5, 5, 5, 200, 2000}).Draw(t, "took ms")
+	sometimes := func(of string, n ...int) int {
+		if a.failing {
+			return count(of, n...)
+		}
+		return 0
+	}
+	took := rapid.SampledFrom([]float64{5, 100, 300, 450, 600, 2000}).Draw(t, "took ms")
 	age := func(of string, most int) (float64, time.Time) {
 		// Whole, and half a millisecond away from the next: the script gets it in whole ms.
 		n := rapid.IntRange(0, most).Draw(t, of)
 		return float64(n), time.Now().Add(-time.Duration(n)*time.Millisecond - time.Millisecond/2)
 	}
 	s := seenBy{}
-	s.answered = count("answered", 0, 0, 1, 4, 40)
+	s.answered = count("answered", 0, 1, 4, 40)
 	s.recipients, s.timed, s.logTook = 2*s.answered, s.answered, float64(s.answered)*math.Log(took)
-	s.failed.n = count("failed", 0, 0, 1, 6, 12, 30)
-	s.failed.weight = s.failed.n * count("weight", 0, 1, 4)
-	s.slow.n = count("slow", 0, 0, 0, 13)
+	s.failed.n = count("failed", 0, 0, 0, 0, 1, 4, 5, 6, 12, 30)
+	s.failed.weight = s.failed.n * sometimes("weight", 0, 1, 4)
+	s.slow.n = sometimes("slow", 0, 0, 0, 13)
 	s.slow.weight = s.slow.n
-	if s.askedRest = count("asked for rest", 0, 0, 0, 0, 1, 4); s.askedRest > 0 {
+	if s.askedRest = sometimes("asked for rest", 0, 0, 0, 0, 1, 4); s.askedRest > 0 {
 		s.tally.who = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "who")
 		s.who = recipientHash(s.tally.who)
 		s.rest = time.Duration(count("rest", 100, 900, 5000)) * time.Millisecond
