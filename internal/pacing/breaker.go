@@ -84,7 +84,7 @@ func (s *sharedState) observe(ctx context.Context, channel string, t tally) (sha
 		if at.IsZero() {
 			return 0
 		}
-		return time.Since(at).Milliseconds()
+		return s.now().Sub(at).Milliseconds()
 	}
 	got, err := s.observeScript.Run(ctx, s.rdb, []string{healthKey(channel)}, s.clock(), t.answered, age(t.began), age(t.ended), t.recipients,
 		t.askedRest, t.failed.n, t.failed.weight, t.slow.n, t.slow.weight, age(t.slowAsked), t.logTook, t.timed,
@@ -96,7 +96,7 @@ func (s *sharedState) observe(ctx context.Context, channel string, t tally) (sha
 		if ago < 0 {
 			return time.Time{}
 		}
-		return time.Now().Add(-time.Duration(ago) * time.Millisecond)
+		return s.now().Add(-time.Duration(ago) * time.Millisecond)
 	}
 	return sharedView{
 		state: providerState(got[0]), served: at(got[1]), recovered: at(got[2]),

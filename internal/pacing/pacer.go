@@ -28,11 +28,12 @@ type sharedState struct {
 	Params
 	rdb                       redis.UniversalClient
 	takeScript, observeScript *redis.Script
-	at                        func() int64 // unix milliseconds; nil = Redis' own clock. For tests.
+	at                        func() int64     // unix milliseconds; nil = Redis' own clock. For tests.
+	now                       func() time.Time // this process' clock
 }
 
 func newSharedState(rdb redis.UniversalClient, p Params) *sharedState {
-	return &sharedState{Params: p, rdb: rdb, takeScript: script(p, takeFiles), observeScript: script(p, observeFiles)}
+	return &sharedState{Params: p, rdb: rdb, takeScript: script(p, takeFiles), observeScript: script(p, observeFiles), now: time.Now}
 }
 
 // clock is what a script takes for the time: 0 = Redis' own.
