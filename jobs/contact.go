@@ -86,13 +86,13 @@ func (c *contact) check(ctx context.Context) error {
 func (c *contact) compare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, compareWithin)
 	defer cancel()
-	h, err := c.marks.compare(ctx)
+	found, err := c.marks.compare(ctx)
 	switch {
-	case err != nil || h.behind == 0:
-	case h.replica:
-		c.log.Warn("a replica took over the ledger and lacks its last seconds; campaigns that must send to nobody twice are held", "lost", h.behind, "held", h.campaigns)
+	case err != nil || found.behind == 0:
+	case found.replica:
+		c.log.Warn("a replica took over the ledger and lacks its last seconds; campaigns that must send to nobody twice are held", "lost", found.behind, "held", found.held)
 	default:
-		c.log.Warn("the ledger was restored; its campaigns are held until an operator resumes them", "lost", h.behind, "held", h.campaigns)
+		c.log.Warn("the ledger was restored; its campaigns are held until an operator resumes them", "lost", found.behind, "held", found.held)
 	}
 	return err
 }

@@ -110,18 +110,18 @@ func (q *Queue) enqueue(ctx context.Context, kind, id string, p Payload) error {
 	_, err = q.client.EnqueueContext(ctx, asynq.NewTask(kind, raw), asynq.TaskID(id), asynq.Queue(string(p.Priority)),
 		asynq.MaxRetry(0), asynq.Timeout(taskTimeout))
 	if errors.Is(err, asynq.ErrTaskIDConflict) {
-		return nil // it stands there already
+		return nil // the task is in the queue already
 	}
 	return err
 }
 
-// waiting is how many tasks of a priority no worker has taken yet. asynq itself tells it only with many other figures.
+// waiting is how many tasks of a priority no worker has taken yet. asynq's own call returns it only together with many other figures.
 func (q *Queue) waiting(ctx context.Context, p models.Priority) (int64, error) {
 	return q.rdb.LLen(ctx, "asynq:{"+string(p)+"}:pending").Result()
 }
 
-// keepVisible names our queues in asynq's list again: after a FLUSHALL the queues work, but neither the
-// inspector nor the monitor sees them.
+// keepVisible names our queues in asynq's list of queues again. After a FLUSHALL the queues work, but neither the inspector nor
+// the monitor sees them.
 func (q *Queue) keepVisible(ctx context.Context) error {
 	return q.rdb.SAdd(ctx, "asynq:queues", string(models.PriorityBulk), string(models.PriorityTransactional)).Err()
 }
@@ -129,7 +129,7 @@ func (q *Queue) keepVisible(ctx context.Context) error {
 type taskState int
 
 const (
-	taskAbsent  taskState = iota // not there, or archived: nobody will run it
+	taskAbsent  taskState = iota // not in Redis, or archived: nobody will run it
 	taskPending                  // waits for a worker
 	taskActive                   // a worker took it
 )
@@ -150,12 +150,12 @@ func (q *Queue) look(priority models.Priority, p models.Page) (taskState, error)
 	return taskAbsent, nil
 }
 
-// forget deletes the task of an epoch that is over; one that a worker holds stays, and ends as stale.
+// forget deletes the task of an epoch that has ended. A task that a worker holds stays, and ends as stale.
 func (q *Queue) forget(priority models.Priority, p models.Page) {
 	_ = q.inspector.DeleteTask(string(priority), pageTaskID(p.CampaignID, p.No, p.Epoch))
 }
 
-// slots is how many pages of a priority all live worker processes together can hold at once; 0 = none of them is alive.
+// slots is how many pages of a priority all live worker processes together can hold at once; 0 = no worker is alive.
 func (q *Queue) slots(p models.Priority) (int, error) {
 	servers, err := q.inspector.Servers()
 	n := 0

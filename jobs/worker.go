@@ -31,8 +31,7 @@ type Worker struct {
 	channels map[string]channels.Channel
 	log      *slog.Logger
 
-	parked  atomic.Int64   // visits that wait beside the slots; see park.go
-	parking sync.WaitGroup // the same
+	slots   *workerSlots
 	loops   loops
 	servers []*asynq.Server
 	drain   context.Context // ended by Stop: no send starts any more
@@ -54,6 +53,7 @@ func NewWorker(s *Shared) *Worker {
 		w.channels[c.Name()] = c
 	}
 	w.drain, w.startDrain = context.WithCancel(context.Background())
+	w.slots = &workerSlots{queue: s.queue, places: s.pacer.Places, contact: s.contact, drain: w.drain}
 	return w
 }
 
@@ -101,7 +101,7 @@ func (w *Worker) Stop() {
 			wg.Go(srv.Shutdown)
 		}
 		wg.Wait()
-		w.parking.Wait()
+		w.slots.parking.Wait()
 		w.control.stop()
 		w.loops.stop()
 	})

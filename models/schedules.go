@@ -327,14 +327,8 @@ func (s *Store) occur(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *
 
 // refuse writes once that the schedule's next slot could not be acted upon, however often that is found.
 func refuse(tx *gorm.DB, sch Schedule, reason string, now Millis) error {
-	row := Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, Slots: 1, Outcome: OutcomeRefused, Reason: cut(reason), CreatedAt: now}
+	row := Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, Slots: 1, Outcome: OutcomeRefused, Reason: CutText(reason, MaxTextChars), CreatedAt: now}
 	return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error
-}
-
-// cut makes a reason fit its column.
-func cut(reason string) string {
-	runes := []rune(reason)
-	return string(runes[:min(len(runes), 255)])
 }
 
 func refusal(e *Error) string {
@@ -345,7 +339,7 @@ func refusal(e *Error) string {
 	for _, f := range e.Fields {
 		texts = append(texts, f.Field+" "+f.Reason)
 	}
-	return cut(strings.Join(texts, "; "))
+	return CutText(strings.Join(texts, "; "), MaxTextChars)
 }
 
 // unfinished is one of the schedule's last campaigns that has not ended, if there is one.
