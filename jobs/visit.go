@@ -11,7 +11,7 @@ import (
 const (
 	// noChannelRetry is when a page comes back that met a worker without its channel.
 	noChannelRetry = 10 * time.Second
-	// keepNoPlace is how long readers are told that a campaign found no place on its channel.
+	// keepNoPlace is how long the note lasts that a campaign found no place on its channel.
 	keepNoPlace = time.Second
 )
 

@@ -16,8 +16,8 @@ import (
 	"carillon/models"
 )
 
-// Worker takes tasks out of Redis and runs them, on one asynq server per priority: queue weights are fixed at
-// a server's start and it fetches with a single goroutine, so a shared one would let bulk hold up the rest.
+// Worker takes tasks out of Redis and runs them, on one asynq server for each priority. An asynq server fixes its queues' weights
+// at its start and fetches tasks with a single goroutine. So on a shared server bulk tasks would hold up the transactional tasks.
 type Worker struct {
 	store    *models.Store
 	queue    *Queue
@@ -107,8 +107,8 @@ func (w *Worker) Stop() {
 	})
 }
 
-// handle runs one task. The context that asynq gives ends with its own shutdown, before the outcomes of what
-// was sent are written, so the work goes by the page's lease and by drain instead.
+// handle runs one task. asynq's context ends with asynq's own shutdown, before the outcomes of what was sent are written. So the
+// work goes by the page's lease and by drain instead.
 func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	p, err := DecodePayload(task.Payload())
 	if err != nil {
@@ -130,11 +130,13 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	case err == nil:
 	case errors.Is(err, models.ErrNotYet):
 		w.returnTaskLater(ctx, task.Type(), p)
-	case errors.Is(err, models.ErrFenced): // it is another's, or gone: that is an end
+	case errors.Is(err, models.ErrFenced): // the page is another worker's, or gone: nothing is left to do
 		w.log.Debug("a task was taken over", "campaign", p.Campaign, "page", p.Page, "kind", task.Type())
 	case models.IsUnavailable(err):
-		if w.contact.away() == nil { // else it is known, and to ask once more would keep the task from the others
-			_ = w.contact.check(ctx) // which tells a database that is away from one that was busy for a moment
+		// The check tells a database that is away from a database that was busy for a moment. Without contact the answer is
+		// known, and another check would keep the task from the other workers.
+		if w.contact.away() == nil {
+			_ = w.contact.check(ctx)
 		}
 		w.log.Warn("a task is put back: the database does not serve", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
 		w.returnTask(ctx, task.Type(), p)
@@ -181,24 +183,25 @@ func (w *Worker) returnTaskLater(ctx context.Context, kind string, p Payload) {
 	w.returnTask(ctx, kind, p)
 }
 
-// quietLog gives asynq's own messages to slog, of warnings and errors at most one in ten seconds: while Redis is away
-// it has several a second, and the reconciler says so once.
+// quietLog gives asynq's own messages to slog. Of warnings and errors it lets at most one in ten seconds through: while Redis is
+// away asynq has several a second, and the reconciler logs that fact once.
 type quietLog struct {
 	log  *slog.Logger
 	last *atomic.Int64 // unix seconds
 }
 
-func (q quietLog) spare(level slog.Level, args []any) {
+func (q quietLog) sparingly(level slog.Level, args []any) {
 	now := time.Now().Unix()
-	if last := q.last.Load(); now-last >= 10 && q.last.CompareAndSwap(last, now) {
+	last := q.last.Load()
+	if now-last >= 10 && q.last.CompareAndSwap(last, now) {
 		q.log.Log(context.Background(), level, fmt.Sprint(args...), "from", "asynq")
 	}
 }
 
 func (q quietLog) Debug(args ...any) { q.log.Debug(fmt.Sprint(args...), "from", "asynq") }
 func (q quietLog) Info(args ...any)  { q.log.Info(fmt.Sprint(args...), "from", "asynq") }
-func (q quietLog) Warn(args ...any)  { q.spare(slog.LevelWarn, args) }
-func (q quietLog) Error(args ...any) { q.spare(slog.LevelError, args) }
+func (q quietLog) Warn(args ...any)  { q.sparingly(slog.LevelWarn, args) }
+func (q quietLog) Error(args ...any) { q.sparingly(slog.LevelError, args) }
 func (q quietLog) Fatal(args ...any) {
 	q.log.Error(fmt.Sprint(args...), "from", "asynq", "fatal", true)
 }
