@@ -39,10 +39,10 @@ type member struct {
 
 // tried is a member that has a row.
 func (d *delivery) tried(id string, a models.Attempt) member {
-	m := member{id: id, hasRow: true, attempts: a.Attempts, due: a.NextAttemptAt, failingSince: a.Since}
-	if a.Since != 0 {
+	m := member{id: id, hasRow: true, attempts: a.Attempts, due: a.NextAttemptAt, failingSince: a.FailingSince}
+	if a.FailingSince != 0 {
 		m.counted = a.Attempts % d.attempts.maxAttempts
-		m.failingFrom = time.Now().Add(-time.Duration(d.visit.Now()-a.Since) * time.Millisecond)
+		m.failingFrom = time.Now().Add(-time.Duration(d.visit.Now()-a.FailingSince) * time.Millisecond)
 	}
 	return m
 }
@@ -80,7 +80,7 @@ func (d *delivery) readDirectory(ctx context.Context) error {
 //   - members that the cursor has not reached;
 //   - members whose next attempt is due.
 func (d *delivery) nextChunk() []member {
-	untried := d.visit.Fresh(d.chunkSize)
+	untried := d.visit.Untried(d.chunkSize)
 	dueBy := d.visit.Now()
 	if len(untried) > 0 {
 		dueBy -= models.LateRetry
@@ -126,7 +126,7 @@ func (d *delivery) passedOver(m member) (models.RecipientOutcome, bool) {
 	if d.attempts.triedTooLong(m) {
 		return d.attempts.givenUp(m), true
 	}
-	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, Again: m.hasRow}
+	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, HasRow: m.hasRow}
 	if d.directory == nil {
 		return o, false
 	}

@@ -232,7 +232,7 @@ func (d *delivery) sendChunk(ctx context.Context, chunk []member) error {
 func (d *delivery) claim(ctx context.Context, chunk []member) error {
 	c := models.Chunk{State: models.PageRunning, Outcomes: make([]models.RecipientOutcome, len(chunk))}
 	for i, m := range chunk {
-		c.Outcomes[i] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, Again: m.hasRow}
+		c.Outcomes[i] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, HasRow: m.hasRow}
 		chunk[i].hasRow = true
 	}
 	return d.writer.write(ctx, c)

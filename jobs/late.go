@@ -39,7 +39,7 @@ func (l *lateAnswers) letGo(ctx context.Context, s *sending, late []int) {
 		<-s.ended
 		rows := s.rows(ctx, late)
 		for i := range rows {
-			rows[i].Again = true
+			rows[i].HasRow = true
 		}
 		l.arrived <- rows
 	}()

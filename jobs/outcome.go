@@ -31,7 +31,7 @@ type attemptRules struct {
 //   - unclear: nobody knows who is to blame for the failure.
 func (r *attemptRules) row(m member, o channels.Outcome, excused, unclear bool) models.RecipientOutcome {
 	row := models.RecipientOutcome{
-		UserID: m.id, Again: m.hasRow, Attempts: min(m.attempts+1, maxAttempts), ErrCode: o.ErrCode, ErrMsg: models.CutText(o.ErrMsg, models.MaxTextChars),
+		UserID: m.id, HasRow: m.hasRow, Attempts: min(m.attempts+1, maxAttempts), ErrCode: o.ErrCode, ErrMsg: models.CutText(o.ErrMsg, models.MaxTextChars),
 	}
 	switch o.Result {
 	case channels.Sent:
@@ -41,14 +41,14 @@ func (r *attemptRules) row(m member, o channels.Outcome, excused, unclear bool) 
 	case channels.Skipped:
 		row.Status = models.RecipientSkipped
 	case channels.NotTried:
-		row.Status, row.Attempts, row.Since = models.RecipientPending, m.attempts, m.failingSince
+		row.Status, row.Attempts, row.FailingSince = models.RecipientPending, m.attempts, m.failingSince
 	case channels.Retry, channels.Ambiguous:
-		row.Status, row.Since = models.RecipientPending, cmp.Or(m.failingSince, r.visit.Now())
+		row.Status, row.FailingSince = models.RecipientPending, cmp.Or(m.failingSince, r.visit.Now())
 		r.afterFailure(&row, m, o, excused, unclear)
 		row.RetryIn = max(row.RetryIn, o.RetryAfter)
 	}
 	if row.Status != models.RecipientPending {
-		row.Since, row.RetryIn = 0, 0
+		row.FailingSince, row.RetryIn = 0, 0
 	}
 	return row
 }
@@ -66,7 +66,7 @@ func (r *attemptRules) afterFailure(row *models.RecipientOutcome, m member, o ch
 		row.Status = models.RecipientFailed
 	case excused: // guard: excused
 		// The longer a recipient has failed, the rarer its tries: others come first.
-		failingFor := time.Duration(r.visit.Now()-row.Since) * time.Millisecond
+		failingFor := time.Duration(r.visit.Now()-row.FailingSince) * time.Millisecond
 		row.RetryIn = r.jittered(min(max(2*r.pacing.ProbeEvery, failingFor), maxUnproven))
 		if o.Result == channels.Retry {
 			row.Attempts = m.attempts
@@ -89,7 +89,7 @@ func (r *attemptRules) triedTooLong(m member) bool {
 // givenUp is the row of a recipient that was tried for too long.
 func (r *attemptRules) givenUp(m member) models.RecipientOutcome {
 	return models.RecipientOutcome{
-		UserID: m.id, Attempts: m.attempts, Again: m.hasRow,
+		UserID: m.id, Attempts: m.attempts, HasRow: m.hasRow,
 		Status: models.RecipientFailed, ErrCode: models.CodeNetwork, ErrMsg: "given up: all tries of " + maxTrying.String() + " failed",
 	}
 }

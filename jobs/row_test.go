@@ -42,24 +42,24 @@ func TestTriesEnd(t *testing.T) {
 		"rest":    {Result: channels.Retry, ErrCode: models.CodeCallback, RetryAfter: time.Hour},
 	} {
 		m := member{id: "a", hasRow: true, failingSince: d.attempts.visit.Now()}
-		if r := d.attempts.row(m, o, true, false); r.Status != models.RecipientPending || r.Since != m.failingSince || r.RetryIn < o.RetryAfter || r.Attempts != 0 {
+		if r := d.attempts.row(m, o, true, false); r.Status != models.RecipientPending || r.FailingSince != m.failingSince || r.RetryIn < o.RetryAfter || r.Attempts != 0 {
 			t.Errorf("%s, excused: %+v", name, r)
 		}
 		if _, over := d.passedOver(m); over {
 			t.Errorf("%s: given up at once", name)
 		}
 		m.failingSince -= models.Millis(maxTrying.Milliseconds()) + 1
-		if r := d.attempts.row(m, o, true, false); r.Status != models.RecipientFailed || r.ErrCode != o.ErrCode || r.Since != 0 {
+		if r := d.attempts.row(m, o, true, false); r.Status != models.RecipientFailed || r.ErrCode != o.ErrCode || r.FailingSince != 0 {
 			t.Errorf("%s, excused for longer than %s: %+v", name, maxTrying, r)
 		}
-		if r, over := d.passedOver(m); !over || r.Status != models.RecipientFailed || !r.Again {
+		if r, over := d.passedOver(m); !over || r.Status != models.RecipientFailed || !r.HasRow {
 			t.Errorf("%s, not tried again: %+v", name, r)
 		}
 	}
 	m := member{id: "a"}
 	for range d.attempts.maxAttempts {
 		r := d.attempts.row(m, channels.Outcome{Result: channels.Retry, RetryAfter: time.Minute}, false, false)
-		if m.attempts, m.failingSince = r.Attempts, r.Since; r.Status == models.RecipientFailed {
+		if m.attempts, m.failingSince = r.Attempts, r.FailingSince; r.Status == models.RecipientFailed {
 			return
 		}
 	}

@@ -47,7 +47,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	for i, m := range sent {
 		if slices.Contains(late, i) {
 			rows[places[i]] = models.RecipientOutcome{
-				UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, Since: m.failingSince, RetryIn: lateHold, Again: m.hasRow,
+				UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, FailingSince: m.failingSince, RetryIn: lateHold, HasRow: m.hasRow,
 			}
 		} else {
 			answered = append(answered, i)

@@ -39,6 +39,7 @@ var mutations = []mutation{
 	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
 	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
+	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
 
 const tableHead = "| Promise | Taken out | Test | It |\n| --- | --- | --- | --- |"
