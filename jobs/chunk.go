@@ -17,8 +17,8 @@ const (
 	gatherFor  = time.Second // attempts of one page that are due within this time are made together
 )
 
-// chunkSize is how many recipients are sent between two writes on a channel whose requests carry up to batch recipients:
-// whole requests, as far as possible. set is Options.ChunkSize.
+// chunkSize is how many recipients are sent between two writes on a channel whose requests carry up
+// to batch recipients: whole requests, as far as possible. set is Options.ChunkSize.
 func chunkSize(set, batch int) int {
 	if set > 0 {
 		return set
@@ -61,7 +61,8 @@ func recipients(chunk []member) []pacing.Recipient {
 	return all
 }
 
-// readDirectory asks the directory once per visit whether all of the page still stand in it and, if not, who does.
+// readDirectory asks the directory once per visit whether all of the page still stand in it and, if
+// not, who does.
 func (d *delivery) readDirectory(ctx context.Context) error {
 	c := d.visit.Campaign
 	if c.Kind != models.KindUser || c.AudienceType != models.AudienceAll && !d.channel.KnowsUsers() {
@@ -92,7 +93,8 @@ func (d *delivery) nextChunk() []member {
 		}
 	}
 	if len(chunk) > 0 {
-		// While a provider is away it is tried with one recipient at a time: the one that waits longest, not always the same.
+		// While a provider is away it is tried with one recipient at a time: the one that waits
+		// longest, not always the same.
 		slices.SortFunc(chunk, func(a, b member) int {
 			return cmp.Or(cmp.Compare(a.counted, b.counted), cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id))
 		})
@@ -105,8 +107,8 @@ func (d *delivery) nextChunk() []member {
 	return chunk
 }
 
-// untilDue is how long until the page's next attempts are due. Attempts that are due within gatherFor of the first one are made
-// in one visit.
+// untilDue is how long until the page's next attempts are due. Attempts that are due within
+// gatherFor of the first one are made in one visit.
 func (d *delivery) untilDue() time.Duration {
 	first := models.Millis(math.MaxInt64)
 	for _, a := range d.visit.Attempts {
@@ -143,8 +145,9 @@ func (d *delivery) passedOver(m member) (models.RecipientOutcome, bool) {
 	return o, false
 }
 
-// takeTokens cuts the chunk to what the rates grant now. It keeps the order, because the cursor moves past all of the chunk.
-// Members that are passed over need no token. When no member is left, the grant says when to ask again.
+// takeTokens cuts the chunk to what the rates grant now. It keeps the order, because the cursor
+// moves past all of the chunk. Members that are passed over need no token. When no member is left,
+// the grant says when to ask again.
 func (d *delivery) takeTokens(ctx context.Context, chunk []member) ([]member, pacing.Grant, error) {
 	need, first := 0, member{}
 	for _, m := range chunk {

@@ -20,11 +20,12 @@ const (
 	noRedisRetry        = time.Second            // a page that got no answer from the limiter is queued again so much later
 )
 
-// deliver visits a claimed page: chunk by chunk, until nothing is left to send now, or the visit ends. What it leaves is true
-// at every instant: a page that is done, or one that waits until a given time.
+// deliver visits a claimed page: chunk by chunk, until nothing is left to send now, or the visit
+// ends. What it leaves is true at every instant: a page that is done, or one that waits until a
+// given time.
 //
-// goOn says that the slot may go on with the campaign. Then the page is done, or has left the window, or still has recipients
-// and only the visit ended.
+// goOn says that the slot may go on with the campaign. Then the page is done, or has left the
+// window, or still has recipients and only the visit ended.
 func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time, park func()) (goOn bool, err error) {
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
@@ -108,8 +109,8 @@ func (d *delivery) step(ctx context.Context) error {
 	}
 	chunk := d.nextChunk()
 	if len(chunk) == 0 {
-		// All who are left wait for their next attempt. The page leaves the window: pages with recipients that are ready must
-		// not wait for it.
+		// All who are left wait for their next attempt. The page leaves the window: pages with
+		// recipients that are ready must not wait for it.
 		end := d.asNew(d.untilDue()) // guard: window-left
 		return d.endVisit(ctx, end)
 	}
@@ -137,7 +138,8 @@ type ending struct {
 	early bool          // with recipients left: the visit's time is up, or the process is to end
 }
 
-// endVisit ends the visit. While answers are late it waits for them instead, and then everything is looked at again.
+// endVisit ends the visit. While answers are late it waits for them instead, and then everything is
+// looked at again.
 func (d *delivery) endVisit(ctx context.Context, end *ending) error {
 	if d.late.chunks > 0 {
 		return d.awaitLate(ctx, end.lasts)
@@ -186,14 +188,16 @@ func (d *delivery) mustEnd(ctx context.Context) *ending {
 	d.visit.Campaign.RatePerSecond = now.RatePerSecond
 	until, quiet := quietUntil(&d.visit.Campaign, d.zone, d.visit.Now())
 	if quiet {
-		// Among the new pages, so that the end of the night does not put all pages into Redis at once.
+		// Among the new pages, so that the end of the night does not put all pages into Redis at
+		// once.
 		return d.asNew(time.Duration(until-d.visit.Now()) * time.Millisecond)
 	}
 	return nil
 }
 
-// visitExpired reports whether the visit's time is up. A visit that would first have to wait for late answers goes on as long
-// as it may stay in its slot: the other recipients of its page must not wait too.
+// visitExpired reports whether the visit's time is up. A visit that would first have to wait for
+// late answers goes on as long as it may stay in its slot: the other recipients of its page must
+// not wait too.
 func (d *delivery) visitExpired(ctx context.Context) bool {
 	lasted := time.Since(d.startedAt)
 	if lasted <= visitFor && (lasted <= visitForWhenCrowded || !d.pacer.Places.MustYield(d.visit.Campaign)) {
@@ -227,8 +231,8 @@ func (d *delivery) sendChunk(ctx context.Context, chunk []member) error {
 	return d.askGuard(ctx)
 }
 
-// claim writes down who is about to be sent, before an at-most-once send. Whoever finds the claim later knows that the request
-// may have gone out. From then on each member has a row.
+// claim writes down who is about to be sent, before an at-most-once send. Whoever finds the claim
+// later knows that the request may have gone out. From then on each member has a row.
 func (d *delivery) claim(ctx context.Context, chunk []member) error {
 	c := models.Chunk{State: models.PageRunning, Outcomes: make([]models.RecipientOutcome, len(chunk))}
 	for i, m := range chunk {

@@ -19,11 +19,12 @@ const (
 	guardKeep    = time.Hour   // and Redis forgets it
 )
 
-// guard pauses a campaign whose failures are not its recipients': a wrong secret or a broken template would fail a million users.
-// The rule is in guard_rule.go.
-//   - It judges tries, as they are answered. A recipient who is refused with 401 is tried again for half a minute before the
-//     ledger has the failure, and so is everybody else meanwhile.
-//   - All processes count in one window in Redis. When Redis loses the window, they only count anew.
+// guard pauses a campaign whose failures are not its recipients': a wrong secret or a broken
+// template would fail a million users. The rule is in guard_rule.go.
+//   - It judges tries, as they are answered. A recipient who is refused with 401 is tried again for
+//     half a minute before the ledger has the failure, and so is everybody else meanwhile.
+//   - All processes count in one window in Redis. When Redis loses the window, they only count
+//     anew.
 //   - Whether nobody was sent is for the ledger to say.
 type guard struct {
 	rdb       redis.UniversalClient
@@ -117,7 +118,8 @@ func (w *watch) answered(from int, of []channels.Outcome) {
 	}
 }
 
-// ended takes in the outcomes of the members at some places of the chunk, with the rows that they led to.
+// ended takes in the outcomes of the members at some places of the chunk, with the rows that they
+// led to.
 func (w *watch) ended(at []int, outcomes []channels.Outcome, rows []models.RecipientOutcome) {
 	if w == nil {
 		return
@@ -147,8 +149,8 @@ func (w *watch) count(i int, o channels.Outcome, failed bool) {
 	}
 }
 
-// judge publishes what this process has seen and applies the rule to what all processes have seen. nil = go on. After an error
-// it judges by what this process knows.
+// judge publishes what this process has seen and applies the rule to what all processes have seen.
+// nil = go on. After an error it judges by what this process knows.
 func (w *watch) judge(ctx context.Context) (*models.Trip, error) {
 	if w == nil {
 		return nil, nil
@@ -187,9 +189,9 @@ func (w *watch) sentSome() {
 
 // windowScript adds outcomes to a campaign's window and returns all of the window.
 //
-// The window has two halves: the last half that is full (fields f…), and the half that is being filled (fields n…).
-// KEYS: the window. ARGV: outcomes in a half, milliseconds to keep the window, then pairs of a try (try.String) and its count.
-// It returns such pairs.
+// The window has two halves: the last half that is full (fields f…), and the half that is being
+// filled (fields n…). KEYS: the window. ARGV: outcomes in a half, milliseconds to keep the window,
+// then pairs of a try (try.String) and its count. It returns such pairs.
 var windowScript = redis.NewScript(`
 local full, now, all, n = {}, {}, {}, 0
 local raw = redis.call('HGETALL', KEYS[1])
@@ -231,8 +233,9 @@ func (w *watch) publish(ctx context.Context, run int, own tries) (tries, error) 
 	return parseTries(texts)
 }
 
-// askGuard pauses the delivery's campaign when the guard says so after a chunk. An error is that of the chunk's write. When the
-// ledger cannot be reached, nothing more is sent before the guard is asked again.
+// askGuard pauses the delivery's campaign when the guard says so after a chunk. An error is that of
+// the chunk's write. When the ledger cannot be reached, nothing more is sent before the guard is
+// asked again.
 func (d *delivery) askGuard(ctx context.Context) error {
 	trip, err := d.watch.judge(ctx)
 	if err != nil {

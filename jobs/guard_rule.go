@@ -25,14 +25,14 @@ func sent(k models.FailureKind) bool { return k.ErrCode == 0 }
 // try is one kind of outcome.
 type try struct {
 	kind models.FailureKind
-	// first says that it was the recipient's first try. In the end only recipients are left who fail again and again, and their
-	// share of failures would say nothing of the campaign.
+	// first says that it was the recipient's first try. In the end only recipients are left who
+	// fail again and again, and their share of failures would say nothing of the campaign.
 	first bool
 }
 
-// kindOf is the kind of an outcome, and whether the guard judges by it. failed says that the recipient failed by it. A failing
-// provider's answer counts only then: the provider may be well again the next moment. Answers that cannot be read are
-// legible.go's.
+// kindOf is the kind of an outcome, and whether the guard judges by it. failed says that the
+// recipient failed by it. A failing provider's answer counts only then: the provider may be well
+// again the next moment. Answers that cannot be read are legible.go's.
 func kindOf(o channels.Outcome, failed bool) (kind models.FailureKind, judged bool) {
 	switch {
 	case o.Result == channels.Sent:
@@ -100,15 +100,16 @@ func (s sums) nobody(someSent bool) bool {
 	return !someSent && s.everSent == 0 && s.everFailed >= guardFirst
 }
 
-// bad is the rule: nobody was sent, or too many first tries failed. someSent says that somebody was sent in this run, whatever
-// the window holds.
+// bad is the rule: nobody was sent, or too many first tries failed. someSent says that somebody was
+// sent in this run, whatever the window holds.
 func (s sums) bad(someSent bool) bool {
 	n := s.sent + s.failed
 	return s.nobody(someSent) || n >= guardLeast && float64(s.failed) > guardShare*float64(n)
 }
 
-// trip is what the rule says of outcomes; nil = go on. Its kinds are the fewest that must be left out for the rule to let the
-// campaign go on. So the guard goes on watching a rare kind beside a common one.
+// trip is what the rule says of outcomes; nil = go on. Its kinds are the fewest that must be left
+// out for the rule to let the campaign go on. So the guard goes on watching a rare kind beside a
+// common one.
 func (ts tries) trip(w *watched) *models.Trip {
 	now := ts.sums(w.allows)
 	t := &models.Trip{Run: w.run, Nobody: now.nobody(w.someSent)}

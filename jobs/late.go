@@ -8,13 +8,15 @@ import (
 	"carillon/models"
 )
 
-// A provider that takes seconds for one recipient in a thousand would hold up each chunk for as long. So a chunk lets its last
-// few answers go: the visit goes on with the next chunk, and writes those outcomes when they come.
+// A provider that takes seconds for one recipient in a thousand would hold up each chunk for as
+// long. So a chunk lets its last few answers go: the visit goes on with the next chunk, and writes
+// those outcomes when they come.
 const (
 	lateTick  = 300 * time.Millisecond // how often a chunk under way is looked at
 	lateShare = 20                     // late answers are few when they are at most one in so many of a chunk, or one
 	maxLate   = 16                     // recipients of one visit
-	// lateHold is when somebody else may send to a late recipient, should this process be gone: later than the request's time-out.
+	// lateHold is when somebody else may send to a late recipient, should this process be gone:
+	// later than the request's time-out.
 	lateHold = channels.MaxWebhookTimeout + 2*time.Second
 )
 
@@ -53,14 +55,16 @@ func (l *lateAnswers) took(rows []models.RecipientOutcome) {
 	}
 }
 
-// abandon waits for the late answers of a visit that has ended: its page is another worker's, who sends to them again.
+// abandon waits for the late answers of a visit that has ended: its page is another worker's, who
+// sends to them again.
 func (l *lateAnswers) abandon() {
 	for ; l.chunks > 0; l.chunks-- {
 		<-l.arrived
 	}
 }
 
-// awaitLate waits for late answers, beside the slot if it may, and writes them. within bounds the wait; 0 = until they come.
+// awaitLate waits for late answers, beside the slot if it may, and writes them. within bounds the
+// wait; 0 = until they come.
 func (d *delivery) awaitLate(ctx context.Context, within time.Duration) error {
 	d.leaveSlot(ctx)
 	if d.lost != nil {

@@ -13,15 +13,15 @@ import (
 const (
 	workLease  = time.Duration(models.WorkLease) * time.Millisecond
 	renewEvery = 2 * time.Second
-	// sendMargin: no request starts in the last seconds of a lease. So a request that a slow network holds up still begins
-	// while the page is this worker's.
+	// sendMargin: no request starts in the last seconds of a lease. So a request that a slow
+	// network holds up still begins while the page is this worker's.
 	sendMargin = 3 * time.Second
 	// stuckAfter: a page on which nothing was written for so long is left to another worker.
 	stuckAfter = time.Minute
 )
 
-// lease keeps a page this worker's while a visit lasts. The fence in SQL stops the writes of a worker that lost its page. held
-// stops its sends, by the monotonic clock, and needs to ask nobody.
+// lease keeps a page this worker's while a visit lasts. The fence in SQL stops the writes of a
+// worker that lost its page. held stops its sends, by the monotonic clock, and needs to ask nobody.
 type lease struct {
 	start  time.Time
 	until  atomic.Int64 // the end, in nanoseconds since start
@@ -30,7 +30,8 @@ type lease struct {
 	done   chan struct{}
 }
 
-// holdLease starts with the lease that a claim gave. claimedAt is the instant before the claim was sent.
+// holdLease starts with the lease that a claim gave. claimedAt is the instant before the claim was
+// sent.
 func holdLease(store *models.Store, t models.PageTask, claimedAt time.Time, log *slog.Logger) *lease {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &lease{start: claimedAt, cancel: cancel, done: make(chan struct{})}

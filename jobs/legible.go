@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// illegibleAt is the score at which a campaign's answers count as unreadable. Each answer changes the score:
-	//   - An answer that cannot be read for most of its recipients adds the difference of the two parts, up to illegibleAt.
+	// illegibleAt is the score at which a campaign's answers count as unreadable. Each answer
+	// changes the score:
+	//   - An answer that cannot be read for most of its recipients adds the difference of the two
+	//     parts, up to illegibleAt.
 	//   - Any other answer takes one away.
 	illegibleAt  = 3
 	legibleMost  = -10             // the lowest score, so that a good time does not hide for long that answers have become unreadable
@@ -22,8 +24,9 @@ const (
 	illegibleReason = "paused itself as the provider's answers cannot be read; mend them, then resume: "
 )
 
-// legible stops a campaign after its first few answers that cannot be read. If it went on, everybody would be sent again, and
-// the answers would be no better. Each process judges by the answers it gets, and pauses the campaign for all processes.
+// legible stops a campaign after its first few answers that cannot be read. If it went on,
+// everybody would be sent again, and the answers would be no better. Each process judges by the
+// answers it gets, and pauses the campaign for all processes.
 type legible struct {
 	mu        sync.Mutex
 	campaigns map[int64]*legibility
@@ -111,7 +114,8 @@ func (l *legible) renew(campaign int64) {
 	l.campaigns[campaign] = &legibility{since: time.Now()}
 }
 
-// stopIllegible pauses the delivery's campaign when its answers cannot be read. After a resume the answers are judged anew.
+// stopIllegible pauses the delivery's campaign when its answers cannot be read. After a resume the
+// answers are judged anew.
 func (d *delivery) stopIllegible(ctx context.Context) {
 	c := &d.visit.Campaign
 	why, ok := d.legible.toPause(c.ID)
@@ -127,8 +131,8 @@ func (d *delivery) stopIllegible(ctx context.Context) {
 		d.legible.notPaused(c.ID)
 		return
 	}
-	// The process must know of the pause before it judges anew. Otherwise a request could start in between, and its answer would
-	// pause the campaign once more after a resume.
+	// The process must know of the pause before it judges anew. Otherwise a request could start in
+	// between, and its answer would pause the campaign once more after a resume.
 	if err := d.control.refresh(ctx, []int64{c.ID}); err != nil {
 		d.log.Warn("the campaign's control state cannot be read", "err", err)
 	}

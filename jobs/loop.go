@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// loops run steps again and again, each in a goroutine of its own, until stop. The zero value is ready.
+// loops run steps again and again, each in a goroutine of its own, until stop. The zero value is
+// ready.
 type loops struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// loop is one step and its interval. It runs at once, and then every interval. A step that takes longer than the interval skips
-// ticks.
+// loop is one step and its interval. It runs at once, and then every interval. A step that takes
+// longer than the interval skips ticks.
 type loop struct {
 	every time.Duration
 	name  string // in the log

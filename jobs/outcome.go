@@ -26,8 +26,8 @@ type attemptRules struct {
 }
 
 // row is a member's row after one try.
-//   - excused: the failure costs no attempt. But if the request may have been taken, the attempt is counted, and still does
-//     not end the recipient's attempts.
+//   - excused: the failure costs no attempt. But if the request may have been taken, the attempt is
+//     counted, and still does not end the recipient's attempts.
 //   - unclear: nobody knows who is to blame for the failure.
 func (r *attemptRules) row(m member, o channels.Outcome, excused, unclear bool) models.RecipientOutcome {
 	row := models.RecipientOutcome{
@@ -81,7 +81,8 @@ func (r *attemptRules) afterFailure(row *models.RecipientOutcome, m member, o ch
 	}
 }
 
-// triedTooLong reports whether a recipient's tries end, whatever they cost: they have failed for maxTrying.
+// triedTooLong reports whether a recipient's tries end, whatever they cost: they have failed for
+// maxTrying.
 func (r *attemptRules) triedTooLong(m member) bool {
 	return m.failingSince != 0 && r.visit.Now()-m.failingSince > models.Millis(maxTrying.Milliseconds())
 }
@@ -94,14 +95,14 @@ func (r *attemptRules) givenUp(m member) models.RecipientOutcome {
 	}
 }
 
-// used reports whether a recipient's attempts are used. A retry of the campaign keeps the attempts that were made, and goes on
-// to the next multiple of what one run allows.
+// used reports whether a recipient's attempts are used. A retry of the campaign keeps the attempts
+// that were made, and goes on to the next multiple of what one run allows.
 func (r *attemptRules) used(attempts int) bool {
 	return attempts%r.maxAttempts == 0 || attempts >= maxAttempts
 }
 
-// jittered is a wait within a fifth more or less, the same for all of a visit: the retries of different pages do not come in
-// step, and those of one page come together.
+// jittered is a wait within a fifth more or less, the same for all of a visit: the retries of
+// different pages do not come in step, and those of one page come together.
 func (r *attemptRules) jittered(wait time.Duration) time.Duration {
 	return wait*4/5 + time.Duration(r.jitter*float64(wait)*2/5)
 }

@@ -9,7 +9,8 @@ import (
 	"carillon/models"
 )
 
-// explainer says how fast a campaign goes and what holds it back. It asks the ledger and Redis, and sends nothing.
+// explainer says how fast a campaign goes and what holds it back. It asks the ledger and Redis, and
+// sends nothing.
 type explainer struct {
 	store    *models.Store
 	queue    *Queue
@@ -47,7 +48,8 @@ const redisWithin = time.Second
 
 const noRedis = "Redis does not answer or cannot be written, and nothing is sent without it"
 
-// limitedBy is what holds a running campaign back. Reasons why nothing of it is sent at all come first: then it is blocked.
+// limitedBy is what holds a running campaign back. Reasons why nothing of it is sent at all come
+// first: then it is blocked.
 func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by models.LimitedBy, why string, blocked bool) {
 	c := &win.Campaign
 	allLater := win.Planned && win.Later > 0 && win.Inside() == 0 && win.Waiting == 0 && win.New == 0 && win.Parked == 0
@@ -98,8 +100,8 @@ func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by model
 	return models.LimitedByNothing, "", false
 }
 
-// foresee estimates when the campaign will be done. That is not before all who are left were sent at the present rate. Nor is it
-// before the last zone's time, or the last attempt, that is known.
+// foresee estimates when the campaign will be done. That is not before all who are left were sent
+// at the present rate. Nor is it before the last zone's time, or the last attempt, that is known.
 func (e *explainer) foresee(ctx context.Context, p *models.Pace, c models.CampaignView, win *models.Window) {
 	if !p.Known || p.PerSecond <= 0 {
 		return
@@ -120,8 +122,8 @@ func (e *explainer) foresee(ctx context.Context, p *models.Pace, c models.Campai
 	}
 }
 
-// waitsFor says which time a campaign waits for that has nothing to send now. attempts says that it waits for its recipients' next
-// attempts.
+// waitsFor says which time a campaign waits for that has nothing to send now. attempts says that it
+// waits for its recipients' next attempts.
 func (e *explainer) waitsFor(ctx context.Context, c *models.Campaign) (why string, attempts bool) {
 	p, err := e.store.NextDue(ctx, c.ID)
 	if err != nil || p == nil {

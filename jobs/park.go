@@ -11,11 +11,13 @@ import (
 	"carillon/models"
 )
 
-// A visit that can only wait for late answers parks. Its slot goes on with another page, and the visit waits beside the
-// slot. maxParked bounds such visits of one process, because each holds the members of its page in memory.
+// A visit that can only wait for late answers parks. Its slot goes on with another page, and the
+// visit waits beside the slot. maxParked bounds such visits of one process, because each holds the
+// members of its page in memory.
 const maxParked = 128
 
-// workerSlots says who may stay in a slot of this process, and which visits may wait beside the slots.
+// workerSlots says who may stay in a slot of this process, and which visits may wait beside the
+// slots.
 type workerSlots struct {
 	queue   *Queue
 	places  *pacing.Places
@@ -38,7 +40,8 @@ func (s *workerSlots) mayStay(ctx context.Context, c models.Campaign) (bool, err
 	return waiting == 0, err
 }
 
-// contended reports whether a transactional campaign that waits for tokens holds a slot that a task waits for.
+// contended reports whether a transactional campaign that waits for tokens holds a slot that a task
+// waits for.
 func (s *workerSlots) contended(ctx context.Context, c models.Campaign) bool {
 	if c.Priority != models.PriorityTransactional {
 		return false
@@ -47,7 +50,8 @@ func (s *workerSlots) contended(ctx context.Context, c models.Campaign) bool {
 	return err == nil && waiting > 0
 }
 
-// takeParking takes one of the process' parking places. leaveParking must follow if it returns true.
+// takeParking takes one of the process' parking places. leaveParking must follow if it returns
+// true.
 func (s *workerSlots) takeParking() bool {
 	if s.parked.Add(1) <= maxParked {
 		return true
@@ -58,7 +62,8 @@ func (s *workerSlots) takeParking() bool {
 
 func (s *workerSlots) leaveParking() { s.parked.Add(-1) }
 
-// deliverOrPark is deliver, and returns early when the visit parks: then the slot may go on with another page.
+// deliverOrPark is deliver, and returns early when the visit parks: then the slot may go on with
+// another page.
 func (w *Worker) deliverOrPark(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time) (goOn, isParked bool, err error) {
 	campaign, page := v.CampaignID, v.No
 	type result struct {
@@ -90,7 +95,8 @@ func (w *Worker) deliverOrPark(ctx context.Context, v *models.Visit, ch channels
 	return true, true, nil
 }
 
-// afterParking queues a page that still has recipients. After a page without, the campaign's window has room for another.
+// afterParking queues a page that still has recipients. After a page without, the campaign's window
+// has room for another.
 func (w *Worker) afterParking(ctx context.Context, v *models.Visit) error {
 	if v.State != models.PageWaiting {
 		return w.windows.advance(ctx, v.CampaignID)
@@ -98,8 +104,8 @@ func (w *Worker) afterParking(ctx context.Context, v *models.Visit) error {
 	return w.handOn(ctx, v)
 }
 
-// leaveSlot parks the visit, if it is not parked yet and there is room. The ledger learns it first: a parked page is outside
-// the window.
+// leaveSlot parks the visit, if it is not parked yet and there is room. The ledger learns it first:
+// a parked page is outside the window.
 func (d *delivery) leaveSlot(ctx context.Context) {
 	if d.park == nil || d.lost != nil || d.drain.Err() != nil || !d.slots.takeParking() {
 		return

@@ -7,8 +7,9 @@ import (
 	"carillon/models"
 )
 
-// plan cuts a campaign's audience into pages, some pages a transaction. It queues the first pages as soon as they stand. It may
-// be cut short anywhere: the next plan task goes on where the last commit came to.
+// plan cuts a campaign's audience into pages, some pages a transaction. It queues the first pages
+// as soon as they stand. It may be cut short anywhere: the next plan task goes on where the last
+// commit came to.
 func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 	for {
 		step, err := w.store.PlanNext(ctx, t, zoneTurn)

@@ -10,21 +10,24 @@ import (
 )
 
 const (
-	// markKey is where Redis keeps how far the ledger had come. The key does not expire: a ledger of last year may come back.
+	// markKey is where Redis keeps how far the ledger had come. The key does not expire: a ledger
+	// of last year may come back.
 	markKey = "carillon:ledger"
 
-	// replicaLag: a ledger that is behind by no more than this is a replica that took over. Otherwise it was restored.
+	// replicaLag: a ledger that is behind by no more than this is a replica that took over.
+	// Otherwise it was restored.
 	replicaLag models.Millis = 10_000
 
-	// Another process may have moved both marks between the two reads. A node of a cluster may be a moment behind the node that
-	// was asked before. So the marks are read again before the ledger counts as lost.
+	// Another process may have moved both marks between the two reads. A node of a cluster may be a
+	// moment behind the node that was asked before. So the marks are read again before the ledger
+	// counts as lost.
 	markReads       = 5
 	markFirstWait   = 20 * time.Millisecond  // before the second read
 	markFurtherWait = 200 * time.Millisecond // before each further read
 )
 
-// markScript returns Redis' mark. An absent mark becomes the ledger's: an empty Redis knows of nothing that was lost.
-// KEYS: markKey. ARGV: the ledger's mark (unix ms).
+// markScript returns Redis' mark. An absent mark becomes the ledger's: an empty Redis knows of
+// nothing that was lost. KEYS: markKey. ARGV: the ledger's mark (unix ms).
 var markScript = redis.NewScript(`
 redis.call('SET', KEYS[1], ARGV[1], 'NX')
 return redis.call('GET', KEYS[1])
@@ -36,7 +39,8 @@ if tonumber(redis.call('GET', KEYS[1]) or 0) < tonumber(ARGV[1]) then redis.call
 return 1
 `)
 
-// marks compares the ledger with what Redis knows of it. It holds the campaigns that a restored ledger would send again (ADR 17).
+// marks compares the ledger with what Redis knows of it. It holds the campaigns that a restored
+// ledger would send again (ADR 17).
 type marks struct {
 	store *models.Store
 	rdb   redis.UniversalClient
@@ -50,9 +54,11 @@ type comparison struct {
 	held    int64         // campaigns that were paused for it
 }
 
-// compare compares the marks. Without an error the ledger is what it was, or the campaigns that it would send again are held.
+// compare compares the marks. Without an error the ledger is what it was, or the campaigns that it
+// would send again are held.
 //
-// A process moves the ledger's mark first and Redis' mark after it. So Redis never knows more of a ledger that is in order.
+// A process moves the ledger's mark first and Redis' mark after it. So Redis never knows more of a
+// ledger that is in order.
 func (m marks) compare(ctx context.Context) (result comparison, err error) {
 	for read := 1; ; read++ {
 		at, err := m.store.Mark(ctx)

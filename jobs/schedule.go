@@ -16,12 +16,13 @@ const (
 	scheduleEvery = 250 * time.Millisecond
 	// firingsAtOnce is how many slots one process acts upon at the same time.
 	firingsAtOnce = 4
-	// dueAtOnce is how many schedules one round takes. A schedule whose time comes meanwhile waits for one round at most.
+	// dueAtOnce is how many schedules one round takes. A schedule whose time comes meanwhile waits
+	// for one round at most.
 	dueAtOnce = 100
 )
 
-// Scheduler starts scheduled campaigns and fires schedules, by the database's clock. Any number of processes may run one: each
-// slot is taken by compare-and-set in SQL.
+// Scheduler starts scheduled campaigns and fires schedules, by the database's clock. Any number of
+// processes may run one: each slot is taken by compare-and-set in SQL.
 type Scheduler struct {
 	store   *models.Store
 	enqueue func(context.Context, models.Created) error
@@ -30,8 +31,9 @@ type Scheduler struct {
 	loops   loops
 }
 
-// NewScheduler makes a scheduler that does nothing until Start. enqueue puts a new campaign's tasks into the queue; when that
-// fails the reconciler picks the campaign up. admins are the users who may send without standing in the directory.
+// NewScheduler makes a scheduler that does nothing until Start. enqueue puts a new campaign's tasks
+// into the queue; when that fails the reconciler picks the campaign up. admins are the users who
+// may send without standing in the directory.
 func NewScheduler(store *models.Store, enqueue func(context.Context, models.Created) error, admins func() []string, log *slog.Logger) *Scheduler {
 	return &Scheduler{store: store, enqueue: enqueue, admins: admins, log: log}
 }
@@ -71,8 +73,8 @@ func (s *Scheduler) logStarted(ctx context.Context, publicID string) {
 	s.log.Info(what, "campaign", c, "by", "scheduler")
 }
 
-// fireSchedules acts upon one slot of each schedule that is due. The schedules that have waited longest come first. So many
-// slots of one schedule do not hold up another schedule.
+// fireSchedules acts upon one slot of each schedule that is due. The schedules that have waited
+// longest come first. So many slots of one schedule do not hold up another schedule.
 func (s *Scheduler) fireSchedules(ctx context.Context) error {
 	due, now, err := s.store.DueSchedules(ctx, dueAtOnce)
 	if err != nil {
@@ -92,7 +94,8 @@ func (s *Scheduler) fireSchedules(ctx context.Context) error {
 
 // fire acts upon a schedule's next slot.
 //   - A slot up to lostUntil may have fired in a ledger that was lost. It does not fire again.
-//   - fire reads the schedule itself. A template may hold a list of 100,000 users, and only firingsAtOnce templates are in memory.
+//   - fire reads the schedule itself. A template may hold a list of 100,000 users, and only
+//     firingsAtOnce templates are in memory.
 func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil models.Millis) error {
 	sch, err := s.store.Schedule(ctx, publicID)
 	if err != nil || !sch.Due(now) {
@@ -126,7 +129,8 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 	return s.enqueue(ctx, c)
 }
 
-// forEach calls f for all of list, firingsAtOnce at the same time, and returns all errors. A call that fails holds up no other.
+// forEach calls f for all of list, firingsAtOnce at the same time, and returns all errors. A call
+// that fails holds up no other.
 func forEach[T any](list []T, f func(T) error) error {
 	var (
 		wg   sync.WaitGroup

@@ -25,8 +25,8 @@ type sending struct {
 	missing  int                // how many are not
 }
 
-// send sends the chunk and returns its rows. A member whose answer is late gets a pending row meanwhile. In an at-most-once
-// campaign it keeps the row of its claim.
+// send sends the chunk and returns its rows. A member whose answer is late gets a pending row
+// meanwhile. In an at-most-once campaign it keeps the row of its claim.
 func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientOutcome {
 	rows := make([]models.RecipientOutcome, len(chunk))
 	var sent []member
@@ -66,7 +66,8 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	return rows
 }
 
-// sendTo hands members to the channel. It returns when each has an outcome, or all but the late ones, which are places in chunk.
+// sendTo hands members to the channel. It returns when each has an outcome, or all but the late
+// ones, which are places in chunk.
 func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late []int) {
 	c, n := &d.visit.Campaign, len(chunk)
 	now, _ := d.control.get(c.ID)

@@ -15,8 +15,9 @@ const (
 	keepNoPlace = time.Second
 )
 
-// visit runs a page task. It visits the task's page and then, as long as nobody else needs the slot, further pages of the
-// same campaign. Sending those pages through Redis would cost each the poll of an idle queue.
+// visit runs a page task. It visits the task's page and then, as long as nobody else needs the
+// slot, further pages of the same campaign. Sending those pages through Redis would cost each the
+// poll of an idle queue.
 func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	claimedAt := time.Now()
 	v, err := w.store.ClaimPage(ctx, t)
@@ -59,12 +60,13 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 	return w.windows.advance(ctx, c.ID)
 }
 
-// acquirePlace finds a place on the channel for a claimed page. It returns nil when the page found no place, or moved
-// meanwhile: then the page is given back.
+// acquirePlace finds a place on the channel for a claimed page. It returns nil when the page found
+// no place, or moved meanwhile: then the page is given back.
 //
-// A page of a slow campaign that has no place in this process waits for one in the slot, and is claimed again. Sending the
-// page through Redis instead would move it to another process, where it starts waiting from zero. A slow campaign needs a
-// place only briefly, once per token, so it would never catch up.
+// A page of a slow campaign that has no place in this process waits for one in the slot, and is
+// claimed again. Sending the page through Redis instead would move it to another process, where it
+// starts waiting from zero. A slow campaign needs a place only briefly, once per token, so it would
+// never catch up.
 func (w *Worker) acquirePlace(ctx context.Context, v *models.Visit) (*models.Visit, error) {
 	c := v.Campaign
 	places := w.pacer.Places
@@ -79,7 +81,8 @@ func (w *Worker) acquirePlace(ctx context.Context, v *models.Visit) (*models.Vis
 	waits := full && places.BeginSlotWait(c)
 	if waits {
 		defer places.EndSlotWait(c)
-		// Until then no other process takes the page. After it another one does, should this process be gone.
+		// Until then no other process takes the page. After it another one does, should this
+		// process be gone.
 		instead.ReadyIn = w.pacer.SlotWait
 	}
 	if err := w.store.WriteChunk(ctx, v.Close(instead)); err != nil {
@@ -103,11 +106,12 @@ func (w *Worker) noteLimitedBy(ctx context.Context, c *models.Campaign, by model
 }
 
 // nextPage claims what the slot goes on with after the visit v.
-//   - A page that still has recipients goes on with another visit. A page whose retries are late comes first.
+//   - A page that still has recipients goes on with another visit. A page whose retries are late
+//     comes first.
 //   - After a page that is done, or left the window, it is a new page.
-//   - If a task waits for this slot, if another campaign waits for this place, or if the campaign does not run, nextPage
-//     returns nil. A page of a running campaign that still has recipients is then queued at once; the reconciler would do
-//     so only later.
+//   - If a task waits for this slot, if another campaign waits for this place, or if the campaign
+//     does not run, nextPage returns nil. A page of a running campaign that still has recipients is
+//     then queued at once; the reconciler would do so only later.
 func (w *Worker) nextPage(ctx context.Context, c models.Campaign, v *models.Visit) (*models.Visit, error) {
 	if v.State != models.PageWaiting {
 		return w.nextNewPage(ctx, c)
@@ -130,7 +134,8 @@ func (w *Worker) nextPage(ctx context.Context, c models.Campaign, v *models.Visi
 	return late, errors.Join(err, w.handOn(ctx, v))
 }
 
-// nextNewPage claims a new page of c, if the window has room and nobody else needs the slot. Otherwise it returns nil.
+// nextNewPage claims a new page of c, if the window has room and nobody else needs the slot.
+// Otherwise it returns nil.
 func (w *Worker) nextNewPage(ctx context.Context, c models.Campaign) (*models.Visit, error) {
 	now, fresh := w.control.get(c.ID)
 	if !fresh || now.Status != models.StatusRunning {

@@ -31,10 +31,12 @@ func (w *pageWriter) write(ctx context.Context, c models.Chunk) error {
 	return w.flush()
 }
 
-// writeBehind closes a chunk and writes it while the next chunk is sent. It waits for the chunk before to be written. So only
-// one chunk's outcomes are known to this process alone while another chunk is sent.
+// writeBehind closes a chunk and writes it while the next chunk is sent. It waits for the chunk
+// before to be written. So only one chunk's outcomes are known to this process alone while another
+// chunk is sent.
 //
-// Chunks of an at-most-once campaign do not overlap: the claim of the next chunk is a write too, and comes before its send.
+// Chunks of an at-most-once campaign do not overlap: the claim of the next chunk is a write too,
+// and comes before its send.
 func (w *pageWriter) writeBehind(ctx context.Context, c models.Chunk) error {
 	if err := w.flush(); err != nil {
 		return err
@@ -55,7 +57,8 @@ func (w *pageWriter) flush() error {
 	return err
 }
 
-// put writes a chunk. It tries again while the database is away, until another worker has the page or this process ends.
+// put writes a chunk. It tries again while the database is away, until another worker has the page
+// or this process ends.
 func (w *pageWriter) put(ctx context.Context, c models.ClosedChunk) error {
 	var giveUp <-chan time.Time
 	for {

@@ -8,7 +8,8 @@ import (
 	"carillon/models"
 )
 
-// zoneTurn says when a zone's pages of a campaign may go out: at its local time, and not in its quiet hours.
+// zoneTurn says when a zone's pages of a campaign may go out: at its local time, and not in its
+// quiet hours.
 func zoneTurn(c *models.Campaign, zone string, now models.Millis) models.ZoneStart {
 	loc, _ := zones.Of(zone, c.Zone)
 	var t models.ZoneStart
@@ -23,10 +24,12 @@ func zoneTurn(c *models.Campaign, zone string, now models.Millis) models.ZoneSta
 	return t
 }
 
-// closeWithin is how long a page of a zone whose end has come is left to the finisher, which closes it.
+// closeWithin is how long a page of a zone whose end has come is left to the finisher, which closes
+// it.
 const closeWithin models.Millis = 2_000
 
-// zoneEnd is when a zone's own time ends, in a campaign by local time whose end counts from that time.
+// zoneEnd is when a zone's own time ends, in a campaign by local time whose end counts from that
+// time.
 func zoneEnd(c *models.Campaign, loc *time.Location) (end models.Millis, ends bool) {
 	if c.ExpireAfter == 0 || c.WallAt == 0 {
 		return 0, false
@@ -34,8 +37,8 @@ func zoneEnd(c *models.Campaign, loc *time.Location) (end models.Millis, ends bo
 	return models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli()) + c.ExpireAfter, true
 }
 
-// quietUntil says whether nothing may be sent in a zone at an instant, and when to look again. Nothing may be sent in the
-// zone's quiet hours, and once its end has come.
+// quietUntil says whether nothing may be sent in a zone at an instant, and when to look again.
+// Nothing may be sent in the zone's quiet hours, and once its end has come.
 func quietUntil(c *models.Campaign, loc *time.Location, at models.Millis) (until models.Millis, quiet bool) {
 	end, ends := zoneEnd(c, loc)
 	if ends && at >= end {
