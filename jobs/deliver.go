@@ -353,7 +353,7 @@ func (d *delivery) claim(ctx context.Context, chunk []member) ([]member, error) 
 	c := models.Chunk{State: models.PageRunning}
 	claimed := make([]member, len(chunk))
 	for i, m := range chunk {
-		c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, Again: m.again})
+		c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, HasRow: m.again})
 		claimed[i] = m
 		claimed[i].again = true
 	}

@@ -132,7 +132,7 @@ func (e *explainer) waitsFor(ctx context.Context, c *models.Campaign) (why strin
 	if _, quiet := quietUntil(c, loc, p.DueAt-1); quiet && c.Quiet() {
 		return "it is night" + zone + "; quiet hours end at " + at, false
 	}
-	if p.PendingRows == 0 || p.Pos < p.Size && p.Rest == models.RecipientPending {
+	if p.PendingRows == 0 || p.Pos < p.Size && p.AheadStatus == models.RecipientPending {
 		if c.WallAt == 0 {
 			return "", false
 		}

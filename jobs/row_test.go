@@ -36,24 +36,24 @@ func TestTriesEnd(t *testing.T) {
 		"rest":    {Result: channels.Retry, ErrCode: models.CodeCallback, RetryAfter: time.Hour},
 	} {
 		m := member{id: "a", again: true, since: d.v.Now()}
-		if r := d.row(m, o, true, false); r.Status != models.RecipientPending || r.Since != m.since || r.RetryIn < o.RetryAfter || r.Attempts != 0 {
+		if r := d.row(m, o, true, false); r.Status != models.RecipientPending || r.FailingSince != m.since || r.RetryIn < o.RetryAfter || r.Attempts != 0 {
 			t.Errorf("%s, excused: %+v", name, r)
 		}
 		if _, over := d.settled(m); over {
 			t.Errorf("%s: given up at once", name)
 		}
 		m.since -= models.Millis(maxTrying.Milliseconds()) + 1
-		if r := d.row(m, o, true, false); r.Status != models.RecipientFailed || r.ErrCode != o.ErrCode || r.Since != 0 {
+		if r := d.row(m, o, true, false); r.Status != models.RecipientFailed || r.ErrCode != o.ErrCode || r.FailingSince != 0 {
 			t.Errorf("%s, excused for longer than %s: %+v", name, maxTrying, r)
 		}
-		if r, over := d.settled(m); !over || r.Status != models.RecipientFailed || !r.Again {
+		if r, over := d.settled(m); !over || r.Status != models.RecipientFailed || !r.HasRow {
 			t.Errorf("%s, not tried again: %+v", name, r)
 		}
 	}
 	m := member{id: "a"}
 	for range d.opts.MaxAttempts {
 		r := d.row(m, channels.Outcome{Result: channels.Retry, RetryAfter: time.Minute}, false, false)
-		if m.attempts, m.since = r.Attempts, r.Since; r.Status == models.RecipientFailed {
+		if m.attempts, m.since = r.Attempts, r.FailingSince; r.Status == models.RecipientFailed {
 			return
 		}
 	}

@@ -157,7 +157,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	var there []int
 	for i, m := range sent {
 		if slices.Contains(late, i) {
-			rows[places[i]] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, Since: m.since, RetryIn: lateHold, Again: m.again}
+			rows[places[i]] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, FailingSince: m.since, RetryIn: lateHold, HasRow: m.again}
 		} else {
 			there = append(there, i)
 		}
@@ -185,7 +185,7 @@ func (d *delivery) letGo(ctx context.Context, s *sending, late []int) {
 		<-s.ended
 		rows := s.rows(ctx, late)
 		for i := range rows {
-			rows[i].Again = true
+			rows[i].HasRow = true
 		}
 		d.arrived <- rows
 	}()

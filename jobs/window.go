@@ -92,7 +92,7 @@ func (w *windows) fill(ctx context.Context, win models.Window) error {
 		}
 		return w.queue.Pages(ctx, tasks)
 	}
-	if win.Open() || !win.Planned {
+	if win.Unfinished() || !win.Planned {
 		return nil
 	}
 	finished, err := w.store.FinishCampaign(ctx, win.ID)

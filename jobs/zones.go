@@ -9,9 +9,9 @@ import (
 )
 
 // turn says when a zone's pages of a campaign may go out: at its local time, and not in its quiet hours.
-func turn(c *models.Campaign, zone string, now models.Millis) models.Turn {
+func turn(c *models.Campaign, zone string, now models.Millis) models.ZoneStart {
 	loc, _ := zones.Of(zone, c.Zone)
-	var t models.Turn
+	var t models.ZoneStart
 	if c.WallAt != 0 { // guard: zone-clock
 		t.Due = models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli())
 		t.Missed = c.MissedAt(t.Due, now)
