@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carillon/internal/testkit"
 )
 
 // shell is a process that is a script instead of the product.
@@ -20,15 +22,11 @@ func shell(t *testing.T, script string) *Process {
 // awaitLog waits until the log holds a text n times.
 func awaitLog(t *testing.T, p *Process, text string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		raw, err := os.ReadFile(p.Log)
-		if err == nil && strings.Count(string(raw), text) == n {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v: no %d times %q in %q", err, n, text, raw)
-		}
-	}
+	var raw []byte
+	testkit.Eventually(t, "the log holds "+text, testkit.Patience, func() bool {
+		raw, _ = os.ReadFile(p.Log)
+		return strings.Count(string(raw), text) == n
+	}, func() any { return string(raw) })
 }
 
 func TestProcessLivesAgain(t *testing.T) {
