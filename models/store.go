@@ -18,8 +18,10 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Store is the ledger. An exported method is one transaction or one statement; it may be called from any
-// goroutine and, on MySQL, from any number of processes.
+// Store is the ledger. Any goroutine may call it and, on MySQL, any number of processes.
+//
+// An exported method is one statement, one transaction, or several of them in a row: CloseCampaign closes page after page.
+// Each leaves the ledger whole. A process that is killed between two leaves the rest to the next call, mostly the reconciler's.
 type Store struct {
 	db *gorm.DB // reads
 	w  *gorm.DB // writes; on SQLite a pool of one connection, so that writers queue instead of failing
