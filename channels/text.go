@@ -13,7 +13,7 @@ func cleanText(s string, n int) string {
 		switch {
 		case n == 0:
 			return -1
-		case mark(r):
+		case isUnprintable(r):
 			r = ' '
 		}
 		n--
@@ -26,7 +26,7 @@ func cleanText(s string, n int) string {
 func cleanID(id []byte) string {
 	for i := 0; i < len(id); {
 		r, size := utf8.DecodeRune(id[i:])
-		if r == utf8.RuneError || mark(r) {
+		if r == utf8.RuneError || isUnprintable(r) {
 			return ""
 		}
 		i += size
@@ -36,6 +36,6 @@ func cleanID(id []byte) string {
 
 // mark is true for a character that is not there to be read: control characters, breaks of line and paragraph, and
 // those that turn the direction of what stands behind them.
-func mark(r rune) bool {
+func isUnprintable(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
 }

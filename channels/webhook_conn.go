@@ -26,7 +26,7 @@ const (
 	// A receiver that closes a kept connection sooner than quickClose, and did not say so with its answer, may close the
 	// next one while a request is on its way. So for shyFor no connection is used twice, and then one is tried alone.
 	quickClose = 100 * time.Millisecond
-	shyFor     = 10 * time.Second
+	noReuseFor = 10 * time.Second
 
 	answerBufferBytes    = 4 << 10  // what a connection reads at once
 	maxAnswerHeaderBytes = 64 << 10 // of an answer's head; more breaks the connection
@@ -159,12 +159,12 @@ type transport struct {
 	secure          bool
 	host, port      string
 
-	mu     sync.Mutex
-	idle   []*conn     // the one used last at the end, so that the surplus grows old
-	reaper *time.Timer // nil when nothing is idle
-	proven bool        // a connection was used twice, and open
-	trial  bool        // the one that shall prove it is under way
-	shy    time.Time   // until then none is used twice
+	mu           sync.Mutex
+	idle         []*conn     // the one used last at the end, so that the surplus grows old
+	reaper       *time.Timer // nil when nothing is idle
+	reuseProven  bool        // a connection was used twice, and open
+	trial        bool        // the one that shall prove it is under way
+	noReuseUntil time.Time   // until then none is used twice
 }
 
 // newTransport also returns the fixed beginning of every request. The request line and Host are rendered by
@@ -206,7 +206,7 @@ func (t *transport) get(ctx context.Context, now time.Time, timeout time.Duratio
 		if now.Sub(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && !closedByPeer(c) {
 			return c, nil
 		}
-		t.learn(c, now, false)
+		t.recordReuse(c, now, false)
 		_ = c.Close()
 	}
 }
@@ -216,25 +216,25 @@ func (t *transport) pop(now time.Time) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(t.idle)
-	if n == 0 || t.trial || now.Before(t.shy) {
+	if n == 0 || t.trial || now.Before(t.noReuseUntil) {
 		return nil
 	}
 	c := t.idle[n-1]
 	t.idle[n-1] = nil
 	t.idle = t.idle[:n-1]
-	c.trial = !t.proven
+	c.trial = !t.reuseProven
 	t.trial = c.trial
 	return c
 }
 
 // learn takes in whether a kept connection was still open when it was used again.
-func (t *transport) learn(c *conn, now time.Time, open bool) {
+func (t *transport) recordReuse(c *conn, now time.Time, open bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.proven = t.proven || c.trial && open
+	t.reuseProven = t.reuseProven || c.trial && open
 	t.endTrial(c)
 	if !open && now.Sub(c.idleSince) < quickClose {
-		t.proven, t.shy = false, now.Add(shyFor)
+		t.reuseProven, t.noReuseUntil = false, now.Add(noReuseFor)
 	}
 }
 
@@ -254,7 +254,7 @@ func (t *transport) put(c *conn, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.endTrial(c)
-	if now.Before(t.shy) || len(t.idle) >= maxWorkers {
+	if now.Before(t.noReuseUntil) || len(t.idle) >= maxInFlight {
 		_ = c.Close()
 		return
 	}

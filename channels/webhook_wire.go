@@ -15,7 +15,7 @@ import (
 )
 
 // maxWait is how long a request may wait for its connection before it asks again whether it may start.
-const maxWait = 100 * time.Millisecond
+const dialAskAgain = 100 * time.Millisecond
 
 // flight is the requests of one Send that are under way. Reading and writing know deadlines only, so the end of
 // ctx is made one for every connection in use.
@@ -39,7 +39,7 @@ func newFlight(ctx context.Context, requests int, mayStart func() bool) *flight 
 
 // board puts c under ctx until leave; false when ctx has ended, and then nothing may be written. c's deadline
 // must be set before and not after, or it would undo the end.
-func (f *flight) board(no int, c *conn) bool {
+func (f *flight) track(no int, c *conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ctx.Err() != nil {
@@ -49,7 +49,7 @@ func (f *flight) board(no int, c *conn) bool {
 	return true
 }
 
-func (f *flight) leave(no int) {
+func (f *flight) untrack(no int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.conns[no] = nil
@@ -66,7 +66,7 @@ func (f *flight) abort() {
 }
 
 // land ends the watch over ctx.
-func (f *flight) land() { f.stop() }
+func (f *flight) close() { f.stop() }
 
 // faultOutcome is the outcome of a request that got no complete answer. The error's own text is not shown:
 // fasthttp quotes what the provider sent in some of them.

@@ -18,7 +18,7 @@ const (
 
 // words is what the body of an error says, for the recipients' error texts: its beginning, on one line, without secrets. It is
 // empty for a body of results, which may be about others, and for one that is no text.
-func (w *Webhook) words(body io.Reader, encoding string) string {
+func (w *Webhook) errorText(body io.Reader, encoding string) string {
 	raw := make([]byte, wordBytes)
 	n, _ := io.ReadFull(body, raw) // what came of a body that breaks off says something too
 	raw = raw[:n]
