@@ -274,7 +274,8 @@ func (t *transport) reap() {
 		old++
 	}
 	t.idle = append(t.idle[:0:0], t.idle[old:]...)
-	if t.reaper = nil; len(t.idle) > 0 {
+	t.reaper = nil
+	if len(t.idle) > 0 {
 		t.reaper = time.AfterFunc(idleConnTimeout-time.Since(t.idle[0].idleSince), t.reap)
 	}
 }

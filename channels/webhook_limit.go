@@ -92,7 +92,8 @@ func (l *limiter) waitForPlace(ctx context.Context, granted chan struct{}) bool 
 	if len(l.waiters) == 0 {
 		l.quietSince = time.Now()
 	}
-	if l.waiters = append(l.waiters, granted); l.quietTimer == nil {
+	l.waiters = append(l.waiters, granted)
+	if l.quietTimer == nil {
 		l.quietTimer = time.AfterFunc(l.quietLimit(), l.checkQuiet)
 		l.timerDue = l.quietSince.Add(l.quietLimit())
 	}
@@ -243,7 +244,8 @@ func (l *limiter) forEach(ctx context.Context, n int, do func(i int, placed bool
 			if p == nil {
 				waiting.Add(1)
 				p = l.acquire(ctx, granted)
-				if lastWaiter := waiting.Add(-1) == 0; p != nil && lastWaiter && int(next.Load()) < n {
+				lastWaiter := waiting.Add(-1) == 0
+				if p != nil && lastWaiter && int(next.Load()) < n {
 					wg.Go(work) // so that one goroutine waits for the next place while this one sends
 				}
 				since = time.Now()

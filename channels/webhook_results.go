@@ -86,7 +86,8 @@ func seenIn(name []byte) fieldsSeen {
 // Read hands the answer to the JSON decoder, which holds what it has not yet returned. That must not be much.
 func (r *answerReader) Read(p []byte) (int, error) {
 	held := r.bytesRead - r.json.InputOffset()
-	if r.maxHeld = max(r.maxHeld, held); held > maxTokenBytes {
+	r.maxHeld = max(r.maxHeld, held)
+	if held > maxTokenBytes {
 		return 0, errLongText
 	}
 	n, err := r.in.Read(p)

@@ -162,7 +162,8 @@ func (a *API) serve(original bool, h handler) http.Handler {
 func printable(id string) bool {
 	n := 0
 	for _, c := range id {
-		if n++; c == unicode.ReplacementChar || !unicode.IsPrint(c) {
+		n++
+		if c == unicode.ReplacementChar || !unicode.IsPrint(c) {
 			return false
 		}
 	}

@@ -171,7 +171,8 @@ func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
 			if sameAddr && c.addr != addr {
 				continue
 			}
-			if seen++; worst == nil || cs.byAddr[c.addr] > cs.byAddr[worst.addr] {
+			seen++
+			if worst == nil || cs.byAddr[c.addr] > cs.byAddr[worst.addr] {
 				worst = c
 			}
 		}

@@ -135,7 +135,8 @@ func (f *feed) leave(st *stream) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.online[st.channel]
-	if delete(p.streams, st); len(p.streams) == 0 {
+	delete(p.streams, st)
+	if len(p.streams) == 0 {
 		delete(f.online, st.channel)
 		f.settleLater(st.channel)
 	}

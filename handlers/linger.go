@@ -49,7 +49,8 @@ func (c *conn) linger() error {
 		}
 		_ = c.SetReadDeadline(limit)
 		n, err := c.Read(buf)
-		if left -= n; err != nil {
+		left -= n
+		if err != nil {
 			break // the other side is done, or too slow
 		}
 	}

@@ -344,7 +344,8 @@ func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 		from, _ = c.instant("from", *b.From)
 	}
 	n := defaultSlots
-	if set(&n, b.N); n < 1 || n > maxSlots {
+	set(&n, b.N)
+	if n < 1 || n > maxSlots {
 		c.add("n", "must be from 1 to %d", maxSlots)
 	}
 	if b.Timezone == "" {

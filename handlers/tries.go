@@ -75,7 +75,8 @@ func (a *API) clientAddr(r *http.Request) netip.Addr {
 		if !hop.IsValid() {
 			return addr // what no proxy of ours has written
 		}
-		if addr = hop; !within(a.Proxies, hop) {
+		addr = hop
+		if !within(a.Proxies, hop) {
 			return hop
 		}
 	}

@@ -162,7 +162,8 @@ func (ws *waits) tell(ids []string, now map[string]models.Campaign, err error) {
 		if !ok {
 			continue
 		}
-		if w.err = err; err != nil {
+		w.err = err
+		if err != nil {
 			continue
 		}
 		if w.last = now[id]; w.last.FinishedAt != 0 {

@@ -136,7 +136,8 @@ func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {
 		if r.SentAt == nil {
 			continue
 		}
-		if ids = append(ids, r.UserID); from == 0 || *r.SentAt < from {
+		ids = append(ids, r.UserID)
+		if from == 0 || *r.SentAt < from {
 			from = *r.SentAt
 		}
 		to = max(to, *r.SentAt)

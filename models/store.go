@@ -270,7 +270,8 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64
 	err = s.onPrimary(func() error {
 		return repeat(ctx, isDeadlock, func() error {
 			res := s.w.WithContext(ctx).Exec(query, args...)
-			if rows = res.RowsAffected; res.Error == nil {
+			rows = res.RowsAffected
+			if res.Error == nil {
 				progressed(ctx)
 			}
 			return res.Error

@@ -81,7 +81,8 @@ func (s *Store) fillPage(ctx context.Context, p *packedPage, byZone map[string][
 	}
 	p.members = new(packer).pack(append(members, more[:n]...))
 	p.Size += n
-	if byZone[p.Zone] = more[n:]; n == len(more) {
+	byZone[p.Zone] = more[n:]
+	if n == len(more) {
 		delete(byZone, p.Zone)
 	}
 	return true, nil
