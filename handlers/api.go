@@ -39,15 +39,15 @@ type API struct {
 	Proxies  []netip.Prefix // whose X-Forwarded-For is believed
 	Log      *slog.Logger
 
-	waits     waits
-	inboxOnce sync.Once
-	inboxTurn chan struct{} // holds a token for each list that is being read
-	locked    locked
-	admins    adminList
-	refused   refusals
-	budget    budget
-	feed      feed
-	mon       mon
+	waiters       waiters
+	inboxOnce     sync.Once
+	inboxReaders  chan struct{} // holds a token for each list that is being read
+	lockouts      lockouts
+	admins        adminList
+	refusedLogins refusals
+	budget        budget
+	streams       streamHub
+	monitor       monitor
 }
 
 // Problem is one finding of /readyz. Detail may name hosts, so only admins see it.

@@ -46,7 +46,7 @@ func (a *API) msg(h handler) http.Handler {
 }
 
 func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error {
-	claimed, err := a.claimed(r)
+	claimed, err := a.claimsIn(r)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 		return err
 	}
 	defer leave()
-	c, err := a.holder(r.Context(), claimed)
+	c, err := a.callerWith(r.Context(), claimed)
 	if err != nil {
 		return err
 	}
@@ -109,13 +109,13 @@ func (a *API) inbox(h handler, query ...string) http.Handler {
 	})
 }
 
-// page serves HTML for admins; others are sent to the login page.
-func (a *API) page(next http.Handler) http.Handler {
-	return a.open(func(w http.ResponseWriter, r *http.Request) error {
-		claimed, err := a.claimed(r)
+// adminPage serves HTML for admins; others are sent to the login page.
+func (a *API) adminPage(next http.Handler) http.Handler {
+	return a.public(func(w http.ResponseWriter, r *http.Request) error {
+		claimed, err := a.claimsIn(r)
 		var c caller
 		if err == nil {
-			c, err = a.holder(r.Context(), claimed)
+			c, err = a.callerWith(r.Context(), claimed)
 		}
 		if err != nil || !c.Admin {
 			http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.EscapedPath()), http.StatusSeeOther)
@@ -131,8 +131,8 @@ func (a *API) page(next http.Handler) http.Handler {
 	})
 }
 
-// open serves a route to anybody.
-func (a *API) open(h handler) http.Handler { return a.serve(false, h) }
+// public serves a route to anybody.
+func (a *API) public(h handler) http.Handler { return a.serve(false, h) }
 
 // serve gives the request its operationID and renders the handler's error; original says in whose style.
 func (a *API) serve(original bool, h handler) http.Handler {
@@ -174,7 +174,7 @@ func printable(id string) bool {
 // answer. No answer is taken for another type than it names or kept by a cache, unless its route says otherwise.
 func (a *API) outermost(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(a.open(func(http.ResponseWriter, *http.Request) error {
+	cross.SetDenyHandler(a.public(func(http.ResponseWriter, *http.Request) error {
 		return models.Errorf(models.CodeNoPermission, "a browser sent this from another site")
 	}))
 	next = cross.Handler(next)
@@ -239,7 +239,7 @@ func wrongMethod(router *mux.Router) handler {
 func notAllowed(w http.ResponseWriter, r *http.Request, allowed []string) error {
 	names := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", names)
-	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cut(r.Method, maxNameBytes), names)}
+	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cutText(r.Method, maxNameBytes), names)}
 }
 
 type tokenRequest struct {
@@ -254,7 +254,7 @@ func tokenAnswer(w http.ResponseWriter, token string) error {
 
 func (a *API) getAdminToken(w http.ResponseWriter, r *http.Request) error {
 	var token string
-	err := a.try(r, func() (err error) {
+	err := a.throttled(r, func() (err error) {
 		token, err = a.adminTokenFor(w, r)
 		return err
 	})

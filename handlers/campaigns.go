@@ -60,7 +60,7 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
+	created, err := a.createCampaignFrom(r, spec, body, func(c models.Campaign) []byte {
 		return success(batchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 		return answer(w, http.StatusOK, created.Answer)
 	}
 	defer give()
-	done, err := a.waited(r.Context(), created.PublicID, wait)
+	done, err := a.waitForEnd(r.Context(), created.PublicID, wait)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	warned := append(warnings(spec, ""), late...)
-	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
+	created, err := a.createCampaignFrom(r, spec, body, func(c models.Campaign) []byte {
 		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
 		v.Warnings = warned
 		return success(v)
@@ -117,14 +117,14 @@ func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Cr
 		return answer(w, http.StatusAccepted, created.Answer)
 	}
 	defer give()
-	if _, err := a.waits.until(r.Context(), a.Store, created.PublicID, wait); err != nil {
+	if _, err := a.waiters.wait(r.Context(), a.Store, created.PublicID, wait); err != nil {
 		return err
 	}
 	c, err := a.Store.Campaign(r.Context(), created.PublicID)
 	if err != nil {
 		return err
 	}
-	v := a.paced(r.Context(), c)
+	v := a.withPace(r.Context(), c)
 	v.Warnings = warned
 	status := http.StatusAccepted
 	if c.FinishedAt != 0 {
@@ -180,11 +180,11 @@ func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.Ca
 		return spec, err
 	}
 	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
-	return spec, a.throughChannel(&spec, "")
+	return spec, a.resolveChannel(&spec, "")
 }
 
 // throughChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
-func (a *API) throughChannel(spec *models.CampaignSpec, prefix string) error {
+func (a *API) resolveChannel(spec *models.CampaignSpec, prefix string) error {
 	if spec.Channel == "" {
 		spec.Channel = a.Channels[0]
 	}
@@ -213,7 +213,7 @@ func warnings(spec models.CampaignSpec, prefix string) []string {
 }
 
 // store makes the campaign and has its first tasks enqueued.
-func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, render func(models.Campaign) []byte) (models.Created, error) {
+func (a *API) createCampaignFrom(r *http.Request, spec models.CampaignSpec, body []byte, render func(models.Campaign) []byte) (models.Created, error) {
 	idem, err := idempotency(r, body)
 	if err != nil {
 		return models.Created{}, err
@@ -226,7 +226,7 @@ func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, rend
 	if err == nil {
 		a.tellCreated(r, created, c)
 	}
-	return a.stored(r, created, err)
+	return a.enqueueCreated(r, created, err)
 }
 
 // idempotency is the request's Idempotency-Key, if it has one.
@@ -249,7 +249,7 @@ func idempotency(r *http.Request, body []byte) (models.Idempotency, error) {
 }
 
 // stored has the first tasks of a campaign that was just made enqueued.
-func (a *API) stored(r *http.Request, created models.Created, err error) (models.Created, error) {
+func (a *API) enqueueCreated(r *http.Request, created models.Created, err error) (models.Created, error) {
 	if err != nil || created.Replayed {
 		return created, err
 	}
@@ -279,8 +279,8 @@ func preferWait(r *http.Request) (time.Duration, error) {
 }
 
 // waited answers when the campaign is done or the time is up.
-func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchAnswer, error) {
-	c, err := a.waits.until(ctx, a.Store, id, wait)
+func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration) (batchAnswer, error) {
+	c, err := a.waiters.wait(ctx, a.Store, id, wait)
 	if err != nil {
 		return batchAnswer{}, err
 	}
@@ -291,7 +291,7 @@ func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchA
 	if a.spend(ctx, resultBytes*c.Total) != nil {
 		return out, nil // without the lists, as for a larger campaign: what it did must not be answered by an error
 	}
-	free, err := a.waits.turn(ctx)
+	free, err := a.waiters.acquireReader(ctx)
 	if err != nil {
 		return out, err
 	}
@@ -383,25 +383,25 @@ func (a *API) getCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, a.paced(r.Context(), c))
+	return answerData(w, http.StatusOK, a.withPace(r.Context(), c))
 }
 
-// paced is a campaign with how fast it goes.
-func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
+// withPace is a campaign with how fast it goes.
+func (a *API) withPace(ctx context.Context, c models.CampaignView) campaignView {
 	v := campaignJSON(c)
 	if a.Pace == nil {
 		return v
 	}
-	p := a.Pace(ctx, c)
-	v.LimitedBy = &p.LimitedBy
+	pace := a.Pace(ctx, c)
+	v.LimitedBy = &pace.LimitedBy
 	if v.StatusReason == "" {
-		v.StatusReason = p.Why
+		v.StatusReason = pace.Why
 	}
-	if p.Known && p.PerSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
-		perSecond := math.Round(p.PerSecond*10) / 10
+	if pace.Known && pace.PerSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
+		perSecond := math.Round(pace.PerSecond*10) / 10
 		v.CurrentRatePerSecond = &perSecond
-		if p.ETAKnown {
-			eta := int64(math.Ceil(p.ETA.Seconds()))
+		if pace.ETAKnown {
+			eta := int64(math.Ceil(pace.ETA.Seconds()))
 			v.ETASeconds = &eta
 		}
 	}
@@ -417,7 +417,7 @@ func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
 	if f.Status != "" && !slices.Contains(models.Statuses, f.Status) {
 		return queryError("status", "must be a campaign's status")
 	}
-	if f.Before, err = before(cursor); err != nil {
+	if f.Before, err = parseBeforeID(cursor); err != nil {
 		return err
 	}
 	list, err := a.Store.Campaigns(r.Context(), f)
@@ -437,7 +437,7 @@ func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
 		if running > maxPaced { // each is asked for in the ledger
 			views[i] = campaignJSON(c)
 		} else {
-			views[i] = a.paced(r.Context(), c)
+			views[i] = a.withPace(r.Context(), c)
 		}
 	}
 	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": next})

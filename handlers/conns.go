@@ -33,7 +33,7 @@ const (
 type Conns struct {
 	max     int // altogether
 	share   int // of one address that is no trusted proxy
-	long    int // of streams, exports and requests that wait
+	maxLong int // of streams, exports and requests that wait
 	proxies []netip.Prefix
 	lingers lingering
 	log     *slog.Logger
@@ -43,7 +43,7 @@ type Conns struct {
 	queues  [known]*list.List // of all classes but known: who is there longest stands first
 	byAddr  map[netip.Addr]int
 	users   map[string]int // requests under way
-	longs   int
+	longNow int
 	ending  bool      // the process stops
 	refused int       // in this spell
 	fullAt  time.Time // when the last newcomer was turned away
@@ -76,7 +76,7 @@ const (
 func NewConns(memory int, descriptors uint64, proxies []netip.Prefix, log *slog.Logger) *Conns {
 	most := max(8, min(memory*connsPerMiB, int(min(descriptors, 1<<30))*5/8))
 	return &Conns{
-		max: most, share: most / 2, long: most * 3 / 4, proxies: proxies, lingers: lingering{lingerBytes, lingerTime, lingerIdle}, log: log,
+		max: most, share: most / 2, maxLong: most * 3 / 4, proxies: proxies, lingers: lingering{lingerBytes, lingerTime, lingerIdle}, log: log,
 		open: map[*conn]struct{}{}, queues: [known]*list.List{list.New(), list.New(), list.New()}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
 	}
 }
@@ -138,7 +138,7 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 		cs.remove(victim)
 	}
 	cs.open[c] = struct{}{}
-	cs.become(c, silent)
+	cs.setClass(c, silent)
 	cs.byAddr[c.addr]++
 	cs.mu.Unlock()
 	if victim != nil {
@@ -147,8 +147,8 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 	return c, true
 }
 
-// become puts a connection behind all others of a class; mu is held.
-func (cs *Conns) become(c *conn, to class) {
+// setClass puts a connection behind all others of a class; mu is held.
+func (cs *Conns) setClass(c *conn, to class) {
 	if c.place != nil {
 		cs.queues[c.class].Remove(c.place)
 		c.place = nil
@@ -189,7 +189,7 @@ func (cs *Conns) remove(c *conn) {
 		return
 	}
 	delete(cs.open, c)
-	cs.become(c, known)
+	cs.setClass(c, known)
 	if cs.byAddr[c.addr]--; cs.byAddr[c.addr] == 0 {
 		delete(cs.byAddr, c.addr)
 	}
@@ -260,18 +260,18 @@ func (cs *Conns) State(raw net.Conn, state http.ConnState) {
 	defer cs.mu.Unlock()
 	switch state {
 	case http.StateActive:
-		cs.become(c, max(unknown, c.rest()))
+		cs.setClass(c, max(unknown, c.idleClass()))
 	case http.StateIdle:
 		c.unread.Store(false)
-		cs.become(c, c.rest())
+		cs.setClass(c, c.idleClass())
 	case http.StateClosed, http.StateHijacked:
 		cs.remove(c)
 	case http.StateNew: // add has seen to it
 	}
 }
 
-// rest is the class of a connection between two requests.
-func (c *conn) rest() class {
+// idleClass is the class of a connection between two requests.
+func (c *conn) idleClass() class {
 	if c.met {
 		return kept
 	}
@@ -331,7 +331,7 @@ func (a *API) enter(ctx context.Context, who claims) (leave func(), err error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if c, ok := ctx.Value(ctxConn).(*conn); ok {
-		cs.become(c, known)
+		cs.setClass(c, known)
 		c.met = true
 	}
 	if who.PlatformID == adminPlatform {
@@ -359,14 +359,14 @@ func (a *API) takeLong() (give func(), ok bool) {
 	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.longs >= cs.long {
+	if cs.longNow >= cs.maxLong {
 		return nil, false
 	}
-	cs.longs++
+	cs.longNow++
 	return sync.OnceFunc(func() {
 		cs.mu.Lock()
 		defer cs.mu.Unlock()
-		cs.longs--
+		cs.longNow--
 	}), true
 }
 

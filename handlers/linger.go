@@ -32,7 +32,7 @@ func (c *conn) linger() error {
 	c.unread.Store(false)
 	c.conns.mu.Lock()
 	ending, most := c.conns.ending, c.conns.lingers
-	c.conns.become(c, silent)
+	c.conns.setClass(c, silent)
 	c.conns.mu.Unlock()
 	if !ok || ending {
 		return nil
@@ -57,15 +57,15 @@ func (c *conn) linger() error {
 	return nil
 }
 
-// incoming is a request's body. It knows whether it was read to its end, and while it is waited for the patience with
+// trackedBody is a request's body. It knows whether it was read to its end, and while it is waited for the patience with
 // the database does not run.
-type incoming struct {
+type trackedBody struct {
 	io.ReadCloser
 	patience *impatience
 	ended    bool
 }
 
-func (b *incoming) Read(p []byte) (int, error) {
+func (b *trackedBody) Read(p []byte) (int, error) {
 	b.patience.pause()
 	n, err := b.ReadCloser.Read(p)
 	b.patience.renew()

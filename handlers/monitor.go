@@ -13,20 +13,20 @@ import (
 const monitorPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// mon is the queue's web monitor. It connects to Redis with the first request.
-type mon struct {
+// monitor is the queue's web monitor. It connects to Redis with the first request.
+type monitor struct {
 	mu     sync.Mutex
 	page   *asynqmon.HTTPHandler
 	closed bool
 }
 
-// monitor serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
+// monitorPage serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
 // a task that somebody deleted here would be enqueued again anyway.
-func (a *API) monitor() http.Handler {
-	refused := a.open(func(w http.ResponseWriter, r *http.Request) error {
+func (a *API) monitorPage() http.Handler {
+	refused := a.public(func(w http.ResponseWriter, r *http.Request) error {
 		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
 	})
-	closing := a.open(func(http.ResponseWriter, *http.Request) error { return errClosing })
+	closing := a.public(func(http.ResponseWriter, *http.Request) error { return errClosing })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", monitorPolicy)
@@ -35,7 +35,7 @@ func (a *API) monitor() http.Handler {
 		if !strings.HasPrefix(r.URL.Path, "/monitor/api/") { // the page's own files may be kept, and are asked for again
 			h.Set("Cache-Control", "private, no-cache")
 		}
-		page := a.mon.open(a)
+		page := a.monitor.open(a)
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			refused.ServeHTTP(w, r)
@@ -49,7 +49,7 @@ func (a *API) monitor() http.Handler {
 	})
 }
 
-func (m *mon) open(a *API) *asynqmon.HTTPHandler {
+func (m *monitor) open(a *API) *asynqmon.HTTPHandler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.page == nil && !m.closed {
@@ -64,7 +64,7 @@ func (m *mon) open(a *API) *asynqmon.HTTPHandler {
 }
 
 // close ends the connections; what is asked for later gets 503.
-func (m *mon) close() {
+func (m *monitor) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.page != nil {

@@ -67,7 +67,7 @@ func (a *API) timely(next http.Handler) http.Handler {
 		ctx, p, end := a.patient(r)
 		defer end()
 		r = r.WithContext(ctx) // a copy: the server goes on with its own body
-		body := &incoming{ReadCloser: r.Body, patience: p, ended: r.ContentLength == 0}
+		body := &trackedBody{ReadCloser: r.Body, patience: p, ended: r.ContentLength == 0}
 		if !body.ended {
 			r.Body = body
 			_ = sw.ctl.SetReadDeadline(time.Now().Add(bodyStart)) // ends with the body

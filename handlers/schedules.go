@@ -40,7 +40,7 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
+	if err := a.resolveChannel(&sch.Campaign, "campaign."); err != nil {
 		return err
 	}
 	idem, err := idempotency(r, body)
@@ -87,7 +87,7 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if b.Campaign != nil {
-			if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
+			if err := a.resolveChannel(&sch.Campaign, "campaign."); err != nil {
 				return err
 			}
 			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.AdminIDs()); err != nil {
@@ -141,7 +141,7 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.AdminIDs(), due, change)
 	for _, c := range made {
 		a.Log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "campaign", c.PublicID)
-		_, _ = a.stored(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
+		_, _ = a.enqueueCreated(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
 	}
 	if err != nil {
 		return scheduleView{}, err
@@ -149,8 +149,8 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	return scheduleJSON(sch), nil
 }
 
-// changed is change with its answer.
-func (a *API) changed(w http.ResponseWriter, r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) error {
+// changeAndAnswer is change with its answer.
+func (a *API) changeAndAnswer(w http.ResponseWriter, r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) error {
 	v, err := a.change(r, due, change)
 	if err != nil {
 		return err
@@ -159,11 +159,11 @@ func (a *API) changed(w http.ResponseWriter, r *http.Request, due dueSlot, chang
 }
 
 func (a *API) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changed(w, r, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
+	return a.changeAndAnswer(w, r, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
 }
 
 func (a *API) resumeSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changed(w, r, nil, slots.Resume)
+	return a.changeAndAnswer(w, r, nil, slots.Resume)
 }
 
 func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
@@ -200,7 +200,7 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 		made = c
 		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
 	})
-	if created, err = a.stored(r, created, err); err != nil {
+	if created, err = a.enqueueCreated(r, created, err); err != nil {
 		return err
 	}
 	a.tellCreated(r, created, made)
@@ -228,7 +228,7 @@ func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return queryError("status", "must be active, paused, ended or deleted")
 	}
-	if f.Before, err = before(cursor); err != nil {
+	if f.Before, err = parseBeforeID(cursor); err != nil {
 		return err
 	}
 	list, err := a.Store.Schedules(r.Context(), f)
@@ -248,8 +248,8 @@ func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, map[string]any{"schedules": views, "nextCursor": next})
 }
 
-// before reads a cursor of a list that goes from the newest back.
-func before(cursor string) (int64, error) {
+// parseBeforeID reads a cursor of a list that goes from the newest back.
+func parseBeforeID(cursor string) (int64, error) {
 	if cursor == "" {
 		return 0, nil
 	}
@@ -270,7 +270,7 @@ func (a *API) getSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	from, err := before(cursor)
+	from, err := parseBeforeID(cursor)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ const tellRefusals = 10 * time.Second
 
 // tellRefused logs that a log-in was refused. Who tried is not known, and where from is left out.
 func (a *API) tellRefused(r *http.Request, err error) {
-	l := &a.refused
+	l := &a.refusedLogins
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.n++

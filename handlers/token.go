@@ -66,13 +66,13 @@ func sign(secret string, c claims, ends time.Time) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(secret))
 }
 
-// whoIs says whose a token is that came in a header or a form.
-func (a *API) whoIs(ctx context.Context, token string) (caller, error) {
+// callerOfToken says whose a token is that came in a header or a form.
+func (a *API) callerOfToken(ctx context.Context, token string) (caller, error) {
 	c, err := a.claimsOf(token)
 	if err != nil {
 		return caller{}, err
 	}
-	return a.holder(ctx, c)
+	return a.callerWith(ctx, c)
 }
 
 // claimsOf checks a token that came in a header or a form, without asking any store. A session's cookie is none.
@@ -84,8 +84,8 @@ func (a *API) claimsOf(token string) (claims, error) {
 	return c, err
 }
 
-// holder is the caller whose claims were found to be ours, if they still stand.
-func (a *API) holder(ctx context.Context, c claims) (caller, error) {
+// callerWith is the caller whose claims were found to be ours, if they still stand.
+func (a *API) callerWith(ctx context.Context, c claims) (caller, error) {
 	switch {
 	case c.Session != "":
 		if err := a.sessionStands(ctx, c); err != nil {
@@ -173,8 +173,8 @@ func sessionIn(r *http.Request) string {
 	return c.Value
 }
 
-// claimed is what a request says of its caller, with a signature of ours. A token goes before a session.
-func (a *API) claimed(r *http.Request) (claims, error) {
+// claimsIn is what a request says of its caller, with a signature of ours. A token goes before a session.
+func (a *API) claimsIn(r *http.Request) (claims, error) {
 	if token := tokenOf(r); token != "" {
 		return a.claimsOf(token)
 	}
@@ -191,11 +191,11 @@ func (a *API) claimed(r *http.Request) (claims, error) {
 
 // identify says who sent a request.
 func (a *API) identify(r *http.Request) (caller, error) {
-	c, err := a.claimed(r)
+	c, err := a.claimsIn(r)
 	if err != nil {
 		return caller{}, err
 	}
-	return a.holder(r.Context(), c)
+	return a.callerWith(r.Context(), c)
 }
 
 // A session is a cookie that we have signed, and a key in Redis. It ends with either. The key alone opens

@@ -125,7 +125,7 @@ func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	from, err := before(cursor)
+	from, err := parseBeforeID(cursor)
 	if err != nil {
 		return err
 	}

@@ -25,17 +25,17 @@ const (
 	maxStreams  = 5                      // a user may hold open, over all processes
 )
 
-// feed is all the streams that this process holds open, and the two ways a message comes to them: one
+// streamHub is all the streams that this process holds open, and the two ways a message comes to them: one
 // subscription in Redis for those online only, one look into the ledger for all that is stored. The zero
 // value is ready; it connects when the first stream opens.
-type feed struct {
+type streamHub struct {
 	beat time.Duration // between heartbeats; 0 = heartbeat
 
 	mu      sync.Mutex
 	online  map[string]*presence // by name of the Redis channel
 	dirty   map[string]bool      // names whose subscription may not be what it should be
 	changed chan struct{}        // holds a token when dirty has names
-	joined  bool                 // a stream was opened since part last looked
+	joined  bool                 // a stream was opened since endDeparted last looked
 	closed  bool
 	pubsub  *redis.PubSub
 	stop    context.CancelFunc
@@ -44,7 +44,7 @@ type feed struct {
 	loops   sync.WaitGroup
 }
 
-// presence is one user's streams in this process. While it stands in feed.online the user's channel is
+// presence is one user's streams in this process. While it stands in streamHub.online the user's channel is
 // subscribed to, which is what makes the user online everywhere.
 type presence struct {
 	userID  string
@@ -57,12 +57,12 @@ var errClosing = &models.Error{Code: models.CodeUnavailable, Detail: "this proce
 // Close ends all streams and what feeds them, and waits for them: at most a few seconds, for clients that do
 // not read. It may be called twice; a stream that is asked for later gets 503.
 func (a *API) Close() {
-	a.waits.close()
-	a.feed.close()
-	a.mon.close()
+	a.waiters.close()
+	a.streams.close()
+	a.monitor.close()
 }
 
-func (f *feed) close() {
+func (f *streamHub) close() {
 	f.mu.Lock()
 	f.closed = true
 	for _, p := range f.online {
@@ -81,8 +81,8 @@ func (f *feed) close() {
 	f.loops.Wait()
 }
 
-// unless says that this process is closing, if it is, instead of err: that is why whatever failed.
-func (f *feed) unless(err error) error {
+// closingOr says that this process is closing, if it is, instead of err: that is why whatever failed.
+func (f *streamHub) closingOr(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -91,7 +91,7 @@ func (f *feed) unless(err error) error {
 	return err
 }
 
-func (f *feed) every() time.Duration {
+func (f *streamHub) heartbeatEvery() time.Duration {
 	if f.beat > 0 {
 		return f.beat
 	}
@@ -100,7 +100,7 @@ func (f *feed) every() time.Duration {
 
 // join adds a stream and returns when Redis has confirmed its user's subscription. Every stream that joins
 // asks for a confirmation of its own, because an older one may date from before a lost connection.
-func (f *feed) join(ctx context.Context, a *API, st *stream) error {
+func (f *streamHub) join(ctx context.Context, a *API, st *stream) error {
 	confirmed := make(chan struct{})
 	f.mu.Lock()
 	if f.closed {
@@ -116,7 +116,7 @@ func (f *feed) join(ctx context.Context, a *API, st *stream) error {
 	p.streams[st] = struct{}{}
 	f.joined = true // its user may have gone between the look into the directory and now
 	p.waiting = append(p.waiting, confirmed)
-	f.settleLater(st.channel)
+	f.markDirty(st.channel)
 	f.streams.Add(1)
 	f.mu.Unlock()
 
@@ -130,7 +130,7 @@ func (f *feed) join(ctx context.Context, a *API, st *stream) error {
 }
 
 // leave removes a stream; with the last one its user goes offline.
-func (f *feed) leave(st *stream) {
+func (f *streamHub) leave(st *stream) {
 	defer f.streams.Done()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -138,12 +138,12 @@ func (f *feed) leave(st *stream) {
 	delete(p.streams, st)
 	if len(p.streams) == 0 {
 		delete(f.online, st.channel)
-		f.settleLater(st.channel)
+		f.markDirty(st.channel)
 	}
 }
 
-// settleLater is called with mu held after each change of online.
-func (f *feed) settleLater(channel string) {
+// markDirty is called with mu held after each change of online.
+func (f *streamHub) markDirty(channel string) {
 	f.dirty[channel] = true
 	select {
 	case f.changed <- struct{}{}:
@@ -151,10 +151,10 @@ func (f *feed) settleLater(channel string) {
 	}
 }
 
-// settle makes the subscriptions what they should be. It alone changes them, so the last command to Redis
+// syncSubscriptions makes the subscriptions what they should be. It alone changes them, so the last command to Redis
 // fits the last change, and no stream waits for a Redis that hangs. What could not be sent is not lost: when
 // the connection is made again it subscribes to all that it was ever asked for and not released from.
-func (f *feed) settle(ctx context.Context) {
+func (f *streamHub) syncSubscriptions(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -182,7 +182,7 @@ func (f *feed) settle(ctx context.Context) {
 }
 
 // start sets up what all streams share, once.
-func (f *feed) start(a *API) {
+func (f *streamHub) start(a *API) {
 	if f.stop != nil {
 		return
 	}
@@ -193,20 +193,20 @@ func (f *feed) start(a *API) {
 	f.pubsub = a.Redis.Subscribe(ctx)
 	f.loops.Go(func() { f.listen(ctx) })
 	f.loops.Go(func() { f.ping(ctx) })
-	f.loops.Go(func() { f.settle(ctx) })
-	f.loops.Go(func() { f.watch(ctx, a.Store, a.Log) })
+	f.loops.Go(func() { f.syncSubscriptions(ctx) })
+	f.loops.Go(func() { f.pollNews(ctx, a.Store, a.Log) })
 }
 
 // listen hears what comes from Redis. A server that hangs, or that a firewall forgot, closes no connection, so silence ends it: the
 // next read makes a new one, which subscribes to all that the old one had. go-redis' own check asks and wants no answer.
-func (f *feed) listen(ctx context.Context) {
+func (f *streamHub) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		within, cancel := context.WithTimeout(ctx, deafAfter)
 		msg, err := f.pubsub.Receive(within)
 		cancel()
 		switch {
 		case err == nil:
-			f.hear(msg)
+			f.dispatch(msg)
 		case errors.Is(err, redis.ErrClosed):
 			return
 		default:
@@ -219,7 +219,7 @@ func (f *feed) listen(ctx context.Context) {
 }
 
 // ping keeps answers coming where no messages do.
-func (f *feed) ping(ctx context.Context) {
+func (f *streamHub) ping(ctx context.Context) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
@@ -234,9 +234,9 @@ func (f *feed) ping(ctx context.Context) {
 	}
 }
 
-// hear takes one message from Redis. It never waits: a stream whose buffer is full is ended, and its client
+// dispatch takes one message from Redis. It never waits: a stream whose buffer is full is ended, and its client
 // comes back from its cursor.
-func (f *feed) hear(msg any) {
+func (f *streamHub) dispatch(msg any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch msg := msg.(type) {
@@ -264,8 +264,8 @@ func (f *feed) hear(msg any) {
 	}
 }
 
-// watch asks the ledger what is new for all open streams at once, and wakes those that it concerns.
-func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger) {
+// pollNews asks the ledger what is new for all open streams at once, and wakes those that it concerns.
+func (f *streamHub) pollNews(ctx context.Context, store *models.Store, log *slog.Logger) {
 	tick := time.NewTicker(newsEvery)
 	defer tick.Stop()
 	var since models.Millis // of the last look that succeeded; 0 = there was nobody to look for
@@ -278,14 +278,14 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 			return
 		case <-tick.C:
 		}
-		users := f.users()
+		users := f.onlineUsers()
 		if len(users) == 0 {
 			since, told = 0, nil
 			continue
 		}
-		news, now, err := look(ctx, store, users, since)
+		news, now, err := readNews(ctx, store, users, since)
 		if err == nil {
-			rev, err = f.part(ctx, store, users, rev)
+			rev, err = f.endDeparted(ctx, store, users, rev)
 		}
 		if err != nil {
 			if !failing && ctx.Err() == nil {
@@ -296,11 +296,11 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 		}
 		failing = false
 		since = now
-		told = f.tell(news, told)
+		told = f.wakeStreams(news, told)
 	}
 }
 
-func look(ctx context.Context, store *models.Store, users []string, since models.Millis) ([]models.InboxNews, models.Millis, error) {
+func readNews(ctx context.Context, store *models.Store, users []string, since models.Millis) ([]models.InboxNews, models.Millis, error) {
 	now, err := store.Now(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -312,10 +312,10 @@ func look(ctx context.Context, store *models.Store, users []string, since models
 	return news, now, err
 }
 
-// part ends the streams of users who no longer stand in the directory, or do so again since they were opened. It
+// endDeparted ends the streams of users who no longer stand in the directory, or do so again since they were opened. It
 // looks only when streams were opened or the directory has changed since revision rev, and returns the one at which
 // it has looked.
-func (f *feed) part(ctx context.Context, store *models.Store, users []string, rev int64) (int64, error) {
+func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users []string, rev int64) (int64, error) {
 	dir, err := store.Directory(ctx)
 	if err != nil {
 		return rev, err
@@ -351,9 +351,9 @@ func (f *feed) part(ctx context.Context, store *models.Store, users []string, re
 	return dir.Rev, nil
 }
 
-// tell wakes the streams of the users that have news since they were told last, and returns what they have
+// wakeStreams wakes the streams of the users that have news since they were told last, and returns what they have
 // been told now: all that the next look can repeat.
-func (f *feed) tell(news []models.InboxNews, told map[models.InboxNews]bool) map[models.InboxNews]bool {
+func (f *streamHub) wakeStreams(news []models.InboxNews, told map[models.InboxNews]bool) map[models.InboxNews]bool {
 	now := make(map[models.InboxNews]bool, len(news))
 	users := map[string]bool{}
 	for _, n := range news {
@@ -375,7 +375,7 @@ func (f *feed) tell(news []models.InboxNews, told map[models.InboxNews]bool) map
 	return now
 }
 
-func (f *feed) users() []string {
+func (f *streamHub) onlineUsers() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	users := make([]string, 0, len(f.online))
@@ -386,7 +386,7 @@ func (f *feed) users() []string {
 }
 
 // read reads one stream's inbox in its turn.
-func (f *feed) read(ctx context.Context, store *models.Store, userID string, after models.InboxCursor) ([]models.InboxMessage, error) {
+func (f *streamHub) read(ctx context.Context, store *models.Store, userID string, after models.InboxCursor) ([]models.InboxMessage, error) {
 	select {
 	case f.reads <- struct{}{}:
 		defer func() { <-f.reads }()
