@@ -17,11 +17,6 @@ import (
 
 const maxOperationID = 128
 
-func callerOf(r *http.Request) caller {
-	c, _ := r.Context().Value(ctxCaller).(caller)
-	return c
-}
-
 var errNotAdmin = models.Errorf(models.CodeNoPermission, "only an admin may do this")
 
 // auth serves /auth/get_admin_token: an operationID, and no token yet.
@@ -62,7 +57,7 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 	ctx := context.WithValue(r.Context(), ctxCaller, c)
 	if c.Admin {
 		var over func()
-		ctx, over = a.whileAdmin(ctx, c.UserID)
+		ctx, over = a.admins.while(ctx, a.Admins, c.UserID)
 		defer over()
 	}
 	return h(w, r.WithContext(ctx))
@@ -192,29 +187,6 @@ func (a *API) outermost(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	}))
-}
-
-// pathID reads an ID from the path, where it is percent-encoded.
-func pathID(r *http.Request, name string) (string, error) {
-	id, err := url.PathUnescape(mux.Vars(r)[name])
-	why := models.CheckID(id)
-	if err != nil {
-		why = "must be percent-encoded"
-	}
-	if why != "" {
-		return "", models.Invalid([]models.FieldError{{Field: name, Reason: why}})
-	}
-	return id, nil
-}
-
-// routeName is the route's pattern, so that no ID from a path reaches a log.
-func routeName(r *http.Request) string {
-	if route := mux.CurrentRoute(r); route != nil {
-		if t, err := route.GetPathTemplate(); err == nil {
-			return t
-		}
-	}
-	return "(none)"
 }
 
 func noRoute(_ http.ResponseWriter, r *http.Request) error {

@@ -1,10 +1,9 @@
 package handlers
 
 import (
-	"net/http"
-	"strings"
 	"sync"
 
+	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynqmon"
 )
 
@@ -20,43 +19,14 @@ type monitor struct {
 	closed bool
 }
 
-// monitorPage serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
-// a task that somebody deleted here would be enqueued again anyway.
-func (a *API) monitorPage() http.Handler {
-	refused := a.public(func(w http.ResponseWriter, r *http.Request) error {
-		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
-	})
-	closing := a.public(func(http.ResponseWriter, *http.Request) error { return errClosing })
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", monitorPolicy)
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "same-origin")
-		if !strings.HasPrefix(r.URL.Path, "/monitor/api/") { // the page's own files may be kept, and are asked for again
-			h.Set("Cache-Control", "private, no-cache")
-		}
-		page := a.monitor.open(a)
-		switch {
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			refused.ServeHTTP(w, r)
-		case page == nil:
-			closing.ServeHTTP(w, r)
-		default:
-			get := *r
-			get.Method = http.MethodGet // the monitor knows no HEAD, and the server leaves the body out
-			page.ServeHTTP(w, &get)
-		}
-	})
-}
-
-func (m *monitor) open(a *API) *asynqmon.HTTPHandler {
+// open connects with the first request. It returns nil when the process is closing.
+func (m *monitor) open(conn asynq.RedisConnOpt, describe func(payload []byte) string) *asynqmon.HTTPHandler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.page == nil && !m.closed {
-		describe := func(_ string, payload []byte) string { return a.Describe(payload) }
 		m.page = asynqmon.New(asynqmon.Options{
-			RootPath: "/monitor", RedisConnOpt: a.RedisConn, ReadOnly: true,
-			PayloadFormatter: asynqmon.PayloadFormatterFunc(describe),
+			RootPath: "/monitor", RedisConnOpt: conn, ReadOnly: true,
+			PayloadFormatter: asynqmon.PayloadFormatterFunc(func(_ string, payload []byte) string { return describe(payload) }),
 			ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }), // our tasks have none
 		})
 	}

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -140,20 +139,3 @@ func refuseEncoding(r *http.Request) error {
 	}
 	return nil
 }
-
-type ctxKey int
-
-const (
-	ctxOperationID ctxKey = iota
-	ctxCaller
-	ctxCharge
-	ctxConn
-	ctxPatience
-)
-
-func operationID(ctx context.Context) string {
-	id, _ := ctx.Value(ctxOperationID).(string)
-	return id
-}
-
-func newOperationID() string { return rand.Text() }

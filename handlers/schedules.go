@@ -218,28 +218,21 @@ func (a *API) schedule(r *http.Request) (models.Schedule, error) {
 
 // listSchedules lists schedules without their templates.
 func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
-	cursor, limit, err := parsePage(r)
+	before, limit, err := parseBeforePage(r)
 	if err != nil {
 		return err
 	}
-	f := models.ScheduleFilter{Status: models.ScheduleStatus(r.URL.Query().Get("status")), Limit: limit + 1}
+	f := models.ScheduleFilter{Status: models.ScheduleStatus(r.URL.Query().Get("status")), Before: before, Limit: limit + 1}
 	switch f.Status {
 	case "", models.ScheduleActive, models.SchedulePaused, models.ScheduleEnded, models.ScheduleDeleted:
 	default:
 		return queryError("status", "must be active, paused, ended or deleted")
 	}
-	if f.Before, err = parseBeforeID(cursor); err != nil {
-		return err
-	}
 	list, err := a.Store.Schedules(r.Context(), f)
 	if err != nil {
 		return err
 	}
-	next := ""
-	if len(list) > limit {
-		list = list[:limit]
-		next = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
-	}
+	list, next := cutPage(list, limit, func(sch models.Schedule) string { return beforeCursor(sch.ID) })
 	views := make([]scheduleView, len(list))
 	for i, sch := range list {
 		views[i] = scheduleJSON(sch)
@@ -248,41 +241,22 @@ func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, map[string]any{"schedules": views, "nextCursor": next})
 }
 
-// parseBeforeID reads a cursor of a list that goes from the newest back.
-func parseBeforeID(cursor string) (int64, error) {
-	if cursor == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(cursor, 10, 64)
-	if err != nil || n < 1 {
-		return 0, queryError("cursor", badCursor)
-	}
-	return n, nil
-}
-
 // getSchedule answers with a schedule and what became of its slots, the newest first.
 func (a *API) getSchedule(w http.ResponseWriter, r *http.Request) error {
 	sch, err := a.schedule(r)
 	if err != nil {
 		return err
 	}
-	cursor, limit, err := parsePage(r)
+	before, limit, err := parseBeforePage(r)
 	if err != nil {
 		return err
 	}
-	from, err := parseBeforeID(cursor)
-	if err != nil {
-		return err
-	}
-	list, err := a.Store.Occurrences(r.Context(), sch.ID, from, limit+1)
+	list, err := a.Store.Occurrences(r.Context(), sch.ID, before, limit+1)
 	if err != nil {
 		return err
 	}
 	v := scheduleHistory{scheduleView: scheduleJSON(sch), Occurrences: []occurrenceView{}}
-	if len(list) > limit {
-		list = list[:limit]
-		v.NextCursor = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
-	}
+	list, v.NextCursor = cutPage(list, limit, func(o models.Occurrence) string { return beforeCursor(o.ID) })
 	for _, o := range list {
 		v.Occurrences = append(v.Occurrences, occurrenceJSON(sch, o))
 	}

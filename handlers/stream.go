@@ -19,14 +19,9 @@ const (
 
 // stream is one open stream. Its handler alone writes to the client; streamHub only fills live and wake.
 type stream struct {
-	api     *API
-	userID  string
-	channel string             // the user's channel in Redis
-	live    chan string        // messages for those online only, as they were published
-	wake    chan struct{}      // holds a token when something may have been stored
-	end     context.CancelFunc // ends the stream
+	api *API
+	subscriber
 
-	entry  int64 // the user's in the directory, which the stream ends with
 	cursor models.InboxCursor
 	note   string          // what the client is told at the begin; empty = nothing
 	seen   map[string]bool // clientMsgIDs of the last read: all that the next one can repeat
@@ -70,15 +65,19 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	ctx, end := context.WithDeadline(r.Context(), callerOf(r).Ends)
 	defer end()
 	st := &stream{
-		api: a, userID: userID, entry: user.AddedRev, channel: channels.StreamName(a.Redis, userID), cursor: after, seen: map[string]bool{}, end: end,
-		live: make(chan string, liveBuffer), wake: make(chan struct{}, 1), lease: newStreamLease(a.Redis, userID, a.streams.heartbeatEvery()),
-		w: w, ctl: http.NewResponseController(w),
+		api: a, cursor: after, seen: map[string]bool{},
+		subscriber: subscriber{
+			userID: userID, entry: user.AddedRev, channel: channels.StreamName(a.Redis, userID), end: end,
+			live: make(chan string, liveBuffer), wake: make(chan struct{}, 1),
+		},
+		lease: newStreamLease(a.Redis, userID, a.streams.heartbeatEvery()),
+		w:     w, ctl: http.NewResponseController(w),
 	}
 	if err := st.open(ctx); err != nil {
 		return err
 	}
 	defer st.lease.free()
-	defer a.streams.leave(st)
+	defer a.streams.leave(&st.subscriber)
 	if err := st.begin(ctx); err != nil {
 		return a.streams.closingOr(err)
 	}
@@ -107,7 +106,7 @@ func (st *stream) open(ctx context.Context) error {
 	case err == nil && !ok:
 		return &models.Error{Code: models.CodeTooManyRequests, Detail: fmt.Sprintf("this user has %d streams open", maxStreams), RetryAfter: heartbeat}
 	case err == nil:
-		if err = st.api.streams.join(opening, st.api, st); err == nil {
+		if err = st.api.streams.join(opening, sources{st.api.Redis, st.api.Store, st.api.Log}, &st.subscriber); err == nil {
 			return nil
 		}
 		st.lease.free()
@@ -132,14 +131,6 @@ func (st *stream) begin(ctx context.Context) (err error) {
 		_, err = st.unseen(ctx)
 	}
 	return err
-}
-
-// poke says that something may have been stored.
-func (st *stream) poke() {
-	select {
-	case st.wake <- struct{}{}:
-	default: // it will look anyway
-	}
 }
 
 // run sends until the stream is over. After its first byte there is no answer left for an error: the client

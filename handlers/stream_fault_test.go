@@ -111,8 +111,8 @@ func TestStreamThatCannotTakeAMessageEnds(t *testing.T) {
 	t.Parallel()
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
-	full, free := &stream{live: make(chan string, 1), end: end}, &stream{live: make(chan string, 2), end: func() { t.Error("the other stream is ended too") }}
-	f := streamHub{online: map[string]*presence{"bob": {streams: map[*stream]struct{}{full: {}, free: {}}}}}
+	full, free := &subscriber{live: make(chan string, 1), end: end}, &subscriber{live: make(chan string, 2), end: func() { t.Error("the other stream is ended too") }}
+	f := streamHub{online: map[string]*presence{"bob": {streams: map[*subscriber]struct{}{full: {}, free: {}}}}}
 	f.dispatch(&redis.Message{Channel: "bob", Payload: "first"})
 	if ctx.Err() != nil {
 		t.Error("ended with room left")

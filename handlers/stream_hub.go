@@ -48,26 +48,16 @@ type streamHub struct {
 // subscribed to, which is what makes the user online everywhere.
 type presence struct {
 	userID  string
-	streams map[*stream]struct{}
+	streams map[*subscriber]struct{}
 	waiting []chan struct{} // each is closed when Redis next confirms the subscription
-}
-
-var errClosing = &models.Error{Code: models.CodeUnavailable, Detail: "this process is shutting down", RetryAfter: time.Second}
-
-// Close ends all streams and what feeds them, and waits for them: at most a few seconds, for clients that do
-// not read. It may be called twice; a stream that is asked for later gets 503.
-func (a *API) Close() {
-	a.waiters.close()
-	a.streams.close()
-	a.monitor.close()
 }
 
 func (f *streamHub) close() {
 	f.mu.Lock()
 	f.closed = true
 	for _, p := range f.online {
-		for st := range p.streams {
-			st.end()
+		for sub := range p.streams {
+			sub.end()
 		}
 	}
 	stop, pubsub := f.stop, f.pubsub
@@ -100,23 +90,23 @@ func (f *streamHub) heartbeatEvery() time.Duration {
 
 // join adds a stream and returns when Redis has confirmed its user's subscription. Every stream that joins
 // asks for a confirmation of its own, because an older one may date from before a lost connection.
-func (f *streamHub) join(ctx context.Context, a *API, st *stream) error {
+func (f *streamHub) join(ctx context.Context, from sources, sub *subscriber) error {
 	confirmed := make(chan struct{})
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
 		return errClosing
 	}
-	f.start(a)
-	p := f.online[st.channel]
+	f.start(from)
+	p := f.online[sub.channel]
 	if p == nil {
-		p = &presence{userID: st.userID, streams: map[*stream]struct{}{}}
-		f.online[st.channel] = p
+		p = &presence{userID: sub.userID, streams: map[*subscriber]struct{}{}}
+		f.online[sub.channel] = p
 	}
-	p.streams[st] = struct{}{}
+	p.streams[sub] = struct{}{}
 	f.joined = true // its user may have gone between the look into the directory and now
 	p.waiting = append(p.waiting, confirmed)
-	f.markDirty(st.channel)
+	f.markDirty(sub.channel)
 	f.streams.Add(1)
 	f.mu.Unlock()
 
@@ -124,21 +114,21 @@ func (f *streamHub) join(ctx context.Context, a *API, st *stream) error {
 	case <-confirmed:
 		return nil
 	case <-ctx.Done():
-		f.leave(st)
+		f.leave(sub)
 		return ctx.Err()
 	}
 }
 
 // leave removes a stream; with the last one its user goes offline.
-func (f *streamHub) leave(st *stream) {
+func (f *streamHub) leave(sub *subscriber) {
 	defer f.streams.Done()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := f.online[st.channel]
-	delete(p.streams, st)
+	p := f.online[sub.channel]
+	delete(p.streams, sub)
 	if len(p.streams) == 0 {
-		delete(f.online, st.channel)
-		f.markDirty(st.channel)
+		delete(f.online, sub.channel)
+		f.markDirty(sub.channel)
 	}
 }
 
@@ -182,7 +172,7 @@ func (f *streamHub) syncSubscriptions(ctx context.Context) {
 }
 
 // start sets up what all streams share, once.
-func (f *streamHub) start(a *API) {
+func (f *streamHub) start(from sources) {
 	if f.stop != nil {
 		return
 	}
@@ -190,11 +180,11 @@ func (f *streamHub) start(a *API) {
 	f.stop = stop
 	f.online, f.dirty, f.changed = map[string]*presence{}, map[string]bool{}, make(chan struct{}, 1)
 	f.reads = make(chan struct{}, readsAtOnce)
-	f.pubsub = a.Redis.Subscribe(ctx)
+	f.pubsub = from.rdb.Subscribe(ctx)
 	f.loops.Go(func() { f.listen(ctx) })
 	f.loops.Go(func() { f.ping(ctx) })
 	f.loops.Go(func() { f.syncSubscriptions(ctx) })
-	f.loops.Go(func() { f.pollNews(ctx, a.Store, a.Log) })
+	f.loops.Go(func() { f.pollNews(ctx, from.store, from.log) })
 }
 
 // listen hears what comes from Redis. A server that hangs, or that a firewall forgot, closes no connection, so silence ends it: the
@@ -254,11 +244,11 @@ func (f *streamHub) dispatch(msg any) {
 		if p == nil {
 			return
 		}
-		for st := range p.streams {
+		for sub := range p.streams {
 			select {
-			case st.live <- msg.Payload:
+			case sub.live <- msg.Payload:
 			default:
-				st.end()
+				sub.end()
 			}
 		}
 	}
@@ -342,9 +332,9 @@ func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.online {
-		for st := range p.streams {
-			if asked[p.userID] && known[p.userID] != st.entry {
-				st.end()
+		for sub := range p.streams {
+			if asked[p.userID] && known[p.userID] != sub.entry {
+				sub.end()
 			}
 		}
 	}
@@ -368,8 +358,8 @@ func (f *streamHub) wakeStreams(news []models.InboxNews, told map[models.InboxNe
 		if !users[p.userID] {
 			continue
 		}
-		for st := range p.streams {
-			st.poke()
+		for sub := range p.streams {
+			sub.poke()
 		}
 	}
 	return now
@@ -395,3 +385,5 @@ func (f *streamHub) read(ctx context.Context, store *models.Store, userID string
 	}
 	return store.Inbox(ctx, userID, after, readLimit)
 }
+
+var errClosing = &models.Error{Code: models.CodeUnavailable, Detail: "this process is shutting down", RetryAfter: time.Second}

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"sync"
 	"time"
 
 	"carillon/models"
@@ -15,13 +14,6 @@ func (a *API) tellCreated(r *http.Request, created models.Created, c models.Camp
 	}
 	view := models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}
 	a.Log.Log(r.Context(), models.LogLevel(c.Total), "campaign created", "campaign", view, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
-}
-
-// refusals counts log-ins that were refused.
-type refusals struct {
-	mu   sync.Mutex
-	n    int
-	last time.Time
 }
 
 // tellRefusals: so often at most the log tells of refused log-ins, and how many there were since it told last.

@@ -34,13 +34,6 @@ type claims struct {
 	jwt.RegisteredClaims
 }
 
-// caller is who sent a request.
-type caller struct {
-	UserID string
-	Admin  bool
-	Ends   time.Time // of the token
-}
-
 // AdminToken signs a token that is an admin's as long as the ID is in the list of admins.
 func AdminToken(secret, userID string) (string, error) {
 	return AdminTokenFor(secret, userID, TokenLife)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,38 +28,6 @@ return {n, redis.call('PTTL', KEYS[1])}
 
 // forgiveScript takes back a try that succeeded, unless its minute is over.
 var forgiveScript = redis.NewScript(`if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end return 0`)
-
-// lockouts remembers who has been refused, so that a flood of tries does not reach Redis. Redis alone counts.
-type lockouts struct {
-	mu   sync.Mutex
-	ends map[string]time.Time
-}
-
-const maxLocked = 10_000
-
-func (l *lockouts) lockUntil(key string, end time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ends == nil || len(l.ends) >= maxLocked {
-		l.ends = map[string]time.Time{} // they are asked for again
-	}
-	l.ends[key] = end
-}
-
-// remaining is how long a key is still locked; 0 = not that we know.
-func (l *lockouts) remaining(key string) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	end, ok := l.ends[key]
-	if !ok {
-		return 0
-	}
-	if rest := time.Until(end); rest > 0 {
-		return max(time.Second, rest)
-	}
-	delete(l.ends, key)
-	return 0
-}
 
 // clientAddr is the caller's address. Behind trusted proxies it is the last one in X-Forwarded-For that is no such
 // proxy's: whatever stands before that was written by the caller.
