@@ -321,11 +321,6 @@ type CampaignFilter struct {
 	Limit  int
 }
 
-// listedColumns are all but the message, which can be 64 KiB.
-const listedColumns = `id, public_id, name, status, status_reason, pause_id, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
-	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
-	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at, expire_after`
-
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {
 	where, args := "id < ?", []any{cmp.Or(f.Before, math.MaxInt64)}

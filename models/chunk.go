@@ -270,25 +270,6 @@ func (s *Store) noteInbox(tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcom
 		c.page.CampaignID, c.kind, sent).Error
 }
 
-// hexID writes an ID as MySQL's hexadecimal literal, which is a byte string whatever the session's character set and
-// SQL mode, and holds nothing that the driver could take for a placeholder.
-func hexID(q *strings.Builder, id string) {
-	const digits = "0123456789ABCDEF"
-	q.WriteString("X'")
-	for i := range len(id) {
-		q.WriteByte(digits[id[i]>>4])
-		q.WriteByte(digits[id[i]&15])
-	}
-	q.WriteByte('\'')
-}
-
-// quoteID writes an ID as SQLite's text literal, in which the quote alone is special. IDs hold no NUL.
-func quoteID(q *strings.Builder, id string) {
-	q.WriteByte('\'')
-	q.WriteString(strings.ReplaceAll(id, "'", "''"))
-	q.WriteByte('\'')
-}
-
 // reread settles a chunk that could not be written: it stands (nil), by this try or by an earlier one, since within an
 // epoch only its holder moves rev; it does not (the cause is returned as it was); or ErrFenced.
 func (s *Store) reread(ctx context.Context, c ClosedChunk, cause error) error {

@@ -326,3 +326,37 @@ func (s *Store) RunningCampaigns(ctx context.Context, pages []Page) (map[int64]C
 	}
 	return out, err
 }
+
+// unpurged tells a read of recipients that has just ended whether it can be trusted: purged_at is set before the
+// first of them is deleted, so what was read while it is 0 was whole.
+func (s *Store) unpurged(ctx context.Context, campaignID int64) error {
+	var c Campaign
+	if err := s.db.WithContext(ctx).Select("purged_at").Where("id = ?", campaignID).Take(&c).Error; err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+		return err
+	}
+	return c.ErrPurged()
+}
+
+func (s *Store) members(db *gorm.DB, campaignID int64, no int) ([]string, error) {
+	var blob pageMembers
+	if err := db.Where("campaign_id = ? AND no = ?", campaignID, no).Take(&blob).Error; err != nil {
+		return nil, err
+	}
+	return unpackMembers(blob.Members)
+}
+
+// planChanges is what a step of planning writes.
+type planChanges struct {
+	inserts []packedPage // to insert
+	updates []packedPage // open ones that got members, or are released
+}
+
+// growPage writes what a step of planning did to an open page. Nobody else touches one.
+func growPage(tx *gorm.DB, p packedPage) error {
+	err := tx.Exec("UPDATE pages SET rev=rev+1, state=?, due_at=?, size=?, rest=?, skipped=? WHERE campaign_id=? AND no=?",
+		p.State, p.DueAt, p.Size, p.AheadStatus, p.Skipped, p.CampaignID, p.No).Error
+	if err == nil && p.members != nil {
+		err = tx.Exec("UPDATE page_members SET members=? WHERE campaign_id=? AND no=?", p.members, p.CampaignID, p.No).Error
+	}
+	return err
+}

@@ -310,3 +310,22 @@ func isRetryable(err error) bool {
 	var m *mysqldriver.MySQLError
 	return errors.As(err, &m) && (m.Number == deadlock || m.Number == lockWait)
 }
+
+// hexID writes an ID as MySQL's hexadecimal literal, which is a byte string whatever the session's character set and
+// SQL mode, and holds nothing that the driver could take for a placeholder.
+func hexID(q *strings.Builder, id string) {
+	const digits = "0123456789ABCDEF"
+	q.WriteString("X'")
+	for i := range len(id) {
+		q.WriteByte(digits[id[i]>>4])
+		q.WriteByte(digits[id[i]&15])
+	}
+	q.WriteByte('\'')
+}
+
+// quoteID writes an ID as SQLite's text literal, in which the quote alone is special. IDs hold no NUL.
+func quoteID(q *strings.Builder, id string) {
+	q.WriteByte('\'')
+	q.WriteString(strings.ReplaceAll(id, "'", "''"))
+	q.WriteByte('\'')
+}

@@ -9,31 +9,6 @@ import (
 	"gorm.io/gorm"
 )
 
-// RecipientStatus is what became of one recipient.
-type RecipientStatus int
-
-const (
-	RecipientPending RecipientStatus = iota
-	RecipientSent
-	RecipientFailed
-	RecipientSkipped
-	RecipientExpired
-	RecipientCancelled
-	RecipientUnknown // it may or may not have been sent, and must not be tried again
-	// RecipientClaimed is a pending one that an at-most-once worker is about to send; outside it reads pending.
-	RecipientClaimed
-)
-
-// RecipientStatusNames are the names outside, by number.
-var RecipientStatusNames = []string{"pending", "sent", "failed", "skipped", "expired", "cancelled", "unknown"}
-
-func (r RecipientStatus) String() string {
-	if r == RecipientClaimed {
-		r = RecipientPending
-	}
-	return RecipientStatusNames[r]
-}
-
 // Visit is a page in a worker's hands.
 type Visit struct {
 	Page
