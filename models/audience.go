@@ -22,6 +22,7 @@ func (s *Store) audienceAfter(ctx context.Context, c *Campaign, n int) (found []
 		if c.Zoned() {
 			zone = "timezone"
 		}
+		// guard: mark
 		return scanMembers(db.Raw("SELECT user_id, "+zone+" FROM users WHERE user_id > ? AND user_id <> ? AND added_rev <= ? ORDER BY user_id LIMIT ?",
 			c.PlanCursor, c.leftOut(), c.Mark, n), n)
 	}

@@ -176,6 +176,8 @@ type Campaign struct {
 	ScheduleID    string // the public one; empty = none
 	Slot          Millis // of the schedule; 0 = run by hand
 	PurgedAt      Millis // from when on its recipients are gone; 0 = they stand
+	// StatusReasonCode says for programs what StatusReason says. It is empty where an older program wrote the reason.
+	StatusReasonCode ReasonCode
 	Timing
 }
 
@@ -215,7 +217,7 @@ const (
 )
 
 // listedColumns are all but the message, which can be 64 KiB.
-const listedColumns = `id, public_id, name, status, status_reason, pause_id, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
+const listedColumns = `id, public_id, name, status, status_reason, status_reason_code, pause_id, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
 	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
 	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at, expire_after`
 

@@ -281,6 +281,9 @@ func (d *driver) compare(rt *rapid.T) {
 	if !report.OK {
 		rt.Fatalf("%+v", report.Findings)
 	}
+	if what := broken(c.Campaign, history(d.t, d.store, d.id)); what != "" {
+		rt.Fatal("its history: ", what)
+	}
 }
 
 // The diagram of docs/states.md draws exactly the transitions that the code allows.
