@@ -90,7 +90,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 }
 
 // Name is "webhook".
-func (w *Webhook) Name() string { return "webhook" }
+func (w *Webhook) Name() string { return models.ChannelWebhook }
 
 // MaxBatch is the number of recipients a request carries.
 func (w *Webhook) MaxBatch() int { return w.batch }

@@ -138,14 +138,14 @@ func (a *API) resolveChannel(spec *models.CampaignSpec, prefix string) error {
 	if spec.Channel == "" {
 		spec.Channel = a.Channels[0]
 	}
-	if spec.Channel == "inbox" && spec.Message.IsOnlineOnly && spec.Message.SessionType == models.SessionLargeGroup {
+	if spec.Channel == models.ChannelInbox && spec.Message.IsOnlineOnly && spec.Message.SessionType == models.SessionLargeGroup {
 		// the message is stored once and read later; there is no "once" for those online now
 		return models.Invalid([]models.FieldError{{Field: prefix + "isOnlineOnly", Reason: "cannot be used with sessionType 3 through inbox; use sessionType 2"}})
 	}
 	if !slices.Contains(a.Channels, spec.Channel) {
 		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
 	}
-	if spec.SessionLeft && spec.Channel != "inbox" {
+	if spec.SessionLeft && spec.Channel != models.ChannelInbox {
 		// Nothing stands there that a group's members could read: that their provider knows the
 		// group is for the caller to say.
 		return models.Invalid([]models.FieldError{{Field: prefix + "message.sessionType", Reason: "is required for a group through " + spec.Channel +

@@ -139,9 +139,7 @@ func renderLogin(w http.ResponseWriter, status int, view loginView) error {
 	view.Nonce = rand.Text()
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+view.Nonce+"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	pageHeaders(h, "default-src 'none'; style-src 'nonce-"+view.Nonce+"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	w.WriteHeader(status)
 	_ = page.Execute(w, view) // a client that is gone needs no page
 	return nil

@@ -14,9 +14,7 @@ func (a *API) monitorPage() http.Handler {
 	closing := a.public(func(http.ResponseWriter, *http.Request) error { return errClosing })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", monitorPolicy)
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "same-origin")
+		pageHeaders(h, monitorPolicy)
 		if !strings.HasPrefix(r.URL.Path, "/monitor/api/") { // the page's own files may be kept, and are asked for again
 			h.Set("Cache-Control", "private, no-cache")
 		}

@@ -139,3 +139,10 @@ func refuseEncoding(r *http.Request) error {
 	}
 	return nil
 }
+
+// pageHeaders are those of a page of HTML: no other site may frame it, and policy says what it may load.
+func pageHeaders(h http.Header, policy string) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+}

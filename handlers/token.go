@@ -17,10 +17,10 @@ import (
 const TokenLife = 90 * 24 * time.Hour
 
 const (
-	// adminPlatform says what a token was made for: the original's administrators have this platform, and no
+	// AdminPlatform says what a token was made for: the original's administrators have this platform, and no
 	// user's token is made with it.
-	adminPlatform   = 10
-	maxUserPlatform = 9
+	AdminPlatform   = 10
+	maxUserPlatform = AdminPlatform - 1
 	sessionLife     = 12 * time.Hour
 	sessionCookie   = "carillon_session"
 )
@@ -41,7 +41,7 @@ func AdminToken(secret, userID string) (string, error) {
 
 // AdminTokenFor is AdminToken with a life of its own.
 func AdminTokenFor(secret, userID string, life time.Duration) (string, error) {
-	return sign(secret, claims{UserID: userID, PlatformID: adminPlatform}, time.Now().Add(life))
+	return sign(secret, claims{UserID: userID, PlatformID: AdminPlatform}, time.Now().Add(life))
 }
 
 // UserToken signs a token that opens the user's inbox as long as this entry of theirs stands in the directory.
@@ -85,7 +85,7 @@ func (a *API) callerWith(ctx context.Context, c claims) (caller, error) {
 			return caller{}, err
 		}
 		return a.adminOf(c)
-	case c.PlatformID == adminPlatform:
+	case c.PlatformID == AdminPlatform:
 		return a.adminOf(c)
 	}
 	return a.userOf(ctx, c)
@@ -203,7 +203,7 @@ func (a *API) openSession(ctx context.Context, who caller) (cookie string, life 
 	if err := a.Redis.Set(ctx, sessionKey(name), 1, life).Err(); err != nil {
 		return "", 0, sessionsAway(err)
 	}
-	cookie, err = sign(a.Secret, claims{UserID: who.UserID, PlatformID: adminPlatform, Session: name}, time.Now().Add(life))
+	cookie, err = sign(a.Secret, claims{UserID: who.UserID, PlatformID: AdminPlatform, Session: name}, time.Now().Add(life))
 	return cookie, life, err
 }
 

@@ -203,7 +203,7 @@ func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryState, listed int)
 			return Invalid([]FieldError{{Field: "priority", Reason: fmt.Sprintf("transactional is for at most %d recipients; the group has %d", MaxTransactional, g.Size)}})
 		}
 	}
-	if c.Channel == "inbox" && !c.Message.IsOnlineOnly {
+	if c.Channel == ChannelInbox && !c.Message.IsOnlineOnly {
 		c.Inbox = inboxLarge
 		if c.Total <= maxInboxSmall {
 			c.Inbox = inboxSmall
