@@ -18,8 +18,8 @@ const (
 	MaxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 10 s, with room to write its outcome
 	maxWebhookBatch       = 1000            // the largest page
 
-	// maxSend: requests that a slow provider keeps waiting longer are not begun, so that a chunk's outcomes
-	// are written before its page looks stuck (a minute).
+	// maxSend: a Send begins no request later than this after its own beginning. So the outcomes of a chunk are
+	// written before its page looks stuck, which is after a minute.
 	maxSend = 30 * time.Second
 )
 
@@ -140,7 +140,8 @@ type post struct {
 	errorWords string    // by an answer that is an error
 }
 
-// run fills out. tried is false when no request was begun.
+// run makes the request and fills out. placed says whether it has a place in flight. tried is false when no request was
+// begun.
 func (p *post) run(placed bool) (tried, good bool, took time.Duration) {
 	switch {
 	case !p.mayStart(), !placed && p.ctx.Err() == nil:
@@ -180,9 +181,11 @@ func (p *post) fill(o Outcome) {
 	}
 }
 
-// exchange writes the request to c and makes outcomes of what comes back; good is false when that is nothing, or asks to
-// come again. unread says for certain that a kept connection was closed before its other end read any of the request.
-// c is idle or closed afterwards.
+// exchange writes the request to c and fills out from the answer. Afterwards c is idle or closed.
+//
+//   - good is false when no answer came, or one that asks to come again.
+//   - unread is true when it is certain that a kept connection was closed before its other end read any of the request.
+//   - ended is when the answer was complete, or given up.
 func (p *post) exchange(c *conn, begun time.Time) (good, unread bool, ended time.Time) {
 	if !p.track(p.no, c) {
 		p.transport.put(c, begun)
@@ -226,7 +229,8 @@ func (p *post) exchange(c *conn, begun time.Time) (good, unread bool, ended time
 	return false, unread, ended
 }
 
-// usedAgain takes in how a kept connection bore its request, and says whether it was closed before its other end read any of it.
+// usedAgain records whether a kept connection was still open when its request was written. It returns true when it is
+// certain that the connection was closed before its other end read any of the request.
 func (p *post) usedAgain(c *conn, begun time.Time, sent int64, written bool, err error) (unread bool) {
 	closed := err != nil && (!written || errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE)) // without a byte of an answer
 	if c.trial || closed {
@@ -235,8 +239,8 @@ func (p *post) usedAgain(c *conn, begun time.Time, sent int64, written bool, err
 	return closed && p.ctx.Err() == nil && (!written || unreadByPeer(c, sent, err))
 }
 
-// readBody reads an answer to its end, so that the connection is kept, and fills out when it is a 2xx, or said when it is an
-// error. An error means that the answer is not all there.
+// readBody reads an answer to its end, so that the connection can be kept. It fills out from a 2xx, and errorWords from an
+// error. An error of its own means that the answer is not complete.
 func (p *post) readBody(c *conn) error {
 	c.beginBody()
 	switch status := c.resp.StatusCode(); {

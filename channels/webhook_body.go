@@ -75,7 +75,7 @@ func (e *encoder) message(b Batch) ([]byte, error) {
 	return text, nil
 }
 
-// keep adds a message and forgets the oldest.
+// cache adds a message and forgets the oldest one.
 func (e *encoder) cache(key messageKey, text []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

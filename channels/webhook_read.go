@@ -64,7 +64,7 @@ func newAnswerReader() *answerReader {
 	return r
 }
 
-// keep lets go of what belongs to the answer. It is false when r has grown and is better left to the garbage collector.
+// reset forgets the answer. It returns false when r has grown so much that the garbage collector should have it.
 func (r *answerReader) reset() bool {
 	r.packed.Reset(nil)
 	r.list.reset(nil, nil)

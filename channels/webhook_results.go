@@ -64,7 +64,7 @@ type entry struct {
 	serverMsgID []byte
 }
 
-// seen is what an object among an answer's other fields has. One with both looks like an entry of results.
+// fieldsSeen is which fields of an entry an object elsewhere in the answer has. One with both looks like an entry of results.
 type fieldsSeen uint8
 
 const (
@@ -149,7 +149,7 @@ func (r *answerReader) object() error {
 	return behind.read(r.in, errBehind)
 }
 
-// text is the next text without its quotes, good until the next one.
+// readText reads the next text, without its quotes. The bytes are valid until the next call.
 func (r *answerReader) readText() ([]byte, error) {
 	raw, err := r.json.ReadValue()
 	if err != nil {
@@ -162,7 +162,7 @@ func (r *answerReader) readText() ([]byte, error) {
 	return r.value, nil
 }
 
-// other passes over a field that is not results, and says whether anything in it looks like results.
+// skipField reads past a field that is not results. It returns true when anything in it looks like results.
 func (r *answerReader) skipField() (found bool, err error) {
 	r.openObjects = r.openObjects[:0]
 	for {
@@ -357,7 +357,7 @@ func (l *list) find(id []byte, group bool) int {
 	return -1
 }
 
-// take makes an outcome of the entry for whom it names.
+// recordEntry writes the outcome of the entry for the recipients that it names.
 func (l *list) recordEntry() {
 	e := &l.entry
 	for _, i := range [...]int{e.user, e.group} {
