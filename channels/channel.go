@@ -94,7 +94,7 @@ func (o Outcome) Denied() bool {
 // the transport is an Outcome too. When ctx ends, Send gives up and reports what is then true (Retry if
 // nothing was written, else Ambiguous). Implementations are safe for concurrent use.
 type Channel interface {
-	// Name is the channel's name in campaigns and settings: "inbox", "webhook".
+	// Name is the channel's name in campaigns and settings: models.ChannelInbox, models.ChannelWebhook.
 	Name() string
 	// MaxBatch is the largest number of recipients one request of this channel carries; a chunk may hold
 	// several requests.

@@ -20,7 +20,7 @@ type Inbox struct{ rdb redis.UniversalClient }
 func NewInbox(rdb redis.UniversalClient) *Inbox { return &Inbox{rdb} }
 
 // Name is "inbox".
-func (*Inbox) Name() string { return "inbox" }
+func (*Inbox) Name() string { return models.ChannelInbox }
 
 // MaxBatch is the largest page: there is no request to be bounded.
 func (*Inbox) MaxBatch() int { return models.PageSize }

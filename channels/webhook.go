@@ -18,8 +18,8 @@ const (
 	MaxWebhookTimeout     = 8 * time.Second // a request lives under its page's lease of 10 s, with room to write its outcome
 	maxWebhookBatch       = 1000            // the largest page
 
-	// maxSend: requests that a slow provider keeps waiting longer are not begun, so that a chunk's outcomes
-	// are written before its page looks stuck (a minute).
+	// maxSend: a Send begins no request later than this after its own beginning. So the outcomes of a chunk are
+	// written before its page looks stuck, which is after a minute.
 	maxSend = 30 * time.Second
 )
 
@@ -90,7 +90,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 }
 
 // Name is "webhook".
-func (w *Webhook) Name() string { return "webhook" }
+func (w *Webhook) Name() string { return models.ChannelWebhook }
 
 // MaxBatch is the number of recipients a request carries.
 func (w *Webhook) MaxBatch() int { return w.batch }
@@ -114,10 +114,10 @@ func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 	out := make([]Outcome, n)
 	requests := (n + w.batch - 1) / w.batch
 	f := newFlight(ctx, requests, b.MayStart)
-	defer f.land()
+	defer f.close()
 	waits, cancel := context.WithTimeout(ctx, maxSend)
 	defer cancel()
-	w.limiter.each(waits, requests, func(i int, placed bool) (tried, good bool, took time.Duration) {
+	w.limiter.forEach(waits, requests, func(i int, placed bool) (tried, good bool, took time.Duration) {
 		lo, hi := i*w.batch, min((i+1)*w.batch, n)
 		p := post{Webhook: w, flight: f, no: i, message: message, items: b.Recipients[lo:hi], out: out[lo:hi]}
 		tried, good, took = p.run(placed)
@@ -133,35 +133,36 @@ func (w *Webhook) Send(ctx context.Context, b Batch) []Outcome {
 type post struct {
 	*Webhook
 	*flight
-	no      int
-	message []byte
-	items   []Recipient
-	out     []Outcome // one for each of items
-	said    string    // by an answer that is an error
+	no         int
+	message    []byte
+	items      []Recipient
+	out        []Outcome // one for each of items
+	errorWords string    // by an answer that is an error
 }
 
-// run fills out. tried is false when no request was begun.
+// run makes the request and fills out. placed says whether it has a place in flight. tried is false when no request was
+// begun.
 func (p *post) run(placed bool) (tried, good bool, took time.Duration) {
 	switch {
 	case !p.mayStart(), !placed && p.ctx.Err() == nil:
-		p.all(Outcome{Result: NotTried})
+		p.fill(Outcome{Result: NotTried})
 		return false, false, 0
 	case p.ctx.Err() != nil:
-		p.all(p.faultOutcome(p.ctx, p.ctx.Err(), false))
+		p.fill(p.faultOutcome(p.ctx, p.ctx.Err(), false))
 		return false, false, 0
 	}
 	begun := time.Now()
 	c, err := p.transport.get(p.ctx, begun, p.timeout)
 	for {
 		if err != nil {
-			p.all(p.faultOutcome(p.ctx, err, false))
+			p.fill(p.faultOutcome(p.ctx, err, false))
 			return true, false, time.Since(begun)
 		}
 		// A dial can take as long as a request may, and a pause or the loss of the lease meanwhile must still stop
 		// the request.
-		if c.fresh() && time.Since(begun) > maxWait && !p.mayStart() {
+		if c.fresh() && time.Since(begun) > dialAskAgain && !p.mayStart() {
 			p.transport.put(c, time.Now())
-			p.all(Outcome{Result: NotTried})
+			p.fill(Outcome{Result: NotTried})
 			return false, false, 0
 		}
 		good, unread, ended := p.exchange(c, begun)
@@ -174,19 +175,21 @@ func (p *post) run(placed bool) (tried, good bool, took time.Duration) {
 	}
 }
 
-func (p *post) all(o Outcome) {
+func (p *post) fill(o Outcome) {
 	for i := range p.out {
 		p.out[i] = o
 	}
 }
 
-// exchange writes the request to c and makes outcomes of what comes back; good is false when that is nothing, or asks to
-// come again. unread says for certain that a kept connection was closed before its other end read any of the request.
-// c is idle or closed afterwards.
+// exchange writes the request to c and fills out from the answer. Afterwards c is idle or closed.
+//
+//   - good is false when no answer came, or one that asks to come again.
+//   - unread is true when it is certain that a kept connection was closed before its other end read any of the request.
+//   - ended is when the answer was complete, or given up.
 func (p *post) exchange(c *conn, begun time.Time) (good, unread bool, ended time.Time) {
-	if !p.board(p.no, c) {
+	if !p.track(p.no, c) {
 		p.transport.put(c, begun)
-		p.all(p.faultOutcome(p.ctx, p.ctx.Err(), false))
+		p.fill(p.faultOutcome(p.ctx, p.ctx.Err(), false))
 		return false, false, begun
 	}
 	before, sent := c.writes(), c.sent()
@@ -201,7 +204,7 @@ func (p *post) exchange(c *conn, begun time.Time) (good, unread bool, ended time
 	if !c.fresh() {
 		unread = p.usedAgain(c, begun, sent, written, err)
 	}
-	p.leave(p.no)
+	p.untrack(p.no)
 	ended = time.Now()
 	if err != nil || bodyErr != nil || !c.reusable() {
 		_ = c.Close()
@@ -210,42 +213,43 @@ func (p *post) exchange(c *conn, begun time.Time) (good, unread bool, ended time
 	}
 	switch status := c.resp.StatusCode(); {
 	case err != nil:
-		p.all(p.faultOutcome(p.ctx, err, written))
+		p.fill(p.faultOutcome(p.ctx, err, written))
 	case !is2xx(status):
 		o := p.statusOutcome(status, answerHeader(c))
-		if p.said != "" {
-			o.ErrMsg += ": " + p.said
+		if p.errorWords != "" {
+			o.ErrMsg += ": " + p.errorWords
 		}
-		p.all(o)
+		p.fill(o)
 		return o.Result == Failed, false, ended
 	case bodyErr != nil: // the part that is missing may name recipients that were refused
-		p.all(p.faultOutcome(p.ctx, bodyErr, true))
+		p.fill(p.faultOutcome(p.ctx, bodyErr, true))
 	default:
 		return true, false, ended
 	}
 	return false, unread, ended
 }
 
-// usedAgain takes in how a kept connection bore its request, and says whether it was closed before its other end read any of it.
+// usedAgain records whether a kept connection was still open when its request was written. It returns true when it is
+// certain that the connection was closed before its other end read any of the request.
 func (p *post) usedAgain(c *conn, begun time.Time, sent int64, written bool, err error) (unread bool) {
 	closed := err != nil && (!written || errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE)) // without a byte of an answer
 	if c.trial || closed {
-		p.transport.learn(c, begun, !closed)
+		p.transport.recordReuse(c, begun, !closed)
 	}
 	return closed && p.ctx.Err() == nil && (!written || unreadByPeer(c, sent, err))
 }
 
-// readBody reads an answer to its end, so that the connection is kept, and fills out when it is a 2xx, or said when it is an
-// error. An error means that the answer is not all there.
+// readBody reads an answer to its end, so that the connection can be kept. It fills out from a 2xx, and errorWords from an
+// error. An error of its own means that the answer is not complete.
 func (p *post) readBody(c *conn) error {
 	c.beginBody()
 	switch status := c.resp.StatusCode(); {
 	case status >= 400 && status < 600:
-		p.said = p.words(&c.body, string(c.resp.Header.Peek("Content-Encoding")))
+		p.errorWords = p.errorText(&c.body, string(c.resp.Header.Peek("Content-Encoding")))
 	case is2xx(status):
 		r := p.readers.Get().(*answerReader)
 		r.outcomes(&c.body, string(c.resp.Header.Peek("Content-Encoding")), p.items, p.out)
-		if r.keep() {
+		if r.reset() {
 			p.readers.Put(r)
 		}
 	}

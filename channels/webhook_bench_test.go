@@ -43,7 +43,7 @@ func bareLoop(b *testing.B, url string, body []byte) (send func(n int)) {
 	return func(n int) {
 		var wg sync.WaitGroup
 		var next atomic.Int64
-		for range startWorkers {
+		for range minInFlight {
 			wg.Go(func() {
 				req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 				defer fasthttp.ReleaseRequest(req)
@@ -178,7 +178,7 @@ func BenchmarkAnswer(b *testing.B) {
 				for b.Loop() {
 					body.Reset(raw)
 					r.outcomes(&body, "", items, out)
-					r.keep()
+					r.reset()
 				}
 			})
 		}

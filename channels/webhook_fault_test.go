@@ -287,7 +287,7 @@ func TestWebhookEndedInTheMiddle(t *testing.T) {
 		readAll(r)
 		mu.Lock()
 		seen[r.Header.Get("Idempotency-Key")] = true
-		if len(seen) == startWorkers {
+		if len(seen) == minInFlight {
 			cancel()
 		}
 		mu.Unlock()
@@ -316,7 +316,7 @@ func TestWebhookEndedInTheMiddle(t *testing.T) {
 			t.Errorf("errMsg %q", o.ErrMsg)
 		}
 	}
-	if ambiguous < len(seen) || ambiguous > maxWorkers || retry == 0 {
+	if ambiguous < len(seen) || ambiguous > maxInFlight || retry == 0 {
 		t.Errorf("%d ambiguous, %d to retry, %d seen by the provider", ambiguous, retry, len(seen))
 	}
 }
@@ -360,7 +360,7 @@ func TestWebhookMayStartNoMore(t *testing.T) {
 		dial := w.transport.DialContext
 		var gone atomic.Bool
 		w.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			time.Sleep(maxWait + 10*time.Millisecond)
+			time.Sleep(dialAskAgain + 10*time.Millisecond)
 			gone.Store(true)
 			return dial(ctx, network, addr)
 		}

@@ -317,8 +317,8 @@ func TestWebhookGrowsWithASlowProvider(t *testing.T) {
 			t.Fatalf("outcome %d: %+v", i, o)
 		}
 	}
-	if m := most.Load(); m > maxWorkers {
-		t.Errorf("%d requests at once, at most %d are meant", m, maxWorkers)
+	if m := most.Load(); m > maxInFlight {
+		t.Errorf("%d requests at once, at most %d are meant", m, maxInFlight)
 	}
 }
 

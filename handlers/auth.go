@@ -17,11 +17,6 @@ import (
 
 const maxOperationID = 128
 
-func callerOf(r *http.Request) caller {
-	c, _ := r.Context().Value(ctxCaller).(caller)
-	return c
-}
-
 var errNotAdmin = models.Errorf(models.CodeNoPermission, "only an admin may do this")
 
 // auth serves /auth/get_admin_token: an operationID, and no token yet.
@@ -46,7 +41,7 @@ func (a *API) msg(h handler) http.Handler {
 }
 
 func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error {
-	claimed, err := a.claimed(r)
+	claimed, err := a.claimsIn(r)
 	if err != nil {
 		return err
 	}
@@ -55,7 +50,7 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 		return err
 	}
 	defer leave()
-	c, err := a.holder(r.Context(), claimed)
+	c, err := a.callerWith(r.Context(), claimed)
 	if err != nil {
 		return err
 	}
@@ -66,7 +61,7 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 	ctx := models.WithActor(context.WithValue(r.Context(), ctxCaller, c), by)
 	if c.Admin {
 		var over func()
-		ctx, over = a.whileAdmin(ctx, c.UserID)
+		ctx, over = a.admins.while(ctx, a.Admins, c.UserID)
 		defer over()
 	}
 	return h(w, r.WithContext(ctx))
@@ -113,13 +108,13 @@ func (a *API) inbox(h handler, query ...string) http.Handler {
 	})
 }
 
-// page serves HTML for admins; others are sent to the login page.
-func (a *API) page(next http.Handler) http.Handler {
-	return a.open(func(w http.ResponseWriter, r *http.Request) error {
-		claimed, err := a.claimed(r)
+// adminPage serves HTML for admins; others are sent to the login page.
+func (a *API) adminPage(next http.Handler) http.Handler {
+	return a.public(func(w http.ResponseWriter, r *http.Request) error {
+		claimed, err := a.claimsIn(r)
 		var c caller
 		if err == nil {
-			c, err = a.holder(r.Context(), claimed)
+			c, err = a.callerWith(r.Context(), claimed)
 		}
 		if err != nil || !c.Admin {
 			http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.EscapedPath()), http.StatusSeeOther)
@@ -135,8 +130,8 @@ func (a *API) page(next http.Handler) http.Handler {
 	})
 }
 
-// open serves a route to anybody.
-func (a *API) open(h handler) http.Handler { return a.serve(false, h) }
+// public serves a route to anybody.
+func (a *API) public(h handler) http.Handler { return a.serve(false, h) }
 
 // serve gives the request its operationID and renders the handler's error; original says in whose style.
 func (a *API) serve(original bool, h handler) http.Handler {
@@ -166,7 +161,8 @@ func (a *API) serve(original bool, h handler) http.Handler {
 func printable(id string) bool {
 	n := 0
 	for _, c := range id {
-		if n++; c == unicode.ReplacementChar || !unicode.IsPrint(c) {
+		n++
+		if c == unicode.ReplacementChar || !unicode.IsPrint(c) {
 			return false
 		}
 	}
@@ -177,7 +173,7 @@ func printable(id string) bool {
 // answer. No answer is taken for another type than it names or kept by a cache, unless its route says otherwise.
 func (a *API) outermost(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(a.open(func(http.ResponseWriter, *http.Request) error {
+	cross.SetDenyHandler(a.public(func(http.ResponseWriter, *http.Request) error {
 		return models.Errorf(models.CodeNoPermission, "a browser sent this from another site")
 	}))
 	next = cross.Handler(next)
@@ -195,29 +191,6 @@ func (a *API) outermost(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	}))
-}
-
-// pathID reads an ID from the path, where it is percent-encoded.
-func pathID(r *http.Request, name string) (string, error) {
-	id, err := url.PathUnescape(mux.Vars(r)[name])
-	why := models.CheckID(id)
-	if err != nil {
-		why = "must be percent-encoded"
-	}
-	if why != "" {
-		return "", models.Invalid([]models.FieldError{{Field: name, Reason: why}})
-	}
-	return id, nil
-}
-
-// routeName is the route's pattern, so that no ID from a path reaches a log.
-func routeName(r *http.Request) string {
-	if route := mux.CurrentRoute(r); route != nil {
-		if t, err := route.GetPathTemplate(); err == nil {
-			return t
-		}
-	}
-	return "(none)"
 }
 
 func noRoute(_ http.ResponseWriter, r *http.Request) error {
@@ -242,7 +215,7 @@ func wrongMethod(router *mux.Router) handler {
 func notAllowed(w http.ResponseWriter, r *http.Request, allowed []string) error {
 	names := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", names)
-	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cut(r.Method, maxNameBytes), names)}
+	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cutText(r.Method, maxNameBytes), names)}
 }
 
 type tokenRequest struct {
@@ -257,7 +230,7 @@ func tokenAnswer(w http.ResponseWriter, token string) error {
 
 func (a *API) getAdminToken(w http.ResponseWriter, r *http.Request) error {
 	var token, userID string
-	err := a.try(r, func() (err error) {
+	err := a.throttled(r, func() (err error) {
 		token, userID, err = a.adminTokenFor(w, r)
 		return err
 	})

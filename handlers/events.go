@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"carillon/models"
@@ -65,19 +64,17 @@ func (a *API) scheduleEvents(w http.ResponseWriter, r *http.Request) error {
 
 // eventPage answers with a page of the events that a filter selects.
 func (a *API) eventPage(w http.ResponseWriter, r *http.Request, f models.EventFilter) error {
-	cursor, limit, err := parsePage(r)
+	before, limit, err := parseBeforePage(r)
 	if err != nil {
 		return err
 	}
-	if f.Before, err = before(cursor); err != nil {
-		return err
-	}
+	f.Before = before
 	f.Limit = limit + 1
 	list, err := a.Store.Events(r.Context(), f)
 	if err != nil {
 		return err
 	}
-	page, next := cutPage(list, limit, func(e models.Event) string { return strconv.FormatInt(e.ID, 10) })
+	page, next := cutPage(list, limit, func(e models.Event) string { return beforeCursor(e.ID) })
 	views := make([]EventView, len(page))
 	for i, e := range page {
 		views[i] = EventJSON(e)

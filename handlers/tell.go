@@ -2,8 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"sync"
-	"time"
 
 	"carillon/models"
 )
@@ -17,37 +15,14 @@ func (a *API) tellCreated(r *http.Request, created models.Created, c models.Camp
 	a.Log.Log(r.Context(), models.LogLevel(c.Total), "campaign created", "campaign", view, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
 }
 
-// refusals counts log-ins that were refused.
-type refusals struct {
-	mu   sync.Mutex
-	n    int
-	last time.Time
-}
-
-// tellRefusals: so often at most the log and the event log tell of refused log-ins, and how many there were since it told last.
-const tellRefusals = 10 * time.Second
-
 // tellRefused logs and records that a log-in was refused. Who tried is not known, and where from is left out. A flood of tries is
 // one event in tellRefusals, so that nobody without a token can fill the event log.
 func (a *API) tellRefused(r *http.Request, err error) {
-	n := a.refused.due()
+	n := a.refusedLogins.due()
 	if n == 0 {
 		return
 	}
 	code := int(models.AsError(err).Code)
 	a.Log.Warn("log-ins were refused", "refused", n, "route", routeName(r), "errCode", code, "operationID", operationID(r.Context()))
 	a.record(r, "", models.Event{Kind: models.EventLoginRefused, Data: models.EventData{"refused": n, "route": routeName(r), "errCode": code}})
-}
-
-// due counts a refusal, and says how many there were when it is time to tell of them; else 0.
-func (l *refusals) due() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.n++
-	if time.Since(l.last) < tellRefusals {
-		return 0
-	}
-	n := l.n
-	l.n, l.last = 0, time.Now()
-	return n
 }

@@ -123,9 +123,6 @@ type Occurrence struct {
 	CreatedAt  Millis `gorm:"autoCreateTime:false"`
 }
 
-// OnTime: what is late by no more than this is a hiccup, and still starts or fires. What is later was missed.
-const OnTime Millis = 10_000
-
 // Firing is what is to be done about a schedule's next slot: the slots that were missed and the one that fires,
 // either of which there may be none of, and the slot to wait for next.
 type Firing struct {

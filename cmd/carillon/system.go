@@ -88,7 +88,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
 	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
 		Channels: set, MaxAttempts: cfg.MaxAttempts,
-		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
+		Rates: map[string]int{models.ChannelInbox: cfg.InboxRate, models.ChannelWebhook: cfg.WebhookRate},
 	}, log)
 	if r.worker {
 		sys.worker = jobs.NewWorker(shared)

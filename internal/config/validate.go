@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	inbox   = "inbox"
-	webhook = "webhook"
+	inbox   = models.ChannelInbox
+	webhook = models.ChannelWebhook
 
 	makeSecret        = `head -c 32 /dev/urandom | base64`                 //nolint:gosec // a command that makes one
 	makeWebhookSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"` //nolint:gosec // the same
