@@ -43,3 +43,19 @@ type refusals struct {
 	n    int
 	last time.Time
 }
+
+// due counts a refusal, and says how many there were when it is time to tell of them; else 0.
+func (l *refusals) due() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n++
+	if time.Since(l.last) < tellRefusals {
+		return 0
+	}
+	n := l.n
+	l.n, l.last = 0, time.Now()
+	return n
+}
+
+// tellRefusals: so often at most the log and the event log tell of refused log-ins, and how many there were since it told last.
+const tellRefusals = 10 * time.Second
