@@ -92,7 +92,8 @@ func (w *Webhook) faultOutcome(ctx context.Context, err error, written bool) Out
 		o.Result = Ambiguous
 	}
 	switch {
-	case ctx.Err() != nil: // stopped by us: nobody failed
+	case ctx.Err() != nil:
+		o.Stopped = true
 	case written:
 		o.Fault = Stumble
 	default:

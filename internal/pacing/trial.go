@@ -51,7 +51,7 @@ func (t *Trial) Record(from int, of []channels.Outcome, took time.Duration) {
 	switch {
 	case len(of) == 0, of[0].Result == channels.NotTried:
 		return
-	case of[0].Fault == channels.NoFault && of[0].Result != channels.Sent && of[0].ErrCode == models.CodeNetwork: // this process gave up
+	case of[0].Stopped:
 		return
 	}
 	if t.h.record(t.channel, t.campaign, t.recipients[from:from+len(of)], of, took) {
