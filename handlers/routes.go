@@ -35,6 +35,9 @@ func (a *API) router() *mux.Router {
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON, "status")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/history", a.admin(a.campaignHistory, "cursor", "limit")).Methods(get, head)
+
+	r.Handle("/v1/events", a.admin(a.listEvents, "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
 
 	r.Handle("/v1/schedules", a.admin(a.createSchedule)).Methods(post)
 	r.Handle("/v1/schedules", a.admin(a.listSchedules, "status", "cursor", "limit")).Methods(get, head)
@@ -46,6 +49,7 @@ func (a *API) router() *mux.Router {
 	r.Handle("/v1/schedules/{id}/resume", a.admin(a.resumeSchedule)).Methods(post)
 	r.Handle("/v1/schedules/{id}/run", a.admin(a.runSchedule)).Methods(post)
 	r.Handle("/v1/schedules/{id}/next", a.admin(a.nextSlots, "n")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}/history", a.admin(a.scheduleEvents, "cursor", "limit")).Methods(get, head)
 
 	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
 

@@ -13,6 +13,7 @@ import (
 type Retention struct {
 	IdempotencyKeys time.Duration
 	Recipients      time.Duration // of finished campaigns, counted from their end; 0 = for ever
+	Events          time.Duration // of the event log; 0 = for ever
 }
 
 const purgeEvery = time.Minute
@@ -94,6 +95,21 @@ func (p purger) purgeCampaign(ctx context.Context, job *models.Purge) error {
 	return inSteps(ctx, func(n int) (done, busy bool, err error) {
 		done, err = p.store.PurgeStep(ctx, job, n)
 		return done, job.Busy, err
+	})
+}
+
+// purgeEvents deletes the events that are older than they are kept. Events may wait, so the purge takes the slower pace.
+func (p purger) purgeEvents(ctx context.Context) error {
+	if p.retention.Events == 0 {
+		return nil
+	}
+	now, err := p.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return inSteps(ctx, func(n int) (done, busy bool, err error) {
+		done, err = p.store.PurgeEvents(ctx, now-models.Millis(p.retention.Events.Milliseconds()), n)
+		return done, true, err
 	})
 }
 

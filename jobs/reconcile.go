@@ -58,6 +58,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 			{purgeEvery, "purge keys", purger.purgeKeys},
 			{purgeEvery, "purge recipients", purger.purgeRecipients},
 			{purgeEvery, "purge members", purger.purgeMembers},
+			{purgeEvery, "purge events", purger.purgeEvents},
 		},
 	}
 }
