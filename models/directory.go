@@ -42,7 +42,7 @@ type UserChange struct {
 	FaceURL  *string `json:"faceURL"`
 	Timezone *string `json:"timezone"`
 	Ex       *string `json:"ex"`
-	Again    bool    `json:"-"` // the same file named the user before
+	Repeated bool    `json:"-"` // the same file named the user before
 }
 
 // on is the user as the change leaves them.
@@ -240,7 +240,7 @@ func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created 
 			write = append(write, u)
 		}
 		switch {
-		case c.Again:
+		case c.Repeated:
 			n.Repeated++
 		case !here:
 			n.Created++

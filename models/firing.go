@@ -63,7 +63,7 @@ func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []strin
 		if f.Slot == 0 {
 			return nil
 		}
-		return s.occur(tx, sch, f, c, refused, now, &out)
+		return s.recordOccurrence(tx, sch, f, c, refused, now, &out)
 	})
 	if errors.Is(err, errNotOurs) {
 		return Created{}, false, nil
@@ -102,8 +102,8 @@ func (s *Store) nowIn(tx *gorm.DB) (now Millis, err error) {
 	return now, err
 }
 
-// occur writes what became of the slot, and makes its campaign if it may.
-func (s *Store) occur(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *Error, now Millis, out *Created) error {
+// recordOccurrence writes what became of the slot, and makes its campaign if it may.
+func (s *Store) recordOccurrence(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *Error, now Millis, out *Created) error {
 	row := Occurrence{ScheduleID: sch.ID, Slot: &f.Slot, Slots: 1, Outcome: OutcomeFired, CampaignID: c.PublicID, CreatedAt: now}
 	switch {
 	case refused != nil:
@@ -159,10 +159,7 @@ func (s *Store) recordSlot(tx *gorm.DB, sch Schedule, f Firing, e Event) error {
 }
 
 // cut makes a reason fit its column.
-func cut(reason string) string {
-	runes := []rune(reason)
-	return string(runes[:min(len(runes), 255)])
-}
+func cut(reason string) string { return CutText(reason, MaxTextChars) }
 
 func refusal(e *Error) string {
 	texts := []string{e.Detail}

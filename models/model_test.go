@@ -104,7 +104,7 @@ func (d *driver) send(rt *rapid.T) {
 	pages, err := d.store.Windows(ctx)
 	d.ok(err)
 	i := slices.IndexFunc(pages, func(w models.Window) bool { return w.ID == d.row.ID })
-	if i < 0 || !pages[i].Open() {
+	if i < 0 || !pages[i].Unfinished() {
 		rt.Skip("no page is open, or the campaign does not run")
 	}
 	page := d.page()
@@ -121,7 +121,7 @@ func (d *driver) send(rt *rapid.T) {
 			chunk.Outcomes = append(chunk.Outcomes, d.outcome(rt, id, true))
 		}
 	}
-	for _, id := range v.Fresh(rapid.IntRange(0, 12).Draw(rt, "fresh")) {
+	for _, id := range v.Untried(rapid.IntRange(0, 12).Draw(rt, "fresh")) {
 		chunk.Outcomes = append(chunk.Outcomes, d.outcome(rt, id, false))
 	}
 	d.ok(d.store.WriteChunk(ctx, v.Close(chunk)))
@@ -133,7 +133,7 @@ func (d *driver) send(rt *rapid.T) {
 func (d *driver) outcome(rt *rapid.T, id string, again bool) models.RecipientOutcome {
 	status := rapid.SampledFrom([]models.RecipientStatus{models.RecipientPending, models.RecipientSent, models.RecipientFailed,
 		models.RecipientSkipped, models.RecipientUnknown}).Draw(rt, "outcome")
-	o := models.RecipientOutcome{UserID: id, Status: status, Attempts: 1, Again: again}
+	o := models.RecipientOutcome{UserID: id, Status: status, Attempts: 1, HasRow: again}
 	if status == models.RecipientFailed {
 		o.ErrCode = 1302
 	}

@@ -213,7 +213,7 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 				return res.Error
 			}
 			n, column := res.RowsAffected, RecipientStatusNames[status]
-			if p.Rest == status && len(r.ErrCodes) == 0 { // those ahead of the cursor have no row
+			if p.AheadStatus == status && len(r.ErrCodes) == 0 { // those ahead of the cursor have no row
 				sets = append(sets, fmt.Sprintf("rest=%d", RecipientPending))
 				n += int64(p.Size - p.Pos)
 				taken -= int64(p.Size - p.Pos)

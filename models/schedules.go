@@ -23,7 +23,7 @@ func (s *Store) CreateSchedule(ctx context.Context, sch Schedule, admins []strin
 	}
 	sch.PublicID, sch.Status, sch.Version = ulid.Make().String(), statusFor(sch), 1
 	out := Created{PublicID: sch.PublicID, Answer: answer(sch)}
-	return s.once(ctx, idem, out, sch.CreatedAt, func(tx *gorm.DB, _ *Created) error {
+	return s.withIdempotency(ctx, idem, out, sch.CreatedAt, func(tx *gorm.DB, _ *Created) error {
 		row := sch
 		if err := tx.Create(&row).Error; err != nil {
 			return err
@@ -255,7 +255,7 @@ func (s *Store) RunSchedule(ctx context.Context, publicID string, spec CampaignS
 		return Created{}, err
 	}
 	out := Created{PublicID: c.PublicID, Answer: answer(c)}
-	return s.once(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
+	return s.withIdempotency(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
 		c := c // a repeated transaction starts from the frozen row
 		row := Occurrence{ScheduleID: sch.ID, Slots: 1, Outcome: OutcomeFired, Reason: "run by " + spec.CreatedBy, CampaignID: c.PublicID, CreatedAt: c.CreatedAt}
 		if err := tx.Create(&row).Error; err != nil {

@@ -140,7 +140,9 @@ func TestHistoryTellsTheStory(t *testing.T) {
 			"campaign.paused running → paused by " + operator + " via cli () pauseAll: paused from the command line",
 			"campaign.cancelled paused → cancelled by " + operator + " via cli () operator: cancelled from the command line",
 		}
-		var answer struct{ Data struct{ Events []handlers.EventView } }
+		var answer struct {
+			Data struct{ Events []handlers.EventView }
+		}
 		body := get(t, m.url+path+"/history", token).body
 		if err := json.Unmarshal([]byte(body), &answer); err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ type mutation struct {
 // All tests named here run on the embedded stores, so that the table needs nothing installed.
 var mutations = []mutation{
 	{"R2, R3", "fence", "the fence: epoch and rev in the first statement of a chunk", anyValue("epoch", "rev"), "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
-	{"R4", "lease-ended", "the reconciler: pages whose lease ended", never, "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
+	{"R4", "lease-ended", "the reconciler: pages whose lease ended", always, "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
 	{"R6", "task-lost", "the reconciler: queued pages whose task is gone", gone, "./jobs", "TestFlushallOfTheQueue/embedded"},
 	{"R3", "claim-first", "the claim of an at-most-once send", never, "./jobs", "TestAtMostOnceClaimsFirst/embedded"},
 	{"R3", "ambiguous-is-unknown", "ambiguous answers of an at-most-once send end as unknown", never, "./jobs", "TestAtMostOnce/embedded"},
@@ -33,7 +33,7 @@ var mutations = []mutation{
 	{"local time", "zone-clock", "a zone's pages wait for its clock", never, "./jobs", "TestLocalTime/embedded"},
 	{"dead provider", "excused", "its failures are nobody's attempt", never, "./jobs", "TestDeadProvider/refused/embedded"},
 	{"dead provider", "breaker", "the breaker: few requests while it is away", never, "./jobs", "TestDeadProvider/refused/embedded"},
-	{"stragglers", "window-left", "a page that waits for attempts leaves the window", calls("wait"), "./jobs", "TestStragglersHoldUpNobody/embedded"},
+	{"stragglers", "window-left", "a page that waits for attempts leaves the window", calls("asWaiting"), "./jobs", "TestStragglersHoldUpNobody/embedded"},
 	{"stragglers", "late-answers", "a chunk lets its late answers go", never, "./jobs", "TestLateAnswersHoldUpNobody/sent/embedded"},
 	{"refused caller", "refused-counts", "the guard counts who is refused and tried again", never, "./jobs", "TestGuardRefusedToEverybody/embedded"},
 	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
