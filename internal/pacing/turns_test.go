@@ -102,13 +102,13 @@ func TestNobodyWaitsForTheAbsent(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		const perSecond = 1000
 		slow, fast := d.campaign(1, 100), d.campaign(2, 0)
-		got := d.ask(perSecond, 4*time.Second, nil, append(pagesOf(slow, 2), pagesOf(fast, 4)...)...)
+		got := d.ask(perSecond, 4*time.Second, nil, append(pagesOf(slow, 1), pagesOf(fast, 2)...)...)
 		d.within("a slow campaign", got[slow.ID], 400, 5)
 		d.within("the one beside it", got[fast.ID], 3600, 5)
 
 		ends, stays := d.campaign(3, 0), d.campaign(4, 0)
-		pages := append(pagesOf(ends, 4), pagesOf(stays, 4)...)
-		for _, a := range pages[:4] {
+		pages := append(pagesOf(ends, 2), pagesOf(stays, 2)...)
+		for _, a := range pages[:2] {
 			a.to = 2 * time.Second
 		}
 		got = d.ask(perSecond, 4*time.Second, nil, pages...)
@@ -117,7 +117,7 @@ func TestNobodyWaitsForTheAbsent(t *testing.T) {
 
 		// Many begin, one after the other, beside one that runs: it goes on, and none of them waits for the next.
 		runs := d.campaign(5, 0)
-		pages = pagesOf(runs, 4)
+		pages = pagesOf(runs, 2)
 		for i := range 20 {
 			a := pagesOf(d.campaign(int64(100+i), 0), 1)[0]
 			a.from = time.Duration(i) * 100 * time.Millisecond
@@ -146,10 +146,10 @@ func TestAbsentCampaignsCatchUp(t *testing.T) {
 				got := d.ask(perSecond, span, nil, pages...)
 				return got[one.ID], got[other.ID]
 			}
-			ahead, behind := ask(time.Second, append(pagesOf(one, 4), pagesOf(other, 4)...)...)
-			alone, _ := ask(away, pagesOf(one, 4)...)
+			ahead, behind := ask(time.Second, append(pagesOf(one, 2), pagesOf(other, 2)...)...)
+			alone, _ := ask(away, pagesOf(one, 2)...)
 			missed := min(ahead+alone-behind, perSecond/2)
-			a, b := ask(2*time.Second, append(pagesOf(one, 4), pagesOf(other, 4)...)...)
+			a, b := ask(2*time.Second, append(pagesOf(one, 2), pagesOf(other, 2)...)...)
 			d.within("both, after "+away.String(), a+b, 2000, 5)
 			if more := b - a; more < missed-40 || more > missed+40 {
 				t.Errorf("away for %s and %d behind: %d, and %d of the other", away, missed, b, a)
@@ -194,7 +194,7 @@ func TestLateIsMadeUpFor(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		rnd := rand.New(rand.NewPCG(3, 4))
 		for perSecond, late := range map[int]int64{1: 850, 2: 350, 5: 80} {
-			c, begun, span := d.campaign(int64(perSecond), perSecond), d.now, int64(100_000)
+			c, begun, span := d.campaign(int64(perSecond), perSecond), d.now, int64(40_000)
 			var sent []int64
 			inTime := 0
 			for d.now < begun+2*span {
