@@ -59,7 +59,11 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 	if err != nil {
 		return err
 	}
-	ctx := context.WithValue(r.Context(), ctxCaller, c)
+	by := models.Actor{ID: c.UserID, Via: models.ViaAPI, OperationID: operationID(r.Context())}
+	if claimed.Session != "" {
+		by.Via = models.ViaConsole
+	}
+	ctx := models.WithActor(context.WithValue(r.Context(), ctxCaller, c), by)
 	if c.Admin {
 		var over func()
 		ctx, over = a.whileAdmin(ctx, c.UserID)
@@ -252,32 +256,34 @@ func tokenAnswer(w http.ResponseWriter, token string) error {
 }
 
 func (a *API) getAdminToken(w http.ResponseWriter, r *http.Request) error {
-	var token string
+	var token, userID string
 	err := a.try(r, func() (err error) {
-		token, err = a.adminTokenFor(w, r)
+		token, userID, err = a.adminTokenFor(w, r)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	a.record(r, userID, models.Event{Kind: models.EventTokenIssued, Data: models.EventData{"userID": userID, "admin": true}})
 	return tokenAnswer(w, token)
 }
 
-// adminTokenFor makes the token that a body with the right secret asks for.
-func (a *API) adminTokenFor(w http.ResponseWriter, r *http.Request) (string, error) {
+// adminTokenFor makes the token that a body with the right secret asks for, and says for whom.
+func (a *API) adminTokenFor(w http.ResponseWriter, r *http.Request) (token, userID string, err error) {
 	body, err := a.readBody(w, r, loginBody)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	var req tokenRequest
 	if err := decodeJSON(body, &req, ignoreUnknown); err != nil {
-		return "", asBindError(err)
+		return "", "", asBindError(err)
 	}
 	given, ours := sha256.Sum256([]byte(req.Secret)), sha256.Sum256([]byte(a.Secret))
 	if subtle.ConstantTimeCompare(given[:], ours[:]) != 1 || !a.isAdmin(req.UserID) {
-		return "", models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
+		return "", "", models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
 	}
-	return AdminToken(a.Secret, req.UserID)
+	token, err = AdminToken(a.Secret, req.UserID)
+	return token, req.UserID, err
 }
 
 func (a *API) getUserToken(w http.ResponseWriter, r *http.Request) error {
@@ -306,5 +312,6 @@ func (a *API) getUserToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	a.record(r, callerOf(r).UserID, models.Event{Kind: models.EventTokenIssued, Data: models.EventData{"userID": user.UserID, "admin": false}})
 	return tokenAnswer(w, token)
 }

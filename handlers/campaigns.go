@@ -311,16 +311,18 @@ func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchA
 
 // campaignView is a campaign as /v1 shows it.
 type campaignView struct {
-	ID            string          `json:"id"`
-	Name          string          `json:"name"`
-	Status        models.Status   `json:"status"`
-	StatusReason  string          `json:"statusReason"`
-	Channel       string          `json:"channel"`
-	Message       *models.Message `json:"message,omitempty"` // left out of lists
-	Audience      audienceView    `json:"audience"`
-	Planned       bool            `json:"planned"`
-	Counts        models.Counts   `json:"counts"`
-	RatePerSecond int             `json:"ratePerSecond"`
+	ID           string        `json:"id"`
+	Name         string        `json:"name"`
+	Status       models.Status `json:"status"`
+	StatusReason string        `json:"statusReason"`
+	// StatusReasonCode says the same for programs; empty = the state has no reason of its own.
+	StatusReasonCode models.ReasonCode `json:"statusReasonCode"`
+	Channel          string            `json:"channel"`
+	Message          *models.Message   `json:"message,omitempty"` // left out of lists
+	Audience         audienceView      `json:"audience"`
+	Planned          bool              `json:"planned"`
+	Counts           models.Counts     `json:"counts"`
+	RatePerSecond    int               `json:"ratePerSecond"`
 	// CurrentRatePerSecond and ETASeconds are measured over the last seconds of a running campaign; null when not known.
 	CurrentRatePerSecond *float64          `json:"currentRatePerSecond"`
 	ETASeconds           *int64            `json:"etaSeconds"`
@@ -355,7 +357,7 @@ func campaignJSON(c models.CampaignView) campaignView {
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
 		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
 		CreatedAt: shown(c.CreatedAt), ExpireAt: instantJSON(c.ExpireAt, false), StartedAt: instantJSON(c.StartedAt, false),
-		FinishedAt: instantJSON(c.FinishedAt, false), PurgedAt: instantJSON(c.PurgedAt, false),
+		FinishedAt: instantJSON(c.FinishedAt, false), PurgedAt: instantJSON(c.PurgedAt, false), StatusReasonCode: c.StatusReasonCode,
 	}
 	if c.ExpireAfter != 0 {
 		v.ExpireAfter = durationJSON(c.ExpireAfter)

@@ -57,6 +57,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refuseLogin(w, r, err, next)
 	}
+	a.record(r, who.UserID, models.Event{Kind: models.EventLoginAccepted})
 	if old := sessionIn(r); old != "" {
 		_ = a.closeSession(r.Context(), old) // this browser has lost it; while Redis is away it ends by itself
 	}

@@ -24,19 +24,30 @@ type refusals struct {
 	last time.Time
 }
 
-// tellRefusals: so often at most the log tells of refused log-ins, and how many there were since it told last.
+// tellRefusals: so often at most the log and the event log tell of refused log-ins, and how many there were since it told last.
 const tellRefusals = 10 * time.Second
 
-// tellRefused logs that a log-in was refused. Who tried is not known, and where from is left out.
+// tellRefused logs and records that a log-in was refused. Who tried is not known, and where from is left out. A flood of tries is
+// one event in tellRefusals, so that nobody without a token can fill the event log.
 func (a *API) tellRefused(r *http.Request, err error) {
-	l := &a.refused
+	n := a.refused.due()
+	if n == 0 {
+		return
+	}
+	code := int(models.AsError(err).Code)
+	a.Log.Warn("log-ins were refused", "refused", n, "route", routeName(r), "errCode", code, "operationID", operationID(r.Context()))
+	a.record(r, "", models.Event{Kind: models.EventLoginRefused, Data: models.EventData{"refused": n, "route": routeName(r), "errCode": code}})
+}
+
+// due counts a refusal, and says how many there were when it is time to tell of them; else 0.
+func (l *refusals) due() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.n++
 	if time.Since(l.last) < tellRefusals {
-		return
+		return 0
 	}
-	e := models.AsError(err)
-	a.Log.Warn("log-ins were refused", "refused", l.n, "route", routeName(r), "errCode", int(e.Code), "operationID", operationID(r.Context()))
+	n := l.n
 	l.n, l.last = 0, time.Now()
+	return n
 }

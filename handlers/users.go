@@ -28,7 +28,7 @@ func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	done, err := a.Store.UpsertUsers(r.Context(), b.Users)
+	done, err := a.Store.PutUsers(r.Context(), b.Users)
 	if err != nil {
 		return err
 	}

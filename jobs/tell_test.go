@@ -62,8 +62,8 @@ func (r *rig) team(opts jobs.Options, schedulers bool) *book {
 		opts.Channels = []channels.Channel{channels.NewInbox(r.rdb)}
 	}
 	for range 2 {
-		worker := jobs.NewWorker(r.store, r.queue, opts, b.log())
-		rec := jobs.NewReconciler(r.store, r.queue, worker, jobs.Keep{Keys: time.Hour}, b.log())
+		shared := jobs.NewShared(r.store, r.queue, opts, b.log())
+		worker, rec := jobs.NewWorker(shared), jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: time.Hour})
 		if err := worker.Start(); err != nil {
 			r.t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestLogTellsOfTheProvider(t *testing.T) {
 				b.once(as.words, "channel=webhook", "requests=", "errors=")
 				p.turn(channels.Outcome{})
 				b.once("the provider is back", "channel=webhook", "seconds=")
-				r.finished(id, 30*time.Second)
+				r.finished(id)
 				b.once(as.words)
 				if line := b.lines("the provider is back")[0]; strings.Contains(line, "errors=0") || strings.Contains(line, "seconds=0 ") {
 					t.Errorf("%s", line)

@@ -16,17 +16,17 @@ type PlanStep struct {
 	Tasks []PageTask
 }
 
-// Turn is when it is a zone's turn in a campaign.
-type Turn struct {
-	Due    Millis // from when on its pages may go out
-	Missed bool   // never: its time has passed, and what is late is skipped
+// ZoneStart says when the pages of one time zone may go out.
+type ZoneStart struct {
+	Due    Millis // from then on its pages may go out
+	Missed bool   // never: the local time has passed, and its recipients are skipped
 }
 
 // PlanNext cuts the next pages of a campaign's audience by one key-ordered read, and remembers how far it
 // came, in one transaction that only the holder of the plan's epoch can commit. When the walk ends it fixes
-// the campaign's total. turn is asked for campaigns that go by time zone. ErrFenced: another worker plans it now.
+// the campaign's total. zoneStart is asked for campaigns that go by time zone. ErrFenced: another worker plans it now.
 // ErrNotYet: this database does not know of the plan yet.
-func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campaign, zone string, now Millis) Turn) (PlanStep, error) {
+func (s *Store) PlanNext(ctx context.Context, task PlanTask, zoneStart func(c *Campaign, zone string, now Millis) ZoneStart) (PlanStep, error) {
 	var rows []Campaign
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Limit(1).Find(&rows).Error; err != nil {
 		return PlanStep{}, err
@@ -57,11 +57,11 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campai
 	if len(found) > 0 {
 		next = found[len(found)-1].UserID
 	}
-	var cut planned
+	var cut planChanges
 	if c.Zoned() {
-		cut, err = s.cutZones(ctx, c, found, now, func(zone string) Turn { return turn(c, zone, now) }, step.Done)
+		cut, err = s.cutZones(ctx, c, found, now, func(zone string) ZoneStart { return zoneStart(c, zone, now) }, step.Done)
 	} else {
-		cut.fresh, step.Tasks = cutWalk(c, found, now)
+		cut.inserts, step.Tasks = cutWalk(c, found, now)
 	}
 	if err != nil {
 		return PlanStep{}, err
@@ -70,14 +70,14 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campai
 	return step, err
 }
 
-// planned is what a step of planning writes.
-type planned struct {
-	fresh []cutPage // to insert
-	grown []cutPage // open ones that got members, or are released
+// planChanges is what a step of planning writes.
+type planChanges struct {
+	inserts []packedPage // to insert
+	updates []packedPage // open ones that got members, or are released
 }
 
 // cutWalk cuts members in key order into pages, and queues the campaign's very first ones.
-func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []cutPage, tasks []PageTask) {
+func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []packedPage, tasks []PageTask) {
 	members := make([]string, len(found))
 	for i, m := range found {
 		members[i] = m.UserID
@@ -93,21 +93,21 @@ func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []cutPage, 
 	return pages, tasks
 }
 
-func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planned, done bool) error {
+func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planChanges, done bool) error {
 	fence := tx.Exec("UPDATE campaigns SET plan_cursor=?, pages=pages+?, plan_due="+s.d.now+"+? WHERE id=? AND plan_epoch=? AND plan_cursor=? AND planned=?",
-		next, len(cut.fresh), PlanLease, c.ID, c.PlanEpoch, c.PlanCursor, false)
+		next, len(cut.inserts), PlanLease, c.ID, c.PlanEpoch, c.PlanCursor, false)
 	if fence.Error != nil {
 		return fence.Error
 	}
 	if fence.RowsAffected == 0 {
 		return ErrFenced
 	}
-	for _, p := range cut.grown {
+	for _, p := range cut.updates {
 		if err := growPage(tx, p); err != nil {
 			return err
 		}
 	}
-	if err := insertPages(tx, cut.fresh); err != nil || !done {
+	if err := insertPages(tx, cut.inserts); err != nil || !done {
 		return err
 	}
 	if err := tx.Exec("DELETE FROM listed WHERE campaign_id=?", c.ID).Error; err != nil {
@@ -139,6 +139,7 @@ func (s *Store) audienceAfter(ctx context.Context, c *Campaign, n int) (found []
 		if c.Zoned() {
 			zone = "timezone"
 		}
+		// guard: mark
 		return scanMembers(db.Raw("SELECT user_id, "+zone+" FROM users WHERE user_id > ? AND user_id <> ? AND added_rev <= ? ORDER BY user_id LIMIT ?",
 			c.PlanCursor, c.leftOut(), c.Mark, n), n)
 	}
@@ -251,8 +252,9 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		return false, err
 	}
 	if c.Pending != 0 {
-		reason := "all pages are done but their outcomes are not the total"
-		_, err := s.exec(ctx, "UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning)
+		const text = "all pages are done but their outcomes are not the total"
+		_, err := s.moveCampaign(ctx, campaignID, StatusRunning, move{to: StatusRunning, reason: Reason{ReasonTotalDiffers, text}, via: ViaWorker,
+			only: "status_reason<>?", onlyArgs: []any{text}})
 		return false, err
 	}
 	now, err := s.Now(ctx)
@@ -261,7 +263,7 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 	}
 	if c.Expired > 0 && c.ExpireAt > 0 && c.ExpireAt <= now {
 		// The workers obey expireAt to the instant, so they may have closed every page before the row said so.
-		return s.finish(ctx, campaignID, StatusRunning, StatusExpired, expiredReason)
+		return s.finish(ctx, campaignID, StatusRunning, move{to: StatusExpired, reason: expired, via: ViaWorker})
 	}
-	return s.finish(ctx, campaignID, StatusRunning, StatusCompleted, "")
+	return s.finish(ctx, campaignID, StatusRunning, move{to: StatusCompleted, via: ViaWorker})
 }

@@ -1,5 +1,10 @@
 package models
 
+import (
+	"slices"
+	"time"
+)
+
 // ScheduleStatus is a schedule's state.
 type ScheduleStatus string
 
@@ -9,6 +14,24 @@ const (
 	ScheduleEnded   ScheduleStatus = "ended"   // no slot is left
 	ScheduleDeleted ScheduleStatus = "deleted" // its history stays
 )
+
+// scheduleTransitions are the changes of a schedule's state; docs/states.md draws them.
+var scheduleTransitions = map[ScheduleStatus][]ScheduleStatus{
+	ScheduleActive: {SchedulePaused, ScheduleEnded, ScheduleDeleted},
+	SchedulePaused: {ScheduleActive, ScheduleEnded, ScheduleDeleted},
+	ScheduleEnded:  {ScheduleActive, ScheduleDeleted},
+}
+
+// ScheduleStatuses lists all states of schedules.
+var ScheduleStatuses = []ScheduleStatus{ScheduleActive, SchedulePaused, ScheduleEnded, ScheduleDeleted}
+
+// ScheduleTransition says whether a schedule may go from one state to another: nil, or 3001.
+func ScheduleTransition(from, to ScheduleStatus) error {
+	if slices.Contains(scheduleTransitions[from], to) {
+		return nil
+	}
+	return Errorf(CodeIllegalTransition, "a schedule that is %s cannot become %s", from, to)
+}
 
 // Overlap says what happens at a slot while an earlier campaign of the schedule has not ended.
 type Overlap string
@@ -47,6 +70,14 @@ type Schedule struct {
 // Due says whether the schedule's next slot has come.
 func (s *Schedule) Due(now Millis) bool {
 	return s.Status == ScheduleActive && s.NextSlot != 0 && s.NextFire <= now
+}
+
+// shownSlot is a slot as an event shows it; of a local-time schedule without a zone.
+func (s *Schedule) shownSlot(slot Millis) string {
+	if s.LocalTime {
+		return slot.Shown(WallClock)
+	}
+	return slot.Shown(time.RFC3339)
 }
 
 // Pause stops an active schedule from firing. Already paused is no error; one that has ended has nothing to pause (3001).

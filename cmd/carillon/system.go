@@ -14,6 +14,7 @@ import (
 	"carillon/handlers"
 	"carillon/internal/config"
 	"carillon/jobs"
+	"carillon/models"
 )
 
 const (
@@ -60,7 +61,7 @@ type system struct {
 	listener   net.Listener
 	enqueuer   *enqueuer
 	webhook    *channels.Webhook // nil where it is not set up
-	worker     *jobs.Worker
+	worker     *jobs.Worker      // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
 	log        *slog.Logger
@@ -85,12 +86,14 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	}
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
-	// The reconciler wants a worker to ask how much there is room for, be it one that never starts.
-	sys.worker = jobs.NewWorker(s.ledger, queue, jobs.Options{
+	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
 		Channels: set, MaxAttempts: cfg.MaxAttempts,
 		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
 	}, log)
-	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, jobs.Keep{Keys: cfg.IdempotencyTTL, Recipients: cfg.Retention}, log)
+	if r.worker {
+		sys.worker = jobs.NewWorker(shared)
+	}
+	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention, Events: cfg.EventsRetention})
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
@@ -127,6 +130,18 @@ func (s *system) tellStarted() {
 		redis = "embedded"
 	}
 	s.log.Info("started", "version", version(), "roles", s.roles.String(), "address", s.url(), "database", database, "redis", redis)
+}
+
+// recordStarted puts into the event log how the process was started: its settings, secrets masked.
+func (s *system) recordStarted(ctx context.Context) {
+	settings := map[string]string{}
+	for _, one := range s.cfg.Masked() {
+		settings[one.Name] = one.Value
+	}
+	e := models.Event{Kind: models.EventServeStarted, Data: models.EventData{"version": version(), "roles": s.roles.String(), "settings": settings}}
+	if err := s.ledger.Record(ctx, e); err != nil {
+		s.log.Warn("the start is not in the event log", "err", err)
+	}
 }
 
 // routes are all of the API's, or its health alone in a process without that role.
@@ -190,11 +205,12 @@ func (s *system) begin(ctx context.Context) error {
 		s.log.Warn("the ledger cannot be compared with Redis yet; until then nothing is sent", "err", err)
 	}
 	s.tellStarted()
+	s.recordStarted(ctx)
 	s.reconciler.Start()
 	if s.roles.scheduler {
 		s.scheduler.Start()
 	}
-	if s.roles.worker {
+	if s.worker != nil {
 		return s.worker.Start()
 	}
 	return nil
@@ -231,7 +247,9 @@ func (s *system) stop() {
 	s.log.Info("stopping")
 	s.scheduler.Stop() // what it starts goes through the enqueuer
 	var wg sync.WaitGroup
-	wg.Go(s.worker.Stop)
+	if s.worker != nil {
+		wg.Go(s.worker.Stop)
+	}
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()

@@ -74,7 +74,7 @@ if state.open then
     close(state, now)
     if state.told then tell(3, nil) end
   end
-elseif must_open(state, now) then
+elseif must_open(state, now) then -- guard: breaker
   open(state, now)
   tell(1, 1)
 end

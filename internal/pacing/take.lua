@@ -42,7 +42,7 @@ if campaign_rate > 0 then least = least_grant(campaign_rate, least) end
 -- What the two buckets grant; wait is until both hold the least grant, and every how long a least grant takes to come.
 local grant, wait, every, limited_by = wanted, 0, 0, nil
 local function limit(available, rate, reason)
-  if math.floor(available) < grant then
+  if math.floor(available) < grant then -- guard: rate
     grant = math.floor(available)
     limited_by = reason
   end

@@ -1,0 +1,96 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/gorilla/mux"
+)
+
+// Routes serves the whole API.
+func (a *API) Routes() http.Handler { return a.outermost(a.router()) }
+
+// router is the whole route table, which docs/api.md lists. The router keeps paths encoded and uncleaned, so that an ID with
+// "/" or "%" is one segment. Who may call stands at each line: msg and admin want an admin's token,
+// inbox also takes the token of the inbox's own user, open takes anybody. Behind it stand the
+// query's parameters. The server leaves out the body of an answer to HEAD.
+func (a *API) router() *mux.Router {
+	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	get, head, post := http.MethodGet, http.MethodHead, http.MethodPost
+
+	r.Handle("/auth/get_admin_token", a.auth(a.getAdminToken)).Methods(post)
+	r.Handle("/auth/get_user_token", a.msg(a.getUserToken)).Methods(post)
+	r.Handle("/msg/batch_send_msg", a.msg(a.batchSendMsg)).Methods(post)
+
+	r.Handle("/v1/campaigns", a.admin(a.createCampaign)).Methods(post)
+	r.Handle("/v1/campaigns", a.admin(a.listCampaigns, "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}", a.admin(a.getCampaign)).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}", a.admin(a.patchCampaign)).Methods(http.MethodPatch)
+	r.Handle("/v1/campaigns/{id}/pause", a.admin(a.pauseCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/resume", a.admin(a.resumeCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/cancel", a.admin(a.cancelCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/retry", a.admin(a.retryCampaign)).Methods(post)
+	r.Handle("/v1/campaigns/{id}/verify", a.admin(a.verifyCampaign)).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/failures", a.admin(a.campaignFailures, "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients", a.admin(a.listRecipients, "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON, "status")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/history", a.admin(a.campaignHistory, "cursor", "limit")).Methods(get, head)
+
+	r.Handle("/v1/events", a.admin(a.listEvents, "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+
+	r.Handle("/v1/schedules", a.admin(a.createSchedule)).Methods(post)
+	r.Handle("/v1/schedules", a.admin(a.listSchedules, "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/preview", a.admin(a.previewSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}", a.admin(a.getSchedule, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}", a.admin(a.patchSchedule)).Methods(http.MethodPatch)
+	r.Handle("/v1/schedules/{id}", a.admin(a.deleteSchedule)).Methods(http.MethodDelete)
+	r.Handle("/v1/schedules/{id}/pause", a.admin(a.pauseSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}/resume", a.admin(a.resumeSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}/run", a.admin(a.runSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}/next", a.admin(a.nextSlots, "n")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}/history", a.admin(a.scheduleEvents, "cursor", "limit")).Methods(get, head)
+
+	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
+
+	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
+	r.Handle("/v1/users", a.admin(a.listUsers, "search", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users/import", a.admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
+	r.Handle("/v1/users/{id}", a.admin(a.getUser)).Methods(get, head)
+	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
+	r.Handle("/v1/users/{id}/campaigns", a.admin(a.userCampaigns, "cursor", "limit")).Methods(get, head)
+
+	r.Handle("/v1/groups", a.admin(a.listGroups, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/groups/{id}", a.admin(a.putGroup)).Methods(http.MethodPut)
+	r.Handle("/v1/groups/{id}", a.admin(a.getGroup)).Methods(get, head)
+	r.Handle("/v1/groups/{id}", a.admin(a.deleteGroup)).Methods(http.MethodDelete)
+	r.Handle("/v1/groups/{id}/members", a.admin(a.listMembers, "cursor", "limit")).Methods(get, head)
+
+	r.Handle("/v1/inbox/{userID}/messages", a.inbox(a.listMessages, "after", "limit")).Methods(get, head)
+	r.Handle("/v1/inbox/{userID}/stream", a.inbox(a.streamMessages, "after")).Methods(get, head)
+
+	r.Handle("/login", a.open(a.loginPage)).Methods(get, head)
+	r.Handle("/login", a.open(a.login)).Methods(post)
+	r.Handle("/logout", a.open(a.logout)).Methods(post)
+	monitor := a.page(a.monitor())
+	r.Handle("/monitor", monitor)
+	r.PathPrefix("/monitor/").Handler(monitor)
+
+	a.health(r)
+	return r
+}
+
+// Health is the two routes that every role serves, for a process that serves no others.
+func (a *API) Health() http.Handler {
+	r := mux.NewRouter()
+	a.health(r)
+	return a.outermost(r)
+}
+
+// health adds the two routes, and the answers to what no route takes.
+func (a *API) health(r *mux.Router) {
+	r.Handle("/healthz", a.open(a.healthz)).Methods(http.MethodGet, http.MethodHead)
+	r.Handle("/readyz", a.open(a.readyz)).Methods(http.MethodGet, http.MethodHead)
+	r.NotFoundHandler = a.open(noRoute)
+	r.MethodNotAllowedHandler = a.open(wrongMethod(r))
+}
