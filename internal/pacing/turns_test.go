@@ -8,7 +8,8 @@ import (
 	"carillon/models"
 )
 
-// asker is one page of a campaign, in any process: it asks for a chunk's tokens, sends what it got, and waits when it got none.
+// asker is one page of a campaign, in any process: it asks for a chunk's tokens, sends what it got,
+// and waits when it got none.
 type asker struct {
 	c    *models.Campaign
 	next int64 // unix ms
@@ -23,8 +24,8 @@ func pagesOf(c *models.Campaign, n int) (all []*asker) {
 	return all
 }
 
-// ask lets pages ask for 250 tokens each, as they come, over a channel of perSecond. It returns what each campaign got,
-// and calls each at every full second.
+// ask lets pages ask for 250 tokens each, as they come, over a channel of perSecond. It returns
+// what each campaign got, and calls each at every full second.
 func (d *line) ask(perSecond int, span time.Duration, each func(second int), pages ...*asker) map[int64]int {
 	d.t.Helper()
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -80,8 +81,8 @@ func (d *line) within(what string, got, want, percent int) {
 	}
 }
 
-// Campaigns have equal parts of a channel's rate however many of their pages ask for it and however rarely, and together
-// all of it.
+// Campaigns have equal parts of a channel's rate however many of their pages ask for it and however
+// rarely, and together all of it.
 func TestCampaignsShareAChannel(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		for perSecond, span := range map[int]time.Duration{5: 30 * time.Second, 1000: 5 * time.Second, 20000: 2 * time.Second} {
@@ -96,8 +97,8 @@ func TestCampaignsShareAChannel(t *testing.T) {
 	})
 }
 
-// A campaign that wants less than its part leaves the rest to the others, one that ends all of it, and one that was away has
-// what it missed, but not more than half a second of it.
+// A campaign that wants less than its part leaves the rest to the others, one that ends all of it,
+// and one that was away has what it missed, but not more than half a second of it.
 func TestNobodyWaitsForTheAbsent(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		const perSecond = 1000
@@ -115,7 +116,8 @@ func TestNobodyWaitsForTheAbsent(t *testing.T) {
 		d.within("one that ends", got[ends.ID], 1000, 6)
 		d.within("one that stays", got[stays.ID], 3000, 5)
 
-		// Many begin, one after the other, beside one that runs: it goes on, and none of them waits for the next.
+		// Many begin, one after the other, beside one that runs: it goes on, and none of them waits
+		// for the next.
 		runs := d.campaign(5, 0)
 		pages = pagesOf(runs, 2)
 		for i := range 20 {
@@ -189,7 +191,8 @@ func TestTurnsAfterFlush(t *testing.T) {
 	})
 }
 
-// A slow campaign that asks late each time makes up for it, and still no 1.1 s have more than its rate and one.
+// A slow campaign that asks late each time makes up for it, and still no 1.1 s have more than its
+// rate and one.
 func TestLateIsMadeUpFor(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		rnd := rand.New(rand.NewPCG(3, 4))
