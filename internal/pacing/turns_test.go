@@ -148,10 +148,10 @@ func TestAbsentCampaignsCatchUp(t *testing.T) {
 				got := d.ask(perSecond, span, nil, pages...)
 				return got[one.ID], got[other.ID]
 			}
-			ahead, behind := ask(time.Second, append(pagesOf(one, 2), pagesOf(other, 2)...)...)
-			alone, _ := ask(away, pagesOf(one, 2)...)
+			ahead, behind := ask(time.Second, append(pagesOf(one, 4), pagesOf(other, 4)...)...)
+			alone, _ := ask(away, pagesOf(one, 4)...)
 			missed := min(ahead+alone-behind, perSecond/2)
-			a, b := ask(2*time.Second, append(pagesOf(one, 2), pagesOf(other, 2)...)...)
+			a, b := ask(2*time.Second, append(pagesOf(one, 4), pagesOf(other, 4)...)...)
 			d.within("both, after "+away.String(), a+b, 2000, 5)
 			if more := b - a; more < missed-40 || more > missed+40 {
 				t.Errorf("away for %s and %d behind: %d, and %d of the other", away, missed, b, a)
