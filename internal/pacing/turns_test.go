@@ -168,7 +168,7 @@ func TestTurnsAfterFlush(t *testing.T) {
 		urgent.Priority = models.PriorityTransactional
 		got := d.ask(perSecond, 5*time.Second, func(second int) {
 			if second == 2 {
-				if err := d.s.rdb.FlushAll(t.Context()).Err(); err != nil {
+				if err := d.s.rdb.FlushDB(t.Context()).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
