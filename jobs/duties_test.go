@@ -28,7 +28,13 @@ func newIdle(t *testing.T, s testkit.Stores) idle {
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	return idle{NewShared(testkit.OpenStore(t, s.DatabaseURL), NewQueue(rdb), Options{BulkSlots: 4}, log), t}
+	store := testkit.OpenStore(t, s.DatabaseURL)
+	db, _, err := store.Writer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.FreePageStates(t, db)
+	return idle{NewShared(store, NewQueue(rdb), Options{BulkSlots: 4}, log), t}
 }
 
 // campaign stores a campaign for an audience. A short list of users is one page, which stands at once.

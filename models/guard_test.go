@@ -99,6 +99,7 @@ func TestGuardAfterRetry(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		testkit.FreePageStates(t, db)
 		nobody := models.Trip{Kinds: models.FailureKinds{{ErrCode: 80000}}, Nobody: true}
 		exec("UPDATE pages SET sent=10, failed=20, pos=30, state=4 WHERE campaign_id=?")
 		exec("UPDATE campaigns SET status='completed', finished_at=1, final_sent=10, final_failed=20, guard_allows='80000/0' WHERE id=?")

@@ -67,7 +67,7 @@ var sqliteTemplate = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := dir + "/template.db"
-	err = migrated("sqlite:"+path, func(*sql.DB) error { return nil })
+	err = migrated("sqlite:"+path, holdPageStates)
 	if err != nil {
 		return nil, err
 	}
