@@ -1,7 +1,7 @@
 // Package openim is a double of OpenIM's REST API, as an outside process. It answers what a real server answers, keeps
 // its own log of what it was sent, and fails when it is told to. It shares no code with the product.
 //
-//	go run ./internal/testkit/openim/double --log /tmp/openim.ndjson --secret openIM123 --users 1000
+//	OPENIM_SECRET=openIM123 go run ./internal/testkit/openim/double --users 1000 --log /tmp/openim.ndjson
 //
 // # Routes
 //
@@ -20,6 +20,15 @@
 // Manners say how the double behaves: latency, faults, and users that move while they are read. They come from the
 // options, or from the control routes below /double/, which Client speaks. What is drawn by share is drawn from the
 // seed, the user or the operationID, and the number of the try: the order in which requests arrive changes nothing.
+//
+// A file of manners, for --manners or PUT /double/manners:
+//
+//	{"latency": "50ms", "shift": 3, "faults": [
+//	  {"kind": "kicked", "every": 2000},
+//	  {"kind": "closed", "delivers": true, "share": 0.01},
+//	  {"kind": "status", "status": 503, "users": "*7", "wait": "2s"},
+//	  {"kind": "cut", "route": "/user/get_users", "times": 1},
+//	  {"kind": "unknown", "share": 0.05}, {"kind": "refuses", "share": 0.05}]}
 //
 // # Where the facts are silent
 //

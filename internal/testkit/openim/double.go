@@ -161,7 +161,7 @@ func (d *Double) handle(ctx *fasthttp.RequestCtx) {
 	a := d.decide(c, r, token)
 	d.note(c, a)
 	if wait > 0 {
-		time.Sleep(wait)
+		d.hold(wait)
 	}
 	d.write(ctx, c, a)
 }
@@ -283,7 +283,7 @@ func (d *Double) write(ctx *fasthttp.RequestCtx, c *call, a answer) {
 		}
 		send(ctx, fasthttp.StatusOK, []byte(text))
 	case Hangs:
-		d.hang(time.Duration(f.Wait))
+		d.hold(time.Duration(f.Wait))
 		hangUp(ctx, nil)
 	case Cut:
 		whole := a.body()
@@ -301,8 +301,8 @@ func send(ctx *fasthttp.RequestCtx, status int, body []byte) {
 	ctx.SetBody(body)
 }
 
-// hang waits until the double ends, or for a while if that is not 0.
-func (d *Double) hang(wait time.Duration) {
+// hold waits until the double ends, or for a while if that is not 0.
+func (d *Double) hold(wait time.Duration) {
 	var over <-chan time.Time
 	if wait > 0 {
 		t := time.NewTimer(wait)
