@@ -50,8 +50,8 @@ fuzz: ## every fuzz test for FUZZTIME=30s each
 		done; \
 	done
 
-mutations: ## take one guard at a time out of a copy of the code, and see its test fail
-	go run -tags mutations ./internal/testkit/mutations
+mutations: ## take one guard at a time out of a copy of the code, and see its test fail; ARGS=--check compiles alone
+	go run ./internal/testkit/mutations $(ARGS)
 
 zones: ## the time zones of Go's distribution, which come with each of its releases, as this program's own
 	cp "$$(go env GOROOT)/lib/time/zoneinfo.zip" internal/zones/zoneinfo.zip

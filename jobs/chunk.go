@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
 	"unicode/utf8"
 
 	"carillon/channels"
+	"carillon/internal/pacing"
 	"carillon/models"
 )
 
@@ -33,6 +33,20 @@ type member struct {
 	due      models.Millis // of a row that stands
 	since    models.Millis // its first try that failed, by the database's clock; 0 = none did
 	failing  time.Time     // the same by this process's clock
+}
+
+// recipient is what pacing knows of the member.
+func (m member) recipient() pacing.Recipient {
+	return pacing.Recipient{ID: m.id, Counted: m.own, FailingSince: m.failing}
+}
+
+// recipients are the same of a chunk.
+func recipients(chunk []member) []pacing.Recipient {
+	all := make([]pacing.Recipient, len(chunk))
+	for i, m := range chunk {
+		all[i] = m.recipient()
+	}
+	return all
 }
 
 // member is a recipient whose row stands.
@@ -142,7 +156,7 @@ func (d *delivery) tooLong(m member) bool {
 
 // tokens cuts the chunk to what the rates grant now: members that need no token, and as many others as there
 // are tokens, in order, since the cursor moves past all of it. With none of them left, the grant says when to come again.
-func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, grant, error) {
+func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, pacing.Grant, error) {
 	need, first := 0, member{}
 	for _, m := range chunk {
 		if _, ok := d.settled(m); !ok {
@@ -152,16 +166,11 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, grant,
 		}
 	}
 	if need == 0 {
-		return chunk, grant{}, nil
+		return chunk, pacing.Grant{}, nil
 	}
 	c := &d.v.Campaign
-	g, single, err := d.pressure.take(c.Channel, need, func(n int) (grant, error) {
-		return d.limit.take(ctx, c, d.opts.Rates[c.Channel], n, first)
-	})
-	d.single = single
-	if g.Open && g.N == 0 { // not all pages at the same instant, and within the two seconds that keep them in the window
-		g.Wait += rand.N(2*time.Second - probeEvery)
-	}
+	g, err := d.pace.Rates.Take(ctx, c, need, first.recipient())
+	d.single = g.Probe
 	if err != nil || g.N >= need {
 		return chunk, g, err
 	}
@@ -200,7 +209,7 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 	case channels.Retry, channels.Ambiguous:
 		r.Status, r.Since = models.RecipientPending, cmp.Or(m.since, d.v.Now())
 		switch {
-		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce:
+		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce: // guard: ambiguous-is-unknown
 			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
 		case o.Unread() && (m.attempts > 0 || r.Attempts >= d.opts.MaxAttempts): // once more would be no better
 			r.Status = models.RecipientUnknown
@@ -208,9 +217,9 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 			r.RetryIn = d.jittered(max(d.opts.Backoff, illegibleFor))
 		case d.tooLong(m):
 			r.Status = models.RecipientFailed
-		case excused:
+		case excused: // guard: excused
 			// The longer a recipient has failed, the rarer its tries: others come first.
-			r.RetryIn = d.jittered(min(max(2*probeEvery, time.Duration(d.v.Now()-r.Since)*time.Millisecond), maxUnproven))
+			r.RetryIn = d.jittered(min(max(2*d.pace.ProbeEvery, time.Duration(d.v.Now()-r.Since)*time.Millisecond), maxUnproven))
 			if o.Result == channels.Retry {
 				r.Attempts = m.attempts
 			}
@@ -219,7 +228,7 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 		default:
 			r.RetryIn = d.jittered(min(d.opts.Backoff<<min((r.Attempts-1)%d.opts.MaxAttempts, 20), maxRetry))
 			if unclear { // by the next attempt it shows whose it was
-				r.RetryIn = max(r.RetryIn, doubtFor)
+				r.RetryIn = max(r.RetryIn, d.pace.UnprovenBackoff)
 			}
 		}
 		r.RetryIn = max(r.RetryIn, o.RetryAfter)

@@ -89,7 +89,7 @@ func (w *Worker) later(ctx context.Context, kind string, p Payload) {
 		return
 	}
 	select {
-	case <-time.After(min(maxSleep, 25*time.Millisecond<<p.Tries)):
+	case <-time.After(min(500*time.Millisecond, 25*time.Millisecond<<p.Tries)):
 	case <-w.drain.Done():
 	}
 	w.putBack(ctx, kind, p)

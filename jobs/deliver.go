@@ -15,9 +15,7 @@ import (
 const (
 	visitFor = 5 * time.Second        // then the page goes to the tail of the queue, if anything waits there
 	shortest = time.Second            // the same where another campaign has no place on the channel and should have
-	maxSleep = 500 * time.Millisecond // no slot waits longer for a token; the page waits instead
-	wayBack  = 300 * time.Millisecond // of a page that waited, until a slot has it: two loops look for work, one after the other
-	soon     = 200 * time.Millisecond // a page that met a full process comes back so much later
+	soon     = 200 * time.Millisecond // a page whose campaign does not run comes back so much later
 	rewrite  = 250 * time.Millisecond // between two tries to write a chunk's outcomes
 
 	noChannel = 10 * time.Second // a page that came to a worker without its channel comes back so much later
@@ -43,7 +41,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		if v, err = w.enter(ctx, v); err != nil || v == nil {
 			return err
 		}
-		defer w.share.leave(c)
+		defer w.pace.Places.Release(c)
 	}
 	if err := w.control.enter(ctx, c.ID); err != nil {
 		return err
@@ -71,31 +69,31 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 // token. It returns nil when the page found no place, or moved meanwhile.
 func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, error) {
 	c := v.Campaign
-	instead, ok := w.share.enter(c)
+	instead, ok := w.pace.Places.Acquire(c)
 	if ok {
 		return v, nil
 	}
 	if instead.State == models.PageWaiting {
 		w.tell(ctx, &c, models.LimitedByTurn, time.Second)
 	}
-	waits := instead.State == models.PageWaiting && w.share.waitHere(c)
+	waits := instead.State == models.PageWaiting && w.pace.Places.BeginSlotWait(c)
 	if waits {
-		defer w.share.waitNoMore(c)
-		instead.ReadyIn = maxSleep // until then no other process takes it, and then one does should this one be gone
+		defer w.pace.Places.EndSlotWait(c)
+		instead.ReadyIn = w.pace.SlotWait // until then no other process takes it, and then one does should this one be gone
 	}
-	if err := w.store.WriteChunk(ctx, v.Close(instead)); err != nil || !waits || v.State != models.PageWaiting || !w.share.enterSoon(w.drain, c) {
+	if err := w.store.WriteChunk(ctx, v.Close(instead)); err != nil || !waits || v.State != models.PageWaiting || !w.pace.Places.AcquireInSlot(w.drain, c) {
 		return nil, err
 	}
 	v, err := w.store.ClaimAgain(ctx, v)
 	if err != nil || v == nil {
-		w.share.leave(c)
+		w.pace.Places.Release(c)
 	}
 	return v, err
 }
 
 // tell notes why a page of c was given back.
 func (w *Worker) tell(ctx context.Context, c *models.Campaign, by models.LimitedBy, keep time.Duration) {
-	if err := w.limit.note(ctx, c, by, keep); err != nil {
+	if err := w.pace.Rates.Note(ctx, c, by, keep); err != nil {
 		w.log.Debug("what holds a campaign back could not be noted", "campaign", c.ID, "err", err)
 	}
 }
@@ -142,7 +140,7 @@ func (w *Worker) handOn(ctx context.Context, v *models.Visit) error {
 
 // stay says that no task waits for the slot, no other campaign for the place on the channel, and the process is not to end.
 func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
-	if w.drain.Err() != nil || w.share.wanted(c) || w.contact.away() != nil {
+	if w.drain.Err() != nil || w.pace.Places.MustYield(c) || w.contact.away() != nil {
 		return false, nil
 	}
 	waiting, err := w.queue.waiting(ctx, c.Priority)
@@ -242,7 +240,7 @@ func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
 			}
 			return d.store.CloseVisit(ctx, d.v, now.Status)
 		}}, nil
-	case !fresh || now.Status != models.StatusRunning:
+	case !fresh || now.Status != models.StatusRunning: // guard: control-before-chunk
 		return nil, d.wait(soon), nil // it is not queued again before the campaign runs
 	case d.drain.Err() != nil || d.overdue(ctx) || !d.lease.held():
 		return nil, &leaving{end: func(ctx context.Context) error {
@@ -259,7 +257,7 @@ func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
 	if len(chunk) == 0 {
 		// Only recipients are left that wait for their next attempt. The page gives up its place in the window: pages with
 		// recipients that are ready must not wait for it.
-		return nil, d.goBack(d.untilDue()), nil
+		return nil, d.goBack(d.untilDue()), nil // guard: window-left
 	}
 	chunk, g, err := d.tokens(ctx, chunk)
 	switch {
@@ -269,8 +267,8 @@ func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
 		return nil, d.wait(time.Second), nil
 	case len(chunk) > 0:
 		return chunk, nil, nil
-	case g.Wait > maxSleep || d.hurried(ctx):
-		leave := d.wait(g.rest())
+	case g.Wait > d.pace.SlotWait || d.hurried(ctx):
+		leave := d.wait(d.pace.Rates.PageWait(g))
 		leave.in = g.Wait
 		return nil, leave, nil
 	}
@@ -290,7 +288,7 @@ func (d *delivery) goBack(in time.Duration) *leaving {
 
 // sendChunk sends a chunk, and writes its outcomes while the next one is sent.
 func (d *delivery) sendChunk(ctx context.Context, chunk []member) (err error) {
-	if d.v.Campaign.Delivery == models.AtMostOnce {
+	if d.v.Campaign.Delivery == models.AtMostOnce { // guard: claim-first
 		if chunk, err = d.claim(ctx, chunk); err != nil {
 			return err
 		}
@@ -337,7 +335,7 @@ func (d *delivery) guarded(ctx context.Context) error {
 // waits for its slot: the rest of its page must not wait with it.
 func (d *delivery) overdue(ctx context.Context) bool {
 	lasted := time.Since(d.since)
-	if lasted <= visitFor && (lasted <= shortest || !d.share.wanted(d.v.Campaign)) {
+	if lasted <= visitFor && (lasted <= shortest || !d.pace.Places.MustYield(d.v.Campaign)) {
 		return false
 	}
 	if d.going > 0 && d.park != nil {
@@ -367,21 +365,6 @@ func (d *delivery) sleep(wait time.Duration) {
 	case <-d.drain.Done():
 	case <-time.After(wait):
 	}
-}
-
-// rest is how long a page waits for tokens that a slot should not wait for. The last of it is the slot's all the same: a page
-// that came back only when its token was there would be late each time, and its campaign slower than its rate.
-func (g grant) rest() time.Duration {
-	if g.Wait > maxSleep && !g.Open {
-		return inWindow(g.Wait - wayBack)
-	}
-	return inWindow(g.Wait)
-}
-
-// inWindow is how long a page waits for tokens or because its provider asked for rest. The wait is the limiter's to keep:
-// a page that waited longer than two seconds would leave the window, and others would come in to wait beside it.
-func inWindow(wait time.Duration) time.Duration {
-	return min(wait, probeEvery+rand.N(2*time.Second-probeEvery))
 }
 
 // hurried says whether a transactional campaign that waits for tokens holds a slot that another one needs.

@@ -36,7 +36,9 @@ func judged(o channels.Outcome, failed bool) (kind models.FailureKind, counts bo
 	switch {
 	case o.Result == channels.Sent:
 		return kind, true
-	case o.Result == channels.Failed, o.Denied(), failed:
+	case o.Result == channels.Failed,
+		o.Denied(), // guard: refused-counts
+		failed:
 		return models.FailureKind{ErrCode: cmp.Or(o.ErrCode, models.CodeCallback), HTTP: o.HTTP}, true
 	}
 	return kind, false

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"carillon/channels"
+	"carillon/internal/pacing"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -51,9 +53,9 @@ func TestPlaceIsGivenBackWhenTheClaimCannotBeRead(t *testing.T) {
 		if err != nil || v == nil {
 			t.Fatal(v, err)
 		}
-		full, holder := 0, models.Campaign{ID: -1, Channel: "inbox"}
-		for _, ok := w.share.enter(holder); ok; _, ok = w.share.enter(holder) {
-			full++
+		places := w.pace.Places
+		holder := models.Campaign{ID: -1, Channel: "inbox"}
+		for _, ok := places.Acquire(holder); ok; _, ok = places.Acquire(holder) {
 			holder.ID-- // one campaign each, so that none holds its half of the slots
 		}
 		db, _, err := w.store.Writer()
@@ -64,20 +66,48 @@ func TestPlaceIsGivenBackWhenTheClaimCannotBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() { // a place becomes free once the page waits for one
-			for waits := false; !waits && t.Context().Err() == nil; time.Sleep(time.Millisecond) {
-				w.share.mu.Lock()
-				waits = w.share.here[v.CampaignID]
-				w.share.mu.Unlock()
+			for n := 0; n == 0 && t.Context().Err() == nil; time.Sleep(time.Millisecond) {
+				_ = db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM pages WHERE state=?", int(models.PageWaiting)).Scan(&n)
 			}
-			w.share.leave(models.Campaign{ID: -1, Channel: "inbox"})
+			places.Release(models.Campaign{ID: -1, Channel: "inbox"})
 		}()
 		if got, err := w.enter(t.Context(), v); got != nil || err == nil {
 			t.Fatalf("%+v, %v", got, err)
 		}
-		w.share.mu.Lock()
-		defer w.share.mu.Unlock()
-		if n, held := w.share.campaigns[v.CampaignID], w.share.channels["inbox"]; n != 0 || held != full-1 {
-			t.Errorf("the campaign holds %d places, its channel %d, %d others hold one", n, held, full-1)
+		if !places.BeginSlotWait(v.Campaign) {
+			t.Error("the campaign holds a place, or waits for one")
+		}
+		if _, ok := places.Acquire(holder); !ok {
+			t.Error("the channel's free place is gone")
+		}
+	})
+}
+
+// A visit lasts five seconds, but one only beside a campaign that finds every place on its channel taken.
+func TestVisitGivesWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := pacing.NewPlaces(pacing.Defaults(), 4)
+		busy, other, later := models.Campaign{ID: 1, Channel: "webhook"}, models.Campaign{ID: 2, Channel: "webhook"}, models.Campaign{ID: 3, Channel: "webhook"}
+		begun := time.Now()
+		for _, c := range []models.Campaign{busy, busy, other} {
+			if _, ok := s.Acquire(c); !ok {
+				t.Fatal("no place on an empty channel")
+			}
+		}
+		d := &delivery{Worker: &Worker{pace: &pacing.Pacer{Places: s}}, v: &models.Visit{Campaign: busy}, since: begun}
+		for at := 250 * time.Millisecond; at < 6*time.Second; at += 250 * time.Millisecond {
+			time.Sleep(time.Until(begun.Add(at)))
+			comes := at < 2*time.Second || at > 4*time.Second
+			if comes {
+				if _, ok := s.Acquire(later); ok {
+					t.Fatalf("a place was free after %s", at)
+				}
+			}
+			waits := comes || at < 2500*time.Millisecond // half a second after it came last, nobody waits for it any more
+			if want := at > visitFor || waits && at > shortest; d.overdue(t.Context()) != want {
+				t.Errorf("after %s: overdue is %t", at, !want)
+			}
 		}
 	})
 }

@@ -114,13 +114,13 @@ func (r *Reconciler) limitedBy(ctx context.Context, win *models.Window) (by mode
 	}
 	asked, cancel := context.WithTimeout(ctx, redisWithin)
 	defer cancel()
-	h, err := r.worker.limit.holds(asked, c)
+	e, err := r.worker.pace.Rates.Explain(asked, c)
 	if err != nil {
 		return models.LimitedByRedis, noRedis, true
 	}
 	switch {
-	case h.open:
-		return models.LimitedByChannelSlow, h.why(c, 0), true
+	case e.Open:
+		return e.LimitedBy, e.Why, true
 	case attempts:
 		return models.LimitedByWaiting, until, true
 	}
@@ -133,14 +133,14 @@ func (r *Reconciler) limitedBy(ctx context.Context, win *models.Window) (by mode
 			return models.LimitedByNoWorkers, "no worker runs that takes " + string(c.Priority) + " campaigns", true
 		}
 	}
-	switch h.note {
+	switch e.LimitedBy {
 	case models.LimitedByNothing:
 	case models.LimitedByTurn, models.LimitedByNoWorkers: // of one process; another may have a place for it
 		if still {
-			return h.note, h.why(c, 0), true
+			return e.LimitedBy, e.Why, true
 		}
 	default:
-		return h.note, h.why(c, r.worker.opts.Rates[c.Channel]), false
+		return e.LimitedBy, e.Why, false
 	}
 	if !still {
 		return models.LimitedByNothing, "", false
@@ -206,5 +206,5 @@ func shown(at models.Millis) string { return at.Time().Format(time.RFC3339) }
 
 // EndRest lets a channel go on although its provider asked for rest, or does not answer.
 func (r *Reconciler) EndRest(ctx context.Context, channel string) error {
-	return r.worker.limit.endRest(ctx, channel)
+	return r.worker.pace.Health.EndRest(ctx, channel)
 }

@@ -141,7 +141,7 @@ func (r *Reconciler) reconcile(ctx context.Context) error {
 		r.control(ctx, steady),
 		r.takeOver(ctx, steady),
 		r.queue.keepVisible(ctx),
-		r.lookAfterQueued(ctx),
+		r.lookAfterQueued(ctx), // guard: task-lost
 		r.lookAfterPlans(ctx),
 		r.fillWindows(ctx),
 	)
@@ -149,7 +149,7 @@ func (r *Reconciler) reconcile(ctx context.Context) error {
 
 // takeOver queues the pages whose lease ended.
 func (r *Reconciler) takeOver(ctx context.Context, steady bool) error {
-	if steady {
+	if steady { // guard: lease-ended
 		lost := func(models.Page, models.Campaign) (bool, error) { return true, nil }
 		return errors.Join(r.again(ctx, models.PageRunning, lost), r.again(ctx, models.PageParked, lost))
 	}

@@ -62,7 +62,7 @@ func (m marks) compare(ctx context.Context) (h held, err error) {
 			return h, &redisError{err}
 		}
 		lost := models.Millis(known) - at.Mark
-		if lost <= 0 {
+		if lost <= 0 { // guard: ledger-behind
 			return h, m.move(ctx, at)
 		}
 		wait := markSoon

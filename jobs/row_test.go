@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/pacing"
 	"carillon/models"
 )
 
 // However long a provider is away, what is counted meanwhile fits into the row.
 func TestAttemptsFitTheirColumn(t *testing.T) {
 	t.Parallel()
-	d := &delivery{Worker: &Worker{opts: Options{}.Defaults()}, v: &models.Visit{}}
+	d := &delivery{Worker: &Worker{opts: Options{}.Defaults(), pace: &pacing.Pacer{Params: pacing.Defaults()}}, v: &models.Visit{}}
 	m := member{id: "a", again: true}
 	for range 200 {
 		o := d.row(m, channels.Outcome{Result: channels.Ambiguous, Fault: channels.Stumble}, true, false)
@@ -28,7 +29,7 @@ func TestAttemptsFitTheirColumn(t *testing.T) {
 // Every recipient's tries end: by attempts, and those that cost none by time.
 func TestTriesEnd(t *testing.T) {
 	t.Parallel()
-	d := &delivery{Worker: &Worker{opts: Options{}.Defaults()}, v: &models.Visit{}}
+	d := &delivery{Worker: &Worker{opts: Options{}.Defaults(), pace: &pacing.Pacer{Params: pacing.Defaults()}}, v: &models.Visit{}}
 	for name, o := range map[string]channels.Outcome{
 		"refused": {Result: channels.Retry, Fault: channels.Away, ErrCode: models.CodeNetwork},
 		"503":     {Result: channels.Retry, Fault: channels.Away, ErrCode: models.CodeCallback, ErrMsg: "503"},

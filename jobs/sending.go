@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/pacing"
 	"carillon/models"
 )
 
@@ -24,7 +25,7 @@ const (
 type sending struct {
 	*delivery
 	chunk []member
-	try   *trial
+	trial *pacing.Trial
 	watch *watch
 	ended chan struct{} // every answer is there
 
@@ -40,7 +41,7 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 	now, _ := d.control.get(c.ID)
 	s = &sending{
 		delivery: d, chunk: chunk, ended: make(chan struct{}),
-		try:   &trial{p: d.pressure, channel: c.Channel, campaign: c.ID, single: d.single, chunk: chunk},
+		trial: d.pace.Health.NewTrial(c, d.single, recipients(chunk)),
 		watch: d.guard.watch(c, now, chunk),
 		out:   make([]channels.Outcome, n), answered: make([]bool, n), left: n,
 	}
@@ -60,7 +61,7 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 		late = s.missing()
 		switch {
 		case len(late) == 0:
-		case !d.single && len(d.late)+len(late) <= maxLate:
+		case !d.single && len(d.late)+len(late) <= maxLate: // guard: late-answers
 			return s, late
 		default:
 			d.leaveSlot(ctx)
@@ -70,12 +71,12 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 
 // batch is the chunk as the channel gets it.
 func (s *sending) batch() channels.Batch {
-	c, try, watch := &s.v.Campaign, s.try, s.watch
+	c, trial, watch := &s.v.Campaign, s.trial, s.watch
 	b := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message}
-	b.MayStart = func() bool { return s.mayStart() && try.mayStart() && watch.mayStart() }
+	b.MayStart = func() bool { return s.mayStart() && trial.MayStart() && watch.mayStart() }
 	b.Answered = func(from int, of []channels.Outcome, took time.Duration) {
 		s.legible.note(c.ID, of, took)
-		try.answered(from, of, took)
+		trial.Record(from, of, took)
 		watch.answered(from, of)
 		s.take(from, of)
 	}
@@ -119,18 +120,18 @@ func (s *sending) missing() (places []int) {
 
 // rows turns the answers of the members at some places into rows.
 func (s *sending) rows(ctx context.Context, at []int) []models.RecipientOutcome {
-	try, out, rows := s.try.of(at), make([]channels.Outcome, len(at)), make([]models.RecipientOutcome, len(at))
+	trial, out, rows := s.trial.Part(at), make([]channels.Outcome, len(at)), make([]models.RecipientOutcome, len(at))
 	s.mu.Lock()
 	for k, i := range at {
 		out[k] = s.out[i]
 	}
 	s.mu.Unlock()
-	blamed, err := try.judge(ctx, out)
+	blame, err := trial.Judge(ctx, out)
 	if err != nil {
 		s.log.Warn("what became of a chunk could not be told to the other workers", "err", err)
 	}
 	for k, o := range out {
-		rows[k] = s.row(try.chunk[k], o, try.excuses(blamed, try.chunk[k], o), blamed == blameUnknown)
+		rows[k] = s.row(s.chunk[at[k]], o, trial.Excuses(blame, k, o), blame == pacing.BlameUnknown)
 	}
 	s.watch.ended(at, out, rows)
 	return rows

@@ -12,6 +12,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"carillon/channels"
+	"carillon/internal/pacing"
 	"carillon/models"
 )
 
@@ -41,7 +42,7 @@ func (o Options) Defaults() Options {
 		o.Backoff = 2 * time.Second
 	}
 	if o.DrainTimeout == 0 {
-		o.DrainTimeout = 9 * time.Second // a request may take 8 s
+		o.DrainTimeout = channels.MaxWebhookTimeout + time.Second // a request may take that long
 	}
 	return o
 }
@@ -51,16 +52,14 @@ func (o Options) Defaults() Options {
 type Worker struct {
 	store    *models.Store
 	queue    *Queue
-	limit    *limiter
-	pressure *pressure
+	pace     *pacing.Pacer
 	legible  *legible
 	guard    *guard
 	opts     Options
 	channels map[string]channels.Channel
 	log      *slog.Logger
 
-	slots   atomic.Int64 // pages that all worker processes together can hold
-	share   *share
+	slots   atomic.Int64   // pages that all worker processes together can hold
 	parked  atomic.Int64   // visits that wait beside the slots; see park.go
 	parking sync.WaitGroup // the same
 	control *controls
@@ -75,14 +74,13 @@ type Worker struct {
 
 // NewWorker makes a worker that takes nothing until Start.
 func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger) *Worker {
-	w := &Worker{store: store, queue: queue, limit: newLimiter(queue.rdb), opts: opts.Defaults(), channels: map[string]channels.Channel{}, log: log}
+	w := &Worker{store: store, queue: queue, opts: opts.Defaults(), channels: map[string]channels.Channel{}, log: log}
 	for _, c := range opts.Channels {
 		w.channels[c.Name()] = c
 	}
 	w.slots.Store(int64(w.opts.BulkSlots))
-	w.share = newShare(w.opts.BulkSlots)
+	w.pace = pacing.New(queue.rdb, pacing.Defaults(), w.opts.Rates, w.opts.BulkSlots, log)
 	w.control = newControls(store, log)
-	w.pressure = newPressure(w.limit, log)
 	w.legible = newLegible()
 	w.guard = newGuard(queue.rdb)
 	w.marks = marks{store, queue.rdb, w.contact.lost}
@@ -98,7 +96,7 @@ func (w *Worker) Start() error {
 	}
 	w.control.start()
 	w.loops.start(w.log,
-		loop{tellEvery, "tell how the providers do", w.pressure.tellAll},
+		loop{w.pace.PublishEvery, "tell how the providers do", w.pace.Health.Publish},
 		loop{contactEvery, "reach the database to take tasks", w.keepContact},
 	)
 	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.

@@ -13,7 +13,7 @@ import (
 func turn(c *models.Campaign, zone string, now models.Millis) models.Turn {
 	loc, _ := zones.Of(zone, c.Zone)
 	var t models.Turn
-	if c.WallAt != 0 {
+	if c.WallAt != 0 { // guard: zone-clock
 		t.Due = models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli())
 		t.Missed = c.MissedAt(t.Due, now)
 	}

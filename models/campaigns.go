@@ -78,7 +78,7 @@ func (s *Store) CreateCampaign(ctx context.Context, spec CampaignSpec, admins []
 func (s *Store) once(ctx context.Context, idem Idempotency, out Created, now Millis, f func(tx *gorm.DB, out *Created) error) (Created, error) {
 	err := s.tx(ctx, func(tx *gorm.DB) error {
 		out.Tasks, out.Plan = nil, nil
-		if idem.Key != "" {
+		if idem.Key != "" { // guard: idempotency-key
 			row := idempotencyRow{idem.Caller, idem.Route, idem.Key, idem.BodyHash[:], out.PublicID, out.Answer, now}
 			if err := tx.Create(&row).Error; err != nil {
 				return err
@@ -241,7 +241,7 @@ func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Create
 	} else if running {
 		c.PlanEpoch, c.PlanDue = 1, c.CreatedAt+PlanLease
 	}
-	if err := tx.Create(c).Error; err != nil {
+	if err := s.begin(tx, c); err != nil {
 		return err
 	}
 	if !c.Planned {

@@ -136,6 +136,7 @@ func (s *Store) writeChunk(ctx context.Context, c ClosedChunk) error {
 		from = "0*" + from
 	}
 	return s.tx(ctx, func(tx *gorm.DB) error {
+		// guard: fence
 		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+from+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
 			int(p.State), int64(c.readyIn), p.Pos, p.PendingRows, p.Sent, p.Failed, p.Skipped, p.Unknown, p.CampaignID, p.No, p.Epoch, p.Rev-1)
 		if err != nil {

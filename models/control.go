@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"gorm.io/gorm"
 )
@@ -55,11 +54,13 @@ func closedAs(status Status) (RecipientStatus, bool) {
 // PauseCampaign stops a campaign's sends; reason says why in words. Already paused is no error, and one that PauseAll has
 // paused is from then on paused for itself: ResumeAll leaves it alone.
 func (s *Store) PauseCampaign(ctx context.Context, publicID, reason string) (CampaignView, error) {
-	c, err := s.control(ctx, publicID, StatusPaused, reason, "")
+	m := move{to: StatusPaused, reason: Reason{ReasonOperator, reason}}
+	c, err := s.control(ctx, publicID, m)
 	if err != nil || c.PauseID == 0 {
 		return c, err
 	}
-	if _, err := s.exec(ctx, "UPDATE campaigns SET status_reason=?, pause_id=0 WHERE id=? AND status=?", reason, c.ID, StatusPaused); err != nil {
+	m.only = "pause_id<>0"
+	if _, err := s.moveCampaign(ctx, c.ID, StatusPaused, m); err != nil {
 		return c, err
 	}
 	return s.Campaign(ctx, publicID)
@@ -72,22 +73,22 @@ func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignVi
 	if err != nil {
 		return c, err
 	}
-	to, also := s.resumption(c.Campaign)
-	return s.control(ctx, publicID, to, "", also)
+	return s.control(ctx, publicID, s.resumption(c.Campaign, ReasonOperator))
 }
 
-// resumption is the state that a paused campaign goes on in, and what else is set then.
-func (s *Store) resumption(c Campaign) (to Status, also string) {
+// resumption is how a paused campaign goes on.
+func (s *Store) resumption(c Campaign, why ReasonCode) move {
+	m := move{to: StatusRunning, reason: Reason{Code: why}}
 	if c.StartedAt == 0 { // which an operator's pause does not change
 		// What somebody resumes was not missed: a sendAt that has passed is now.
-		return StatusScheduled, ", send_at = CASE WHEN send_at<" + s.d.now + " THEN " + s.d.now + " ELSE send_at END"
+		m.to, m.set = StatusScheduled, "send_at = CASE WHEN send_at<"+s.d.now+" THEN "+s.d.now+" ELSE send_at END"
 	}
-	return StatusRunning, ""
+	return m
 }
 
 // CancelCampaign ends a campaign for good: whoever is still pending becomes cancelled.
 func (s *Store) CancelCampaign(ctx context.Context, publicID, reason string) (CampaignView, error) {
-	c, err := s.control(ctx, publicID, StatusCancelled, reason, "")
+	c, err := s.control(ctx, publicID, move{to: StatusCancelled, reason: Reason{ReasonOperator, reason}})
 	if err != nil {
 		return c, err
 	}
@@ -97,17 +98,18 @@ func (s *Store) CancelCampaign(ctx context.Context, publicID, reason string) (Ca
 	return s.Campaign(ctx, publicID)
 }
 
-// control moves a campaign into a state by compare-and-set, from whatever state allows it. also is more to set.
-func (s *Store) control(ctx context.Context, publicID string, to Status, reason, also string) (CampaignView, error) {
+// control moves a campaign by compare-and-set, from whatever state allows the move. A campaign that is in the new state already
+// stays as it is.
+func (s *Store) control(ctx context.Context, publicID string, m move) (CampaignView, error) {
 	for {
 		c, err := s.Campaign(ctx, publicID)
-		if err != nil || c.Status == to {
+		if err != nil || c.Status == m.to {
 			return c, err
 		}
-		if (to == StatusRunning || to == StatusScheduled) && c.Status != StatusPaused {
+		if (m.to == StatusRunning || m.to == StatusScheduled) && c.Status != StatusPaused {
 			return c, Errorf(CodeIllegalTransition, "a campaign that is %s cannot be resumed", c.Status)
 		}
-		moved, err := s.moveCampaign(ctx, c.ID, c.Status, to, reason, also, "")
+		moved, err := s.moveCampaign(ctx, c.ID, c.Status, m)
 		if err != nil {
 			return c, err
 		}
@@ -117,24 +119,29 @@ func (s *Store) control(ctx context.Context, publicID string, to Status, reason,
 	}
 }
 
-// moveCampaign takes a campaign from one state to another by compare-and-set; moved is false when it was in
-// a third. also is more to set, only is more that must hold.
-func (s *Store) moveCampaign(ctx context.Context, id int64, from, to Status, reason, also, only string) (moved bool, err error) {
-	if err := Transition(from, to); err != nil {
-		return false, err
-	}
-	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=?, pause_id=0"+also+" WHERE id=? AND status=?"+only, to, reason, id, from)
-	return n == 1, err
-}
+// expired is the reason of an expired campaign.
+var expired = Reason{ReasonExpired, "expireAt passed with recipients unsent"}
 
-// expiredReason is the statusReason of an expired campaign.
-const expiredReason = "expireAt passed with recipients unsent"
+// expireMost is how many campaigns expire in one transaction.
+const expireMost = 100
 
-// ExpireCampaigns ends the campaigns whose expireAt has passed.
+// ExpireCampaigns ends the campaigns whose expireAt has passed, some at a time.
 func (s *Store) ExpireCampaigns(ctx context.Context) error {
-	_, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=? WHERE status IN ? AND expire_at>0 AND expire_at<="+s.d.now,
-		StatusExpired, expiredReason, []Status{StatusRunning, StatusPaused, StatusScheduled})
-	return err
+	due, open := "status IN ? AND expire_at>0 AND expire_at<="+s.d.now, []Status{StatusRunning, StatusPaused, StatusScheduled}
+	for {
+		var ids []int64
+		err := s.db.WithContext(ctx).Raw("SELECT id FROM campaigns WHERE "+due+" LIMIT ?", open, expireMost).Scan(&ids).Error
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		err = s.txAgain(ctx, isDeadlock, func(tx *gorm.DB) error {
+			_, err := s.moveWhere(tx, move{to: StatusExpired, reason: expired, via: ViaReconciler}, "id IN ? AND "+due, ids, open)
+			return err
+		})
+		if err != nil || len(ids) < expireMost {
+			return err
+		}
+	}
 }
 
 // ClosingCampaigns reads, without messages, the campaigns that have ended early and still hold pending recipients.
@@ -180,7 +187,7 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 	if err != nil || !view.Planned || view.Pending > 0 {
 		return false, err
 	}
-	return s.finish(ctx, c.ID, c.Status, c.Status, "")
+	return s.finish(ctx, c.ID, c.Status, move{to: c.Status})
 }
 
 // closeUnstarted settles the audience of a campaign that ended before it started. Listed recipients are planned, to
@@ -189,11 +196,11 @@ func (s *Store) closeUnstarted(ctx context.Context, c Campaign) error {
 	if c.Planned {
 		return nil
 	}
-	set := "planned=1, total=0"
+	set := "UPDATE campaigns SET planned=1, total=0"
 	if c.AudienceType == AudienceUsers {
-		set = "plan_epoch=1, plan_due=" + s.d.now
+		set = "UPDATE campaigns SET plan_epoch=1, plan_due=" + s.d.now
 	}
-	_, err := s.exec(ctx, "UPDATE campaigns SET "+set+" WHERE id=? AND status=? AND plan_epoch=0", c.ID, c.Status)
+	_, err := s.exec(ctx, set+" WHERE id=? AND status=? AND plan_epoch=0", c.ID, c.Status)
 	return err
 }
 
@@ -255,58 +262,4 @@ func (s *Store) CloseVisit(ctx context.Context, v *Visit, status Status) error {
 	}
 	v.State = PageDone
 	return nil
-}
-
-// CampaignChange is what PATCH may change; nil = as it is.
-type CampaignChange struct {
-	Name          *string
-	RatePerSecond *int
-	ExpireAt      *Millis // 0 = never
-	SendAt        *Millis // of one that has not started
-	WallAt        *Millis // with SendAt, of a local-time campaign
-}
-
-// UpdateCampaign changes a campaign; workers see it within a second. The rate and the end of one that has
-// finished cannot be changed, nor the beginning of one that has started (3001).
-func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch CampaignChange) (CampaignView, error) {
-	c, err := s.Campaign(ctx, publicID)
-	if err != nil {
-		return c, err
-	}
-	set, open := map[string]any{}, slices.Contains([]Status{StatusScheduled, StatusRunning, StatusPaused}, c.Status)
-	if ch.Name != nil {
-		set["name"] = *ch.Name
-	}
-	if (ch.RatePerSecond != nil || ch.ExpireAt != nil) && !open {
-		return c, Errorf(CodeIllegalTransition, "the campaign is %s; only its name can be changed", c.Status)
-	}
-	if ch.RatePerSecond != nil {
-		set["rate_per_second"] = *ch.RatePerSecond
-	}
-	if ch.ExpireAt != nil {
-		set["expire_at"], set["expire_after"] = *ch.ExpireAt, 0 // one end for everybody
-	}
-	if ch.SendAt != nil {
-		set["send_at"] = *ch.SendAt
-		if ch.WallAt != nil {
-			set["wall_at"] = *ch.WallAt
-		}
-	}
-	if len(set) > 0 {
-		err = s.tx(ctx, func(tx *gorm.DB) error {
-			q := tx.Model(&Campaign{}).Where("id = ?", c.ID)
-			if ch.SendAt != nil {
-				q = q.Where("started_at = 0 AND status IN ?", []Status{StatusScheduled, StatusPaused}) // it may start at any moment
-			}
-			res := q.Updates(set)
-			if res.Error == nil && res.RowsAffected == 0 {
-				return Errorf(CodeIllegalTransition, "the campaign has started or ended; its sendAt can no longer be changed")
-			}
-			return res.Error
-		})
-		if err != nil {
-			return c, err
-		}
-	}
-	return s.Campaign(ctx, publicID)
 }

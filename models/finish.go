@@ -41,23 +41,15 @@ var errOpen = errors.New("a recipient is still pending")
 // finish sets finished_at and stores the final counts in one transaction, moving the campaign from one state to
 // another or leaving it in the one. Its first statement locks the row against a retry, which would reopen pages.
 // finished is false when the campaign had moved, or somebody is pending.
-func (s *Store) finish(ctx context.Context, id int64, from, to Status, reason string) (finished bool, err error) {
-	set, args, where := "", []any{}, ""
-	if from != to {
-		if err := Transition(from, to); err != nil {
-			return false, err
-		}
-		// One that runs again since the caller looked, for a retry whose pages are still closed, is not over.
-		set, args, where = ", status=?, status_reason=?", []any{to, reason}, " AND retry=''"
-	}
+func (s *Store) finish(ctx context.Context, id int64, from Status, m move) (finished bool, err error) {
 	err = s.tx(ctx, func(tx *gorm.DB) error {
 		finished = false
-		fence := tx.Exec("UPDATE campaigns SET finished_at="+s.d.now+set+" WHERE id=? AND status=? AND finished_at=0"+where, append(args, id, from)...)
-		if fence.Error != nil || fence.RowsAffected == 0 {
-			return fence.Error
+		over, err := s.fenceFinish(tx, id, from, m)
+		if err != nil || !over {
+			return err
 		}
 		var n Counts
-		err := tx.Raw("SELECT c.total, "+campaignSums+" FROM campaigns c LEFT JOIN pages p ON p.campaign_id=c.id WHERE c.id=? GROUP BY c.id, c.total", id).Scan(&n).Error
+		err = tx.Raw("SELECT c.total, "+campaignSums+" FROM campaigns c LEFT JOIN pages p ON p.campaign_id=c.id WHERE c.id=? GROUP BY c.id, c.total", id).Scan(&n).Error
 		if err != nil {
 			return err
 		}
@@ -74,6 +66,18 @@ func (s *Store) finish(ctx context.Context, id int64, from, to Status, reason st
 		}
 	}
 	return finished, err
+}
+
+// fenceFinish is finish's first statement.
+func (s *Store) fenceFinish(tx *gorm.DB, id int64, from Status, m move) (over bool, err error) {
+	if from == m.to {
+		res := tx.Exec("UPDATE campaigns SET finished_at="+s.d.now+" WHERE id=? AND status=? AND finished_at=0", id, from)
+		return res.RowsAffected == 1, res.Error
+	}
+	// A campaign that runs again since the caller looked, for a retry whose pages are still closed, is not over.
+	m.set, m.only = "finished_at="+s.d.now, "finished_at=0 AND retry=''"
+	n, err := s.transition(tx, from, m, id)
+	return n == 1, err
 }
 
 // Finished is a place in the campaigns that have finished and still have their pages, in the order of their end. The

@@ -110,7 +110,7 @@ func (s *Store) Guard(ctx context.Context, campaignID int64, t Trip) (paused, so
 	if slices.Equal(allows, c.GuardAllows) {
 		return false, false, nil
 	}
-	n, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason=?, pause_id=0, guard_allows=? WHERE id=? AND status=? AND guard_run=? AND guard_allows=?",
-		StatusPaused, t.Reason, allows, campaignID, StatusRunning, t.Run, c.GuardAllows)
-	return n == 1, false, err
+	paused, err = s.moveCampaign(ctx, campaignID, StatusRunning, move{to: StatusPaused, reason: Reason{ReasonGuard, t.Reason}, via: ViaGuard,
+		set: "guard_allows=?", setArgs: []any{allows}, only: "guard_run=? AND guard_allows=?", onlyArgs: []any{t.Run, c.GuardAllows}})
+	return paused, false, err
 }

@@ -263,9 +263,16 @@ type Window struct {
 	Queued  int
 	Running int
 	Parked  int // pages whose workers wait for a few late answers
-	Soon    int // waiting pages that come back within two seconds
+	Soon    int // waiting pages that come back within WindowWait
 	Waiting int // all waiting pages
 }
+
+// WindowWait is how long a waiting page stays in its campaign's window, in milliseconds. A page that waits longer leaves the
+// window, and others come in.
+const WindowWait Millis = 2_000
+
+// windowBy is SQL: the latest due time of a waiting page in the window.
+func windowBy(now string) string { return fmt.Sprintf("%s+%d", now, WindowWait) }
 
 // Inside is how many pages are in the window.
 func (w Window) Inside() int { return w.Queued + w.Running + w.Soon }
@@ -289,7 +296,7 @@ func (s *Store) WindowOf(ctx context.Context, campaignID int64) (*Window, error)
 
 // Inside is Window.Inside of one campaign and nothing else.
 func (s *Store) Inside(ctx context.Context, campaignID int64) (n int, err error) {
-	err = s.db.Statement.ConnPool.QueryRowContext(ctx, "SELECT COUNT(*) FROM pages WHERE campaign_id=? AND (state IN (?,?) OR state=? AND due_at<="+s.d.now+"+2000)",
+	err = s.db.Statement.ConnPool.QueryRowContext(ctx, "SELECT COUNT(*) FROM pages WHERE campaign_id=? AND (state IN (?,?) OR state=? AND due_at<="+windowBy(s.d.now)+")",
 		campaignID, int(PageQueued), int(PageRunning), int(PageWaiting)).Scan(&n)
 	return n, err
 }
@@ -307,7 +314,7 @@ func (s *Store) windows(ctx context.Context, where string, args ...any) ([]Windo
 		exists(fmt.Sprintf("p.state=%d AND p.due_at<=%s", PageNew, s.d.now))+" AS new, "+
 		exists(fmt.Sprintf("p.state=%d AND p.due_at>%s", PageNew, s.d.now))+" OR "+exists(fmt.Sprintf("p.state=%d", PageOpen))+" AS later, "+
 		count(PageQueued, "")+" AS queued, "+count(PageRunning, "")+" AS running, "+count(PageParked, "")+" AS parked, "+
-		count(PageWaiting, " AND p.due_at<="+s.d.now+"+2000")+" AS soon, "+count(PageWaiting, "")+" AS waiting FROM campaigns c WHERE "+where, args...).Scan(&out).Error
+		count(PageWaiting, " AND p.due_at<="+windowBy(s.d.now))+" AS soon, "+count(PageWaiting, "")+" AS waiting FROM campaigns c WHERE "+where, args...).Scan(&out).Error
 	return out, err
 }
 

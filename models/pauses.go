@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"gorm.io/gorm"
 )
@@ -35,8 +34,8 @@ var errNothing = errors.New("nothing is there to be paused")
 // PauseAll pauses every running and scheduled campaign in one transaction, whoever sends it, and says which they were.
 func (s *Store) PauseAll(ctx context.Context, reason string) (paused []Named, err error) {
 	return s.pauseAll(ctx, pauseCampaigns, func(tx *gorm.DB, pause int64) error {
-		return tx.Exec("UPDATE campaigns SET status=?, status_reason=?, pause_id=? WHERE status IN ?",
-			StatusPaused, reason, pause, []Status{StatusRunning, StatusScheduled}).Error
+		_, err := s.moveWhere(tx, move{to: StatusPaused, reason: Reason{ReasonPauseAll, reason}, pause: pause}, "status IN ?", []Status{StatusRunning, StatusScheduled})
+		return err
 	})
 }
 
@@ -82,8 +81,9 @@ func (s *Store) ResumeAll(ctx context.Context) (resumed []Named, err error) {
 		if err != nil {
 			return false, err
 		}
-		to, also := s.resumption(c.Campaign)
-		return s.moveCampaign(ctx, c.ID, StatusPaused, to, "", also, fmt.Sprintf(" AND pause_id=%d", pause))
+		m := s.resumption(c.Campaign, ReasonResumeAll)
+		m.only, m.onlyArgs = "pause_id=?", []any{pause}
+		return s.moveCampaign(ctx, c.ID, StatusPaused, m)
 	})
 }
 

@@ -139,6 +139,7 @@ func (s *Store) audienceAfter(ctx context.Context, c *Campaign, n int) (found []
 		if c.Zoned() {
 			zone = "timezone"
 		}
+		// guard: mark
 		return scanMembers(db.Raw("SELECT user_id, "+zone+" FROM users WHERE user_id > ? AND user_id <> ? AND added_rev <= ? ORDER BY user_id LIMIT ?",
 			c.PlanCursor, c.leftOut(), c.Mark, n), n)
 	}
@@ -251,8 +252,9 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		return false, err
 	}
 	if c.Pending != 0 {
-		reason := "all pages are done but their outcomes are not the total"
-		_, err := s.exec(ctx, "UPDATE campaigns SET status_reason=? WHERE id=? AND status=?", reason, campaignID, StatusRunning)
+		const text = "all pages are done but their outcomes are not the total"
+		_, err := s.moveCampaign(ctx, campaignID, StatusRunning, move{to: StatusRunning, reason: Reason{ReasonTotalDiffers, text}, via: ViaWorker,
+			only: "status_reason<>?", onlyArgs: []any{text}})
 		return false, err
 	}
 	now, err := s.Now(ctx)
@@ -261,7 +263,7 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 	}
 	if c.Expired > 0 && c.ExpireAt > 0 && c.ExpireAt <= now {
 		// The workers obey expireAt to the instant, so they may have closed every page before the row said so.
-		return s.finish(ctx, campaignID, StatusRunning, StatusExpired, expiredReason)
+		return s.finish(ctx, campaignID, StatusRunning, move{to: StatusExpired, reason: expired, via: ViaWorker})
 	}
-	return s.finish(ctx, campaignID, StatusRunning, StatusCompleted, "")
+	return s.finish(ctx, campaignID, StatusRunning, move{to: StatusCompleted, via: ViaWorker})
 }

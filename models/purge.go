@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"gorm.io/gorm"
@@ -44,7 +43,7 @@ func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 	if err := s.db.WithContext(ctx).Raw(columns + "purge_due>0 ORDER BY purge_due DESC LIMIT 1").Scan(&rows).Error; err != nil {
 		return nil, err
 	}
-	due, set, where := now+PurgeLease, "purge_due=?", "purge_due=?"
+	due, query, args := now+PurgeLease, "UPDATE campaigns SET purge_due=? WHERE id=? AND purge_due=?", []any{now + PurgeLease}
 	if len(rows) == 0 {
 		err := s.db.WithContext(ctx).Raw(columns+"purged_at=0 AND finished_at BETWEEN 1 AND ? ORDER BY finished_at, id LIMIT 1", now-keep).Scan(&rows).Error
 		if err != nil || len(rows) == 0 {
@@ -54,13 +53,13 @@ func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 		if _, err := s.recount(ctx, Finished{rows[0].FinishedAt, rows[0].ID - 1}, s.d.now, 1); err != nil {
 			return nil, err
 		}
-		set, where = fmt.Sprintf("purge_due=?, purged_at=%d", now), "purge_due=? AND purged_at=0 AND finished_at>0"
+		query, args = "UPDATE campaigns SET purge_due=?, purged_at=? WHERE id=? AND purge_due=? AND purged_at=0 AND finished_at>0", append(args, now)
 	}
 	p := rows[0]
 	if p.PurgeDue > now {
 		return nil, nil
 	}
-	n, err := s.exec(ctx, "UPDATE campaigns SET "+set+" WHERE id=? AND "+where, due, p.ID, p.PurgeDue)
+	n, err := s.exec(ctx, query, append(args, p.ID, p.PurgeDue)...)
 	if err != nil || n == 0 {
 		return nil, err
 	}

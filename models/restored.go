@@ -47,7 +47,7 @@ func (s *Store) Hold(ctx context.Context, from, until Millis, replica bool) (hel
 		if ours = fence.RowsAffected == 1; fence.Error != nil || !ours {
 			return fence.Error
 		}
-		held, err = hold(tx, replica)
+		held, err = s.hold(tx, replica)
 		return err
 	})
 	return held, ours && err == nil, err
@@ -60,18 +60,18 @@ func (s *Store) Restored(ctx context.Context) (held int64, err error) {
 		if res.Error != nil {
 			return res.Error
 		}
-		held, err = hold(tx, false)
+		held, err = s.hold(tx, false)
 		return err
 	})
 	return held, err
 }
 
-func hold(tx *gorm.DB, replica bool) (int64, error) {
-	set := "UPDATE campaigns SET status=?, status_reason=?, pause_id=0 WHERE status IN ?" // resume --all does not undo it
+// hold pauses for good: resume --all does not undo it.
+func (s *Store) hold(tx *gorm.DB, replica bool) (int64, error) {
+	m := move{to: StatusPaused, reason: Reason{ReasonRestored, RestoredReason}, via: ViaReconciler}
 	if replica {
-		res := tx.Exec(set+" AND delivery=?", StatusPaused, takenOverReason, []Status{StatusRunning}, AtMostOnce)
-		return res.RowsAffected, res.Error
+		m.reason = Reason{ReasonTakenOver, takenOverReason}
+		return s.moveWhere(tx, m, "status IN ? AND delivery=?", []Status{StatusRunning}, AtMostOnce)
 	}
-	res := tx.Exec(set, StatusPaused, RestoredReason, []Status{StatusRunning, StatusScheduled, StatusPaused})
-	return res.RowsAffected, res.Error
+	return s.moveWhere(tx, m, "status IN ?", []Status{StatusRunning, StatusScheduled, StatusPaused})
 }

@@ -75,9 +75,11 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c 
 	if err != nil {
 		return c, 0, err
 	}
-	moved, err := s.exec(ctx, "UPDATE campaigns SET status=?, status_reason='', retry=?, retry_page=0, guard_allows='', guard_run=guard_run+1, guard_base=?, finished_at=0, "+noFinals+", expire_after=0, expire_at=CASE WHEN expire_at<="+s.d.now+" THEN 0 ELSE expire_at END WHERE id=? AND status=? AND finished_at=? AND purged_at=0",
-		StatusRunning, string(filter), c.Sent, c.ID, c.Status, c.FinishedAt)
-	if err == nil && moved == 0 {
+	moved, err := s.moveCampaign(ctx, c.ID, c.Status, move{to: StatusRunning, reason: Reason{Code: ReasonOperator}, data: r.told(),
+		set: "retry=?, retry_page=0, guard_allows='', guard_run=guard_run+1, guard_base=?, finished_at=0, " + noFinals +
+			", expire_after=0, expire_at=CASE WHEN expire_at<=" + s.d.now + " THEN 0 ELSE expire_at END",
+		setArgs: []any{string(filter), c.Sent}, only: "finished_at=? AND purged_at=0", onlyArgs: []any{c.FinishedAt}})
+	if err == nil && !moved {
 		err = Errorf(CodeIllegalTransition, "the campaign has just changed its state; look again")
 	}
 	if err != nil {
@@ -85,6 +87,19 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c 
 	}
 	c, err = s.Campaign(ctx, publicID)
 	return c, r.Recipients, err
+}
+
+// told is the retry as an event tells of it.
+func (r Retry) told() map[string]any {
+	names := make([]string, len(r.Statuses))
+	for i, status := range r.Statuses {
+		names[i] = RecipientStatusNames[status]
+	}
+	data := map[string]any{"statuses": names, "recipients": r.Recipients}
+	if len(r.ErrCodes) > 0 {
+		data["errCodes"] = r.ErrCodes
+	}
+	return data
 }
 
 // mayRetry says why a campaign cannot be retried now.

@@ -288,6 +288,7 @@ func (s *Store) takeSlot(tx *gorm.DB, sch Schedule, f Firing) error {
 	if f.NextSlot == 0 {
 		status = ScheduleEnded
 	}
+	// guard: schedule-version
 	res := tx.Exec("UPDATE schedules SET version=version+1, status=?, next_slot=?, next_fire=?, fired_at="+s.d.now+" WHERE id=? AND version=? AND next_slot=? AND status=?",
 		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)
 	if res.Error == nil && res.RowsAffected == 0 {

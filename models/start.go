@@ -16,16 +16,16 @@ func (s *Store) DueCampaigns(ctx context.Context) (ids []int64, err error) {
 // DefaultStartGrace is how late a campaign of a sendAt still starts unless it says otherwise.
 const DefaultStartGrace Millis = 3_600_000
 
-// missedStart is the statusReason of a campaign at whose sendAt nothing ran.
-const missedStart = "missed: nothing ran at its sendAt"
+// missedStart is the reason of a campaign at whose sendAt nothing ran.
+var missedStart = Reason{ReasonMissed, "missed: nothing ran at its sendAt"}
 
 // expireMissed ends a scheduled campaign that comes too late to start, as missed and missedGrace say. By local time each
 // zone has a time of its own, and the planner decides.
 func (s *Store) expireMissed(tx *gorm.DB, id int64) (missed bool, err error) {
-	res := tx.Exec("UPDATE campaigns SET status=?, status_reason=? WHERE id=? AND status=? AND wall_at=0 AND send_at<"+s.d.now+
-		"-CASE WHEN missed='' THEN ? WHEN missed=? AND missed_grace>? THEN missed_grace ELSE ? END",
-		StatusExpired, missedStart, id, StatusScheduled, DefaultStartGrace, MissedOnce, OnTime, OnTime)
-	return res.RowsAffected == 1, res.Error
+	n, err := s.transition(tx, StatusScheduled, move{to: StatusExpired, reason: missedStart, via: ViaScheduler,
+		only:     "wall_at=0 AND send_at<" + s.d.now + "-CASE WHEN missed='' THEN ? WHEN missed=? AND missed_grace>? THEN missed_grace ELSE ? END",
+		onlyArgs: []any{DefaultStartGrace, MissedOnce, OnTime, OnTime}}, id)
+	return n == 1, err
 }
 
 // StartCampaign makes a scheduled campaign whose time has come running and freezes its audience. started is false
@@ -37,9 +37,9 @@ func (s *Store) StartCampaign(ctx context.Context, id int64) (out Created, start
 		if missed, err := s.expireMissed(tx, id); err != nil || missed {
 			return err
 		}
-		fence := tx.Exec("UPDATE campaigns SET status=?, started_at="+s.d.now+" WHERE id=? AND status=? AND send_at<="+s.d.now, StatusRunning, id, StatusScheduled)
-		if fence.Error != nil || fence.RowsAffected == 0 {
-			return fence.Error
+		n, err := s.transition(tx, StatusScheduled, move{to: StatusRunning, via: ViaScheduler, set: "started_at=" + s.d.now, only: "send_at<=" + s.d.now}, id)
+		if err != nil || n == 0 {
+			return err
 		}
 		started = true
 		var c Campaign
@@ -66,21 +66,23 @@ func (s *Store) start(tx *gorm.DB, c *Campaign, out *Created) error {
 	var refused *Error
 	if errors.As(err, &refused) {
 		// Nobody is left to send to: what its POST would have been refused for today.
-		set := map[string]any{"status": StatusFailed, "status_reason": "could not start: " + refused.Fields[0].Field + " " + refused.Fields[0].Reason}
+		m := move{to: StatusFailed, via: ViaScheduler, reason: Reason{ReasonNoAudience, cut("could not start: " + refused.Fields[0].Field + " " + refused.Fields[0].Reason)}}
 		if !c.Planned {
-			set["planned"], set["total"], set["finished_at"] = true, 0, dir.Now
+			m.set, m.setArgs = "planned=?, total=0, finished_at=?", []any{true, dir.Now}
 		}
-		return tx.Model(&Campaign{}).Where("id = ?", c.ID).Updates(set).Error
+		_, err := s.transition(tx, StatusRunning, m, c.ID)
+		return err
 	}
 	if err != nil {
 		return err
 	}
-	set := map[string]any{"mark": c.Mark, "total": c.Total, "group_version": c.GroupVersion, "inbox": c.Inbox}
 	if !c.Planned {
 		out.Plan = &PlanTask{Campaign: c.ID, Epoch: 1, Priority: c.Priority}
-		set["plan_epoch"], set["plan_due"] = 1, Millis(dir.Now)+PlanLease
+		c.PlanEpoch, c.PlanDue = 1, Millis(dir.Now)+PlanLease
 	}
-	if err := tx.Model(&Campaign{}).Where("id = ?", c.ID).Updates(set).Error; err != nil || !c.Planned {
+	err = tx.Exec("UPDATE campaigns SET mark=?, total=?, group_version=?, inbox=?, plan_epoch=?, plan_due=? WHERE id=?",
+		c.Mark, c.Total, c.GroupVersion, c.Inbox, c.PlanEpoch, c.PlanDue, c.ID).Error
+	if err != nil || !c.Planned {
 		return err
 	}
 	var pages []Page

@@ -253,8 +253,13 @@ const txTries = 8
 
 // tx runs f in one transaction, and again when the database asks for that.
 func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
+	return s.txAgain(ctx, isRetryable, f)
+}
+
+// txAgain runs f in one transaction, and again as long as it fails in the given way.
+func (s *Store) txAgain(ctx context.Context, such func(error) bool, f func(tx *gorm.DB) error) error {
 	return s.onPrimary(func() error {
-		return repeat(ctx, isRetryable, func() error {
+		return repeat(ctx, such, func() error {
 			err := s.w.WithContext(ctx).Transaction(f)
 			if err == nil {
 				progressed(ctx)

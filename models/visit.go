@@ -175,7 +175,7 @@ func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) (*Visit,
 	if len(v.Members) != v.Size {
 		return nil, fmt.Errorf("page %d of campaign %d holds %d members, its size says %d", v.No, v.CampaignID, len(v.Members), v.Size)
 	}
-	if v.PendingRows > 0 && v.Campaign.Delivery == AtMostOnce {
+	if v.PendingRows > 0 && v.Campaign.Delivery == AtMostOnce { // guard: claims-of-the-gone
 		if err := s.disownClaims(ctx, v); err != nil {
 			return nil, err
 		}

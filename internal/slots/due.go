@@ -19,7 +19,9 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 	}
 	f := models.Firing{Slot: sch.NextSlot}
 	last := sch.NextSlot
-	if until := now - t.Span(); sch.NextSlot < until-models.OnTime { // even its last zone is past
+	// Even its last zone is past.
+	// guard: missed-slots
+	if until := now - t.Span(); sch.NextSlot < until-models.OnTime {
 		f.Missed, f.Slot, last = t.missed(sch, until)
 	}
 	f.NextSlot, f.NextFire = t.After(last)

@@ -1,4 +1,4 @@
-package jobs
+package pacing
 
 import (
 	"math/rand/v2"
@@ -52,7 +52,7 @@ func (d *line) ask(perSecond int, span time.Duration, each func(second int), pag
 			continue
 		}
 		d.now = a.next
-		g, err := d.l.take(d.t.Context(), a.c, perSecond, 250, member{})
+		g, err := d.s.take(d.t.Context(), a.c, perSecond, 250, Recipient{})
 		if err != nil {
 			d.t.Fatal(err)
 		}
@@ -166,12 +166,12 @@ func TestTurnsAfterFlush(t *testing.T) {
 		urgent.Priority = models.PriorityTransactional
 		got := d.ask(perSecond, 5*time.Second, func(second int) {
 			if second == 2 {
-				if err := d.l.rdb.FlushAll(t.Context()).Err(); err != nil {
+				if err := d.s.rdb.FlushAll(t.Context()).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 3 {
-				g, err := d.l.take(t.Context(), urgent, perSecond, 15, member{})
+				g, err := d.s.take(t.Context(), urgent, perSecond, 15, Recipient{})
 				if err != nil || g.N != 15 && second != 2 {
 					t.Errorf("second %d: a transactional send to 15 got %+v, %v", second, g, err)
 				}
@@ -198,7 +198,7 @@ func TestLateIsMadeUpFor(t *testing.T) {
 			var sent []int64
 			inTime := 0
 			for d.now < begun+2*span {
-				g, err := d.l.take(t.Context(), c, 0, 250, member{})
+				g, err := d.s.take(t.Context(), c, 0, 250, Recipient{})
 				if err != nil {
 					t.Fatal(err)
 				}

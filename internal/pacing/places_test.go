@@ -1,4 +1,4 @@
-package jobs
+package pacing
 
 import (
 	"context"
@@ -13,16 +13,16 @@ import (
 
 // Campaigns that want more places on a channel than there are come to hold the same number each, whoever was first;
 // then they go on as they are, and no place stays empty.
-func TestShareIsEven(t *testing.T) {
+func TestPlacesAreEven(t *testing.T) {
 	t.Parallel()
 	for _, campaigns := range []int{1, 2, 3, 5, 12} {
 		const slots = 16
-		s, places := newShare(slots), 12
+		s, places := NewPlaces(Defaults(), slots), 12
 		all, held := make([]models.Campaign, campaigns), make([]int, campaigns)
 		for i := range all {
 			all[i] = models.Campaign{ID: int64(i), Channel: "webhook"}
 			for range slots { // the first takes what it may
-				if _, ok := s.enter(all[i]); ok {
+				if _, ok := s.Acquire(all[i]); ok {
 					held[i]++
 				}
 			}
@@ -30,15 +30,15 @@ func TestShareIsEven(t *testing.T) {
 		yields := 0
 		for round := range 2000 {
 			i := rand.IntN(campaigns)
-			if held[i] > 0 && s.wanted(all[i]) { // at the end of a page
-				s.leave(all[i])
+			if held[i] > 0 && s.MustYield(all[i]) { // at the end of a page
+				s.Release(all[i])
 				held[i]--
 				if round >= 1000 {
 					yields++
 				}
 			}
 			for _, i := range rand.Perm(campaigns) { // those turned away come back
-				if _, ok := s.enter(all[i]); ok {
+				if _, ok := s.Acquire(all[i]); ok {
 					held[i]++
 				}
 			}
@@ -57,19 +57,19 @@ func TestShareIsEven(t *testing.T) {
 }
 
 // More campaigns than places take turns.
-func TestShareGoesRound(t *testing.T) {
+func TestPlacesGoRound(t *testing.T) {
 	t.Parallel()
-	s := newShare(2) // one place
+	s := NewPlaces(Defaults(), 2) // one place
 	var order []int64
 	holder := int64(-1)
 	for range 9 {
 		for id := range int64(3) {
-			if _, ok := s.enter(models.Campaign{ID: id, Channel: "webhook"}); ok {
+			if _, ok := s.Acquire(models.Campaign{ID: id, Channel: "webhook"}); ok {
 				order, holder = append(order, id), id
 			}
 		}
-		if c := (models.Campaign{ID: holder, Channel: "webhook"}); s.wanted(c) {
-			s.leave(c)
+		if c := (models.Campaign{ID: holder, Channel: "webhook"}); s.MustYield(c) {
+			s.Release(c)
 		}
 	}
 	if want := []int64{0, 1, 2, 0, 1, 2, 0, 1, 2}; !slices.Equal(order, want) {
@@ -78,39 +78,39 @@ func TestShareGoesRound(t *testing.T) {
 }
 
 // While a campaign without a place waits for one, the next that is free is not taken by a campaign that has some.
-func TestShareKeepsAPlace(t *testing.T) {
+func TestPlaceIsKeptForWhoHasNone(t *testing.T) {
 	t.Parallel()
-	s := newShare(4) // three places on a channel, two for a campaign
+	s := NewPlaces(Defaults(), 4) // three places on a channel, two for a campaign
 	a, b, c := models.Campaign{ID: 1, Channel: "webhook"}, models.Campaign{ID: 2, Channel: "webhook"}, models.Campaign{ID: 3, Channel: "webhook"}
 	for i, step := range []struct {
 		c    models.Campaign
 		want models.PageState // instead of a place
 	}{{a, models.PageRunning}, {a, models.PageRunning}, {a, models.PageNew}, {b, models.PageRunning}, {b, models.PageWaiting}, {c, models.PageWaiting}} {
-		if instead, ok := s.enter(step.c); ok != (step.want == models.PageRunning) || !ok && instead.State != step.want {
+		if instead, ok := s.Acquire(step.c); ok != (step.want == models.PageRunning) || !ok && instead.State != step.want {
 			t.Fatalf("step %d: %t, %+v", i, ok, instead)
 		}
 	}
-	if !s.wanted(a) {
+	if !s.MustYield(a) {
 		t.Fatal("a campaign without a place, and the one with two does not give one")
 	}
-	s.leave(a)
-	if _, ok := s.enter(a); ok {
+	s.Release(a)
+	if _, ok := s.Acquire(a); ok {
 		t.Fatal("a campaign that has a place took the one that another waits for")
 	}
-	if _, ok := s.enter(c); !ok {
+	if _, ok := s.Acquire(c); !ok {
 		t.Fatal("the campaign without a place did not get it")
 	}
-	if s.wanted(b) || s.wanted(c) {
+	if s.MustYield(b) || s.MustYield(c) {
 		t.Fatal("each has one place, and is to give it up")
 	}
 }
 
 // Of more campaigns than can come back in time, each finds a free place when it comes: none is kept for those that are away.
-func TestShareOfManyCampaigns(t *testing.T) {
+func TestPlacesOfManyCampaigns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const many = 1000
-		s := newShare(16)
+		s := NewPlaces(Defaults(), 16)
 		var waiting []models.Campaign
 		for i := range many {
 			waiting = append(waiting, models.Campaign{ID: int64(i), Channel: "webhook"})
@@ -124,7 +124,7 @@ func TestShareOfManyCampaigns(t *testing.T) {
 		for ; done < many && visits < 20*many; visits++ {
 			time.Sleep(6 * time.Millisecond) // all of them take six seconds
 			for len(held) > 0 && !held[0].ends.After(time.Now()) {
-				s.leave(held[0].c)
+				s.Release(held[0].c)
 				held = held[1:]
 				done++
 			}
@@ -133,7 +133,7 @@ func TestShareOfManyCampaigns(t *testing.T) {
 			}
 			c := waiting[0]
 			waiting = waiting[1:]
-			if _, ok := s.enter(c); ok {
+			if _, ok := s.Acquire(c); ok {
 				took := 50 * time.Millisecond
 				if visits < 12 {
 					took = 2 * time.Second // meanwhile the others are turned away
@@ -149,43 +149,14 @@ func TestShareOfManyCampaigns(t *testing.T) {
 	})
 }
 
-// A visit lasts five seconds, but one only beside a campaign that finds every place on its channel taken.
-func TestVisitGivesWay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newShare(4)
-		busy, other, later := models.Campaign{ID: 1, Channel: "webhook"}, models.Campaign{ID: 2, Channel: "webhook"}, models.Campaign{ID: 3, Channel: "webhook"}
-		begun := time.Now()
-		for _, c := range []models.Campaign{busy, busy, other} {
-			if _, ok := s.enter(c); !ok {
-				t.Fatal("no place on an empty channel")
-			}
-		}
-		d := &delivery{Worker: &Worker{share: s}, v: &models.Visit{Campaign: busy}, since: begun}
-		for at := 250 * time.Millisecond; at < 6*time.Second; at += 250 * time.Millisecond {
-			time.Sleep(time.Until(begun.Add(at)))
-			comes := at < 2*time.Second || at > 4*time.Second
-			if comes {
-				if _, ok := s.enter(later); ok {
-					t.Fatalf("a place was free after %s", at)
-				}
-			}
-			waits := comes || at < 2500*time.Millisecond // half a second after it came last, nobody waits for it any more
-			if want := at > visitFor || waits && at > shortest; d.overdue(t.Context()) != want {
-				t.Errorf("after %s: overdue is %t", at, !want)
-			}
-		}
-	})
-}
-
 // A page of a slow campaign that has no place waits for one in its slot, half a second at most. Few do so at once, one of a campaign.
-func TestWaitForAPlaceInTheSlot(t *testing.T) {
+func TestWaitInTheSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShare(16) // twelve places on a channel, eight for a campaign
+		s := NewPlaces(Defaults(), 16) // twelve places on a channel, eight for a campaign
 		campaign := func(id int64) models.Campaign { return models.Campaign{ID: id, Channel: "webhook", RatePerSecond: 1} }
 		for i := range 12 {
-			if _, ok := s.enter(campaign(int64(i % 2))); !ok {
+			if _, ok := s.Acquire(campaign(int64(i % 2))); !ok {
 				t.Fatal("no place on an empty channel")
 			}
 		}
@@ -200,12 +171,12 @@ func TestWaitForAPlaceInTheSlot(t *testing.T) {
 			go func() {
 				c := campaign(id)
 				if id == 9 {
-					c.RatePerSecond = slowRate
+					c.RatePerSecond = s.SlowRate
 				}
-				_, ok := s.enter(c)
-				if !ok && s.waitHere(c) {
-					ok = s.enterSoon(drain, c)
-					s.waitNoMore(c)
+				_, ok := s.Acquire(c)
+				if !ok && s.BeginSlotWait(c) {
+					ok = s.AcquireInSlot(drain, c)
+					s.EndSlotWait(c)
 				}
 				got <- result{ok, time.Since(begun)}
 			}()
@@ -228,15 +199,15 @@ func TestWaitForAPlaceInTheSlot(t *testing.T) {
 			}
 		}
 		time.Sleep(100 * time.Millisecond)
-		s.leave(campaign(0))
-		if _, ok := s.enter(campaign(0)); ok {
+		s.Release(campaign(0))
+		if _, ok := s.Acquire(campaign(0)); ok {
 			t.Error("a campaign with places took the one that others wait for")
 		}
 		one, other := <-first, <-second
 		if !one.ok {
 			one, other = other, one
 		}
-		if !one.ok || one.in > 150*time.Millisecond || other.ok || other.in < maxSleep || other.in > maxSleep+50*time.Millisecond {
+		if !one.ok || one.in > 150*time.Millisecond || other.ok || other.in < s.SlotWait || other.in > s.SlotWait+50*time.Millisecond {
 			t.Errorf("a place was free after 100 ms: %+v and %+v", one, other)
 		}
 		begun = time.Now()

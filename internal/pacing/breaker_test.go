@@ -1,4 +1,4 @@
-package jobs
+package pacing
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 // line is one channel's shared state under a clock that the test drives.
 type line struct {
 	t   *testing.T
-	l   *limiter
+	s   *sharedState
 	now int64
 	c   models.Campaign
 	who string // asks for tokens
@@ -31,36 +31,36 @@ func eachLine(t *testing.T, f func(t *testing.T, d *line)) {
 		}
 		rdb := redis.NewClient(opts)
 		t.Cleanup(func() { _ = rdb.Close() })
-		d := &line{t: t, l: newLimiter(rdb), now: 1_800_000_000_000, c: models.Campaign{ID: 1, Channel: "webhook"}}
-		d.l.at = func() int64 { return d.now }
+		d := &line{t: t, s: &sharedState{Params: Defaults(), rdb: rdb}, now: 1_800_000_000_000, c: models.Campaign{ID: 1, Channel: "webhook"}}
+		d.s.at = func() int64 { return d.now }
 		f(t, d)
 	})
 }
 
 func (d *line) pass(by time.Duration) { d.now += by.Milliseconds() }
 
-func (d *line) take(n int) grant {
+func (d *line) take(n int) Grant {
 	d.t.Helper()
-	g, err := d.l.take(d.t.Context(), &d.c, 0, n, member{id: d.who})
+	g, err := d.s.take(d.t.Context(), &d.c, 0, n, Recipient{ID: d.who})
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	return g
 }
 
-func (d *line) tell(t tally) health {
+func (d *line) publish(t tally) providerState {
 	d.t.Helper()
-	seen, err := d.l.observe(d.t.Context(), "webhook", t)
+	view, err := d.s.observe(d.t.Context(), "webhook", t)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return seen.health
+	return view.state
 }
 
 // ceil is the channel's ceiling; 0 = none.
 func (d *line) ceil() float64 {
 	d.t.Helper()
-	v, err := d.l.rdb.HGet(d.t.Context(), pressureKey("webhook"), "ceil").Float64()
+	v, err := d.s.rdb.HGet(d.t.Context(), healthKey("webhook"), "ceil").Float64()
 	if err != nil && err != redis.Nil { //nolint:errorlint // the client returns it as it is
 		d.t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func (d *line) ceil() float64 {
 
 // answers is what a process tells after so many good ones, each in so many milliseconds.
 func answers(n int, ms float64) tally {
-	return tally{alive: n, began: time.Now(), ended: time.Now(), done: n, logTook: float64(n) * math.Log(ms), timed: n}
+	return tally{answered: n, began: time.Now(), ended: time.Now(), recipients: n, logTook: float64(n) * math.Log(ms), timed: n}
 }
 
 func failures(n int) tally { return tally{failed: evidence{n, n}} }
@@ -77,23 +77,23 @@ func failures(n int) tally { return tally{failed: evidence{n, n}} }
 // run lets time pass in steps of a tenth of a second, with perSecond answers, or fewer under a ceiling.
 func (d *line) run(span time.Duration, perSecond, ms float64) {
 	d.t.Helper()
-	for ; span > 0; span -= tellEvery {
-		d.pass(tellEvery)
+	for ; span > 0; span -= d.s.PublishEvery {
+		d.pass(d.s.PublishEvery)
 		now := perSecond
 		if c := d.ceil(); c > 0 {
 			now = min(now, c)
 		}
-		d.tell(answers(int(math.Ceil(now/10)), ms))
+		d.publish(answers(int(math.Ceil(now/10)), ms))
 	}
 }
 
 func (d *line) opened() {
 	d.t.Helper()
-	if h := d.tell(failures(20)); h == healthy {
+	if h := d.publish(failures(20)); h == healthy {
 		d.t.Fatal("twenty failures and no answer are healthy")
 	}
 	d.pass(600 * time.Millisecond)
-	if h := d.tell(failures(1)); h != away {
+	if h := d.publish(failures(1)); h != away {
 		d.t.Fatalf("the breaker is not open: %v", h)
 	}
 }
@@ -101,14 +101,14 @@ func (d *line) opened() {
 func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		d.run(5*time.Second, 1000, 5)
-		if h := d.tell(failures(11)); h != healthy {
+		if h := d.publish(failures(11)); h != healthy {
 			t.Fatalf("eleven failures just after answers: %v", h)
 		}
-		if h := d.tell(failures(1)); h != doubtful {
+		if h := d.publish(failures(1)); h != suspect {
 			t.Fatalf("twelve, and somebody was answered a moment ago: %v", h)
 		}
 		d.pass(600 * time.Millisecond)
-		if h := d.tell(tally{}); h != away {
+		if h := d.publish(tally{}); h != away {
 			t.Fatalf("twelve, and nobody was answered since: %v", h)
 		}
 		probes := 0
@@ -128,10 +128,10 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 		}
 		late := answers(3, 5)
 		late.began = time.Now().Add(-5 * time.Minute)
-		if h := d.tell(late); h != away {
+		if h := d.publish(late); h != away {
 			t.Errorf("answers to requests from before it opened: %v", h)
 		}
-		if h := d.tell(answers(1, 5)); h != healthy {
+		if h := d.publish(answers(1, 5)); h != healthy {
 			t.Fatalf("a probe was answered: %v", h)
 		}
 		if c := d.ceil(); c < 4 || c > 100 {
@@ -148,22 +148,22 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 func TestPoisonDoesNotOpenTheBreaker(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		for range 300 {
-			d.pass(tellEvery)
+			d.pass(d.s.PublishEvery)
 			some := answers(10, 5)
 			some.failed = evidence{9, 9}
-			if h := d.tell(some); h != healthy {
+			if h := d.publish(some); h != healthy {
 				t.Fatalf("nearly half fail: %v", h)
 			}
 		}
 		d.pass(1500 * time.Millisecond) // the others are done; what hung since then comes back
-		if h := d.tell(tally{late: evidence{50, 50}, lateAt: time.Now().Add(-2 * time.Second)}); h != healthy {
+		if h := d.publish(tally{slow: evidence{50, 50}, slowAsked: time.Now().Add(-2 * time.Second)}); h != healthy {
 			t.Fatalf("fifty hung while others were served: %v", h)
 		}
 		if c := d.ceil(); c != 0 {
 			t.Errorf("poison slows the channel down to %.0f/s", c)
 		}
 		d.pass(3 * time.Second)
-		if h := d.tell(tally{late: evidence{50, 50}, lateAt: time.Now().Add(-2 * time.Second)}); h != away {
+		if h := d.publish(tally{slow: evidence{50, 50}, slowAsked: time.Now().Add(-2 * time.Second)}); h != away {
 			t.Errorf("fifty hung and nobody was served: %v", h)
 		}
 	})
@@ -172,20 +172,20 @@ func TestPoisonDoesNotOpenTheBreaker(t *testing.T) {
 func TestCeilingFallsAndRises(t *testing.T) {
 	for name, slow := range map[string]func(d *line){
 		"429": func(d *line) {
-			d.pass(tellEvery)
-			if h := d.tell(tally{busy: 5, rest: tellEvery, who: "a"}); h != resting {
+			d.pass(d.s.PublishEvery)
+			if h := d.publish(tally{askedRest: 5, rest: d.s.PublishEvery, who: "a"}); h != resting {
 				d.t.Errorf("five ask for rest: %v", h)
 			}
-			d.pass(tellEvery)
+			d.pass(d.s.PublishEvery)
 			if g := d.take(10); g.N != 1 || !g.Probe {
 				d.t.Errorf("after the rest: %+v", g)
 			}
-			d.tell(answers(1, 5))
+			d.publish(answers(1, 5))
 		},
-		"latency": func(d *line) { d.run(tellEvery, 1000, 2000) },
+		"latency": func(d *line) { d.run(d.s.PublishEvery, 1000, 2000) },
 		"failures in the majority": func(d *line) {
-			d.pass(tellEvery)
-			d.tell(tally{alive: 3, done: 3, began: time.Now(), ended: time.Now(), failed: evidence{30, 30}})
+			d.pass(d.s.PublishEvery)
+			d.publish(tally{answered: 3, recipients: 3, began: time.Now(), ended: time.Now(), failed: evidence{30, 30}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,9 +205,9 @@ func TestCeilingFallsAndRises(t *testing.T) {
 					t.Errorf("granted at once: %d at %.0f/s", g.N, low)
 				}
 				back := time.Duration(0)
-				for ; back < time.Minute && d.ceil() > 0 && d.ceil() < 900; back += tellEvery {
+				for ; back < time.Minute && d.ceil() > 0 && d.ceil() < 900; back += d.s.PublishEvery {
 					before := d.ceil()
-					d.run(tellEvery, 1000, 5)
+					d.run(d.s.PublishEvery, 1000, 5)
 					if c := d.ceil(); c > before*2.01 {
 						t.Errorf("from %.0f to %.0f/s in one step", before, c)
 					}
@@ -231,19 +231,19 @@ func TestCeilingSettlesAtTheProvidersLimit(t *testing.T) {
 		d.run(5*time.Second, want, 5)
 		sum, n := 0.0, 0
 		for i := range 900 {
-			d.pass(tellEvery)
+			d.pass(d.s.PublishEvery)
 			rate := want
 			if c := d.ceil(); c > 0 {
 				rate = c
 			}
 			seen := answers(int(math.Ceil(min(rate, limit)/10)), 5)
 			if rate > limit {
-				seen.busy, seen.rest = 3, tellEvery
+				seen.askedRest, seen.rest = 3, d.s.PublishEvery
 			}
-			d.tell(seen)
-			if seen.busy > 0 {
-				d.pass(tellEvery)
-				d.tell(answers(1, 5))
+			d.publish(seen)
+			if seen.askedRest > 0 {
+				d.pass(d.s.PublishEvery)
+				d.publish(answers(1, 5))
 			}
 			if i > 300 {
 				sum, n = sum+min(rate, limit), n+1
@@ -273,40 +273,42 @@ func TestASlowProviderBecomesNormal(t *testing.T) {
 // A rest that is longer than the channel's state is kept otherwise is kept to its end.
 func TestALongRestIsKept(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
-		d.tell(answers(10, 5))
-		if h := d.tell(tally{busy: 5, rest: time.Hour, who: "somebody"}); h != resting {
+		d.publish(answers(10, 5))
+		if h := d.publish(tally{askedRest: 5, rest: time.Hour, who: "somebody"}); h != resting {
 			t.Fatalf("health %v", h)
 		}
-		if left := d.l.rdb.PTTL(t.Context(), pressureKey("webhook")).Val(); left < time.Hour {
+		if left := d.s.rdb.PTTL(t.Context(), healthKey("webhook")).Val(); left < time.Hour {
 			t.Errorf("the rest is forgotten after %s", left)
 		}
 	})
 }
 
 // The state of a Redis that was emptied is that of a provider of which nothing is known.
-func TestPressureAfterFlush(t *testing.T) {
+func TestHealthAfterFlush(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		d.run(time.Second, 100, 5)
 		d.opened()
-		if err := d.l.rdb.Del(t.Context(), pressureKey("webhook")).Err(); err != nil {
+		if err := d.s.rdb.Del(t.Context(), healthKey("webhook")).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if g := d.take(10); g.N != 10 {
 			t.Errorf("granted %+v", g)
 		}
-		if h := d.tell(failures(12)); h != away {
+		if h := d.publish(failures(12)); h != away {
 			t.Errorf("twelve failures with nothing known: %v", h)
 		}
 	})
 }
 
 // asks is what a process tells of so many recipients whose answer asks for rest.
-func asks(n int, rest time.Duration, who string) tally { return tally{busy: n, rest: rest, who: who} }
+func asks(n int, rest time.Duration, who string) tally {
+	return tally{askedRest: n, rest: rest, who: who}
+}
 
 // probe asks for tokens on behalf of a recipient and says whether it was let through as the probe.
-func (d *line) probe(m member) bool {
+func (d *line) probe(r Recipient) bool {
 	d.t.Helper()
-	g, err := d.l.take(d.t.Context(), &d.c, 0, 100, m)
+	g, err := d.s.take(d.t.Context(), &d.c, 0, 100, r)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -321,9 +323,9 @@ func TestRestOfOneOrOfAll(t *testing.T) {
 	const rest = 20 * time.Second
 	restsFor := func(d *line) (n time.Duration) {
 		d.t.Helper()
-		for i := 0; !d.probe(member{id: fmt.Sprint("new-", i)}); i++ {
-			d.pass(tellEvery)
-			n += tellEvery
+		for i := 0; !d.probe(Recipient{ID: fmt.Sprint("new-", i)}); i++ {
+			d.pass(d.s.PublishEvery)
+			n += d.s.PublishEvery
 		}
 		return n
 	}
@@ -332,29 +334,29 @@ func TestRestOfOneOrOfAll(t *testing.T) {
 		want time.Duration
 		ceil bool // the channel goes slower after it
 	}{
-		"one recipient":                   {func(d *line) { d.tell(asks(1, rest, "a")) }, time.Second, false},
-		"one recipient, for less":         {func(d *line) { d.tell(asks(1, 300*time.Millisecond, "a")) }, 300 * time.Millisecond, false},
-		"the same one again":              {func(d *line) { d.tell(asks(1, rest, "a")); d.tell(asks(1, rest, "a")) }, time.Second, false},
-		"two of many":                     {func(d *line) { t := answers(100, 5); t.busy, t.rest, t.who = 2, rest, "a"; d.tell(t) }, time.Second, false},
-		"two of three":                    {func(d *line) { t := answers(1, 5); t.busy, t.rest, t.who = 2, rest, "a"; d.tell(t) }, rest, true},
-		"two, in two processes":           {func(d *line) { d.tell(asks(1, rest, "a")); d.tell(asks(1, rest, "b")) }, rest, true},
-		"the probe too":                   {func(d *line) { d.tell(asks(1, rest, "a")); restsFor(d); d.tell(asks(1, rest, "b")) }, rest, true},
-		"the probe, which is the same":    {func(d *line) { d.tell(asks(1, rest, "a")); restsFor(d); d.tell(asks(1, rest, "a")) }, 1500 * time.Millisecond, false},
-		"ended by an operator, and again": {func(d *line) { d.tell(asks(9, rest, "a")); d.end(); d.tell(asks(1, rest, "a")) }, time.Second, false},
+		"one recipient":                   {func(d *line) { d.publish(asks(1, rest, "a")) }, time.Second, false},
+		"one recipient, for less":         {func(d *line) { d.publish(asks(1, 300*time.Millisecond, "a")) }, 300 * time.Millisecond, false},
+		"the same one again":              {func(d *line) { d.publish(asks(1, rest, "a")); d.publish(asks(1, rest, "a")) }, time.Second, false},
+		"two of many":                     {func(d *line) { t := answers(100, 5); t.askedRest, t.rest, t.who = 2, rest, "a"; d.publish(t) }, time.Second, false},
+		"two of three":                    {func(d *line) { t := answers(1, 5); t.askedRest, t.rest, t.who = 2, rest, "a"; d.publish(t) }, rest, true},
+		"two, in two processes":           {func(d *line) { d.publish(asks(1, rest, "a")); d.publish(asks(1, rest, "b")) }, rest, true},
+		"the probe too":                   {func(d *line) { d.publish(asks(1, rest, "a")); restsFor(d); d.publish(asks(1, rest, "b")) }, rest, true},
+		"the probe, which is the same":    {func(d *line) { d.publish(asks(1, rest, "a")); restsFor(d); d.publish(asks(1, rest, "a")) }, 1500 * time.Millisecond, false},
+		"ended by an operator, and again": {func(d *line) { d.publish(asks(9, rest, "a")); d.end(); d.publish(asks(1, rest, "a")) }, time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachLine(t, func(t *testing.T, d *line) {
 				d.run(5*time.Second, 1000, 5)
 				d.pass(time.Second)
-				d.tell(answers(3, 5)) // what was answered half a second before counts too
+				d.publish(answers(3, 5)) // what was answered half a second before counts too
 				c.tell(d)
-				if h := d.tell(tally{}); h != resting {
+				if h := d.publish(tally{}); h != resting {
 					t.Fatalf("asked for rest: %v", h)
 				}
-				if n := restsFor(d); n < c.want-tellEvery || n > c.want+tellEvery {
+				if n := restsFor(d); n < c.want-d.s.PublishEvery || n > c.want+d.s.PublishEvery {
 					t.Errorf("it rests for %s, want %s", n, c.want)
 				}
-				if h := d.tell(answers(1, 5)); h != healthy {
+				if h := d.publish(answers(1, 5)); h != healthy {
 					t.Fatalf("the probe was answered: %v", h)
 				}
 				if got := d.ceil() > 0; got != c.ceil {
@@ -367,10 +369,10 @@ func TestRestOfOneOrOfAll(t *testing.T) {
 
 func (d *line) end() {
 	d.t.Helper()
-	if err := d.l.endRest(d.t.Context(), "webhook"); err != nil {
+	if err := (&Health{sharedState: d.s}).EndRest(d.t.Context(), "webhook"); err != nil {
 		d.t.Fatal(err)
 	}
-	if h := d.tell(tally{}); h != healthy {
+	if h := d.publish(tally{}); h != healthy {
 		d.t.Errorf("an ended rest: %v", h)
 	}
 }
@@ -380,25 +382,25 @@ func TestWhoIsProbed(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		d.run(time.Second, 100, 5)
 		d.opened()
-		failed := member{id: "ill", since: 1}
+		failed := Recipient{ID: "ill", FailingSince: time.Unix(1, 0)}
 		for _, step := range []struct {
 			pass time.Duration
-			who  member
+			who  Recipient
 			want bool
 		}{
-			{1400 * time.Millisecond, member{id: "a"}, false},
+			{1400 * time.Millisecond, Recipient{ID: "a"}, false},
 			{200 * time.Millisecond, failed, false},
-			{0, member{id: "a"}, true},
+			{0, Recipient{ID: "a"}, true},
 			{1600 * time.Millisecond, failed, false},
 			{500 * time.Millisecond, failed, true},
 			{2100 * time.Millisecond, failed, false}, // the last one's own turn has not come
-			{0, member{id: "worse", since: 1}, true},
-			{1600 * time.Millisecond, member{id: "worse"}, false},
-			{2 * time.Second, member{id: "worse"}, true}, // nobody else wants it
+			{0, Recipient{ID: "worse", FailingSince: time.Unix(1, 0)}, true},
+			{1600 * time.Millisecond, Recipient{ID: "worse"}, false},
+			{2 * time.Second, Recipient{ID: "worse"}, true}, // nobody else wants it
 		} {
 			d.pass(step.pass)
 			if got := d.probe(step.who); got != step.want {
-				t.Errorf("after %s more, %s: %t", step.pass, step.who.id, got)
+				t.Errorf("after %s more, %s: %t", step.pass, step.who.ID, got)
 			}
 		}
 	})

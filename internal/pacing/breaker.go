@@ -1,4 +1,4 @@
-package jobs
+package pacing
 
 import (
 	"context"
@@ -10,42 +10,38 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// probeEvery is the time between two requests to a provider that is away, over all processes. It is above a
-// second so that with what was under way when the breaker opened there is still less than one a second.
-const probeEvery = 1500 * time.Millisecond
-
-// health is what all processes together know of a channel's provider.
-type health int
+// providerState is what all processes together know of a channel's provider.
+type providerState int
 
 const (
-	healthy  health = iota
-	doubtful        // requests fail in a row, and it is not yet sure that none is answered elsewhere
-	away            // the breaker is open: requests fail
-	resting         // the breaker is open: the provider asked for rest
+	healthy providerState = iota
+	suspect               // requests fail in a row, and it is not yet sure that none is answered elsewhere
+	away                  // the breaker is open: requests fail
+	resting               // the breaker is open: the provider asked for rest
 )
 
-// tally is what one process saw of a channel's provider since it last told the others. A request counts, not a
-// recipient, except in done.
+// tally is what one process saw of a channel's provider since it last published. All numbers are of requests, but for
+// recipients and askedRest.
 type tally struct {
-	alive   int           // requests that were answered
-	began   time.Time     // the latest of them
-	ended   time.Time     // the latest answer
-	done    int           // their recipients
-	busy    int           // recipients whose answer asks for rest
-	rest    time.Duration // how long, at most
-	who     string        // one of them
-	back    bool          // somebody was served who had failed before
-	failed  evidence      // failures that came at once
-	late    evidence      // failures that took long
-	lateAt  time.Time     // the start of the latest of those
-	logTook float64       // sum of the logarithms of the good answers' milliseconds: a few slow ones do not move their mean
-	timed   int           // good answers that were measured
-	tries   int           // requests, whatever became of them
-	errors  int           // of those, the ones that were no good
+	answered    int           // requests that were answered
+	began       time.Time     // the start of the latest of them
+	ended       time.Time     // the latest answer
+	recipients  int           // of the answered requests
+	askedRest   int           // recipients whose answer asks for rest
+	rest        time.Duration // how long, at most
+	who         string        // one of these recipients
+	servedAgain bool          // somebody was served who had failed before
+	failed      evidence      // failures that came at once
+	slow        evidence      // failures that took SlowFailure or longer
+	slowAsked   time.Time     // the start of the latest of those
+	logTook     float64       // sum of the logarithms of the good answers' milliseconds: a few slow ones do not move their mean
+	timed       int           // good answers that were measured
+	requests    int           // whatever became of them
+	errors      int           // of those, the ones that were no good
 }
 
-// evidence is failures of the provider that cannot be a matter of the recipients alone. Those before the tally's last
-// answer weigh nothing any more.
+// evidence is failures that cannot be a matter of the recipients alone: how many, and their weight. The weight of failures
+// before the tally's last answer is zero.
 type evidence struct{ n, weight int }
 
 func (t tally) empty() bool { return t == tally{} }
@@ -132,7 +128,7 @@ if f.open then
     end
     f.open, f.probe, f.run, f.asked, f.by, f.rest, f.whole, f.tested, f.who = nil, nil, 0, nil, nil, nil, nil, nil, nil
   end
-elseif f.run >= 12 and (not f.good or now - f.good >= 500) then
+elseif f.run >= 12 and (not f.good or now - f.good >= 500) then -- guard: breaker
   if not f.ceil then f.ref = f.rate end
   f.open, f.probe, f.ceil = now, now + a[14], nil
   turn, f.told = 1, 1
@@ -216,57 +212,53 @@ figures = figures or {0, 0, 0}
 return {health, ago(f.good), ago(f.back), turn, figures[1], figures[2], figures[3]}
 `)
 
-// observed is what all processes together know of a provider.
-type observed struct {
-	health            health
-	served, recovered time.Time // as in gauge; zero = not known
+// sharedView is what all processes together know of a provider.
+type sharedView struct {
+	state             providerState
+	served, recovered time.Time // as in channelHealth; zero = not known
 
-	turn             providerTurn // what this process is to log
-	requests, errors int64        // since the provider's first error
-	since            time.Duration
+	event            providerEvent // what this process is to log
+	requests, errors int64         // since the provider's first error
+	since            time.Duration // the same
 }
 
-// providerTurn is what the log tells of a provider.
-type providerTurn int
+// providerEvent is what the log tells of a provider. Whoever brings it about logs it, so all processes log it once.
+type providerEvent int
 
 const (
-	noTurn providerTurn = iota
-	turnedIll
+	noEvent providerEvent = iota
+	beganToFail
 	askedForRest
-	turnedWell
+	cameBack
 )
 
-// tell logs it.
-func (o observed) tell(log *slog.Logger, channel string) {
-	args := []any{"channel", channel, "requests", o.requests, "errors", o.errors, "seconds", math.Round(o.since.Seconds()*10) / 10}
-	switch o.turn {
-	case noTurn:
-	case turnedIll:
+// logEvent logs the view's event.
+func (v sharedView) logEvent(log *slog.Logger, channel string) {
+	args := []any{"channel", channel, "requests", v.requests, "errors", v.errors, "seconds", math.Round(v.since.Seconds()*10) / 10}
+	switch v.event {
+	case noEvent:
+	case beganToFail:
 		log.Warn("the provider answers nothing but errors", args...)
 	case askedForRest:
 		log.Warn("the provider asks everybody for rest", args...)
-	case turnedWell:
+	case cameBack:
 		log.Info("the provider is back", args...)
 	}
 }
 
-// observe tells what this process saw, and is told what all together know.
-func (l *limiter) observe(ctx context.Context, channel string, t tally) (observed, error) {
+// observe adds what this process saw to the shared state, and returns what all processes together know.
+func (s *sharedState) observe(ctx context.Context, channel string, t tally) (sharedView, error) {
 	age := func(at time.Time) int64 {
 		if at.IsZero() {
 			return 0
 		}
 		return time.Since(at).Milliseconds()
 	}
-	back := 0
-	if t.back {
-		back = 1
-	}
-	got, err := observeScript.Run(ctx, l.rdb, []string{pressureKey(channel)}, l.clock(), t.alive, age(t.began), age(t.ended), t.done, t.busy,
-		t.failed.n, t.failed.weight, t.late.n, t.late.weight, age(t.lateAt), t.logTook, t.timed, probeEvery.Milliseconds(),
-		t.rest.Milliseconds(), nameHash(t.who), back, recoveredFor.Milliseconds(), t.tries, t.errors).Int64Slice()
+	got, err := observeScript.Run(ctx, s.rdb, []string{healthKey(channel)}, s.clock(), t.answered, age(t.began), age(t.ended), t.recipients,
+		t.askedRest, t.failed.n, t.failed.weight, t.slow.n, t.slow.weight, age(t.slowAsked), t.logTook, t.timed, s.ProbeEvery.Milliseconds(),
+		t.rest.Milliseconds(), recipientHash(t.who), flag(t.servedAgain), s.RecoveredFor.Milliseconds(), t.requests, t.errors).Int64Slice()
 	if err != nil {
-		return observed{}, err
+		return sharedView{}, err
 	}
 	at := func(ago int64) time.Time {
 		if ago < 0 {
@@ -274,11 +266,20 @@ func (l *limiter) observe(ctx context.Context, channel string, t tally) (observe
 		}
 		return time.Now().Add(-time.Duration(ago) * time.Millisecond)
 	}
-	return observed{health(got[0]), at(got[1]), at(got[2]), providerTurn(got[3]), got[4], got[5], time.Duration(got[6]) * time.Millisecond}, nil
+	return sharedView{
+		state: providerState(got[0]), served: at(got[1]), recovered: at(got[2]),
+		event: providerEvent(got[3]), requests: got[4], errors: got[5], since: time.Duration(got[6]) * time.Millisecond,
+	}, nil
 }
 
-// nameHash stands for a recipient in Redis, where no IDs are kept; 0 = nobody.
-func nameHash(id string) uint32 {
+// EndRest lets a channel go on at once although its provider asked for rest or does not answer, because an operator says so.
+// A provider that still asks for rest is heard again.
+func (h *Health) EndRest(ctx context.Context, channel string) error {
+	return h.rdb.HDel(ctx, healthKey(channel), "open", "probe", "rest", "asked", "by", "whole", "tested", "who").Err()
+}
+
+// recipientHash stands for a recipient in Redis, where no IDs are kept; 0 = nobody.
+func recipientHash(id string) uint32 {
 	if id == "" {
 		return 0
 	}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// mutation is one guard taken out, and the test that must notice.
+type mutation struct {
+	promise string
+	guard   string // the name in the comment that marks it
+	what    string // in words
+	change  change
+	pkg     string
+	test    string
+}
+
+// All tests named here run on the embedded stores, so that the table needs nothing installed.
+var mutations = []mutation{
+	{"R2, R3", "fence", "the fence: epoch and rev in the first statement of a chunk", anyValue("epoch", "rev"), "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
+	{"R4", "lease-ended", "the reconciler: pages whose lease ended", never, "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
+	{"R6", "task-lost", "the reconciler: queued pages whose task is gone", gone, "./jobs", "TestFlushallOfTheQueue/embedded"},
+	{"R3", "claim-first", "the claim of an at-most-once send", never, "./jobs", "TestAtMostOnceClaimsFirst/embedded"},
+	{"R3", "ambiguous-is-unknown", "ambiguous answers of an at-most-once send end as unknown", never, "./jobs", "TestAtMostOnce/embedded"},
+	{"R3", "claims-of-the-gone", "claims of a worker that is gone become unknown", never, "./jobs", "TestAtMostOnceTakeOver/embedded"},
+	{"R8", "control-before-chunk", "the control state before each chunk", never, "./jobs", "TestPauseAndResume/embedded"},
+	{"R9", "rate", "the rate limiter", never, "./jobs", "TestRateHoldsOverWorkers/embedded"},
+	{"R10", "missed-slots", "missed slots: what nobody was there for is no burst", never, "./jobs", "TestDownTime/skip/embedded"},
+	{"R10", "schedule-version", "the version of a schedule: one of many takes its slot", anyValue("version", "next_slot"), "./jobs", "TestOneReadingFiresOnce/embedded"},
+	{"local time", "zone-clock", "a zone's pages wait for its clock", never, "./jobs", "TestLocalTime/embedded"},
+	{"dead provider", "excused", "its failures are nobody's attempt", never, "./jobs", "TestDeadProvider/refused/embedded"},
+	{"dead provider", "breaker", "the breaker: few requests while it is away", never, "./jobs", "TestDeadProvider/refused/embedded"},
+	{"stragglers", "window-left", "a page that waits for attempts leaves the window", calls("wait"), "./jobs", "TestStragglersHoldUpNobody/embedded"},
+	{"stragglers", "late-answers", "a chunk lets its late answers go", never, "./jobs", "TestLateAnswersHoldUpNobody/sent/embedded"},
+	{"refused caller", "refused-counts", "the guard counts who is refused and tried again", never, "./jobs", "TestGuardRefusedToEverybody/embedded"},
+	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
+	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
+	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
+}
+
+const tableHead = "| Promise | Taken out | Test | It |\n| --- | --- | --- | --- |"
+
+// line is the mutation's line in a table of tableHead.
+func (m mutation) line(noticed bool) string {
+	verdict := "fails"
+	if !noticed {
+		verdict = "**PASSES**"
+	}
+	return fmt.Sprintf("| %s | %s | `%s` | %s |", m.promise, m.what, m.function(), verdict)
+}
+
+// function is the test's function: the test without its subtests.
+func (m mutation) function() string {
+	name, _, _ := strings.Cut(m.test, "/")
+	return name
+}
+
+// testExists looks for the test's function. A test that is not there would not fail.
+func (m mutation) testExists(root string) error {
+	files, err := filepath.Glob(filepath.Join(root, m.pkg, "*_test.go"))
+	if err != nil {
+		return err
+	}
+	declared := regexp.MustCompile(`(?m)^func ` + regexp.QuoteMeta(m.function()) + `\(`)
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil || declared.Match(code) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s has no test %s", m.pkg, m.function())
+}

@@ -1,0 +1,36 @@
+package models
+
+// ReasonCode says why something happened, for programs. Reason.Text says the same for people. docs/api.md lists the codes.
+type ReasonCode string
+
+// All reason codes.
+const (
+	ReasonNone ReasonCode = "" // nothing is to be said: a campaign has started, or all its recipients have their outcome
+
+	// Of campaigns: they stand in statusReasonCode, too.
+	ReasonOperator     ReasonCode = "operator"     // somebody asked for this one campaign or schedule to be paused, resumed, cancelled, retried …
+	ReasonPauseAll     ReasonCode = "pauseAll"     // the kill switch, pause --all
+	ReasonResumeAll    ReasonCode = "resumeAll"    // resume --all, of what the kill switch had paused
+	ReasonGuard        ReasonCode = "guard"        // too many recipients failed
+	ReasonExpired      ReasonCode = "expired"      // its expireAt passed with recipients unsent
+	ReasonMissed       ReasonCode = "missed"       // nothing ran at its sendAt, or at a schedule's slot
+	ReasonNoAudience   ReasonCode = "noAudience"   // it could not start: its group or all users were gone
+	ReasonRestored     ReasonCode = "restored"     // the ledger was restored, and is older than what was sent from it
+	ReasonTakenOver    ReasonCode = "takenOver"    // a replica took over the ledger and lacks the last seconds
+	ReasonTotalDiffers ReasonCode = "totalDiffers" // all pages are done, but their outcomes are not the total; verify the campaign
+
+	// Of a schedule's slots.
+	ReasonOverlap ReasonCode = "overlap" // an earlier campaign of the schedule had not ended
+	ReasonRefused ReasonCode = "refused" // the template cannot be sent any more, or the schedule cannot be read
+	ReasonByHand  ReasonCode = "byHand"  // somebody ran the schedule, outside its slots
+)
+
+// ReasonCodes lists all codes but ReasonNone.
+var ReasonCodes = []ReasonCode{ReasonOperator, ReasonPauseAll, ReasonResumeAll, ReasonGuard, ReasonExpired, ReasonMissed, ReasonNoAudience,
+	ReasonRestored, ReasonTakenOver, ReasonTotalDiffers, ReasonOverlap, ReasonRefused, ReasonByHand}
+
+// Reason is why something happened.
+type Reason struct {
+	Code ReasonCode
+	Text string // for people; at most 255 characters; may be empty
+}
