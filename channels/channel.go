@@ -90,6 +90,10 @@ func (o Outcome) Denied() bool {
 	return o.Result == Retry && o.HTTP >= 400 && o.HTTP < 500 && o.HTTP != http.StatusTooEarly && o.RetryAfter == 0 && !o.Unsure
 }
 
+// MaxTimeout is the longest that one request may take: it lives under its page's lease of 10 s, with room to write its
+// outcome.
+const MaxTimeout = 8 * time.Second
+
 // Channel sends one chunk. Send returns one Outcome per recipient, in order, and never an error: a fault of
 // the transport is an Outcome too. When ctx ends, Send gives up and reports what is then true (Retry if
 // nothing was written, else Ambiguous). Implementations are safe for concurrent use.

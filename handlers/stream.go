@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/models"
 )
 
@@ -70,7 +70,7 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	ctx, end := context.WithDeadline(r.Context(), callerOf(r).Ends)
 	defer end()
 	st := &stream{
-		api: a, userID: userID, entry: user.AddedRev, channel: channels.StreamName(a.Redis, userID), cursor: after, seen: map[string]bool{}, end: end,
+		api: a, userID: userID, entry: user.AddedRev, channel: inbox.StreamName(a.Redis, userID), cursor: after, seen: map[string]bool{}, end: end,
 		live: make(chan string, liveBuffer), wake: make(chan struct{}, 1), slot: newSlot(a.Redis, userID, a.feed.every()),
 		w: w, ctl: http.NewResponseController(w),
 	}
@@ -200,7 +200,7 @@ func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
 }
 
 type placed struct {
-	message channels.InboxMessage
+	message inbox.Message
 	at      models.InboxCursor
 }
 

@@ -18,7 +18,7 @@ const (
 	lateShare = 20                     // late answers are few when they are at most one in so many of a chunk, or one
 	maxLate   = 16                     // recipients of one visit
 	// lateHold is when somebody else may send to a late recipient, should this process be gone: behind the request's time-out.
-	lateHold = channels.MaxWebhookTimeout + 2*time.Second
+	lateHold = channels.MaxTimeout + 2*time.Second
 )
 
 // sending is one chunk on its way through the channel.

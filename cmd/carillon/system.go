@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
+	"carillon/channels/webhook"
 	"carillon/handlers"
 	"carillon/internal/config"
 	"carillon/jobs"
@@ -59,7 +61,7 @@ type system struct {
 	web        *http.Server
 	listener   net.Listener
 	enqueuer   *enqueuer
-	webhook    *channels.Webhook // nil where it is not set up
+	webhook    *webhook.Channel // nil where it is not set up
 	worker     *jobs.Worker
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
@@ -74,9 +76,9 @@ type system struct {
 // newSystem wires a process. It owns stores and listener from here on, and does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
-	set := []channels.Channel{channels.NewInbox(s.redis)}
+	set := []channels.Channel{inbox.New(s.redis)}
 	if cfg.WebhookURL != "" {
-		webhook, err := channels.NewWebhook(cfg.Webhook())
+		webhook, err := webhook.New(cfg.Webhook())
 		if err != nil {
 			return nil, err
 		}

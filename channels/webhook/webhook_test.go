@@ -1,12 +1,9 @@
-package channels
+package webhook
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,19 +15,20 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"carillon/channels"
 	"carillon/models"
 )
 
-const webhookTestSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+const testSecret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
 // webhookAt is a channel that sends to url; change may set more of the config.
-func webhookAt(t *testing.T, url string, change ...func(*WebhookConfig)) *Webhook {
+func channelAt(t *testing.T, url string, change ...func(*Config)) *Channel {
 	t.Helper()
-	cfg := WebhookConfig{URL: url, Secret: webhookTestSecret}
+	cfg := Config{URL: url, Secret: testSecret}
 	for _, f := range change {
 		f(&cfg)
 	}
-	w, err := NewWebhook(cfg)
+	w, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,15 +36,15 @@ func webhookAt(t *testing.T, url string, change ...func(*WebhookConfig)) *Webhoo
 	return w
 }
 
-func withBatch(n int) func(*WebhookConfig) { return func(c *WebhookConfig) { c.Batch = n } }
+func withBatch(n int) func(*Config) { return func(c *Config) { c.Batch = n } }
 
-func withTimeout(d time.Duration) func(*WebhookConfig) {
-	return func(c *WebhookConfig) { c.Timeout = d }
+func withTimeout(d time.Duration) func(*Config) {
+	return func(c *Config) { c.Timeout = d }
 }
 
 // webhookBatch is a text message for n users, u0 up.
-func webhookBatch(n int) Batch {
-	b := Batch{
+func batchOf(n int) channels.Batch {
+	b := channels.Batch{
 		CampaignID:  "01JZZZZZZZZZZZZZZZZZZZZZZZ",
 		OperationID: "op-1",
 		Message: &models.Message{
@@ -56,17 +54,17 @@ func webhookBatch(n int) Batch {
 		},
 	}
 	for i := range n {
-		b.Recipients = append(b.Recipients, Recipient{UserID: fmt.Sprintf("u%d", i), ClientMsgID: fmt.Sprintf("msg%d", i)})
+		b.Recipients = append(b.Recipients, channels.Recipient{UserID: fmt.Sprintf("u%d", i), ClientMsgID: fmt.Sprintf("msg%d", i)})
 	}
 	return b
 }
 
-// webhookBody is the body as a provider reads it.
-type webhookBody struct {
+// wireBody is the body as a provider reads it.
+type wireBody struct {
 	CampaignID  string         `json:"campaignID"`
 	OperationID string         `json:"operationID"`
 	Message     map[string]any `json:"message"`
-	Recipients  []webhookItem  `json:"recipients"`
+	Recipients  []wireItem     `json:"recipients"`
 }
 
 // answering is a provider that answers every request alike.
@@ -84,34 +82,34 @@ func answering(t *testing.T, status int, header map[string]string, body string) 
 	return srv
 }
 
-func sendOne(t *testing.T, w *Webhook) Outcome {
+func sendOne(t *testing.T, w *Channel) channels.Outcome {
 	t.Helper()
-	out := w.Send(t.Context(), webhookBatch(1))
+	out := w.Send(t.Context(), batchOf(1))
 	if len(out) != 1 {
 		t.Fatalf("%d outcomes for one recipient", len(out))
 	}
 	return out[0]
 }
 
-func TestWebhookConfig(t *testing.T) {
-	good := WebhookConfig{URL: "https://example.org/hook", Secret: webhookTestSecret}
-	w, err := NewWebhook(good)
+func TestConfig(t *testing.T) {
+	good := Config{URL: "https://example.org/hook", Secret: testSecret}
+	w, err := New(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Name() != "webhook" || w.MaxBatch() != 1 || w.KnowsUsers() || w.timeout != 5*time.Second {
-		t.Errorf("defaults: %s, batch %d, knows users %v, timeout %s", w.Name(), w.MaxBatch(), w.KnowsUsers(), w.timeout)
+	if w.Name() != "webhook" || w.MaxBatch() != 1 || w.KnowsUsers() || good.withDefaults().Timeout != 5*time.Second {
+		t.Errorf("defaults: %s, batch %d, knows users %v, timeout %s", w.Name(), w.MaxBatch(), w.KnowsUsers(), good.withDefaults().Timeout)
 	}
-	for name, change := range map[string]func(*WebhookConfig){
-		"no URL":              func(c *WebhookConfig) { c.URL = "" },
-		"relative URL":        func(c *WebhookConfig) { c.URL = "/hook" },
-		"other scheme":        func(c *WebhookConfig) { c.URL = "ftp://example.org" },
-		"password in URL":     func(c *WebhookConfig) { c.URL = "https://u:hunter2@example.org" },
-		"broken URL":          func(c *WebhookConfig) { c.URL = "https://example.org/%zz?token=hunter2" },
-		"no secret":           func(c *WebhookConfig) { c.Secret = "" },
-		"secret unprefixed":   func(c *WebhookConfig) { c.Secret = strings.TrimPrefix(webhookTestSecret, "whsec_") },
-		"secret not base64":   func(c *WebhookConfig) { c.Secret = "whsec_hunter2hunter2hunter2hunter2!!" },
-		"secret of 23 bytes":  func(c *WebhookConfig) { c.Secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=" },
+	for name, change := range map[string]func(*Config){
+		"no URL":              func(c *Config) { c.URL = "" },
+		"relative URL":        func(c *Config) { c.URL = "/hook" },
+		"other scheme":        func(c *Config) { c.URL = "ftp://example.org" },
+		"password in URL":     func(c *Config) { c.URL = "https://u:hunter2@example.org" },
+		"broken URL":          func(c *Config) { c.URL = "https://example.org/%zz?token=hunter2" },
+		"no secret":           func(c *Config) { c.Secret = "" },
+		"secret unprefixed":   func(c *Config) { c.Secret = strings.TrimPrefix(testSecret, "whsec_") },
+		"secret not base64":   func(c *Config) { c.Secret = "whsec_hunter2hunter2hunter2hunter2!!" },
+		"secret of 23 bytes":  func(c *Config) { c.Secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=" },
 		"negative batch":      withBatch(-1),
 		"batch over a page":   withBatch(1001),
 		"negative timeout":    withTimeout(-1),
@@ -119,7 +117,7 @@ func TestWebhookConfig(t *testing.T) {
 	} {
 		cfg := good
 		change(&cfg)
-		_, err := NewWebhook(cfg)
+		_, err := New(cfg)
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 		} else if strings.Contains(err.Error(), "hunter2") {
@@ -128,13 +126,13 @@ func TestWebhookConfig(t *testing.T) {
 	}
 }
 
-func TestWebhookRequest(t *testing.T) {
+func TestRequest(t *testing.T) {
 	type seen struct {
 		header http.Header
 		body   []byte
 	}
 	requests := make(chan seen, 1)
-	verifier, err := standardwebhooks.NewWebhook(webhookTestSecret)
+	verifier, err := standardwebhooks.NewWebhook(testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +141,7 @@ func TestWebhookRequest(t *testing.T) {
 		requests <- seen{r.Header.Clone(), body}
 	}))
 	defer srv.Close()
-	if o := sendOne(t, webhookAt(t, srv.URL)); o != (Outcome{Result: Sent}) {
+	if o := sendOne(t, channelAt(t, srv.URL)); o != (channels.Outcome{Result: channels.Sent}) {
 		t.Fatalf("outcome %+v", o)
 	}
 	got := <-requests
@@ -183,14 +181,14 @@ func canonical(t *testing.T, text []byte) string {
 	return string(out)
 }
 
-func TestWebhookBatches(t *testing.T) {
+func TestBatches(t *testing.T) {
 	for _, c := range []struct{ batch, recipients, requests int }{{1, 250, 250}, {100, 250, 3}, {100, 100, 1}, {100, 0, 0}} {
 		t.Run(fmt.Sprintf("%d by %d", c.recipients, c.batch), func(t *testing.T) {
 			var mu sync.Mutex
 			keys := map[string]bool{}
 			got := map[string]string{}
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				var body webhookBody
+				var body wireBody
 				if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 					t.Error(err)
 				}
@@ -209,13 +207,13 @@ func TestWebhookBatches(t *testing.T) {
 				_ = json.NewEncoder(w).Encode(map[string]any{"results": results})
 			}))
 			defer srv.Close()
-			b := webhookBatch(c.recipients)
-			out := webhookAt(t, srv.URL, withBatch(c.batch)).Send(t.Context(), b)
+			b := batchOf(c.recipients)
+			out := channelAt(t, srv.URL, withBatch(c.batch)).Send(t.Context(), b)
 			if len(out) != c.recipients {
 				t.Fatalf("%d outcomes", len(out))
 			}
 			for i, r := range b.Recipients {
-				if want := (Outcome{Result: Sent, ServerMsgID: "s-" + r.UserID}); out[i] != want {
+				if want := (channels.Outcome{Result: channels.Sent, ServerMsgID: "s-" + r.UserID}); out[i] != want {
 					t.Errorf("outcome %d is %+v, want %+v", i, out[i], want)
 				}
 				if got[r.UserID] != r.ClientMsgID {
@@ -230,9 +228,9 @@ func TestWebhookBatches(t *testing.T) {
 }
 
 func TestRequestKey(t *testing.T) {
-	items := func(ids ...string) (out []Recipient) {
+	items := func(ids ...string) (out []channels.Recipient) {
 		for _, id := range ids {
-			out = append(out, Recipient{ClientMsgID: id})
+			out = append(out, channels.Recipient{ClientMsgID: id})
 		}
 		return out
 	}
@@ -251,18 +249,18 @@ func TestRequestKey(t *testing.T) {
 	}
 }
 
-func TestWebhookUnencodableMessage(t *testing.T) {
-	w := webhookAt(t, "http://127.0.0.1:1")
-	b := webhookBatch(3)
+func TestUnencodableMessage(t *testing.T) {
+	w := channelAt(t, "http://127.0.0.1:1")
+	b := batchOf(3)
 	b.Message.Content = json.RawMessage(`{`)
-	for _, o := range append(w.Send(t.Context(), b), w.Send(t.Context(), Batch{Recipients: b.Recipients})...) {
-		if o.Result != Failed || o.ErrCode != models.CodeInternal {
+	for _, o := range append(w.Send(t.Context(), b), w.Send(t.Context(), channels.Batch{Recipients: b.Recipients})...) {
+		if o.Result != channels.Failed || o.ErrCode != models.CodeInternal {
 			t.Errorf("outcome %+v", o)
 		}
 	}
 }
 
-func TestWebhookKeepsConnections(t *testing.T) {
+func TestKeepsConnections(t *testing.T) {
 	var opened atomic.Int32
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -278,13 +276,13 @@ func TestWebhookKeepsConnections(t *testing.T) {
 	}
 	srv.Start()
 	defer srv.Close()
-	w := webhookAt(t, srv.URL)
+	w := channelAt(t, srv.URL)
 	for i := range 100 {
-		b := webhookBatch(1)
+		b := batchOf(1)
 		b.Recipients[0].ClientMsgID = fmt.Sprint(i)
-		want := Sent
+		want := channels.Sent
 		if i%10 == 7 {
-			want = Retry
+			want = channels.Retry
 		}
 		if o := w.Send(t.Context(), b)[0]; o.Result != want {
 			t.Fatalf("outcome %+v", o)
@@ -293,68 +291,5 @@ func TestWebhookKeepsConnections(t *testing.T) {
 	// One is the rule; net/http gives a connection up when its writer is not heard of for 50 ms.
 	if n := opened.Load(); n > 5 {
 		t.Errorf("100 requests one after another opened %d connections", n)
-	}
-}
-
-// A provider that answers nobody before 100 are waiting: only connections that grow by themselves get there.
-func TestWebhookGrowsWithASlowProvider(t *testing.T) {
-	var waiting, most atomic.Int32
-	var once sync.Once
-	enough := make(chan struct{})
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		n := waiting.Add(1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-		}
-		if n == 100 {
-			once.Do(func() { close(enough) })
-		}
-		<-enough
-		waiting.Add(-1)
-	}))
-	defer srv.Close()
-	for i, o := range webhookAt(t, srv.URL).Send(t.Context(), webhookBatch(300)) {
-		if o.Result != Sent {
-			t.Fatalf("outcome %d: %+v", i, o)
-		}
-	}
-	if m := most.Load(); m > maxWorkers {
-		t.Errorf("%d requests at once, at most %d are meant", m, maxWorkers)
-	}
-}
-
-func rootsOf(srv *httptest.Server) *x509.CertPool {
-	return srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-}
-
-func TestWebhookTLS(t *testing.T) {
-	var requests atomic.Int32
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if requests.Add(1); r.ProtoMajor != 1 {
-			t.Errorf("spoke %s", r.Proto)
-		}
-		if r.URL.Path == "/close" {
-			panic(http.ErrAbortHandler)
-		}
-	}))
-	srv.EnableHTTP2 = true
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it would tell of the handshake that is meant to fail
-	srv.StartTLS()
-	defer srv.Close()
-	trusting := func(path string) *Webhook {
-		w := webhookAt(t, srv.URL+path)
-		w.transport.TLSClientConfig = &tls.Config{RootCAs: rootsOf(srv)}
-		return w
-	}
-	if o := sendOne(t, trusting("/")); o.Result != Sent {
-		t.Errorf("trusted: %+v", o)
-	}
-	if o := sendOne(t, trusting("/close")); o.Result != Ambiguous {
-		t.Errorf("closed after the request: %+v", o)
-	}
-	if o := sendOne(t, webhookAt(t, srv.URL)); o.Result != Retry || !strings.Contains(o.ErrMsg, "certificate") {
-		t.Errorf("not trusted: %+v", o)
-	}
-	if n := requests.Load(); n != 2 {
-		t.Errorf("%d requests, want 2", n)
 	}
 }

@@ -1,4 +1,4 @@
-package channels
+package webhook
 
 import (
 	"bufio"
@@ -17,21 +17,23 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"pgregory.net/rapid"
 
+	"carillon/channels"
+	"carillon/channels/provider"
 	"carillon/models"
 )
 
-// webhookItem is one recipient as it stands in the body.
-type webhookItem struct {
+// wireItem is one recipient as it stands in the body.
+type wireItem struct {
 	RecvID      string `json:"recvID,omitempty"`
 	GroupID     string `json:"groupID,omitempty"`
 	ClientMsgID string `json:"clientMsgID"`
 }
 
 // plainBody is what the body must be, by encoding/json alone.
-func plainBody(t *rapid.T, b Batch) []byte {
-	items := make([]webhookItem, len(b.Recipients))
+func plainBody(t *rapid.T, b channels.Batch) []byte {
+	items := make([]wireItem, len(b.Recipients))
 	for i, r := range b.Recipients {
-		items[i] = webhookItem{RecvID: r.UserID, GroupID: r.GroupID, ClientMsgID: r.ClientMsgID}
+		items[i] = wireItem{RecvID: r.UserID, GroupID: r.GroupID, ClientMsgID: r.ClientMsgID}
 	}
 	body, err := json.Marshal(map[string]any{
 		"campaignID": b.CampaignID, "operationID": b.OperationID, "message": b.Message, "recipients": items,
@@ -48,11 +50,11 @@ func testEncoder(t testing.TB, target string) *encoder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := decodeSecret(webhookTestSecret)
+	key, err := decodeSecret(testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, head, err := newTransport(u)
+	_, head, err := provider.New(u, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func testEncoder(t testing.TB, target string) *encoder {
 }
 
 // rendered is the request as it goes over the wire.
-func rendered(t interface{ Fatal(...any) }, e *encoder, b Batch, unix int64) string {
+func rendered(t interface{ Fatal(...any) }, e *encoder, b channels.Batch, unix int64) string {
 	message, err := e.message(b)
 	if err != nil {
 		t.Fatal(err)
@@ -72,22 +74,22 @@ func rendered(t interface{ Fatal(...any) }, e *encoder, b Batch, unix int64) str
 }
 
 // Whatever the IDs, a provider reads what encoding/json would have written, and the signature holds.
-func TestWebhookEncoder(t *testing.T) {
+func TestEncoder(t *testing.T) {
 	e := testEncoder(t, "https://example.org:8443/a%2Fb?token=x%20y&z")
-	verifier, err := standardwebhooks.NewWebhook(webhookTestSecret)
+	verifier, err := standardwebhooks.NewWebhook(testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z0-9<>&"\\/é\x{1F600}\x{2028}\t\x00-\x1f]{1,64}`),
 		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 20), func(b []byte) string { return string(b) }))
 	rapid.Check(t, func(t *rapid.T) {
-		b := Batch{CampaignID: id.Draw(t, "campaign"), OperationID: id.Draw(t, "operation"), Message: &models.Message{
+		b := channels.Batch{CampaignID: id.Draw(t, "campaign"), OperationID: id.Draw(t, "operation"), Message: &models.Message{
 			SendID: id.Draw(t, "sender"), Content: json.RawMessage(`{"content":"a <b> & é"}`), ContentType: 101, Ex: id.Draw(t, "ex"),
 		}}
 		// Drawn campaigns may repeat with another message, which real ones do not.
 		b.CampaignID += fmt.Sprint(b.OperationID, b.Message.SendID, b.Message.Ex)
 		for i := range rapid.IntRange(1, 5).Draw(t, "n") {
-			r := Recipient{ClientMsgID: fmt.Sprintf("%032x", i)}
+			r := channels.Recipient{ClientMsgID: fmt.Sprintf("%032x", i)}
 			if rapid.Bool().Draw(t, "group") {
 				r.GroupID = id.Draw(t, "id")
 			} else {
@@ -146,35 +148,11 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
-// The request line and Host are net/http's, and the address dialled is the URL's.
-func TestWebhookTarget(t *testing.T) {
-	for target, want := range map[string][4]string{ // request line, Host, host, port
-		"http://example.org":                    {"POST / HTTP/1.1", "example.org", "example.org", "80"},
-		"https://example.org/a%2Fb?x=1&y=%20#f": {"POST /a%2Fb?x=1&y=%20 HTTP/1.1", "example.org", "example.org", "443"},
-		"https://bücher.example:8443/ü":         {"POST /%C3%BC HTTP/1.1", "xn--bcher-kva.example:8443", "xn--bcher-kva.example", "8443"},
-		"http://[::1]:8080/?":                   {"POST /? HTTP/1.1", "[::1]:8080", "::1", "8080"},
-		"http://[fe80::1%25lo]/":                {"POST / HTTP/1.1", "[fe80::1]", "fe80::1%lo", "80"},
-	} {
-		u, err := url.Parse(target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tr, head, err := newTransport(u)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines := strings.Split(string(head), "\r\n")
-		if got := [4]string{lines[0], strings.TrimPrefix(lines[1], "Host: "), tr.host, tr.port}; got != want || tr.secure != (u.Scheme == "https") {
-			t.Errorf("%s: %q, want %q", target, got, want)
-		}
-	}
-}
-
 // A campaign's message is encoded once, and only so many are kept.
-func TestWebhookMessagesKept(t *testing.T) {
+func TestMessagesKept(t *testing.T) {
 	e := testEncoder(t, "http://example.org")
 	text := func(campaign string) []byte {
-		b := webhookBatch(1)
+		b := batchOf(1)
 		b.CampaignID = campaign
 		text, err := e.message(b)
 		if err != nil || !bytes.Contains(text, []byte(`"campaignID":"`+campaign+`"`)) {
@@ -192,7 +170,7 @@ func TestWebhookMessagesKept(t *testing.T) {
 			t.Fatalf("%d messages kept", n)
 		}
 	}
-	other := webhookBatch(1)
+	other := batchOf(1)
 	other.OperationID = "op-2"
 	if text, err := e.message(other); err != nil || !bytes.Contains(text, []byte(`"operationID":"op-2"`)) {
 		t.Errorf("%q, %v", text, err)

@@ -1,4 +1,4 @@
-package channels
+package provider
 
 import (
 	"strings"
@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// cleanText is a provider's text as it may stand in a row, a CSV file and a terminal: at most n characters, valid UTF-8,
+// CleanText is a provider's text as it may stand in a row, a CSV file and a terminal: at most n characters, valid UTF-8,
 // and a space in place of each mark.
-func cleanText(s string, n int) string {
+func CleanText(s string, n int) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case n == 0:
@@ -22,8 +22,8 @@ func cleanText(s string, n int) string {
 	return strings.TrimSpace(clean)
 }
 
-// cleanID is an ID of the provider's, or "" for one that cannot be stored as it is: half an ID finds nothing.
-func cleanID(id []byte) string {
+// CleanID is an ID of the provider's, or "" for one that cannot be stored as it is: half an ID finds nothing.
+func CleanID(id []byte) string {
 	for i := 0; i < len(id); {
 		r, size := utf8.DecodeRune(id[i:])
 		if r == utf8.RuneError || mark(r) {

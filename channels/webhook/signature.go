@@ -1,4 +1,4 @@
-package channels
+package webhook
 
 import (
 	"crypto/hmac"
@@ -9,6 +9,8 @@ import (
 	"errors"
 	"hash"
 	"strings"
+
+	"carillon/channels"
 )
 
 const (
@@ -55,7 +57,7 @@ func (s *signer) appendSignature(dst, head []byte, body ...[]byte) []byte {
 // requestKey is what webhook-id and Idempotency-Key carry: the clientMsgID of a single recipient, else the
 // SHA-256 (64 hex digits) of the clientMsgIDs in order. It depends on nothing but the items, so that the same
 // request made again, by any process and any version, has the same key.
-func requestKey(items []Recipient) string {
+func requestKey(items []channels.Recipient) string {
 	if len(items) == 1 {
 		return items[0].ClientMsgID
 	}

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package channels
+package provider
 
 // closedByPeer cannot look without waiting here: a connection that its server closed meanwhile is found out
 // by the request that meets it.

@@ -1,4 +1,4 @@
-package channels
+package webhook
 
 import (
 	"bufio"
@@ -11,11 +11,14 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"carillon/channels"
+	"carillon/channels/provider"
 	"carillon/models"
 )
 
 const (
 	maxTokenBytes = 64 << 10 // of one text in an answer
+	bufferBytes   = 4 << 10  // what is read at once
 	keptBytes     = 16 << 10 // a reader that needed more for one answer is not used again
 )
 
@@ -25,17 +28,17 @@ type unreadable string
 func (u unreadable) Error() string { return string(u) }
 
 const (
-	errAnswerTooLarge unreadable = "it is larger than 1 MiB"
-	errEncoding       unreadable = "its Content-Encoding is neither gzip nor identity"
-	errGzip           unreadable = "its gzip data is broken"
-	errEarly          unreadable = "its JSON ends too early"
-	errNoJSON         unreadable = "it is neither one JSON object nor a plain remark"
-	errAList          unreadable = "a list must stand in the field results of an object"
-	errBehind         unreadable = "more than a plain remark stands behind its JSON object"
-	errNoList         unreadable = "its results are no list"
-	errTwice          unreadable = "it has results twice"
-	errElsewhere      unreadable = "it has results elsewhere than in the object's own field results"
-	errLongText       unreadable = "it holds a text longer than 64 KiB"
+	errTooLarge  unreadable = "it is larger than 1 MiB"
+	errEncoding  unreadable = "its Content-Encoding is neither gzip nor identity"
+	errGzip      unreadable = "its gzip data is broken"
+	errEarly     unreadable = "its JSON ends too early"
+	errNoJSON    unreadable = "it is neither one JSON object nor a plain remark"
+	errAList     unreadable = "a list must stand in the field results of an object"
+	errBehind    unreadable = "more than a plain remark stands behind its JSON object"
+	errNoList    unreadable = "its results are no list"
+	errTwice     unreadable = "it has results twice"
+	errElsewhere unreadable = "it has results elsewhere than in the object's own field results"
+	errLongText  unreadable = "it holds a text longer than 64 KiB"
 )
 
 // answerReader makes outcomes of 2xx answers, by the grammar in docs/webhook.md. It reads an answer as it comes and keeps
@@ -45,7 +48,7 @@ type answerReader struct {
 	packed   *bufio.Reader
 	plain    *bufio.Reader // over gzip; nil until there was any
 	gzip     gzip.Reader
-	unpacked answerBody
+	unpacked provider.Body
 
 	json    jsontext.Decoder
 	options []jsontext.Options
@@ -58,7 +61,7 @@ type answerReader struct {
 }
 
 func newAnswerReader() *answerReader {
-	r := &answerReader{packed: bufio.NewReaderSize(nil, answerBufferBytes)}
+	r := &answerReader{packed: bufio.NewReaderSize(nil, bufferBytes)}
 	// What stands twice is looked for where it matters. The decoder would have to keep all names for that.
 	r.options = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 	return r
@@ -73,7 +76,7 @@ func (r *answerReader) keep() bool {
 
 // outcomes fills out, one for each of items. Where the answer cannot be read they are Ambiguous and say so; a fault of
 // the connection shows in body.
-func (r *answerReader) outcomes(body io.Reader, encoding string, items []Recipient, out []Outcome) {
+func (r *answerReader) outcomes(body io.Reader, encoding string, items []channels.Recipient, out []channels.Outcome) {
 	clear(out) // the zero Outcome is Sent
 	r.packed.Reset(body)
 	r.in, r.most = r.packed, 0
@@ -86,8 +89,8 @@ func (r *answerReader) outcomes(body io.Reader, encoding string, items []Recipie
 	}
 }
 
-func ambiguous(why string) Outcome {
-	return Outcome{Result: Ambiguous, ErrCode: models.CodeCallback, ErrMsg: why}
+func ambiguous(why string) channels.Outcome {
+	return channels.Outcome{Result: channels.Ambiguous, ErrCode: models.CodeCallback, ErrMsg: why}
 }
 
 // reason puts the error into words that quote nothing of the answer.
@@ -98,6 +101,8 @@ func reason(err error) string {
 		syntax *jsontext.SyntacticError
 	)
 	switch {
+	case errors.Is(err, provider.ErrTooLarge):
+		return errTooLarge.Error()
 	case errors.As(err, &known):
 		return known.Error()
 	case errors.As(err, &broken), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
@@ -149,9 +154,9 @@ func (r *answerReader) unpack() error {
 	if err := r.gzip.Reset(r.packed); err != nil {
 		return err
 	}
-	r.unpacked = answerBody{from: &r.gzip, left: maxAnswerBytes}
+	r.unpacked = provider.NewBody(&r.gzip)
 	if r.plain == nil {
-		r.plain = bufio.NewReaderSize(nil, answerBufferBytes)
+		r.plain = bufio.NewReaderSize(nil, bufferBytes)
 	}
 	r.plain.Reset(&r.unpacked)
 	r.in = r.plain

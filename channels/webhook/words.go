@@ -1,4 +1,4 @@
-package channels
+package webhook
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"carillon/channels/provider"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 
 // words is what the body of an error says, for the recipients' error texts: its beginning, on one line, without secrets. It is
 // empty for a body of results, which may be about others, and for one that is no text.
-func (w *Webhook) words(body io.Reader, encoding string) string {
+func (w *Channel) words(body io.Reader, encoding string) string {
 	raw := make([]byte, wordBytes)
 	n, _ := io.ReadFull(body, raw) // what came of a body that breaks off says something too
 	raw = raw[:n]
@@ -32,7 +34,7 @@ func (w *Webhook) words(body io.Reader, encoding string) string {
 	if bytes.Contains(bytes.ToLower(raw), []byte(`"results"`)) {
 		return ""
 	}
-	text := cleanText(w.withoutSecrets(strings.TrimSpace(string(raw))), maxWords)
+	text := provider.CleanText(w.withoutSecrets(strings.TrimSpace(string(raw))), maxWords)
 	if strings.Count(text, string(utf8.RuneError))*8 > utf8.RuneCountInString(text) {
 		return ""
 	}
@@ -53,7 +55,7 @@ func unzipped(raw []byte) []byte {
 // signature is the value of a webhook-signature, which a provider may quote.
 var signature = regexp.MustCompile(`v1,[A-Za-z0-9+/=%]{16,}`)
 
-func (w *Webhook) withoutSecrets(text string) string {
+func (w *Channel) withoutSecrets(text string) string {
 	for _, s := range w.secrets {
 		text = strings.ReplaceAll(text, s, "…")
 	}

@@ -1,12 +1,17 @@
-package channels
+package provider
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"carillon/channels"
 )
 
 // simProvider works on as many requests at once as it has workers (nil = on all), each for its time, and refuses
@@ -312,16 +317,13 @@ func TestLimiterEach(t *testing.T) {
 }
 
 // No place comes free: a Send gives up before its page looks stuck, and what it did not begin is not tried.
-func TestWebhookNoPlace(t *testing.T) {
+func TestNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := NewWebhook(WebhookConfig{URL: "http://provider.test/", Secret: webhookTestSecret})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.limiter.limit, w.limiter.flying = maxWorkers, maxWorkers
+		w := channelAt(t, "http://provider.test/")
+		w.client.limiter.limit, w.client.limiter.flying = maxWorkers, maxWorkers
 		begun := time.Now()
-		for _, o := range w.Send(t.Context(), webhookBatch(250)) {
-			if o != (Outcome{Result: NotTried}) {
+		for _, o := range w.Send(t.Context(), batchOf(250)) {
+			if o != (channels.Outcome{Result: channels.NotTried}) {
 				t.Fatalf("outcome %+v", o)
 			}
 		}
@@ -330,8 +332,8 @@ func TestWebhookNoPlace(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		for _, o := range w.Send(ctx, webhookBatch(250)) {
-			if o.Result != Retry || o.ErrMsg != "stopped before the request was sent" {
+		for _, o := range w.Send(ctx, batchOf(250)) {
+			if o.Result != channels.Retry || o.ErrMsg != "stopped before the request was sent" {
 				t.Fatalf("outcome %+v", o)
 			}
 		}
@@ -383,4 +385,30 @@ func TestLateRequestsTakeNoPlaces(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 	})
+}
+
+// A provider that answers nobody before 100 are waiting: only connections that grow by themselves get there.
+func TestGrowsWithASlowProvider(t *testing.T) {
+	var waiting, most atomic.Int32
+	var once sync.Once
+	enough := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		n := waiting.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		if n == 100 {
+			once.Do(func() { close(enough) })
+		}
+		<-enough
+		waiting.Add(-1)
+	}))
+	defer srv.Close()
+	for i, o := range channelAt(t, srv.URL).Send(t.Context(), batchOf(300)) {
+		if o.Result != channels.Sent {
+			t.Fatalf("outcome %d: %+v", i, o)
+		}
+	}
+	if m := most.Load(); m > maxWorkers {
+		t.Errorf("%d requests at once, at most %d are meant", m, maxWorkers)
+	}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package channels
+package provider
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carillon/channels"
+	"carillon/internal/testkit"
 	"carillon/models"
 )
 
@@ -32,9 +34,9 @@ func (c latePeer) Write(p []byte) (int, error) {
 }
 
 // lateDial makes the transport's connections call before, once armed.
-func lateDial(w *Webhook, armed *atomic.Bool, before func(c net.Conn)) {
+func lateDial(w *channel, armed *atomic.Bool, before func(c net.Conn)) {
 	dial := new(net.Dialer).DialContext
-	w.transport.DialContext = watchWrites(func(ctx context.Context, network, addr string) (net.Conn, error) {
+	w.client.transport.DialContext = watchWrites(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
@@ -69,23 +71,23 @@ func awaitEnd(t *testing.T, c net.Conn) {
 
 // A receiver closes a kept connection just before the next request is written. Whether anybody can have read the request
 // decides: it is sent again on a new connection, or it is ambiguous.
-func TestWebhookClosedBeforeTheRequest(t *testing.T) {
+func TestClosedBeforeTheRequest(t *testing.T) {
 	for name, c := range map[string]struct {
 		end             func(nc net.Conn, ended chan struct{}) // of the provider's first connection, after its answer
-		want            Outcome
+		want            channels.Outcome
 		conns, requests int32
 	}{
-		"closed": {func(nc net.Conn, ended chan struct{}) { _ = nc.Close(); close(ended) }, Outcome{Result: Sent}, 2, 2},
+		"closed": {func(nc net.Conn, ended chan struct{}) { _ = nc.Close(); close(ended) }, channels.Outcome{Result: channels.Sent}, 2, 2},
 		"half closed, and read": {func(nc net.Conn, ended chan struct{}) {
 			_ = nc.(*net.TCPConn).CloseWrite()
 			close(ended)
 			_, _ = io.Copy(io.Discard, nc)
-		}, Outcome{Result: Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: "the connection broke before the answer was complete", Fault: Stumble}, 1, 1},
+		}, channels.Outcome{Result: channels.Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: "the connection broke before the answer was complete", Fault: channels.Stumble}, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next, ended := make(chan struct{}), make(chan struct{})
-			p := newRawProvider(t, func(nc net.Conn, no int32, r *http.Request) bool {
-				readAll(r)
+			p := testkit.NewRawProvider(t, func(nc net.Conn, no int32, r *http.Request) bool {
+				testkit.ReadAll(r)
 				_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 				if no == 1 {
 					<-next
@@ -93,20 +95,20 @@ func TestWebhookClosedBeforeTheRequest(t *testing.T) {
 				}
 				return no > 1
 			})
-			w := webhookAt(t, p.url, withTimeout(500*time.Millisecond))
+			w := channelAt(t, p.URL, withTimeout(500*time.Millisecond))
 			var armed atomic.Bool
 			var once sync.Once
 			lateDial(w, &armed, func(tcp net.Conn) {
 				once.Do(func() { close(next); <-ended; awaitEnd(t, tcp) })
 			})
-			if o := sendOne(t, w); o.Result != Sent {
+			if o := sendOne(t, w); o.Result != channels.Sent {
 				t.Fatalf("first: %+v", o)
 			}
 			armed.Store(true)
 			if o := sendOne(t, w); o != c.want {
 				t.Errorf("second: %+v, want %+v", o, c.want)
 			}
-			if got := [2]int32{p.conns.Load(), p.requests.Load()}; got != [2]int32{c.conns, c.requests} {
+			if got := [2]int32{p.Conns.Load(), p.Requests.Load()}; got != [2]int32{c.conns, c.requests} {
 				t.Errorf("connections and requests %v, want %d and %d", got, c.conns, c.requests)
 			}
 		})
@@ -114,12 +116,12 @@ func TestWebhookClosedBeforeTheRequest(t *testing.T) {
 }
 
 // The repeat is asked for like any request when it had to wait, and there is only one.
-func TestWebhookRepeatsOnce(t *testing.T) {
+func TestRepeatsOnce(t *testing.T) {
 	var requests atomic.Int32
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	defer srv.Close()
-	w := webhookAt(t, srv.URL)
-	w.transport.TLSClientConfig = &tls.Config{RootCAs: rootsOf(srv)}
+	w := channelAt(t, srv.URL)
+	w.client.transport.TLSClientConfig = &tls.Config{RootCAs: rootsOf(srv)}
 	var armed atomic.Bool
 	var cut atomic.Int32
 	lateDial(w, &armed, func(tcp net.Conn) {
@@ -128,44 +130,44 @@ func TestWebhookRepeatsOnce(t *testing.T) {
 			awaitEnd(t, tcp)
 		}
 	})
-	if o := sendOne(t, w); o.Result != Sent {
+	if o := sendOne(t, w); o.Result != channels.Sent {
 		t.Fatalf("first: %+v", o)
 	}
 	armed.Store(true)
-	if o := sendOne(t, w); o.Result != Sent || requests.Load() != 2 {
+	if o := sendOne(t, w); o.Result != channels.Sent || requests.Load() != 2 {
 		t.Errorf("over TLS: %+v after %d requests", o, requests.Load())
 	}
 	cut.Store(0)
 	var began time.Time
-	b := webhookBatch(1)
+	b := batchOf(1)
 	b.MayStart = func() bool { return began.IsZero() || time.Since(began) < maxWait }
 	lateDial(w, &armed, func(net.Conn) {})
-	dial := w.transport.DialContext
-	w.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial := w.client.transport.DialContext
+	w.client.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		time.Sleep(maxWait + 10*time.Millisecond)
 		return dial(ctx, network, addr)
 	}
 	began = time.Now()
-	if o := w.Send(t.Context(), b)[0]; o.Result != NotTried || requests.Load() != 2 {
+	if o := w.Send(t.Context(), b)[0]; o.Result != channels.NotTried || requests.Load() != 2 {
 		t.Errorf("the leave is gone: %+v after %d requests", o, requests.Load())
 	}
 }
 
 // A receiver that closes after each answer and does not say so: nobody is in doubt for that.
-func TestWebhookReceiverThatAlwaysCloses(t *testing.T) {
-	p := newRawProvider(t, func(nc net.Conn, _ int32, r *http.Request) bool {
-		readAll(r)
+func TestReceiverThatAlwaysCloses(t *testing.T) {
+	p := testkit.NewRawProvider(t, func(nc net.Conn, _ int32, r *http.Request) bool {
+		testkit.ReadAll(r)
 		_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 		return false
 	})
-	w := webhookAt(t, p.url)
+	w := channelAt(t, p.URL)
 	const n = 300
-	for i, o := range w.Send(t.Context(), webhookBatch(n)) {
-		if o != (Outcome{Result: Sent}) {
+	for i, o := range w.Send(t.Context(), batchOf(n)) {
+		if o != (channels.Outcome{Result: channels.Sent}) {
 			t.Errorf("recipient %d: %+v", i, o)
 		}
 	}
-	if got := p.requests.Load(); got != n {
+	if got := p.Requests.Load(); got != n {
 		t.Errorf("%d requests for %d recipients", got, n)
 	}
 }

@@ -1,4 +1,4 @@
-package channels
+package webhook
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"carillon/channels"
+	"carillon/channels/provider"
 	"carillon/models"
 )
 
@@ -29,8 +31,8 @@ const (
 
 // list is what results say of the recipients that were asked for.
 type list struct {
-	items []Recipient
-	out   []Outcome
+	items []channels.Recipient
+	out   []channels.Outcome
 	next  int         // the item that comes next when results are in order
 	index map[ref]int // of items; empty until results are not in order
 	entry entry       // the one being read
@@ -300,7 +302,7 @@ func fieldOf(name []byte) field {
 	return otherField
 }
 
-func (l *list) begin(items []Recipient, out []Outcome) {
+func (l *list) begin(items []channels.Recipient, out []channels.Outcome) {
 	l.items, l.out, l.next, l.numbered = items, out, 0, false
 	clear(l.index)
 }
@@ -371,30 +373,30 @@ func (l *list) take() {
 	}
 }
 
-func (e *entry) outcome() Outcome {
+func (e *entry) outcome() channels.Outcome {
 	if e.twice {
 		return ambiguous(saidTwice)
 	}
 	switch string(e.status) {
 	case "sent":
-		return Outcome{Result: Sent, ServerMsgID: cleanID(e.serverMsgID)}
+		return channels.Outcome{Result: channels.Sent, ServerMsgID: provider.CleanID(e.serverMsgID)}
 	case "failed":
-		return e.refusal(Failed, "the provider refused this recipient")
+		return e.refusal(channels.Failed, "the provider refused this recipient")
 	case "retry":
-		return e.refusal(Retry, "the provider asked to try this recipient again")
+		return e.refusal(channels.Retry, "the provider asked to try this recipient again")
 	}
-	if word := cleanText(string(e.status), maxStatusChars); word != "" {
+	if word := provider.CleanText(string(e.status), maxStatusChars); word != "" {
 		return ambiguous(fmt.Sprintf("%s: %q is none of sent, failed and retry", noStatus, word))
 	}
 	return ambiguous(noStatus)
 }
 
-func (e *entry) refusal(result Result, text string) Outcome {
-	o := Outcome{Result: result, ErrCode: models.CodeCallback, ErrMsg: text}
+func (e *entry) refusal(result channels.Result, text string) channels.Outcome {
+	o := channels.Outcome{Result: result, ErrCode: models.CodeCallback, ErrMsg: text}
 	if e.errCode != 0 {
 		o.ErrCode = e.errCode
 	}
-	if said := cleanText(string(e.errMsg), maxErrMsgChars); said != "" {
+	if said := provider.CleanText(string(e.errMsg), maxErrMsgChars); said != "" {
 		o.ErrMsg = said
 	}
 	return o

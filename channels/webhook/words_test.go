@@ -1,8 +1,12 @@
-package channels
+package webhook
 
 import (
 	"bytes"
+	"carillon/channels"
+	"carillon/internal/testkit"
 	"compress/gzip"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -44,7 +48,7 @@ func TestWordsOfAnError(t *testing.T) {
 		"another encoding":      {403, "br", "????", said + "403 Forbidden"},
 		"its length":            {403, "", strings.Repeat("é", 5000), said + "403 Forbidden: " + strings.Repeat("é", 200)},
 		"a redirect":            {302, "", "moved", said + "302 Found; redirects are not followed"},
-		"the secret":            {401, "", "bad key " + webhookTestSecret + " or " + strings.TrimPrefix(webhookTestSecret, "whsec_"), said + "401 Unauthorized: bad key … or …"},
+		"the secret":            {401, "", "bad key " + testSecret + " or " + strings.TrimPrefix(testSecret, "whsec_"), said + "401 Unauthorized: bad key … or …"},
 		"the signature":         {401, "", "webhook-signature: v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4= is not ours", said + "401 Unauthorized: webhook-signature: … is not ours"},
 		"the URL":               {404, "", "no route /hooks/s3cr3t-t0ken?key=qu3ry%2Ft0ken&a=1 (qu3ry/t0ken)", said + "404 Not Found: no route /hooks/…?key=…&a=1 (…)"},
 		"a secret at its end":   {404, "", strings.Repeat("x", 190) + "s3cr3t-t0ken s3cr3t-t0ken", said + "404 Not Found: " + strings.Repeat("x", 190) + "… …"},
@@ -59,18 +63,30 @@ func TestWordsOfAnError(t *testing.T) {
 				_, _ = rw.Write([]byte(c.body))
 			}))
 			t.Cleanup(srv.Close)
-			w, err := NewWebhook(WebhookConfig{URL: srv.URL + "/hooks/s3cr3t-t0ken?key=qu3ry%2Ft0ken&a=1", Secret: webhookTestSecret, Batch: 10})
+			w, err := New(Config{URL: srv.URL + "/hooks/s3cr3t-t0ken?key=qu3ry%2Ft0ken&a=1", Secret: testSecret, Batch: 10})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(w.Close)
 			for range 2 { // the connection is kept, and its next answer is read anew
-				for i, o := range w.Send(t.Context(), webhookBatch(2)) {
+				for i, o := range w.Send(t.Context(), batchOf(2)) {
 					if o.ErrMsg != c.want || utf8.RuneCountInString(o.ErrMsg) > 255 {
 						t.Errorf("recipient %d: %q, want %q", i, o.ErrMsg, c.want)
 					}
 				}
 			}
 		})
+	}
+}
+
+// A status that refuses is an answer, whatever happens to the rest of it.
+func TestRefusalCutOff(t *testing.T) {
+	p := testkit.NewRawProvider(t, func(c net.Conn, _ int32, r *http.Request) bool {
+		testkit.ReadAll(r)
+		_, _ = io.WriteString(c, "HTTP/1.1 404 hunter2\r\nContent-Length: 1000\r\n\r\nhalf")
+		return false
+	})
+	if o := sendOne(t, channelAt(t, p.URL)); o.Result != channels.Failed || o.ErrMsg != "the provider answered 404 Not Found: half" {
+		t.Errorf("outcome %+v", o)
 	}
 }

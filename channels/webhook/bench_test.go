@@ -1,4 +1,4 @@
-package channels
+package webhook
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"carillon/channels"
 )
 
 // benchProvider answers every POST with 200 and {} after delay.
@@ -43,7 +45,7 @@ func bareLoop(b *testing.B, url string, body []byte) (send func(n int)) {
 	return func(n int) {
 		var wg sync.WaitGroup
 		var next atomic.Int64
-		for range startWorkers {
+		for range 6 { // as many as a Client begins with
 			wg.Go(func() {
 				req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 				defer fasthttp.ReleaseRequest(req)
@@ -66,13 +68,13 @@ func bareLoop(b *testing.B, url string, body []byte) (send func(n int)) {
 
 // sendPages sends chunks of 250 recipients, pages of them at once.
 func sendPages(b *testing.B, url string, pages int) (send func(n int)) {
-	w, err := NewWebhook(WebhookConfig{URL: url, Secret: webhookTestSecret})
+	w, err := New(Config{URL: url, Secret: testSecret})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(w.Close)
 	const chunk = 250
-	batch := webhookBatch(chunk)
+	batch := batchOf(chunk)
 	batch.MayStart = func() bool { return true }
 	return func(n int) {
 		var wg sync.WaitGroup
@@ -87,7 +89,7 @@ func sendPages(b *testing.B, url string, pages int) (send func(n int)) {
 					part := batch
 					part.Recipients = batch.Recipients[:min(chunk, n-lo)]
 					for _, o := range w.Send(b.Context(), part) {
-						if o.Result != Sent {
+						if o.Result != channels.Sent {
 							b.Errorf("outcome %+v", o)
 						}
 					}
@@ -99,7 +101,7 @@ func sendPages(b *testing.B, url string, pages int) (send func(n int)) {
 }
 
 func benchBody(b *testing.B) []byte {
-	batch := webhookBatch(1)
+	batch := batchOf(1)
 	body, err := json.Marshal(map[string]any{
 		"campaignID": batch.CampaignID, "operationID": batch.OperationID, "message": batch.Message,
 		"recipients": []map[string]string{{"recvID": "u0", "clientMsgID": "msg0"}},
@@ -160,7 +162,7 @@ func BenchmarkSendSlow(b *testing.B) {
 // BenchmarkAnswer is what an answer costs behind its arrival.
 func BenchmarkAnswer(b *testing.B) {
 	for _, n := range []int{1, 500} {
-		items := webhookBatch(n).Recipients
+		items := batchOf(n).Recipients
 		var list strings.Builder
 		for i, it := range items {
 			if i > 0 {
@@ -170,7 +172,7 @@ func BenchmarkAnswer(b *testing.B) {
 		}
 		for name, body := range map[string]string{"empty": "", "object": "{}", "ok": `{"ok":true}`, "results": `{"results":[` + list.String() + `]}`} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				out := make([]Outcome, n)
+				out := make([]channels.Outcome, n)
 				raw := []byte(body)
 				b.ReportAllocs()
 				r := newAnswerReader()

@@ -1,4 +1,4 @@
-package channels
+package provider
 
 import (
 	"bufio"
@@ -29,8 +29,12 @@ const (
 	shyFor     = 10 * time.Second
 
 	answerBufferBytes    = 4 << 10  // what a connection reads at once
+	MaxAnswerBytes       = 1 << 20  // of an answer's body; the rest is not read
 	maxAnswerHeaderBytes = 64 << 10 // of an answer's head; more breaks the connection
 )
+
+// ErrTooLarge is the end of a Body that is larger than MaxAnswerBytes.
+var ErrTooLarge = errors.New("the answer is larger than 1 MiB")
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -67,10 +71,10 @@ type conn struct {
 	wire      *watchedConn // below TLS; nil when it is not ours to watch
 	br        *bufio.Reader
 	resp      fasthttp.Response
-	body      answerBody // of the last answer
-	idleSince time.Time  // zero until it has been idle
-	trial     bool       // whether it is still open tells whether any may be used twice
-	received  int64      // what the other end's kernel had confirmed before the first write; -1 = nobody can tell
+	body      Body      // of the last answer
+	idleSince time.Time // zero until it has been idle
+	trial     bool      // whether it is still open tells whether any may be used twice
+	received  int64     // what the other end's kernel had confirmed before the first write; -1 = nobody can tell
 }
 
 // fresh is true when c was just dialled.
@@ -98,7 +102,7 @@ func (c *conn) sent() int64 {
 // readHead reads an answer up to its body, informational ones (1xx) skipped. A head larger than the usual
 // buffer gets a larger one for this once.
 func (c *conn) readHead() error {
-	err := c.resp.ReadLimitBody(c.br, 0) // the body is streamed, so the limit is readBody's
+	err := c.resp.ReadLimitBody(c.br, 0) // the body is streamed, so the limit is Body's
 	if small := (*fasthttp.ErrSmallBuffer)(nil); errors.As(err, &small) {
 		had, _ := c.br.Peek(c.br.Buffered())
 		c.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(had)), c.Conn), maxAnswerHeaderBytes)
@@ -107,20 +111,23 @@ func (c *conn) readHead() error {
 	return err
 }
 
-// answerBody is an answer's body on its way, at most maxAnswerBytes of it.
-type answerBody struct {
+// Body is an answer's body on its way, or what is unpacked of it. Behind its limit it is ErrTooLarge.
+type Body struct {
 	from io.Reader
 	left int
 	err  error // how it ended: io.EOF when it was read whole
 }
 
-func (b *answerBody) Read(p []byte) (int, error) {
+// NewBody reads at most MaxAnswerBytes of from.
+func NewBody(from io.Reader) Body { return Body{from: from, left: MaxAnswerBytes} }
+
+func (b *Body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
 	n, err := b.from.Read(p[:min(len(p), b.left+1)])
 	if n > b.left {
-		n, err = b.left, errAnswerTooLarge
+		n, err = b.left, ErrTooLarge
 	}
 	b.left -= n
 	b.err = err
@@ -129,7 +136,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 
 // beginBody makes body the answer's whose head was read.
 func (c *conn) beginBody() {
-	c.body = answerBody{from: c.resp.BodyStream(), left: maxAnswerBytes}
+	c.body = NewBody(c.resp.BodyStream())
 	if c.body.from == nil { // a status that has none
 		c.body.err = io.EOF
 	}
@@ -139,7 +146,7 @@ func (c *conn) beginBody() {
 func (c *conn) endBody() error {
 	_, _ = io.Copy(io.Discard, &c.body)
 	_ = c.resp.CloseBodyStream()
-	if c.body.err == io.EOF || c.body.err == errAnswerTooLarge { //nolint:errorlint // answerBody wraps neither
+	if c.body.err == io.EOF || c.body.err == ErrTooLarge { //nolint:errorlint // Body wraps neither
 		return nil
 	}
 	return c.body.err

@@ -1,4 +1,7 @@
-package channels
+// Package inbox is the channel that needs no provider: a recipient row that is `sent` is the message in that user's
+// inbox, so for a stored message there is nothing to do but to write the row. A message for those online
+// only is handed to the streams that users hold open, through Redis, and stored nowhere.
+package inbox
 
 import (
 	"context"
@@ -8,28 +11,30 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"carillon/channels"
 	"carillon/models"
 )
 
-// Inbox is the channel that needs no provider: a recipient row that is `sent` is the message in that user's
-// inbox, so for a stored message there is nothing to do but to write the row. A message for those online
-// only is handed to the streams that users hold open, through Redis, and stored nowhere.
-type Inbox struct{ rdb redis.UniversalClient }
+// Name is the channel's name.
+const Name = "inbox"
 
-// NewInbox shares rdb, which stays the caller's to close.
-func NewInbox(rdb redis.UniversalClient) *Inbox { return &Inbox{rdb} }
+// Channel stores messages, and hands those for users who are online to their streams.
+type Channel struct{ rdb redis.UniversalClient }
+
+// New shares rdb, which stays the caller's to close.
+func New(rdb redis.UniversalClient) *Channel { return &Channel{rdb} }
 
 // Name is "inbox".
-func (*Inbox) Name() string { return "inbox" }
+func (*Channel) Name() string { return Name }
 
 // MaxBatch is the largest page: there is no request to be bounded.
-func (*Inbox) MaxBatch() int { return models.PageSize }
+func (*Channel) MaxBatch() int { return models.PageSize }
 
 // KnowsUsers is true: an inbox belongs to a user of the directory.
-func (*Inbox) KnowsUsers() bool { return true }
+func (*Channel) KnowsUsers() bool { return true }
 
-// InboxMessage is a message as its reader gets it, from the inbox and from the stream alike.
-type InboxMessage struct {
+// Message is a message as its reader gets it, from the inbox and from the stream alike.
+type Message struct {
 	ClientMsgID      string                  `json:"clientMsgID"` // unique per message and recipient: what readers de-duplicate by
 	CampaignID       string                  `json:"campaignID"`
 	SendID           string                  `json:"sendID"`
@@ -47,9 +52,9 @@ type InboxMessage struct {
 	SentAt           time.Time               `json:"sentAt"`
 }
 
-// NewInboxMessage renders a campaign's message for one recipient. Without its own offlinePushInfo a message
+// NewMessage renders a campaign's message for one recipient. Without its own offlinePushInfo a message
 // carries the default title of its contentType, unless push is switched off.
-func NewInboxMessage(campaignID string, m *models.Message, r Recipient, sentAt time.Time) InboxMessage {
+func NewMessage(campaignID string, m *models.Message, r channels.Recipient, sentAt time.Time) Message {
 	push := m.OfflinePushInfo
 	switch {
 	case m.NotOfflinePush:
@@ -57,7 +62,7 @@ func NewInboxMessage(campaignID string, m *models.Message, r Recipient, sentAt t
 	case push == nil || *push == models.OfflinePushInfo{}:
 		push = &models.OfflinePushInfo{Title: models.DefaultPushTitle(m.ContentType)}
 	}
-	return InboxMessage{
+	return Message{
 		ClientMsgID: r.ClientMsgID, CampaignID: campaignID, SendID: m.SendID, SenderNickname: m.SenderNickname,
 		SenderFaceURL: m.SenderFaceURL, SenderPlatformID: m.SenderPlatformID, GroupID: r.GroupID, Content: m.Content,
 		ContentType: m.ContentType, SessionType: m.SessionType, IsOnlineOnly: m.IsOnlineOnly, OfflinePush: push,
@@ -77,21 +82,21 @@ func StreamName(rdb redis.UniversalClient, userID string) string {
 
 // Send accepts every stored message. One that is for those online only is Sent to users with an open stream
 // and Skipped for the others; when Redis does not answer it is to be tried again, not "offline".
-func (i *Inbox) Send(ctx context.Context, b Batch) []Outcome {
-	out := make([]Outcome, len(b.Recipients)) // the zero Outcome is Sent
+func (i *Channel) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
+	out := make([]channels.Outcome, len(b.Recipients)) // the zero Outcome is Sent
 	if !b.Message.IsOnlineOnly {
 		return out
 	}
 	if b.MayStart != nil && !b.MayStart() {
-		return Same(len(out), Outcome{Result: NotTried})
+		return channels.Same(len(out), channels.Outcome{Result: channels.NotTried})
 	}
 	now := time.Now()
 	pipe := i.rdb.Pipeline()
 	heard := make([]*redis.IntCmd, len(b.Recipients))
 	for k, r := range b.Recipients {
-		raw, err := models.JSON(NewInboxMessage(b.CampaignID, b.Message, r, now))
+		raw, err := models.JSON(NewMessage(b.CampaignID, b.Message, r, now))
 		if err != nil {
-			return Same(len(out), Outcome{Result: Failed, ErrCode: models.CodeInternal, ErrMsg: "the campaign's message cannot be encoded"})
+			return channels.Same(len(out), channels.Outcome{Result: channels.Failed, ErrCode: models.CodeInternal, ErrMsg: "the campaign's message cannot be encoded"})
 		}
 		heard[k] = pipe.Publish(ctx, StreamName(i.rdb, r.UserID), raw)
 	}
@@ -100,9 +105,9 @@ func (i *Inbox) Send(ctx context.Context, b Batch) []Outcome {
 		n, err := cmd.Result()
 		switch {
 		case err != nil:
-			out[k] = Outcome{Result: Retry, ErrCode: models.CodeUnavailable, ErrMsg: "Redis did not take the message"}
+			out[k] = channels.Outcome{Result: channels.Retry, ErrCode: models.CodeUnavailable, ErrMsg: "Redis did not take the message"}
 		case n == 0:
-			out[k] = Outcome{Result: Skipped, ErrMsg: "offline"}
+			out[k] = channels.Outcome{Result: channels.Skipped, ErrMsg: "offline"}
 		}
 	}
 	return out

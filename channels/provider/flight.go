@@ -1,4 +1,4 @@
-package channels
+package provider
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"carillon/channels"
 	"carillon/models"
 )
 
@@ -70,33 +71,33 @@ func (f *flight) land() { f.stop() }
 
 // faultOutcome is the outcome of a request that got no complete answer. The error's own text is not shown:
 // fasthttp quotes what the provider sent in some of them.
-func (w *Webhook) faultOutcome(ctx context.Context, err error, written bool) Outcome {
-	o := Outcome{Result: Retry, ErrCode: models.CodeNetwork}
+func (c *Client) faultOutcome(ctx context.Context, err error, written bool) channels.Outcome {
+	o := channels.Outcome{Result: channels.Retry, ErrCode: models.CodeNetwork}
 	var timeout net.Error // the request's own limit, or the one of its dial or handshake
 	late := errors.Is(err, fasthttp.ErrTimeout) || errors.As(err, &timeout) && timeout.Timeout()
 	switch {
 	case written && ctx.Err() != nil:
 		o.ErrMsg = "stopped while the request was under way"
 	case written && late:
-		o.ErrMsg = "the provider gave no complete answer within " + w.timeout.String()
+		o.ErrMsg = "the provider gave no complete answer within " + c.timeout.String()
 	case written:
 		o.ErrMsg = "the connection broke before the answer was complete"
 	case ctx.Err() != nil:
 		o.ErrMsg = "stopped before the request was sent"
 	case late:
-		o.ErrMsg = "no connection to the provider within " + w.timeout.String()
+		o.ErrMsg = "no connection to the provider within " + c.timeout.String()
 	default:
 		o.ErrMsg = "no connection to the provider: " + connectReason(err)
 	}
 	if written {
-		o.Result = Ambiguous
+		o.Result = channels.Ambiguous
 	}
 	switch {
 	case ctx.Err() != nil: // our own doing
 	case written:
-		o.Fault = Stumble
+		o.Fault = channels.Stumble
 	default:
-		o.Fault = Away
+		o.Fault = channels.Away
 	}
 	return o
 }

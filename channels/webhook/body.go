@@ -1,14 +1,15 @@
-package channels
+package webhook
 
 import (
 	"bytes"
 	"errors"
-	"net"
+	"io"
 	"strconv"
 	"sync"
 	"time"
 	"unicode/utf8"
 
+	"carillon/channels"
 	"carillon/models"
 )
 
@@ -49,7 +50,7 @@ func newEncoder(head, key []byte) *encoder {
 }
 
 // message is the part of the body that all requests of a campaign share, up to the recipients.
-func (e *encoder) message(b Batch) ([]byte, error) {
+func (e *encoder) message(b channels.Batch) ([]byte, error) {
 	if b.Message == nil {
 		return nil, errors.New("no message")
 	}
@@ -87,18 +88,18 @@ func (e *encoder) keep(key messageKey, text []byte) {
 	e.next = (e.next + 1) % keptMessages
 }
 
-// write writes the request for items to c in one call, signed with the time now.
-func (e *encoder) write(c net.Conn, message []byte, items []Recipient, now time.Time) error {
+// write writes the request for items to w in one call, signed with the time now.
+func (e *encoder) write(w io.Writer, message []byte, items []channels.Recipient, now time.Time) error {
 	s := e.scratch.Get().(*scratch)
 	s.render(e.head, message, items, now.Unix())
-	_, err := c.Write(s.text)
+	_, err := w.Write(s.text)
 	if cap(s.text) <= keptScratchBytes {
 		e.scratch.Put(s)
 	}
 	return err
 }
 
-func (s *scratch) render(head, message []byte, items []Recipient, unix int64) {
+func (s *scratch) render(head, message []byte, items []channels.Recipient, unix int64) {
 	key := requestKey(items)
 	s.list = append(appendItems(s.list[:0], items), "]}"...)
 	s.signed = append(append(s.signed[:0], key...), '.')
@@ -116,7 +117,7 @@ func (s *scratch) render(head, message []byte, items []Recipient, unix int64) {
 }
 
 // appendItems appends the recipients as the JSON objects they are in the body, with commas between.
-func appendItems(dst []byte, items []Recipient) []byte {
+func appendItems(dst []byte, items []channels.Recipient) []byte {
 	for i, r := range items {
 		if i > 0 {
 			dst = append(dst, ',')

@@ -1,4 +1,4 @@
-package channels
+package webhook
 
 import (
 	"bytes"
@@ -15,18 +15,22 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"carillon/channels"
+	"carillon/channels/provider"
+	"carillon/internal/testkit"
 )
 
 // readAnswer is what becomes of items by the answer, which arrives as in reads it.
-func readAnswer(in io.Reader, items []Recipient) []Outcome {
-	out := make([]Outcome, len(items))
+func readAnswer(in io.Reader, items []channels.Recipient) []channels.Outcome {
+	out := make([]channels.Outcome, len(items))
 	newAnswerReader().outcomes(in, "", items, out)
 	return out
 }
 
 // saidSent counts the items that an answer may at most mean to be sent, by encoding/json and the grammar's own words: each
 // result of the status "sent" one for each ID in it, and all of them without results.
-func saidSent(answer []byte, items []Recipient) int {
+func saidSent(answer []byte, items []channels.Recipient) int {
 	var object map[string]json.RawMessage
 	answer = bytes.TrimPrefix(answer, []byte("\xef\xbb\xbf"))
 	if json.NewDecoder(bytes.NewReader(answer)).Decode(&object) != nil {
@@ -74,14 +78,14 @@ func saidSent(answer []byte, items []Recipient) int {
 }
 
 // checkAnswer holds an answer's outcomes against what must be true of every answer.
-func checkAnswer(t interface{ Fatalf(string, ...any) }, answer []byte, items []Recipient) {
+func checkAnswer(t interface{ Fatalf(string, ...any) }, answer []byte, items []channels.Recipient) {
 	out := readAnswer(bytes.NewReader(answer), items)
 	sent := 0
 	for i, o := range out {
 		switch o.Result {
-		case Sent:
+		case channels.Sent:
 			sent++
-		case Failed, Retry, Ambiguous:
+		case channels.Failed, channels.Retry, channels.Ambiguous:
 			if o.ErrCode == 0 || o.ErrMsg == "" {
 				t.Fatalf("item %d: %+v says nothing, for %q", i, o, answer)
 			}
@@ -110,8 +114,8 @@ func checkAnswer(t interface{ Fatalf(string, ...any) }, answer []byte, items []R
 	}
 }
 
-func answerItems() []Recipient {
-	return append(webhookBatch(3).Recipients, Recipient{GroupID: "g", ClientMsgID: "msg-g"})
+func answerItems() []channels.Recipient {
+	return append(batchOf(3).Recipients, channels.Recipient{GroupID: "g", ClientMsgID: "msg-g"})
 }
 
 func FuzzAnswer(f *testing.F) {
@@ -166,8 +170,8 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // A hostile answer costs what its reader holds, not what it could be unfolded to.
 func TestAnswerMemory(t *testing.T) {
-	items := webhookBatch(1000).Recipients
-	out := make([]Outcome, len(items))
+	items := batchOf(1000).Recipients
+	out := make([]channels.Outcome, len(items))
 	for name, c := range map[string]struct {
 		head, rest string
 		gzip       bool
@@ -187,7 +191,7 @@ func TestAnswerMemory(t *testing.T) {
 		"packed":           {`{"results":[`, `{},`, true, 256 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer := make([]byte, maxAnswerBytes)
+			answer := make([]byte, provider.MaxAnswerBytes)
 			if _, err := io.ReadFull(io.MultiReader(strings.NewReader(c.head), &endless{text: c.rest}), answer); err != nil {
 				t.Fatal(err)
 			}
@@ -196,7 +200,8 @@ func TestAnswerMemory(t *testing.T) {
 			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			newAnswerReader().outcomes(&answerBody{from: bytes.NewReader(answer), left: maxAnswerBytes}, "", items, out)
+			whole := provider.NewBody(bytes.NewReader(answer))
+			newAnswerReader().outcomes(&whole, "", items, out)
 			runtime.ReadMemStats(&after)
 			if took := after.TotalAlloc - before.TotalAlloc; took > c.most {
 				t.Errorf("%d bytes for an answer of %d", took, len(answer))
@@ -207,8 +212,8 @@ func TestAnswerMemory(t *testing.T) {
 
 // A plain answer costs no memory at all.
 func TestAnswerAllocations(t *testing.T) {
-	items := webhookBatch(100).Recipients
-	out := make([]Outcome, len(items))
+	items := batchOf(100).Recipients
+	out := make([]channels.Outcome, len(items))
 	var list strings.Builder
 	for _, it := range items {
 		list.WriteString(`,{"recvID":"` + it.UserID + `","status":"sent"}`)
@@ -224,7 +229,7 @@ func TestAnswerAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 		for _, o := range out {
-			if o != (Outcome{Result: Sent}) {
+			if o != (channels.Outcome{Result: channels.Sent}) {
 				t.Fatalf("%s: %+v", name, o)
 			}
 		}
@@ -233,17 +238,17 @@ func TestAnswerAllocations(t *testing.T) {
 
 // A connection that breaks in the middle of results is a broken connection, whatever was read before.
 func TestAnswerBreaksOff(t *testing.T) {
-	p := newRawProvider(t, func(nc net.Conn, _ int32, r *http.Request) bool {
-		readAll(r)
+	p := testkit.NewRawProvider(t, func(nc net.Conn, _ int32, r *http.Request) bool {
+		testkit.ReadAll(r)
 		_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"+`{"results":[{"recvID":"u0","status":"failed"}]}`)
 		return false
 	})
-	if o := sendOne(t, webhookAt(t, p.url)); o.Result != Ambiguous || o.Unread() || o.Fault != Stumble {
+	if o := sendOne(t, channelAt(t, p.URL)); o.Result != channels.Ambiguous || o.Unread() || o.Fault != channels.Stumble {
 		t.Errorf("%+v", o)
 	}
 	broken := errors.New("hunter2")
 	for _, o := range readAnswer(io.MultiReader(strings.NewReader(`{"results":[`), iotest.ErrReader(broken)), answerItems()) {
-		if o.Result != Ambiguous || strings.Contains(o.ErrMsg, "hunter2") {
+		if o.Result != channels.Ambiguous || strings.Contains(o.ErrMsg, "hunter2") {
 			t.Errorf("%+v", o)
 		}
 	}

@@ -1,11 +1,12 @@
-package channels
+package provider
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,49 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"carillon/channels"
+	"carillon/internal/testkit"
 	"carillon/models"
 )
-
-// rawProvider accepts connections and hands each request to answer, with its number from 1 up; a request
-// counts once its head has arrived. When answer returns false the connection is closed.
-type rawProvider struct {
-	url      string
-	requests atomic.Int32
-	conns    atomic.Int32
-}
-
-func newRawProvider(t *testing.T, answer func(c net.Conn, no int32, r *http.Request) bool) *rawProvider {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &rawProvider{url: "http://" + ln.Addr().String()}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			p.conns.Add(1)
-			wg.Go(func() {
-				defer func() { _ = c.Close() }()
-				br := bufio.NewReader(c)
-				for {
-					r, err := http.ReadRequest(br)
-					if err != nil || !answer(c, p.requests.Add(1), r) {
-						return
-					}
-				}
-			})
-		}
-	})
-	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
-	return p
-}
-
-func readAll(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 
 func reset(c net.Conn) bool {
 	_ = c.(*net.TCPConn).SetLinger(0)
@@ -70,105 +32,93 @@ func untilClosed(c net.Conn) bool {
 	return false
 }
 
-func TestWebhookFaultsAfterTheRequest(t *testing.T) {
+func TestFaultsAfterTheRequest(t *testing.T) {
 	const broke = "the connection broke before the answer was complete"
 	const late = "the provider gave no complete answer within 200ms"
 	for name, c := range map[string]struct {
 		answer func(c net.Conn, no int32, r *http.Request) bool
 		text   string
 	}{
-		"close without an answer": {func(_ net.Conn, _ int32, r *http.Request) bool { readAll(r); return false }, broke},
-		"reset without an answer": {func(c net.Conn, _ int32, r *http.Request) bool { readAll(r); return reset(c) }, broke},
+		"close without an answer": {func(_ net.Conn, _ int32, r *http.Request) bool { testkit.ReadAll(r); return false }, broke},
+		"reset without an answer": {func(c net.Conn, _ int32, r *http.Request) bool { testkit.ReadAll(r); return reset(c) }, broke},
 		"reset at the head":       {func(c net.Conn, _ int32, _ *http.Request) bool { return reset(c) }, broke},
 		"hang": {func(c net.Conn, _ int32, r *http.Request) bool {
-			readAll(r)
+			testkit.ReadAll(r)
 			return untilClosed(c)
 		}, late},
 		"half a status line": {func(c net.Conn, _ int32, r *http.Request) bool {
-			readAll(r)
+			testkit.ReadAll(r)
 			_, _ = io.WriteString(c, "HTTP/1.1 20")
 			return false
 		}, broke},
 		"not HTTP": {func(c net.Conn, _ int32, r *http.Request) bool {
-			readAll(r)
+			testkit.ReadAll(r)
 			_, _ = io.WriteString(c, "hunter2\r\n\r\n")
 			return false
 		}, broke},
 		"half an answer": {func(c net.Conn, _ int32, r *http.Request) bool {
-			readAll(r)
+			testkit.ReadAll(r)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"results\":[")
 			return false
 		}, broke},
 		"reset in mid-answer": {func(c net.Conn, _ int32, r *http.Request) bool {
-			readAll(r)
+			testkit.ReadAll(r)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
 			return reset(c)
 		}, broke},
 		"hang in mid-answer": {func(c net.Conn, _ int32, r *http.Request) bool {
-			readAll(r)
+			testkit.ReadAll(r)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
 			return untilClosed(c)
 		}, late},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newRawProvider(t, c.answer)
-			w := webhookAt(t, p.url, withBatch(2))
+			p := testkit.NewRawProvider(t, c.answer)
+			w := channelAt(t, p.URL, withBatch(2))
 			if c.text == late {
-				w = webhookAt(t, p.url, withBatch(2), withTimeout(200*time.Millisecond))
+				w = channelAt(t, p.URL, withBatch(2), withTimeout(200*time.Millisecond))
 			}
-			for i, o := range w.Send(t.Context(), webhookBatch(2)) {
-				if want := (Outcome{Result: Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: c.text, Fault: Stumble}); o != want {
+			for i, o := range w.Send(t.Context(), batchOf(2)) {
+				if want := (channels.Outcome{Result: channels.Ambiguous, ErrCode: models.CodeNetwork, ErrMsg: c.text, Fault: channels.Stumble}); o != want {
 					t.Errorf("outcome %d: %+v, want %+v", i, o, want)
 				}
 			}
-			if n := p.requests.Load(); n != 1 {
+			if n := p.Requests.Load(); n != 1 {
 				t.Errorf("the provider saw %d requests, want exactly 1", n)
 			}
 		})
 	}
 }
 
-// A status that refuses is an answer, whatever happens to the rest of it.
-func TestWebhookRefusalCutOff(t *testing.T) {
-	p := newRawProvider(t, func(c net.Conn, _ int32, r *http.Request) bool {
-		readAll(r)
-		_, _ = io.WriteString(c, "HTTP/1.1 404 hunter2\r\nContent-Length: 1000\r\n\r\nhalf")
-		return false
-	})
-	if o := sendOne(t, webhookAt(t, p.url)); o.Result != Failed || o.ErrMsg != "the provider answered 404 Not Found: half" {
-		t.Errorf("outcome %+v", o)
-	}
-}
-
 // The case in which net/http would send a POST with an Idempotency-Key twice by itself: the connection was
 // used before, and closes when the next request has been written.
-func TestWebhookReusedConnectionCloses(t *testing.T) {
+func TestReusedConnectionCloses(t *testing.T) {
 	for name, end := range map[string]func(net.Conn) bool{"close": func(net.Conn) bool { return false }, "reset": reset} {
 		t.Run(name, func(t *testing.T) {
-			p := newRawProvider(t, func(c net.Conn, no int32, r *http.Request) bool {
-				readAll(r)
+			p := testkit.NewRawProvider(t, func(c net.Conn, no int32, r *http.Request) bool {
+				testkit.ReadAll(r)
 				if no == 2 {
 					return end(c)
 				}
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 				return true
 			})
-			w := webhookAt(t, p.url)
-			if o := sendOne(t, w); o.Result != Sent {
+			w := channelAt(t, p.URL)
+			if o := sendOne(t, w); o.Result != channels.Sent {
 				t.Fatalf("first: %+v", o)
 			}
-			if o := sendOne(t, w); o.Result != Ambiguous {
+			if o := sendOne(t, w); o.Result != channels.Ambiguous {
 				t.Errorf("second: %+v", o)
 			}
-			if c, r := p.conns.Load(), p.requests.Load(); c != 1 || r != 2 {
+			if c, r := p.Conns.Load(), p.Requests.Load(); c != 1 || r != 2 {
 				t.Errorf("%d requests on %d connections, want 2 on 1: a third is a repeat", r, c)
 			}
 		})
 	}
 }
 
-func TestWebhookNotReached(t *testing.T) {
+func TestNotReached(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -181,21 +131,21 @@ func TestWebhookNotReached(t *testing.T) {
 	}
 	defer func() { _ = mute.Close() }()
 
-	check := func(name string, w *Webhook, text string) {
+	check := func(name string, w *channel, text string) {
 		t.Helper()
-		want := Outcome{Result: Retry, ErrCode: models.CodeNetwork, ErrMsg: text, Fault: Away}
+		want := channels.Outcome{Result: channels.Retry, ErrCode: models.CodeNetwork, ErrMsg: text, Fault: channels.Away}
 		if o := sendOne(t, w); o != want {
 			t.Errorf("%s: %+v, want %+v", name, o, want)
 		}
 	}
-	check("refused", webhookAt(t, closed), "no connection to the provider: connection refused")
-	check("no handshake", webhookAt(t, "https://"+mute.Addr().String(), withTimeout(200*time.Millisecond)), "no connection to the provider within 200ms")
-	w := webhookAt(t, "http://provider.test/?token=hunter2")
-	w.transport.DialContext = watchWrites(func(context.Context, string, string) (net.Conn, error) {
+	check("refused", channelAt(t, closed), "no connection to the provider: connection refused")
+	check("no handshake", channelAt(t, "https://"+mute.Addr().String(), withTimeout(200*time.Millisecond)), "no connection to the provider within 200ms")
+	w := channelAt(t, "http://provider.test/?token=hunter2")
+	w.client.transport.DialContext = watchWrites(func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "provider.test"}}
 	})
 	check("no such host", w, "no connection to the provider: its host name cannot be resolved")
-	w.transport.DialContext = watchWrites(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("hunter2") })
+	w.client.transport.DialContext = watchWrites(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("hunter2") })
 	check("anything else", w, "no connection to the provider: the connection could not be set up")
 }
 
@@ -214,21 +164,21 @@ func (c failingConn) Write(p []byte) (int, error) {
 	return n, errors.New("connection reset by peer")
 }
 
-func TestWebhookWriteFails(t *testing.T) {
-	srv := answering(t, 200, nil, "")
-	for part, want := range map[int]Result{0: Retry, 1: Ambiguous} {
+func TestWriteFails(t *testing.T) {
+	srv := answering(t)
+	for part, want := range map[int]channels.Result{0: channels.Retry, 1: channels.Ambiguous} {
 		for _, reused := range []bool{false, true} {
-			w := webhookAt(t, srv.URL)
+			w := channelAt(t, srv.URL)
 			var broken atomic.Bool
 			var dials atomic.Int32
-			dial := w.transport.DialContext
-			w.transport.DialContext = watchWrites(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dial := w.client.transport.DialContext
+			w.client.transport.DialContext = watchWrites(func(ctx context.Context, network, addr string) (net.Conn, error) {
 				dials.Add(1)
 				c, err := dial(ctx, network, addr)
 				return failingConn{c, &broken, part}, err
 			})
 			if reused {
-				if o := sendOne(t, w); o.Result != Sent {
+				if o := sendOne(t, w); o.Result != channels.Sent {
 					t.Fatalf("outcome %+v", o)
 				}
 			}
@@ -247,14 +197,14 @@ func TestWebhookWriteFails(t *testing.T) {
 	}
 }
 
-func TestWebhookEndedBefore(t *testing.T) {
+func TestEndedBefore(t *testing.T) {
 	var requests atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	defer srv.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, o := range webhookAt(t, srv.URL).Send(ctx, webhookBatch(50)) {
-		if o.Result != Retry {
+	for _, o := range channelAt(t, srv.URL).Send(ctx, batchOf(50)) {
+		if o.Result != channels.Retry {
 			t.Fatalf("outcome %+v", o)
 		}
 	}
@@ -264,27 +214,27 @@ func TestWebhookEndedBefore(t *testing.T) {
 }
 
 // The dial is under way when ctx ends: nothing was written.
-func TestWebhookEndedWhileDialling(t *testing.T) {
+func TestEndedWhileDialling(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	w := webhookAt(t, "http://provider.test/")
-	w.transport.DialContext = watchWrites(func(dial context.Context, _, _ string) (net.Conn, error) {
+	w := channelAt(t, "http://provider.test/")
+	w.client.transport.DialContext = watchWrites(func(dial context.Context, _, _ string) (net.Conn, error) {
 		cancel()
 		<-dial.Done()
 		return nil, dial.Err()
 	})
-	o := w.Send(ctx, webhookBatch(1))[0]
-	if o.Result != Retry || o.ErrMsg != "stopped before the request was sent" {
+	o := w.Send(ctx, batchOf(1))[0]
+	if o.Result != channels.Retry || o.ErrMsg != "stopped before the request was sent" {
 		t.Errorf("outcome %+v", o)
 	}
 }
 
 // ctx ends in the middle of a Send: whoever the provider was asked about is Ambiguous, the rest Retry.
-func TestWebhookEndedInTheMiddle(t *testing.T) {
+func TestEndedInTheMiddle(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		readAll(r)
+		testkit.ReadAll(r)
 		mu.Lock()
 		seen[r.Header.Get("Idempotency-Key")] = true
 		if len(seen) == startWorkers {
@@ -294,17 +244,17 @@ func TestWebhookEndedInTheMiddle(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer srv.Close()
-	b := webhookBatch(1000)
-	out := webhookAt(t, srv.URL).Send(ctx, b)
+	b := batchOf(1000)
+	out := channelAt(t, srv.URL).Send(ctx, b)
 	srv.Close() // waits for the handlers, so that seen is complete
 	mu.Lock()
 	defer mu.Unlock()
 	var ambiguous, retry int
 	for i, o := range out {
 		switch o.Result {
-		case Ambiguous:
+		case channels.Ambiguous:
 			ambiguous++
-		case Retry:
+		case channels.Retry:
 			retry++
 			if seen[b.Recipients[i].ClientMsgID] {
 				t.Errorf("%s was sent and is said not to be", b.Recipients[i].ClientMsgID)
@@ -322,59 +272,96 @@ func TestWebhookEndedInTheMiddle(t *testing.T) {
 }
 
 // MayStart is asked once before each request; what it refuses is not begun.
-func TestWebhookMayStart(t *testing.T) {
+func TestMayStart(t *testing.T) {
 	var requests, asked atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	defer srv.Close()
-	b := webhookBatch(100)
+	b := batchOf(100)
 	b.MayStart = func() bool { return asked.Add(1) <= 30 }
 	ctx, cancel := context.WithCancel(t.Context())
-	count := map[Outcome]int{}
-	for _, o := range webhookAt(t, srv.URL, withBatch(2)).Send(ctx, b) {
+	count := map[channels.Outcome]int{}
+	for _, o := range channelAt(t, srv.URL, withBatch(2)).Send(ctx, b) {
 		count[o]++
 	}
-	if len(count) != 2 || count[Outcome{Result: Sent}] != 60 || count[Outcome{Result: NotTried}] != 40 {
+	if len(count) != 2 || count[channels.Outcome{Result: channels.Sent}] != 60 || count[channels.Outcome{Result: channels.NotTried}] != 40 {
 		t.Errorf("outcomes %v", count)
 	}
 	if a, r := asked.Load(), requests.Load(); a != 50 || r != 30 {
 		t.Errorf("asked %d times, %d requests", a, r)
 	}
 	cancel() // what may not start is NotTried even then: its attempt does not count
-	for _, o := range webhookAt(t, srv.URL).Send(ctx, b) {
-		if o != (Outcome{Result: NotTried}) {
+	for _, o := range channelAt(t, srv.URL).Send(ctx, b) {
+		if o != (channels.Outcome{Result: channels.NotTried}) {
 			t.Fatalf("outcome %+v", o)
 		}
 	}
 }
 
 // The leave to start goes while the connection is being made: nothing of the request is written.
-func TestWebhookMayStartNoMore(t *testing.T) {
+func TestMayStartNoMore(t *testing.T) {
 	var requests atomic.Int32
 	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) })
 	plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
 	defer plain.Close()
 	defer secure.Close()
 	for _, srv := range []*httptest.Server{plain, secure} {
-		w := webhookAt(t, srv.URL)
-		w.transport.TLSClientConfig = &tls.Config{RootCAs: rootsOf(secure)}
-		dial := w.transport.DialContext
+		w := channelAt(t, srv.URL)
+		w.client.transport.TLSClientConfig = &tls.Config{RootCAs: rootsOf(secure)}
+		dial := w.client.transport.DialContext
 		var gone atomic.Bool
-		w.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		w.client.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			time.Sleep(maxWait + 10*time.Millisecond)
 			gone.Store(true)
 			return dial(ctx, network, addr)
 		}
-		b := webhookBatch(1)
+		b := batchOf(1)
 		b.MayStart = func() bool { return !gone.Load() }
-		if o := w.Send(t.Context(), b)[0]; o != (Outcome{Result: NotTried}) {
+		if o := w.Send(t.Context(), b)[0]; o != (channels.Outcome{Result: channels.NotTried}) {
 			t.Errorf("outcome %+v", o)
 		}
 		if n := requests.Load(); n != 0 {
 			t.Errorf("%d requests", n)
 		}
 		b.MayStart = nil
-		if o := w.Send(t.Context(), b)[0]; o.Result != Sent || requests.Swap(0) != 1 {
+		if o := w.Send(t.Context(), b)[0]; o.Result != channels.Sent || requests.Swap(0) != 1 {
 			t.Errorf("afterwards: outcome %+v", o)
 		}
+	}
+}
+
+func rootsOf(srv *httptest.Server) *x509.CertPool {
+	return srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+}
+
+func TestTLS(t *testing.T) {
+	var requests atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if requests.Add(1); r.ProtoMajor != 1 {
+			t.Errorf("spoke %s", r.Proto)
+		}
+		if r.URL.Path == "/close" {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it would tell of the handshake that is meant to fail
+	srv.StartTLS()
+	defer srv.Close()
+	trusting := func(path string) *channel {
+		w := channelAt(t, srv.URL+path)
+		w.client.transport.TLSClientConfig = &tls.Config{RootCAs: rootsOf(srv)}
+		return w
+	}
+	if o := sendOne(t, trusting("/")); o.Result != channels.Sent {
+		t.Errorf("trusted: %+v", o)
+	}
+	if o := sendOne(t, trusting("/close")); o.Result != channels.Ambiguous {
+		t.Errorf("closed after the request: %+v", o)
+	}
+	if o := sendOne(t, channelAt(t, srv.URL)); o.Result != channels.Retry || !strings.Contains(o.ErrMsg, "certificate") {
+		t.Errorf("not trusted: %+v", o)
+	}
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests, want 2", n)
 	}
 }

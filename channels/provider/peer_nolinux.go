@@ -1,6 +1,6 @@
 //go:build !linux
 
-package channels
+package provider
 
 // receivedByPeer and unreadByPeer need a count that only Linux keeps; elsewhere nothing is certain.
 func receivedByPeer(*conn) int64 { return -1 }
