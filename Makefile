@@ -3,7 +3,6 @@
 .PHONY: help demo run build test bench chaos chaos-long chaos-large soak lint fuzz mutations zones clean
 
 ARGS ?=
-GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 SEED ?= 1
 
@@ -16,13 +15,13 @@ help: ## list these commands
 demo: ## a whole campaign in one process, with nothing installed
 	go run ./cmd/carillon demo $(ARGS)
 
-run: ## serve API, console, workers and scheduler on http://127.0.0.1:8080
+run: ## serve API, workers and scheduler on http://127.0.0.1:8080
 	go run ./cmd/carillon serve $(ARGS)
 
 build: ## the binary ./carillon, static
 	go build -trimpath -ldflags '-s -w' -o carillon ./cmd/carillon
 
-test: ## all tests, with the race detector, on SQLite and on MariaDB + Redis (installs them); ARGS='-run X ./models'
+test: ## all tests, with the race detector, on SQLite and on MariaDB + Redis (installs them), and lint; ARGS='-run X ./models' without lint
 	@go run ./internal/testkit/runtests $(ARGS)
 
 chaos: ## the promises of docs/, tried on the real binary under faults drawn from SEED=1; ARGS='--trials smooth,share,patch,first'
@@ -40,8 +39,8 @@ soak: ## trial soak: 20 minutes of campaigns under the race detector, goroutines
 bench: ## speed, memory and latency against bare loops in the same run; ARGS='--only one,batch,inbox --recipients 100000'
 	go run ./internal/testkit/bench $(ARGS)
 
-lint: ## golangci-lint; its first build takes minutes
-	go run $(GOLANGCI_LINT) run $(ARGS)
+lint: ## golangci-lint and go mod tidy -diff, as `make test` has them; the first build of golangci-lint takes minutes
+	@go run ./internal/testkit/runtests lint $(ARGS)
 
 fuzz: ## every fuzz test for FUZZTIME=30s each
 	@for pkg in $$(go list ./...); do \

@@ -63,7 +63,7 @@ func newAnything(t *testing.T, stores testkit.Stores) *anything {
 // planned plans a campaign at once.
 func planned(ctx context.Context, store *models.Store, c models.Created) error {
 	for c.Plan != nil {
-		step, err := store.PlanNext(ctx, *c.Plan, func(*models.Campaign, string, models.Millis) models.Turn { return models.Turn{} })
+		step, err := store.PlanNext(ctx, *c.Plan, func(*models.Campaign, string, models.Millis) models.ZoneStart { return models.ZoneStart{} })
 		if err != nil || step.Done {
 			return err
 		}

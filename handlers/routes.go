@@ -6,11 +6,14 @@ import (
 	"github.com/gorilla/mux"
 )
 
-// Routes is the whole route table. The router keeps paths encoded and uncleaned, so that an ID with
+// Routes serves the whole API.
+func (a *API) Routes() http.Handler { return a.outermost(a.router()) }
+
+// router is the whole route table, which docs/api.md lists. The router keeps paths encoded and uncleaned, so that an ID with
 // "/" or "%" is one segment. Who may call stands at each line: msg and admin want an admin's token,
 // inbox also takes the token of the inbox's own user, open takes anybody. Behind it stand the
 // query's parameters. The server leaves out the body of an answer to HEAD.
-func (a *API) Routes() http.Handler {
+func (a *API) router() *mux.Router {
 	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	get, head, post := http.MethodGet, http.MethodHead, http.MethodPost
 
@@ -70,7 +73,7 @@ func (a *API) Routes() http.Handler {
 	r.PathPrefix("/monitor/").Handler(monitor)
 
 	a.health(r)
-	return a.outermost(r)
+	return r
 }
 
 // Health is the two routes that every role serves, for a process that serves no others.

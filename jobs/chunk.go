@@ -51,10 +51,10 @@ func recipients(chunk []member) []pacing.Recipient {
 
 // member is a recipient whose row stands.
 func (d *delivery) member(id string, a models.Attempt) member {
-	m := member{id: id, attempts: a.Attempts, again: true, due: a.NextAttemptAt, since: a.Since}
-	if a.Since != 0 {
+	m := member{id: id, attempts: a.Attempts, again: true, due: a.NextAttemptAt, since: a.FailingSince}
+	if a.FailingSince != 0 {
 		m.own = a.Attempts % d.opts.MaxAttempts
-		m.failing = time.Now().Add(-time.Duration(d.v.Now()-a.Since) * time.Millisecond)
+		m.failing = time.Now().Add(-time.Duration(d.v.Now()-a.FailingSince) * time.Millisecond)
 	}
 	return m
 }
@@ -85,7 +85,7 @@ func chunkSize(set, batch int) int {
 // next is the next chunk: members that the cursor has not reached, and without any those whose next attempt is due. Attempts
 // that are late come first: see LateRetry.
 func (d *delivery) next() []member {
-	fresh := d.v.Fresh(d.size)
+	fresh := d.v.Untried(d.size)
 	by := d.v.Now()
 	if len(fresh) > 0 {
 		by -= models.LateRetry
@@ -128,7 +128,7 @@ func (d *delivery) untilDue() time.Duration {
 
 // settled is the outcome of a member that is not sent at all, if it is one.
 func (d *delivery) settled(m member) (models.RecipientOutcome, bool) {
-	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, Again: m.again}
+	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, HasRow: m.again}
 	if d.tooLong(m) {
 		o.Status, o.ErrCode, o.ErrMsg = models.RecipientFailed, models.CodeNetwork, "given up: all tries of "+maxTrying.String()+" failed"
 		return o, true
@@ -169,7 +169,7 @@ func (d *delivery) tokens(ctx context.Context, chunk []member) ([]member, pacing
 		return chunk, pacing.Grant{}, nil
 	}
 	c := &d.v.Campaign
-	g, err := d.pace.Rates.Take(ctx, c, need, first.recipient())
+	g, err := d.pacer.Rates.Take(ctx, c, need, first.recipient())
 	d.single = g.Probe
 	if err != nil || g.N >= need {
 		return chunk, g, err
@@ -196,7 +196,7 @@ func (d *delivery) mayStart() bool {
 // row is a member's row after one try. An excused failure costs no attempt; one after which the request may have been
 // taken is counted, and still does not end the recipient's attempts. unclear: nobody knows whose the failure is.
 func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) models.RecipientOutcome {
-	r := models.RecipientOutcome{UserID: m.id, Again: m.again, Attempts: min(m.attempts+1, maxAttempts), ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
+	r := models.RecipientOutcome{UserID: m.id, HasRow: m.again, Attempts: min(m.attempts+1, maxAttempts), ErrCode: o.ErrCode, ErrMsg: cutText(o.ErrMsg)}
 	switch o.Result {
 	case channels.Sent:
 		r.Status, r.ServerMsgID, r.ErrCode, r.ErrMsg = models.RecipientSent, o.ServerMsgID, 0, ""
@@ -205,9 +205,9 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 	case channels.Skipped:
 		r.Status = models.RecipientSkipped
 	case channels.NotTried:
-		r.Status, r.Attempts, r.Since = models.RecipientPending, m.attempts, m.since
+		r.Status, r.Attempts, r.FailingSince = models.RecipientPending, m.attempts, m.since
 	case channels.Retry, channels.Ambiguous:
-		r.Status, r.Since = models.RecipientPending, cmp.Or(m.since, d.v.Now())
+		r.Status, r.FailingSince = models.RecipientPending, cmp.Or(m.since, d.v.Now())
 		switch {
 		case (o.Result == channels.Ambiguous || o.Unsure) && d.v.Campaign.Delivery == models.AtMostOnce: // guard: ambiguous-is-unknown
 			r.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
@@ -219,7 +219,7 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 			r.Status = models.RecipientFailed
 		case excused: // guard: excused
 			// The longer a recipient has failed, the rarer its tries: others come first.
-			r.RetryIn = d.jittered(min(max(2*d.pace.ProbeEvery, time.Duration(d.v.Now()-r.Since)*time.Millisecond), maxUnproven))
+			r.RetryIn = d.jittered(min(max(2*d.pacer.ProbeEvery, time.Duration(d.v.Now()-r.FailingSince)*time.Millisecond), maxUnproven))
 			if o.Result == channels.Retry {
 				r.Attempts = m.attempts
 			}
@@ -228,13 +228,13 @@ func (d *delivery) row(m member, o channels.Outcome, excused, unclear bool) mode
 		default:
 			r.RetryIn = d.jittered(min(d.opts.Backoff<<min((r.Attempts-1)%d.opts.MaxAttempts, 20), maxRetry))
 			if unclear { // by the next attempt it shows whose it was
-				r.RetryIn = max(r.RetryIn, d.pace.UnprovenBackoff)
+				r.RetryIn = max(r.RetryIn, d.pacer.UnprovenBackoff)
 			}
 		}
 		r.RetryIn = max(r.RetryIn, o.RetryAfter)
 	}
 	if r.Status != models.RecipientPending {
-		r.Since, r.RetryIn = 0, 0
+		r.FailingSince, r.RetryIn = 0, 0
 	}
 	return r
 }

@@ -3,20 +3,37 @@ package jobs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"carillon/models"
 )
 
 const (
-	contactEvery = 500 * time.Millisecond
-	contactWait  = 2 * time.Second // for the answer
+	contactEvery  = 500 * time.Millisecond
+	contactWithin = 2 * time.Second // for the database's answer
+	compareEvery  = time.Second
+	compareWithin = 3 * time.Second // for one comparison
 )
 
-// contact is whether this process can work with its database. A worker that is cut off from it alone would take the tasks of the
-// others out of Redis for nothing.
+// contact says whether this process can work with its database, and whether that is still the ledger that it was. A worker
+// without contact takes no tasks: one that is cut off alone would take them out of Redis from the others for nothing.
 type contact struct {
+	store *models.Store
+	marks marks
+	log   *slog.Logger
+
 	mu   sync.Mutex
-	back chan struct{} // closed when contact is back; nil while it was not lost
+	back chan struct{} // closed when contact is back; nil while there is contact
+}
+
+func newContact(store *models.Store, rdb redis.UniversalClient, log *slog.Logger) *contact {
+	c := &contact{store: store, log: log}
+	c.marks = marks{store, rdb, c.lost}
+	return c
 }
 
 // lost notes that the database did not answer, or did not write.
@@ -28,7 +45,7 @@ func (c *contact) lost() {
 	}
 }
 
-// found notes that it does.
+// found notes that the database answers.
 func (c *contact) found() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,59 +55,44 @@ func (c *contact) found() {
 	}
 }
 
-// away is nil while the database answers, else what ends when it does again.
+// away is nil while there is contact. Otherwise it is closed when contact is back.
 func (c *contact) away() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.back
 }
 
-// keepContact asks the database, by a write, and whether it is the ledger that it was. While contact with the database is not lost
-// it is: then Redis may be away.
-func (w *Worker) keepContact(ctx context.Context) error {
-	asked, cancel := context.WithTimeout(ctx, contactWait)
+// check asks the database by a write, and compares the ledger with Redis. A Redis that does not answer ends no contact. But
+// contact that was lost is found only when the comparison succeeds.
+func (c *contact) check(ctx context.Context) error {
+	asked, cancel := context.WithTimeout(ctx, contactWithin)
 	defer cancel()
-	if err := w.store.TryWrite(asked); err != nil {
-		w.contact.lost()
+	if err := c.store.TryWrite(asked); err != nil {
+		c.lost()
 		return err
 	}
-	if err := w.compare(ctx); err != nil {
-		if redis := (*redisError)(nil); !errors.As(err, &redis) {
-			w.contact.lost()
+	if err := c.compare(ctx); err != nil {
+		var fromRedis *redisError
+		if !errors.As(err, &fromRedis) {
+			c.lost()
 		}
 		return err
 	}
-	w.contact.found()
+	c.found()
 	return nil
 }
 
-// putBack gives a task that this worker cannot run to the end of its queue, as a task of its own: its ID is taken until the handler
-// returns. Then the slot keeps no task and takes none until the database answers.
-func (w *Worker) putBack(ctx context.Context, kind string, p Payload) {
-	if err := w.queue.again(ctx, kind, p); err != nil {
-		w.log.Warn("a task could not be put back and is left to the reconciler", "campaign", p.Campaign, "page", p.Page, "err", err)
+// compare compares the ledger with what Redis knows of it, and logs what that leads to.
+func (c *contact) compare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, compareWithin)
+	defer cancel()
+	h, err := c.marks.compare(ctx)
+	switch {
+	case err != nil || h.behind == 0:
+	case h.replica:
+		c.log.Warn("a replica took over the ledger and lacks its last seconds; campaigns that must send to nobody twice are held", "lost", h.behind, "held", h.campaigns)
+	default:
+		c.log.Warn("the ledger was restored; its campaigns are held until an operator resumes them", "lost", h.behind, "held", h.campaigns)
 	}
-	if away := w.contact.away(); away != nil {
-		select {
-		case <-away:
-		case <-w.drain.Done():
-		}
-	}
-}
-
-// maxTries: a task whose row does not come is put back so often, over three seconds. The reconciler finds a row that comes later.
-const maxTries = 8
-
-// later puts a task back whose row this database does not have yet. The slot waits a little first, so that a queue that is empty
-// otherwise does not go round and round.
-func (w *Worker) later(ctx context.Context, kind string, p Payload) {
-	if p.Tries++; p.Tries > maxTries {
-		w.log.Debug("a task's row does not come", "campaign", p.Campaign, "page", p.Page)
-		return
-	}
-	select {
-	case <-time.After(min(500*time.Millisecond, 25*time.Millisecond<<p.Tries)):
-	case <-w.drain.Done():
-	}
-	w.putBack(ctx, kind, p)
+	return err
 }

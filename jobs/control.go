@@ -11,22 +11,22 @@ import (
 
 const (
 	controlEvery = 500 * time.Millisecond
-	// controlFresh: no send starts on a control state read longer ago than this. No SQL, no sends.
+	// controlFresh is how old a control state may be on which a send starts. Without SQL nothing is sent.
 	controlFresh = time.Second
+	// controlWithin is how long the database may take to answer.
+	controlWithin = 3 * time.Second
 )
 
-// controls is what this process knows of the campaigns it is sending for: one query reads them all, twice a
-// second, so pausing takes effect within a second however many pages are held.
+// controls holds the control state of the campaigns that this process sends for. One query reads all of them, twice a
+// second. So pausing takes effect within a second, however many pages the process holds.
 type controls struct {
 	store *models.Store
 	log   *slog.Logger
+	loops loops
 
 	mu     sync.Mutex
-	users  map[int64]int // visits by campaign
+	visits map[int64]int // by campaign
 	states map[int64]controlState
-
-	cancel context.CancelFunc
-	done   chan struct{}
 }
 
 type controlState struct {
@@ -35,64 +35,39 @@ type controlState struct {
 }
 
 func newControls(store *models.Store, log *slog.Logger) *controls {
-	return &controls{store: store, log: log, users: map[int64]int{}, states: map[int64]controlState{}}
+	return &controls{store: store, log: log, visits: map[int64]int{}, states: map[int64]controlState{}}
 }
 
 func (c *controls) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.cancel, c.done = cancel, make(chan struct{})
-	go func() {
-		defer close(c.done)
-		tick := time.NewTicker(controlEvery)
-		defer tick.Stop()
-		failing := false
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			err := c.read(ctx, nil)
-			if err != nil && !failing && ctx.Err() == nil {
-				c.log.Warn("the campaigns' control state cannot be read; nothing is sent", "err", err)
-			}
-			failing = err != nil
-		}
-	}()
+	c.loops.start(c.log, loop{controlEvery, "read the campaigns' control state, without which nothing is sent", c.refreshAll})
 }
 
-func (c *controls) stop() {
-	if c.cancel != nil {
-		c.cancel()
-		<-c.done
-	}
-}
+func (c *controls) stop() { c.loops.stop() }
 
-// enter begins a visit for a campaign, until leave; its state is known, and was read after the call, when it returns. After an
-// error nothing was begun.
-func (c *controls) enter(ctx context.Context, id int64) error {
-	c.mu.Lock()
-	c.users[id]++
-	c.mu.Unlock()
-	err := c.read(ctx, []int64{id})
+// attach counts a visit to a campaign, until detach. When it returns, the campaign's state is known and was read after the
+// call. After an error no visit was counted.
+func (c *controls) attach(ctx context.Context, id int64) error {
+	c.attachKnown(id)
+	err := c.refresh(ctx, []int64{id})
 	if err != nil {
-		c.leave(id)
+		c.detach(id)
 	}
 	return err
 }
 
-// keep is enter for a campaign that has a visit already: its state is known.
-func (c *controls) keep(id int64) {
+// attachKnown is attach for a campaign that has a visit already: its state is known.
+func (c *controls) attachKnown(id int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.users[id]++
+	c.visits[id]++
 }
 
-func (c *controls) leave(id int64) {
+func (c *controls) detach(id int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.users[id]--; c.users[id] == 0 {
-		delete(c.users, id)
+	c.visits[id]--
+	if c.visits[id] == 0 {
+		delete(c.visits, id)
 		delete(c.states, id)
 	}
 }
@@ -105,19 +80,23 @@ func (c *controls) get(id int64) (s models.Control, fresh bool) {
 	return st.Control, time.Since(st.asked) <= controlFresh
 }
 
-// read asks for the given campaigns, or all that have visits.
-func (c *controls) read(ctx context.Context, ids []int64) error {
-	if ids == nil {
-		c.mu.Lock()
-		for id := range c.users {
-			ids = append(ids, id)
-		}
-		c.mu.Unlock()
-		if len(ids) == 0 {
-			return nil
-		}
+// refreshAll reads the state of all campaigns that have visits.
+func (c *controls) refreshAll(ctx context.Context) error {
+	c.mu.Lock()
+	ids := make([]int64, 0, len(c.visits))
+	for id := range c.visits {
+		ids = append(ids, id)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	c.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	return c.refresh(ctx, ids)
+}
+
+// refresh reads the state of the given campaigns. An answer to an older question does not replace a newer one.
+func (c *controls) refresh(ctx context.Context, ids []int64) error {
+	ctx, cancel := context.WithTimeout(ctx, controlWithin)
 	defer cancel()
 	asked := time.Now()
 	states, err := c.store.Controls(ctx, ids)
@@ -127,7 +106,7 @@ func (c *controls) read(ctx context.Context, ids []int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range ids {
-		if c.users[id] > 0 && !asked.Before(c.states[id].asked) {
+		if c.visits[id] > 0 && !asked.Before(c.states[id].asked) {
 			c.states[id] = controlState{states[id], asked}
 		}
 	}

@@ -41,12 +41,12 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		if v, err = w.enter(ctx, v); err != nil || v == nil {
 			return err
 		}
-		defer w.pace.Places.Release(c)
+		defer w.pacer.Places.Release(c)
 	}
-	if err := w.control.enter(ctx, c.ID); err != nil {
+	if err := w.control.attach(ctx, c.ID); err != nil {
 		return err
 	}
-	defer w.control.leave(c.ID)
+	defer w.control.detach(c.ID)
 	for v != nil {
 		goOn, parked, err := w.deliverOrPark(ctx, v, ch, claimedAt)
 		if err != nil || !goOn {
@@ -60,7 +60,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 			return err
 		}
 	}
-	return w.advance(ctx, c.ID)
+	return w.windows.advance(ctx, c.ID)
 }
 
 // enter finds a place for a claimed page. When there is none it gives the page back, and then, for a slow campaign that has none here,
@@ -69,31 +69,31 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 // token. It returns nil when the page found no place, or moved meanwhile.
 func (w *Worker) enter(ctx context.Context, v *models.Visit) (*models.Visit, error) {
 	c := v.Campaign
-	instead, ok := w.pace.Places.Acquire(c)
+	instead, ok := w.pacer.Places.Acquire(c)
 	if ok {
 		return v, nil
 	}
 	if instead.State == models.PageWaiting {
 		w.tell(ctx, &c, models.LimitedByTurn, time.Second)
 	}
-	waits := instead.State == models.PageWaiting && w.pace.Places.BeginSlotWait(c)
+	waits := instead.State == models.PageWaiting && w.pacer.Places.BeginSlotWait(c)
 	if waits {
-		defer w.pace.Places.EndSlotWait(c)
-		instead.ReadyIn = w.pace.SlotWait // until then no other process takes it, and then one does should this one be gone
+		defer w.pacer.Places.EndSlotWait(c)
+		instead.ReadyIn = w.pacer.SlotWait // until then no other process takes it, and then one does should this one be gone
 	}
-	if err := w.store.WriteChunk(ctx, v.Close(instead)); err != nil || !waits || v.State != models.PageWaiting || !w.pace.Places.AcquireInSlot(w.drain, c) {
+	if err := w.store.WriteChunk(ctx, v.Close(instead)); err != nil || !waits || v.State != models.PageWaiting || !w.pacer.Places.AcquireInSlot(w.drain, c) {
 		return nil, err
 	}
 	v, err := w.store.ClaimAgain(ctx, v)
 	if err != nil || v == nil {
-		w.pace.Places.Release(c)
+		w.pacer.Places.Release(c)
 	}
 	return v, err
 }
 
 // tell notes why a page of c was given back.
 func (w *Worker) tell(ctx context.Context, c *models.Campaign, by models.LimitedBy, keep time.Duration) {
-	if err := w.pace.Rates.Note(ctx, c, by, keep); err != nil {
+	if err := w.pacer.Rates.Note(ctx, c, by, keep); err != nil {
 		w.log.Debug("what holds a campaign back could not be noted", "campaign", c.ID, "err", err)
 	}
 }
@@ -123,7 +123,7 @@ func (w *Worker) next(ctx context.Context, c models.Campaign, v *models.Visit) (
 	}
 	inside, err := w.store.Inside(ctx, c.ID)
 	c.RatePerSecond = now.RatePerSecond
-	if err != nil || inside >= window(int(w.slots.Load()), c) {
+	if err != nil || w.windows.room(c, inside) <= 0 {
 		return nil, err
 	}
 	return w.store.ClaimNext(ctx, c)
@@ -140,7 +140,7 @@ func (w *Worker) handOn(ctx context.Context, v *models.Visit) error {
 
 // stay says that no task waits for the slot, no other campaign for the place on the channel, and the process is not to end.
 func (w *Worker) stay(ctx context.Context, c models.Campaign) (bool, error) {
-	if w.drain.Err() != nil || w.pace.Places.MustYield(c) || w.contact.away() != nil {
+	if w.drain.Err() != nil || w.pacer.Places.MustYield(c) || w.contact.away() != nil {
 		return false, nil
 	}
 	waiting, err := w.queue.waiting(ctx, c.Priority)
@@ -267,8 +267,8 @@ func (d *delivery) ready(ctx context.Context) ([]member, *leaving, error) {
 		return nil, d.wait(time.Second), nil
 	case len(chunk) > 0:
 		return chunk, nil, nil
-	case g.Wait > d.pace.SlotWait || d.hurried(ctx):
-		leave := d.wait(d.pace.Rates.PageWait(g))
+	case g.Wait > d.pacer.SlotWait || d.hurried(ctx):
+		leave := d.wait(d.pacer.Rates.PageWait(g))
 		leave.in = g.Wait
 		return nil, leave, nil
 	}
@@ -323,7 +323,7 @@ func (d *delivery) guarded(ctx context.Context) error {
 		d.watch.sentSome()
 	}
 	if err == nil {
-		err = d.control.read(ctx, []int64{d.v.CampaignID})
+		err = d.control.refresh(ctx, []int64{d.v.CampaignID})
 	}
 	if err != nil { // then nothing more is sent before the guard is asked again
 		d.log.Warn("the guard could not reach the ledger", "err", err)
@@ -335,7 +335,7 @@ func (d *delivery) guarded(ctx context.Context) error {
 // waits for its slot: the rest of its page must not wait with it.
 func (d *delivery) overdue(ctx context.Context) bool {
 	lasted := time.Since(d.since)
-	if lasted <= visitFor && (lasted <= shortest || !d.pace.Places.MustYield(d.v.Campaign)) {
+	if lasted <= visitFor && (lasted <= shortest || !d.pacer.Places.MustYield(d.v.Campaign)) {
 		return false
 	}
 	if d.going > 0 && d.park != nil {
@@ -353,7 +353,7 @@ func (d *delivery) claim(ctx context.Context, chunk []member) ([]member, error) 
 	c := models.Chunk{State: models.PageRunning}
 	claimed := make([]member, len(chunk))
 	for i, m := range chunk {
-		c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, Again: m.again})
+		c.Outcomes = append(c.Outcomes, models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, HasRow: m.again})
 		claimed[i] = m
 		claimed[i].again = true
 	}

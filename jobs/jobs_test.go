@@ -61,8 +61,8 @@ func (r *rig) withLog(opts jobs.Options, out io.Writer) *rig {
 		opts.Channels = []channels.Channel{inbox.New(r.rdb)}
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	worker := jobs.NewWorker(r.store, r.queue, opts, log)
-	rec := jobs.NewReconciler(r.store, r.queue, worker, jobs.Keep{Keys: time.Hour}, log)
+	shared := jobs.NewShared(r.store, r.queue, opts, log)
+	worker, rec := jobs.NewWorker(shared), jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: time.Hour})
 	if err := worker.Start(); err != nil {
 		r.t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (d *delivery) stopIllegible(ctx context.Context) {
 	}
 	// The process must know of the pause before it judges anew: else a request could begin in between, and its answer would
 	// pause the campaign once more, after a resume.
-	if err := d.control.read(ctx, []int64{c.ID}); err != nil {
+	if err := d.control.refresh(ctx, []int64{c.ID}); err != nil {
 		d.log.Warn("the campaign's control state cannot be read", "err", err)
 	}
 	d.legible.renew(c.ID)

@@ -23,9 +23,9 @@ func TestPace(t *testing.T) {
 		{500, 60 * time.Millisecond, false, 500, 540 * time.Millisecond},
 		{800, 120 * time.Millisecond, false, 400, 1080 * time.Millisecond},
 		{800, 120 * time.Millisecond, true, 400, 4680 * time.Millisecond},
-		{stepLeast, time.Minute, false, stepLeast, restMost},
+		{stepLeast, time.Minute, false, stepLeast, pauseMost},
 	} {
-		if next, rest := pace(c.n, c.took, c.busy); next != c.next || rest != c.rest {
+		if next, rest := purgePace(c.n, c.took, c.busy); next != c.next || rest != c.rest {
 			t.Errorf("%d in %s: then %d after %s", c.n, c.took, next, rest)
 		}
 	}

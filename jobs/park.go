@@ -29,10 +29,10 @@ func (w *Worker) deliverOrPark(ctx context.Context, v *models.Visit, ch channels
 		return e.goOn, false, e.err
 	case <-parked:
 	}
-	w.control.keep(campaign)
+	w.control.attachKnown(campaign)
 	w.parking.Go(func() {
 		defer w.parked.Add(-1)
-		defer w.control.leave(campaign)
+		defer w.control.detach(campaign)
 		e := <-ended
 		if e.err == nil && e.goOn {
 			e.err = w.handOver(ctx, v)
@@ -47,7 +47,7 @@ func (w *Worker) deliverOrPark(ctx context.Context, v *models.Visit, ch channels
 // handOver gives a page that has more to send to whoever comes next, and the campaign room for another one.
 func (w *Worker) handOver(ctx context.Context, v *models.Visit) error {
 	if v.State != models.PageWaiting {
-		return w.advance(ctx, v.CampaignID)
+		return w.windows.advance(ctx, v.CampaignID)
 	}
 	return w.handOn(ctx, v)
 }

@@ -26,7 +26,7 @@ func stillWorker(t *testing.T, s testkit.Stores) *Worker {
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	return NewWorker(testkit.OpenStore(t, s.DatabaseURL), NewQueue(rdb), Options{Channels: []channels.Channel{inbox.New(rdb)}}, log)
+	return NewWorker(NewShared(testkit.OpenStore(t, s.DatabaseURL), NewQueue(rdb), Options{Channels: []channels.Channel{inbox.New(rdb)}}, log))
 }
 
 // stored makes a campaign of one page, and returns its task.
@@ -54,7 +54,7 @@ func TestPlaceIsGivenBackWhenTheClaimCannotBeRead(t *testing.T) {
 		if err != nil || v == nil {
 			t.Fatal(v, err)
 		}
-		places := w.pace.Places
+		places := w.pacer.Places
 		holder := models.Campaign{ID: -1, Channel: "inbox"}
 		for _, ok := places.Acquire(holder); ok; _, ok = places.Acquire(holder) {
 			holder.ID-- // one campaign each, so that none holds its half of the slots
@@ -96,7 +96,7 @@ func TestVisitGivesWay(t *testing.T) {
 				t.Fatal("no place on an empty channel")
 			}
 		}
-		d := &delivery{Worker: &Worker{pace: &pacing.Pacer{Places: s}}, v: &models.Visit{Campaign: busy}, since: begun}
+		d := &delivery{Worker: &Worker{pacer: &pacing.Pacer{Places: s}}, v: &models.Visit{Campaign: busy}, since: begun}
 		for at := 250 * time.Millisecond; at < 6*time.Second; at += 250 * time.Millisecond {
 			time.Sleep(time.Until(begun.Add(at)))
 			comes := at < 2*time.Second || at > 4*time.Second

@@ -21,7 +21,7 @@ func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 		if err := w.queue.Pages(ctx, step.Tasks); err != nil {
 			return err
 		}
-		if err := w.advance(ctx, t.Campaign); err != nil || step.Done { // the window may have run dry meanwhile
+		if err := w.windows.advance(ctx, t.Campaign); err != nil || step.Done { // the window may have run dry meanwhile
 			return err
 		}
 		if w.drain.Err() != nil {

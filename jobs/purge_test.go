@@ -27,7 +27,7 @@ func TestOldRecipientsGoWhileACampaignRuns(t *testing.T) {
 		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		for range 2 {
-			rec := jobs.NewReconciler(r.store, r.queue, jobs.NewWorker(r.store, r.queue, jobs.Options{}, log), jobs.Keep{Keys: time.Hour, Recipients: time.Hour}, log)
+			rec := jobs.NewReconciler(jobs.NewShared(r.store, r.queue, jobs.Options{}, log), jobs.Retention{IdempotencyKeys: time.Hour, Recipients: time.Hour})
 			rec.Start()
 			t.Cleanup(rec.Stop)
 		}

@@ -122,7 +122,7 @@ func TestDeadWorkersPageMovesAgain(t *testing.T) {
 		// The dead one wakes up: it may write nothing, neither a row that stands by now nor one over it, nor the page alone.
 		failed := models.RecipientOutcome{UserID: "user-0000001", Status: models.RecipientFailed}
 		over := failed
-		over.Again = true
+		over.HasRow = true
 		for _, late := range [][]models.RecipientOutcome{{failed}, {over}, nil} {
 			stale := *dead
 			err = r.store.WriteChunk(t.Context(), stale.Close(models.Chunk{State: models.PageRunning, Outcomes: late}))

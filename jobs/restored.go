@@ -106,26 +106,3 @@ func (m marks) move(ctx context.Context, at models.Mark) error {
 type redisError struct{ error }
 
 func (e *redisError) Unwrap() error { return e.error }
-
-// compareWithin is for one comparison.
-const compareWithin = 3 * time.Second
-
-// Compare compares the ledger with what Redis knows of it, before anything works on it.
-func (r *Reconciler) Compare(ctx context.Context) error {
-	return r.worker.compare(ctx)
-}
-
-// compare logs what it leads to.
-func (w *Worker) compare(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, compareWithin)
-	defer cancel()
-	h, err := w.marks.compare(ctx)
-	switch {
-	case err != nil || h.behind == 0:
-	case h.replica:
-		w.log.Warn("a replica took over the ledger and lacks its last seconds; campaigns that must send to nobody twice are held", "lost", h.behind, "held", h.campaigns)
-	default:
-		w.log.Warn("the ledger was restored; its campaigns are held until an operator resumes them", "lost", h.behind, "held", h.campaigns)
-	}
-	return err
-}

@@ -142,7 +142,7 @@ func TestMarkMovesOn(t *testing.T) {
 		id := r.post(sp)
 		var wg sync.WaitGroup
 		for range 4 {
-			rec := jobs.NewReconciler(r.store, r.queue, jobs.NewWorker(r.store, r.queue, jobs.Options{}, quietly(t)), jobs.Keep{}, quietly(t))
+			rec := jobs.NewReconciler(jobs.NewShared(r.store, r.queue, jobs.Options{}, quietly(t)), jobs.Retention{})
 			wg.Go(func() {
 				for range 8 {
 					clock.Tick(time.Second)

@@ -12,7 +12,7 @@ import (
 // However long a provider is away, what is counted meanwhile fits into the row.
 func TestAttemptsFitTheirColumn(t *testing.T) {
 	t.Parallel()
-	d := &delivery{Worker: &Worker{opts: Options{}.Defaults(), pace: &pacing.Pacer{Params: pacing.Defaults()}}, v: &models.Visit{}}
+	d := &delivery{Worker: &Worker{opts: Options{}.Defaults(), pacer: &pacing.Pacer{Params: pacing.Defaults()}}, v: &models.Visit{}}
 	m := member{id: "a", again: true}
 	for range 200 {
 		o := d.row(m, channels.Outcome{Result: channels.Ambiguous, Fault: channels.Stumble}, true, false)
@@ -29,31 +29,31 @@ func TestAttemptsFitTheirColumn(t *testing.T) {
 // Every recipient's tries end: by attempts, and those that cost none by time.
 func TestTriesEnd(t *testing.T) {
 	t.Parallel()
-	d := &delivery{Worker: &Worker{opts: Options{}.Defaults(), pace: &pacing.Pacer{Params: pacing.Defaults()}}, v: &models.Visit{}}
+	d := &delivery{Worker: &Worker{opts: Options{}.Defaults(), pacer: &pacing.Pacer{Params: pacing.Defaults()}}, v: &models.Visit{}}
 	for name, o := range map[string]channels.Outcome{
 		"refused": {Result: channels.Retry, Fault: channels.Away, ErrCode: models.CodeNetwork},
 		"503":     {Result: channels.Retry, Fault: channels.Away, ErrCode: models.CodeCallback, ErrMsg: "503"},
 		"rest":    {Result: channels.Retry, ErrCode: models.CodeCallback, RetryAfter: time.Hour},
 	} {
 		m := member{id: "a", again: true, since: d.v.Now()}
-		if r := d.row(m, o, true, false); r.Status != models.RecipientPending || r.Since != m.since || r.RetryIn < o.RetryAfter || r.Attempts != 0 {
+		if r := d.row(m, o, true, false); r.Status != models.RecipientPending || r.FailingSince != m.since || r.RetryIn < o.RetryAfter || r.Attempts != 0 {
 			t.Errorf("%s, excused: %+v", name, r)
 		}
 		if _, over := d.settled(m); over {
 			t.Errorf("%s: given up at once", name)
 		}
 		m.since -= models.Millis(maxTrying.Milliseconds()) + 1
-		if r := d.row(m, o, true, false); r.Status != models.RecipientFailed || r.ErrCode != o.ErrCode || r.Since != 0 {
+		if r := d.row(m, o, true, false); r.Status != models.RecipientFailed || r.ErrCode != o.ErrCode || r.FailingSince != 0 {
 			t.Errorf("%s, excused for longer than %s: %+v", name, maxTrying, r)
 		}
-		if r, over := d.settled(m); !over || r.Status != models.RecipientFailed || !r.Again {
+		if r, over := d.settled(m); !over || r.Status != models.RecipientFailed || !r.HasRow {
 			t.Errorf("%s, not tried again: %+v", name, r)
 		}
 	}
 	m := member{id: "a"}
 	for range d.opts.MaxAttempts {
 		r := d.row(m, channels.Outcome{Result: channels.Retry, RetryAfter: time.Minute}, false, false)
-		if m.attempts, m.since = r.Attempts, r.Since; r.Status == models.RecipientFailed {
+		if m.attempts, m.since = r.Attempts, r.FailingSince; r.Status == models.RecipientFailed {
 			return
 		}
 	}

@@ -41,7 +41,7 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 	now, _ := d.control.get(c.ID)
 	s = &sending{
 		delivery: d, chunk: chunk, ended: make(chan struct{}),
-		trial: d.pace.Health.NewTrial(c, d.single, recipients(chunk)),
+		trial: d.pacer.Health.NewTrial(c, d.single, recipients(chunk)),
 		watch: d.guard.watch(c, now, chunk),
 		out:   make([]channels.Outcome, n), answered: make([]bool, n), left: n,
 	}
@@ -157,7 +157,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	var there []int
 	for i, m := range sent {
 		if slices.Contains(late, i) {
-			rows[places[i]] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, Since: m.since, RetryIn: lateHold, Again: m.again}
+			rows[places[i]] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, FailingSince: m.since, RetryIn: lateHold, HasRow: m.again}
 		} else {
 			there = append(there, i)
 		}
@@ -185,7 +185,7 @@ func (d *delivery) letGo(ctx context.Context, s *sending, late []int) {
 		<-s.ended
 		rows := s.rows(ctx, late)
 		for i := range rows {
-			rows[i].Again = true
+			rows[i].HasRow = true
 		}
 		d.arrived <- rows
 	}()

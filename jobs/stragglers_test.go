@@ -74,7 +74,7 @@ var nine = time.Date(2027, 6, 4, 9, 0, 0, 0, time.UTC)
 func (r *rig) alone(opts jobs.Options) {
 	r.t.Helper()
 	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	worker := jobs.NewWorker(r.store, r.queue, opts, log)
+	worker := jobs.NewWorker(jobs.NewShared(r.store, r.queue, opts, log))
 	if err := worker.Start(); err != nil {
 		r.t.Fatal(err)
 	}

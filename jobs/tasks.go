@@ -92,8 +92,8 @@ func (q *Queue) Pages(ctx context.Context, tasks []models.PageTask) error {
 	return nil
 }
 
-// again enqueues a task that a worker holds once more, under an ID of its own.
-func (q *Queue) again(ctx context.Context, kind string, p Payload) error {
+// enqueueCopy enqueues a task that a worker holds once more, under an ID of its own.
+func (q *Queue) enqueueCopy(ctx context.Context, kind string, p Payload) error {
 	return q.enqueue(ctx, kind, fmt.Sprintf("c%d:p%d:e%d:%s", p.Campaign, p.Page, p.Epoch, rand.Text()), p)
 }
 

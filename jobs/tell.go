@@ -2,40 +2,51 @@ package jobs
 
 import (
 	"context"
+	"log/slog"
+	"time"
 
 	"carillon/models"
 )
 
-// The log tells once what becomes of a campaign: whoever brought it about does.
+// The log has each end of a campaign and each command once: whoever brings the end about writes it, and whoever takes
+// the command's notice from the ledger.
 
-// tellFinished logs the end of a campaign of so many recipients.
-func (w *Worker) tellFinished(ctx context.Context, id, total int64) {
+// logFinished logs the end of a campaign of total recipients.
+func logFinished(ctx context.Context, store *models.Store, log *slog.Logger, id, total int64) {
 	level := models.LogLevel(total)
-	if !w.log.Enabled(ctx, level) {
+	if !log.Enabled(ctx, level) {
 		return
 	}
-	c, err := w.store.CampaignByID(ctx, id)
+	c, err := store.CampaignByID(ctx, id)
 	if err != nil {
-		w.log.Warn("a finished campaign cannot be read for the log", "err", err)
+		log.Warn("a finished campaign cannot be read for the log", "err", err)
 		return
 	}
-	w.log.Log(ctx, level, "campaign finished", "campaign", c)
+	log.Log(ctx, level, "campaign finished", "campaign", c)
 }
 
-// tellNotices logs what operators did from the command line.
-func (r *Reconciler) tellNotices(ctx context.Context) error {
-	notices, err := r.store.TakeNotices(ctx)
-	for _, n := range notices {
-		if n.Campaign == "" {
-			r.log.Info(n.What, "campaigns", n.Campaigns, "by", "command line")
+const noticesEvery = time.Second
+
+// noticeLog logs what operators did from the command line.
+type noticeLog struct {
+	store *models.Store
+	log   *slog.Logger
+}
+
+// takeNotices logs the notices that are new, and takes them out of the ledger.
+func (n noticeLog) takeNotices(ctx context.Context) error {
+	notices, err := n.store.TakeNotices(ctx)
+	for _, notice := range notices {
+		if notice.Campaign == "" {
+			n.log.Info(notice.What, "campaigns", notice.Campaigns, "by", "command line")
 			continue
 		}
-		c, err := r.store.Campaign(ctx, n.Campaign)
+		c, err := n.store.Campaign(ctx, notice.Campaign)
 		if err != nil {
-			r.log.Warn("a campaign cannot be read for the log", "what", n.What, "id", n.Campaign, "err", err)
+			n.log.Warn("a campaign cannot be read for the log", "what", notice.What, "id", notice.Campaign, "err", err)
 			continue
 		}
-		r.log.Info(n.What, "campaign", c, "by", "command line")
+		n.log.Info(notice.What, "campaign", c, "by", "command line")
 	}
 	return err
 }

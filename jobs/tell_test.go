@@ -63,8 +63,8 @@ func (r *rig) team(opts jobs.Options, schedulers bool) *book {
 		opts.Channels = []channels.Channel{inbox.New(r.rdb)}
 	}
 	for range 2 {
-		worker := jobs.NewWorker(r.store, r.queue, opts, b.log())
-		rec := jobs.NewReconciler(r.store, r.queue, worker, jobs.Keep{Keys: time.Hour}, b.log())
+		shared := jobs.NewShared(r.store, r.queue, opts, b.log())
+		worker, rec := jobs.NewWorker(shared), jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: time.Hour})
 		if err := worker.Start(); err != nil {
 			r.t.Fatal(err)
 		}

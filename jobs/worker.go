@@ -16,88 +16,57 @@ import (
 	"carillon/models"
 )
 
-// Options are a worker process's settings.
-type Options struct {
-	Channels     []channels.Channel
-	Rates        map[string]int // recipients per second by channel, over all processes; 0 or none = no limit
-	MaxAttempts  int            // per recipient
-	Backoff      time.Duration  // before the second attempt; doubles with each further one
-	BulkSlots    int            // pages this process holds at once
-	TransSlots   int            // the same for transactional campaigns, beside the bulk ones
-	ChunkSize    int            // recipients sent between two writes; 0 = 250 to 500, as whole requests of the channel
-	DrainTimeout time.Duration  // how long Stop waits for what is in flight
-}
-
-// Defaults fills in what is zero.
-func (o Options) Defaults() Options {
-	set := func(field *int, def int) {
-		if *field == 0 {
-			*field = def
-		}
-	}
-	set(&o.MaxAttempts, 5)
-	set(&o.BulkSlots, 16)
-	set(&o.TransSlots, 8)
-	if o.Backoff == 0 {
-		o.Backoff = 2 * time.Second
-	}
-	if o.DrainTimeout == 0 {
-		o.DrainTimeout = channels.MaxTimeout + time.Second // a request may take that long
-	}
-	return o
-}
-
 // Worker takes tasks out of Redis and runs them, on one asynq server per priority: queue weights are fixed at
 // a server's start and it fetches with a single goroutine, so a shared one would let bulk hold up the rest.
 type Worker struct {
 	store    *models.Store
 	queue    *Queue
-	pace     *pacing.Pacer
+	windows  *windows
+	contact  *contact
+	pacer    *pacing.Pacer
 	legible  *legible
 	guard    *guard
+	control  *controls
 	opts     Options
 	channels map[string]channels.Channel
 	log      *slog.Logger
 
-	slots   atomic.Int64   // pages that all worker processes together can hold
 	parked  atomic.Int64   // visits that wait beside the slots; see park.go
 	parking sync.WaitGroup // the same
-	control *controls
-	contact contact
-	marks   marks
 	loops   loops
 	servers []*asynq.Server
-	drain   context.Context // ended by Stop: begin no send
-	begin   context.CancelFunc
-	stop    sync.Once
+	drain   context.Context // ended by Stop: no send starts any more
+
+	startDrain context.CancelFunc
+	stop       sync.Once
 }
 
 // NewWorker makes a worker that takes nothing until Start.
-func NewWorker(store *models.Store, queue *Queue, opts Options, log *slog.Logger) *Worker {
-	w := &Worker{store: store, queue: queue, opts: opts.Defaults(), channels: map[string]channels.Channel{}, log: log}
-	for _, c := range opts.Channels {
+func NewWorker(s *Shared) *Worker {
+	w := &Worker{
+		store: s.store, queue: s.queue, windows: s.windows, contact: s.contact, pacer: s.pacer, opts: s.opts, log: s.log,
+		legible:  newLegible(),
+		guard:    newGuard(s.queue.rdb),
+		control:  newControls(s.store, s.log),
+		channels: map[string]channels.Channel{},
+	}
+	for _, c := range s.opts.Channels {
 		w.channels[c.Name()] = c
 	}
-	w.slots.Store(int64(w.opts.BulkSlots))
-	w.pace = pacing.New(queue.rdb, pacing.Defaults(), w.opts.Rates, w.opts.BulkSlots, log)
-	w.control = newControls(store, log)
-	w.legible = newLegible()
-	w.guard = newGuard(queue.rdb)
-	w.marks = marks{store, queue.rdb, w.contact.lost}
-	w.drain, w.begin = context.WithCancel(context.Background())
+	w.drain, w.startDrain = context.WithCancel(context.Background())
 	return w
 }
 
 // Start begins to take tasks.
 func (w *Worker) Start() error {
 	w.contact.lost() // it takes no task before it knows the ledger
-	if err := w.keepContact(context.Background()); err != nil {
+	if err := w.contact.check(context.Background()); err != nil {
 		w.log.Debug("tasks are not taken yet", "err", err) // the loop says so
 	}
 	w.control.start()
 	w.loops.start(w.log,
-		loop{w.pace.PublishEvery, "tell how the providers do", w.pace.Health.Publish},
-		loop{contactEvery, "reach the database to take tasks", w.keepContact},
+		loop{w.pacer.PublishEvery, "tell how the providers do", w.pacer.Health.Publish},
+		loop{contactEvery, "reach the database to take tasks", w.contact.check},
 	)
 	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.
 	for priority, class := range map[models.Priority]struct {
@@ -126,7 +95,7 @@ func (w *Worker) Start() error {
 // Stop begins no further send, lets those in flight end and be written, and returns. It may be called twice.
 func (w *Worker) Stop() {
 	w.stop.Do(func() {
-		w.begin()
+		w.startDrain()
 		var wg sync.WaitGroup
 		for _, srv := range w.servers {
 			wg.Go(srv.Shutdown)
@@ -148,7 +117,7 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	}
 	ctx := context.Background()
 	if w.contact.away() != nil {
-		w.putBack(ctx, task.Type(), p)
+		w.returnTask(ctx, task.Type(), p)
 		return nil
 	}
 	switch task.Type() {
@@ -160,19 +129,56 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, models.ErrNotYet):
-		w.later(ctx, task.Type(), p)
+		w.returnTaskLater(ctx, task.Type(), p)
 	case errors.Is(err, models.ErrFenced): // it is another's, or gone: that is an end
 		w.log.Debug("a task was taken over", "campaign", p.Campaign, "page", p.Page, "kind", task.Type())
 	case models.IsUnavailable(err):
 		if w.contact.away() == nil { // else it is known, and to ask once more would keep the task from the others
-			_ = w.keepContact(ctx) // which tells a database that is away from one that was busy for a moment
+			_ = w.contact.check(ctx) // which tells a database that is away from one that was busy for a moment
 		}
 		w.log.Warn("a task is put back: the database does not serve", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
-		w.putBack(ctx, task.Type(), p)
+		w.returnTask(ctx, task.Type(), p)
 	default:
 		w.log.Error("a task failed and is left to the reconciler", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
 	}
 	return nil
+}
+
+// returnTask gives a task that this worker cannot run to the end of its queue, as a task of its own: its ID is taken until
+// the handler returns. Without contact the slot then waits for it, and keeps no task meanwhile.
+func (w *Worker) returnTask(ctx context.Context, kind string, p Payload) {
+	if err := w.queue.enqueueCopy(ctx, kind, p); err != nil {
+		w.log.Warn("a task could not be put back and is left to the reconciler", "campaign", p.Campaign, "page", p.Page, "err", err)
+	}
+	away := w.contact.away()
+	if away == nil {
+		return
+	}
+	select {
+	case <-away:
+	case <-w.drain.Done():
+	}
+}
+
+// A task whose row does not come is put back eight times, over three seconds. The reconciler finds a row that comes later.
+const (
+	maxReturns    = 8
+	maxReturnWait = 500 * time.Millisecond // in the slot, before one return
+)
+
+// returnTaskLater puts a task back whose row this database does not have yet. The slot waits a little first, so that a queue
+// that holds nothing else does not go round and round.
+func (w *Worker) returnTaskLater(ctx context.Context, kind string, p Payload) {
+	p.Tries++
+	if p.Tries > maxReturns {
+		w.log.Debug("a task's row does not come", "campaign", p.Campaign, "page", p.Page)
+		return
+	}
+	select {
+	case <-time.After(min(maxReturnWait, 25*time.Millisecond<<p.Tries)):
+	case <-w.drain.Done():
+	}
+	w.returnTask(ctx, kind, p)
 }
 
 // quietLog gives asynq's own messages to slog, of warnings and errors at most one in ten seconds: while Redis is away

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"time"
 
 	"carillon/internal/slots"
@@ -10,9 +9,9 @@ import (
 )
 
 // turn says when a zone's pages of a campaign may go out: at its local time, and not in its quiet hours.
-func turn(c *models.Campaign, zone string, now models.Millis) models.Turn {
+func turn(c *models.Campaign, zone string, now models.Millis) models.ZoneStart {
 	loc, _ := zones.Of(zone, c.Zone)
-	var t models.Turn
+	var t models.ZoneStart
 	if c.WallAt != 0 { // guard: zone-clock
 		t.Due = models.Millis(slots.Instant(c.WallAt.Time(), loc).UnixMilli())
 		t.Missed = c.MissedAt(t.Due, now)
@@ -45,23 +44,4 @@ func quietUntil(c *models.Campaign, loc *time.Location, at models.Millis) (end m
 	}
 	until, quiet := slots.Quiet{From: c.QuietFrom, To: c.QuietTo}.Until(at.Time(), loc)
 	return models.Millis(until.UnixMilli()), quiet
-}
-
-// expireZones closes the pages of zones whose end has come.
-func (r *Reconciler) expireZones(ctx context.Context, steady bool) error {
-	campaigns, err := r.store.ZonesThatEnd(ctx)
-	if err != nil || len(campaigns) == 0 {
-		return err
-	}
-	now, err := r.store.Now(ctx)
-	for _, z := range campaigns {
-		if err != nil {
-			break
-		}
-		loc, _ := zones.Of(z.PageZone, z.Zone)
-		if end, ends := zoneEnd(&z.Campaign, loc); ends && end <= now {
-			err = r.store.ExpireZone(ctx, z.Campaign, z.PageZone, steady)
-		}
-	}
-	return err
 }

@@ -12,7 +12,7 @@ import (
 // planStep plans the next pages of a campaign, every zone's turn being now.
 func planStep(t *testing.T, store *models.Store, task models.PlanTask) (done bool) {
 	t.Helper()
-	step, err := store.PlanNext(t.Context(), task, func(*models.Campaign, string, models.Millis) models.Turn { return models.Turn{} })
+	step, err := store.PlanNext(t.Context(), task, func(*models.Campaign, string, models.Millis) models.ZoneStart { return models.ZoneStart{} })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,6 +174,8 @@ type Campaign struct {
 	ScheduleID    string // the public one; empty = none
 	Slot          Millis // of the schedule; 0 = run by hand
 	PurgedAt      Millis // from when on its recipients are gone; 0 = they stand
+	// StatusReasonCode says for programs what StatusReason says. It is empty where an older program wrote the reason.
+	StatusReasonCode ReasonCode
 	Timing
 }
 

@@ -67,15 +67,15 @@ func (s *Store) CreateCampaign(ctx context.Context, spec CampaignSpec, admins []
 		return Created{}, err
 	}
 	out := Created{PublicID: c.PublicID, Answer: answer(c)}
-	return s.once(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
+	return s.withIdempotency(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
 		c := c // a repeated transaction starts from the frozen row
 		return s.insertCampaign(tx, &c, spec.Audience, out)
 	})
 }
 
-// once runs f and stores the Idempotency-Key with out's answer in one transaction, the key first: the loser of two
+// withIdempotency runs f and stores the Idempotency-Key with out's answer in one transaction, the key first: the loser of two
 // that come at the same time blocks on it and then replays.
-func (s *Store) once(ctx context.Context, idem Idempotency, out Created, now Millis, f func(tx *gorm.DB, out *Created) error) (Created, error) {
+func (s *Store) withIdempotency(ctx context.Context, idem Idempotency, out Created, now Millis, f func(tx *gorm.DB, out *Created) error) (Created, error) {
 	err := s.tx(ctx, func(tx *gorm.DB) error {
 		out.Tasks, out.Plan = nil, nil
 		if idem.Key != "" { // guard: idempotency-key
@@ -92,18 +92,18 @@ func (s *Store) once(ctx context.Context, idem Idempotency, out Created, now Mil
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		done, err := s.replay(ctx, idem)
 		if done == nil && err == nil {
-			err = &Error{Code: CodeIdempotencyInProgress, Detail: "another request with this Idempotency-Key is under way", RetryAfter: retrySoon}
+			err = &Error{Code: CodeIdempotencyInProgress, Detail: "another request with this Idempotency-Key is under way", RetryAfter: idempotencyWait}
 		}
 		return deref(done), err
 	}
 	if isRetryable(err) { // the winner holds the key's lock for longer than we wait
-		err = &Error{Code: CodeIdempotencyInProgress, Detail: "another request with this Idempotency-Key is under way", RetryAfter: retrySoon, Cause: err}
+		err = &Error{Code: CodeIdempotencyInProgress, Detail: "another request with this Idempotency-Key is under way", RetryAfter: idempotencyWait, Cause: err}
 	}
 	return Created{}, err
 }
 
-// retrySoon is the Retry-After of a key whose first request is still under way.
-const retrySoon = time.Second
+// idempotencyWait is the Retry-After of a key whose first request is still under way.
+const idempotencyWait = time.Second
 
 func deref(c *Created) Created {
 	if c == nil {
@@ -128,13 +128,13 @@ func (s *Store) replay(ctx context.Context, idem Idempotency) (*Created, error) 
 	return &Created{PublicID: rows[0].PublicID, Answer: rows[0].Answer, Replayed: true}, nil
 }
 
-// directoryNow is what freezes an audience: one non-locking read of the directory.
-type directoryNow struct {
+// directoryState is what freezes an audience: one non-locking read of the directory.
+type directoryState struct {
 	Rev, Live, Now int64
 	SenderKnown    bool
 }
 
-func (s *Store) directoryNow(db *gorm.DB, senderID string) (d directoryNow, err error) {
+func (s *Store) directoryState(db *gorm.DB, senderID string) (d directoryState, err error) {
 	err = db.Raw("SELECT rev, live, "+s.d.now+" AS now, EXISTS(SELECT 1 FROM users WHERE user_id = ?) AS sender_known FROM directory WHERE id=1", senderID).Scan(&d).Error
 	return d, err
 }
@@ -143,7 +143,7 @@ func (s *Store) directoryNow(db *gorm.DB, senderID string) (d directoryNow, err 
 func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []string) (Campaign, error) {
 	spec.Audience.UserIDs = sortedUnique(spec.Audience.UserIDs)
 	db := s.db.WithContext(ctx)
-	dir, err := s.directoryNow(db, spec.Message.SendID)
+	dir, err := s.directoryState(db, spec.Message.SendID)
 	if err != nil {
 		return Campaign{}, err
 	}
@@ -175,7 +175,7 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 
 // freeze sets what the audience of c is from here on: its mark or group version, and its first total. listed is how
 // many recipients it names. For one that starts later it is a first look, and the start freezes anew.
-func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryNow, listed int) error {
+func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryState, listed int) error {
 	switch c.AudienceType {
 	case AudienceAll:
 		if dir.Live == 0 {
@@ -260,7 +260,7 @@ func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Create
 	return insertPages(tx, pages)
 }
 
-func (c *CampaignView) settle() {
+func (c *CampaignView) computePending() {
 	c.Counts.Total = c.Campaign.Total
 	c.Pending = c.Campaign.Total - c.Sent - c.Failed - c.Skipped - c.Expired - c.Cancelled - c.Unknown
 }
@@ -322,7 +322,7 @@ type CampaignFilter struct {
 }
 
 // listedColumns are all but the message, which can be 64 KiB.
-const listedColumns = `id, public_id, name, status, status_reason, pause_id, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
+const listedColumns = `id, public_id, name, status, status_reason, status_reason_code, pause_id, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
 	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
 	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at, expire_after`
 
@@ -343,7 +343,7 @@ func (s *Store) campaigns(ctx context.Context, selected string, args ...any) ([]
 		JOIN (SELECT s.id, `+campaignSums+` FROM (`+selected+`) s `+countedPages+` GROUP BY s.id) t ON t.id = c.id
 		ORDER BY c.id DESC`, append(append([]any{}, args...), args...)...).Scan(&rows).Error
 	for i := range rows {
-		rows[i].settle()
+		rows[i].computePending()
 	}
 	return rows, err
 }

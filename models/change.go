@@ -2,7 +2,9 @@ package models
 
 import (
 	"context"
+	"reflect"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
 )
@@ -35,8 +37,17 @@ func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch Campaign
 		if err != nil {
 			return err
 		}
-		return tx.Exec("UPDATE campaigns SET name=?, rate_per_second=?, expire_at=?, expire_after=?, send_at=?, wall_at=? WHERE id=?",
+		changed := campaignChanges(c, next)
+		if len(changed) == 0 {
+			return nil
+		}
+		// guard: one-door
+		err = tx.Exec("UPDATE campaigns SET name=?, rate_per_second=?, expire_at=?, expire_after=?, send_at=?, wall_at=? WHERE id=?",
 			next.Name, next.RatePerSecond, next.ExpireAt, next.ExpireAfter, next.SendAt, next.WallAt, c.ID).Error
+		if err != nil {
+			return err
+		}
+		return s.record(tx, ViaAPI, Event{Kind: EventCampaignChanged, CampaignID: c.PublicID, ScheduleID: c.ScheduleID, Data: EventData{"changed": changed}})
 	})
 	if err != nil {
 		return view, err
@@ -69,4 +80,81 @@ func (ch CampaignChange) on(c Campaign) (Campaign, error) {
 		}
 	}
 	return c, nil
+}
+
+// changes are fields with what stood there before and what stands there now.
+type changes map[string]any
+
+// add notes a field unless it is the same as before.
+func (ch changes) add(field string, before, now any) {
+	if before != now {
+		ch[field] = map[string]any{"from": before, "to": now}
+	}
+}
+
+// addTime is add for a time in a layout; "" = none.
+func (ch changes) addTime(field string, before, now Millis, layout string) {
+	text := func(m Millis) string {
+		if m == 0 {
+			return ""
+		}
+		return m.Shown(layout)
+	}
+	ch.add(field, text(before), text(now))
+}
+
+// campaignChanges are the fields in which a campaign differs from what it was.
+func campaignChanges(before, now Campaign) changes {
+	ch := changes{}
+	ch.add("name", before.Name, now.Name)
+	ch.add("ratePerSecond", before.RatePerSecond, now.RatePerSecond)
+	ch.addTime("expireAt", before.ExpireAt, now.ExpireAt, time.RFC3339Nano)
+	if now.WallAt != 0 {
+		ch.addTime("sendAt", before.WallAt, now.WallAt, WallClock)
+	} else {
+		ch.addTime("sendAt", before.SendAt, now.SendAt, time.RFC3339Nano)
+	}
+	return ch
+}
+
+// scheduleChanges are the fields in which a schedule differs from what it was. Of its template only the fact is told: it holds a
+// message.
+func scheduleChanges(before, now Schedule) changes {
+	ch := changes{}
+	ch.add("name", before.Name, now.Name)
+	ch.add("cron", before.Cron, now.Cron)
+	ch.add("timezone", before.Timezone, now.Timezone)
+	ch.add("localTime", before.LocalTime, now.LocalTime)
+	ch.addTime("startAt", before.StartAt, now.StartAt, time.RFC3339Nano)
+	ch.addTime("endAt", before.EndAt, now.EndAt, time.RFC3339Nano)
+	ch.add("missed", before.Missed, now.Missed)
+	ch.add("missedGraceMillis", before.MissedGrace, now.MissedGrace)
+	ch.add("overlap", before.Overlap, now.Overlap)
+	if !reflect.DeepEqual(before.Campaign, now.Campaign) {
+		ch["campaign"] = true
+	}
+	return ch
+}
+
+// recordSchedule stores the events of a change of a schedule: of its fields, and of its state.
+func (s *Store) recordSchedule(tx *gorm.DB, before, now Schedule, why ReasonCode) error {
+	e := Event{Kind: EventScheduleEdited, ScheduleID: now.PublicID, ReasonCode: why}
+	if changed := scheduleChanges(before, now); len(changed) > 0 {
+		e.Data = EventData{"changed": changed}
+		if err := s.record(tx, ViaAPI, e); err != nil {
+			return err
+		}
+	}
+	e.Data, e.FromStatus, e.ToStatus = nil, string(before.Status), string(now.Status)
+	switch {
+	case before.Status == now.Status && before.PauseID == now.PauseID:
+		return nil
+	case now.Status == ScheduleDeleted:
+		e.Kind = EventScheduleDeleted
+	case now.Status == SchedulePaused:
+		e.Kind = EventSchedulePaused
+	case before.Status == SchedulePaused:
+		e.Kind = EventScheduleResumed
+	}
+	return s.record(tx, ViaAPI, e)
 }

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,15 +14,15 @@ import (
 
 // RecipientOutcome is one recipient's row as a chunk leaves it.
 type RecipientOutcome struct {
-	UserID      string // or the group's ID
-	Status      RecipientStatus
-	Attempts    int
-	ErrCode     Code
-	ErrMsg      string
-	ServerMsgID string
-	RetryIn     time.Duration // until the next attempt, when still pending
-	Since       Millis        // of the first try that failed, when still pending; 0 = none did
-	Again       bool          // its row stands already, from an earlier attempt
+	UserID       string // or the group's ID
+	Status       RecipientStatus
+	Attempts     int
+	ErrCode      Code
+	ErrMsg       string
+	ServerMsgID  string
+	RetryIn      time.Duration // until the next attempt, when still pending
+	FailingSince Millis        // of the first try that failed, when still pending; 0 = none did
+	HasRow       bool          // its row stands already, from an earlier attempt
 }
 
 // Chunk is what a worker writes after sending: the outcomes, and where the page stands now.
@@ -33,12 +34,12 @@ type Chunk struct {
 
 // ClosedChunk is a chunk as it is to be written: the revision it must meet, and the page as it leaves it.
 type ClosedChunk struct {
-	page         Page // its Rev is the one after the write
-	kind         int
-	inbox        int
-	readyIn      Millis // from now to the page's DueAt
-	first        bool   // DueAt is 0 instead
-	fresh, again []RecipientOutcome
+	page             Page // its Rev is the one after the write
+	kind             int
+	inbox            int
+	readyIn          Millis // from now to the page's DueAt
+	first            bool   // DueAt is 0 instead
+	inserts, updates []RecipientOutcome
 }
 
 // Close takes a chunk in: the cursor passes all first-time outcomes and the counters take them in. v stands from then
@@ -47,13 +48,13 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	w := ClosedChunk{kind: v.Campaign.Kind, inbox: v.Campaign.Inbox, readyIn: WorkLease}
 	v.Rev++
 	v.State = c.State
-	w.fresh, w.again = split(c.Outcomes)
-	v.Pos += len(w.fresh)
-	v.PendingRows -= len(w.again)
+	w.inserts, w.updates = splitByRow(c.Outcomes)
+	v.Pos += len(w.inserts)
+	v.PendingRows -= len(w.updates)
 	for _, o := range c.Outcomes {
 		v.count(o.Status)
 	}
-	if v.PendingRows == 0 && (v.Pos == v.Size || v.Rest != RecipientPending) {
+	if v.PendingRows == 0 && (v.Pos == v.Size || v.AheadStatus != RecipientPending) {
 		v.State = PageDone
 	}
 	if v.State == PageWaiting || v.State == PageNew {
@@ -65,22 +66,22 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	return w
 }
 
-// split tells the outcomes that are new rows from those whose rows stand. A chunk is nearly always all the one or the other.
-func split(outcomes []RecipientOutcome) (fresh, again []RecipientOutcome) {
+// splitByRow tells the outcomes that are new rows from those whose rows stand. A chunk is nearly always all the one or the other.
+func splitByRow(outcomes []RecipientOutcome) (inserts, updates []RecipientOutcome) {
 	switch {
-	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.Again }):
+	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.HasRow }):
 		return outcomes, nil
-	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return !o.Again }):
+	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return !o.HasRow }):
 		return nil, outcomes
 	}
 	for _, o := range outcomes {
-		if o.Again {
-			again = append(again, o)
+		if o.HasRow {
+			updates = append(updates, o)
 		} else {
-			fresh = append(fresh, o)
+			inserts = append(inserts, o)
 		}
 	}
-	return fresh, again
+	return inserts, updates
 }
 
 func (p *Page) count(status RecipientStatus) {
@@ -112,7 +113,7 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 		if v.Attempts == nil {
 			v.Attempts = map[string]Attempt{}
 		}
-		v.Attempts[o.UserID] = Attempt{o.Attempts, v.Now() + Millis(o.RetryIn.Milliseconds()), o.Since}
+		v.Attempts[o.UserID] = Attempt{o.Attempts, v.Now() + Millis(o.RetryIn.Milliseconds()), o.FailingSince}
 	}
 }
 
@@ -143,20 +144,13 @@ func (s *Store) writeChunk(ctx context.Context, c ClosedChunk) error {
 			return err
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errOr(err, ErrFenced)
+			return cmp.Or(err, ErrFenced)
 		}
-		if err := s.writeOutcomes(ctx, tx, c, c.fresh, ""); err != nil {
+		if err := s.writeOutcomes(ctx, tx, c, c.inserts, ""); err != nil {
 			return err
 		}
-		return s.writeOutcomes(ctx, tx, c, c.again, s.d.onRetry)
+		return s.writeOutcomes(ctx, tx, c, c.updates, s.d.onRetry)
 	})
-}
-
-func errOr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 const insertRecipients = "INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES "
@@ -169,7 +163,7 @@ func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, o
 	if len(outcomes) == 0 {
 		return nil
 	}
-	q := statement{dialect: s.d, now: s.d.kept(), failing: slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.Since > 0 })}
+	q := statement{dialect: s.d, now: s.d.kept(), failing: slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.FailingSince > 0 })}
 	q.Grow(len(insertFailing) + len(outcomes)*(len(q.now)+100) + len(onConflict))
 	if q.failing {
 		q.WriteString(insertFailing)
@@ -183,7 +177,7 @@ func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, o
 		}
 		q.WriteString(row)
 		q.outcome(o)
-		q.since(o.Since)
+		q.since(o.FailingSince)
 	}
 	q.WriteString(onConflict)
 	if _, err := tx.Statement.ConnPool.ExecContext(ctx, q.String(), q.args...); err != nil {

@@ -59,7 +59,7 @@ func TestOutcomesAreWrittenByteForByte(t *testing.T) {
 			for i := range want { // and over the rows that stand
 				if want[i].Status == models.RecipientPending {
 					want[i] = drawOutcome(rt, want[i].UserID)
-					want[i].Again = true
+					want[i].HasRow = true
 					if err := store.WriteChunk(t.Context(), v.Close(models.Chunk{State: models.PageRunning, Outcomes: want[i : i+1]})); err != nil {
 						rt.Fatal(err)
 					}

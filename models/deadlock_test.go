@@ -16,7 +16,7 @@ func TestStatementIsRunAgainAfterADeadlock(t *testing.T) {
 	users(t, store, 1)
 	var ids []int64
 	for range 2 {
-		ids = append(ids, planned(t, store).ID)
+		ids = append(ids, planChanges(t, store).ID)
 	}
 	db, _, err := store.Writer()
 	if err != nil {
@@ -69,7 +69,7 @@ func TestStatementIsRunAgainAfterADeadlock(t *testing.T) {
 }
 
 // planned is a campaign to all users, cut to its end.
-func planned(t *testing.T, store *models.Store) models.Campaign {
+func planChanges(t *testing.T, store *models.Store) models.Campaign {
 	t.Helper()
 	created, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceAll}), []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return nil })
 	if err != nil {

@@ -42,7 +42,7 @@ type UserChange struct {
 	FaceURL  *string `json:"faceURL"`
 	Timezone *string `json:"timezone"`
 	Ex       *string `json:"ex"`
-	Again    bool    `json:"-"` // the same file named the user before
+	Repeated bool    `json:"-"` // the same file named the user before
 }
 
 // on is the user as the change leaves them.
@@ -148,6 +148,30 @@ func (n UserCounts) Sum() int { return n.Created + n.Changed + n.Unchanged + n.R
 // UpsertUsers adds and changes users; of one that is named twice both changes count, in their
 // order. It is all or nothing.
 func (s *Store) UpsertUsers(ctx context.Context, changes []UserChange) (UserCounts, error) {
+	return s.upsertUsers(ctx, changes, func(*gorm.DB, UserCounts) error { return nil })
+}
+
+// PutUsers is UpsertUsers of a list as a whole, with its event.
+func (s *Store) PutUsers(ctx context.Context, changes []UserChange) (UserCounts, error) {
+	return s.upsertUsers(ctx, changes, func(tx *gorm.DB, n UserCounts) error {
+		return s.record(tx, ViaAPI, Event{Kind: EventUsersPut, Data: n.told()})
+	})
+}
+
+// told is the counts as an event tells of them.
+func (n UserCounts) told() EventData {
+	return EventData{"created": n.Created, "changed": n.Changed, "unchanged": n.Unchanged, "repeated": n.Repeated}
+}
+
+// UsersImported records that a file of users was imported, or what was taken of it before it broke off. Each part of a file is a
+// transaction of its own, so the event stands behind the last of them.
+func (s *Store) UsersImported(ctx context.Context, n UserCounts, refused int, whole bool) error {
+	data := n.told()
+	data["refused"], data["whole"] = refused, whole
+	return s.Record(ctx, Event{Kind: EventUsersImported, Data: data})
+}
+
+func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record func(*gorm.DB, UserCounts) error) (UserCounts, error) {
 	if len(changes) == 0 {
 		return UserCounts{}, nil
 	}
@@ -180,7 +204,10 @@ func (s *Store) UpsertUsers(ctx context.Context, changes []UserChange) (UserCoun
 			}
 			created += more
 		}
-		return tx.Exec("UPDATE directory SET live=live+? WHERE id=1", created).Error
+		if err := tx.Exec("UPDATE directory SET live=live+? WHERE id=1", created).Error; err != nil {
+			return err
+		}
+		return record(tx, n)
 	})
 	return n, err
 }
@@ -213,7 +240,7 @@ func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created 
 			write = append(write, u)
 		}
 		switch {
-		case c.Again:
+		case c.Repeated:
 			n.Repeated++
 		case !here:
 			n.Created++
@@ -270,7 +297,10 @@ func (s *Store) DeleteUser(ctx context.Context, userID string) error {
 		if del.RowsAffected == 0 {
 			return NotFound("user")
 		}
-		return tx.Exec("UPDATE directory SET live=live-1 WHERE id=1").Error
+		if err := tx.Exec("UPDATE directory SET live=live-1 WHERE id=1").Error; err != nil {
+			return err
+		}
+		return s.record(tx, ViaAPI, Event{Kind: EventUserDeleted, Data: EventData{"userID": userID}})
 	})
 }
 

@@ -96,8 +96,8 @@ func (s *Store) countFailures(ctx context.Context, c Campaign, pages, after []Pa
 	err = s.db.WithContext(ctx).Raw("SELECT status, COALESCE(err_code,0) AS err_code, COALESCE(err_msg,'') AS err_msg, COUNT(*) AS count FROM recipients WHERE "+where+
 		" AND status IN (?,?) GROUP BY status, err_code, err_msg", append(args, RecipientFailed, RecipientUnknown)...).Scan(&rows).Error
 	for _, p := range pages {
-		if p.Rest == RecipientFailed && p.Pos < p.Size { // they have no rows
-			rows = append(rows, Failure{Status: p.Rest, ErrMsg: c.StatusReason, Count: int64(p.Size - p.Pos)})
+		if p.AheadStatus == RecipientFailed && p.Pos < p.Size { // they have no rows
+			rows = append(rows, Failure{Status: p.AheadStatus, ErrMsg: c.StatusReason, Count: int64(p.Size - p.Pos)})
 		}
 	}
 	for _, r := range rows {

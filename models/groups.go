@@ -60,7 +60,7 @@ func (s *Store) PutGroup(ctx context.Context, groupID string, name *string, memb
 
 // errWriteLost: the purge has taken what a PUT had written so far.
 func errWriteLost() error {
-	return &Error{Code: CodeUnavailable, Detail: "writing the group's members took too long; nothing has changed", RetryAfter: retrySoon}
+	return &Error{Code: CodeUnavailable, Detail: "writing the group's members took too long; nothing has changed", RetryAfter: idempotencyWait}
 }
 
 // writeMembers adds some members to a list that is being written, under the writer's lease.
@@ -112,7 +112,10 @@ func (s *Store) standMembers(tx *gorm.DB, g Group, name *string) (Group, error) 
 	if g.Name, g.AddedAt = now.Name, now.AddedAt; name != nil {
 		g.Name = *name
 	}
-	return g, tx.Save(&g).Error
+	if err := tx.Save(&g).Error; err != nil {
+		return g, err
+	}
+	return g, s.record(tx, ViaAPI, Event{Kind: EventGroupPut, Data: EventData{"groupID": g.GroupID, "members": g.Size}})
 }
 
 // Group reads one group; 1004 when there is none.
@@ -159,10 +162,13 @@ func (s *Store) membersAfter(db *gorm.DB, groupID string, version int64, after s
 func (s *Store) DeleteGroup(ctx context.Context, groupID string) error {
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		del := tx.Where("group_id = ?", groupID).Delete(&Group{})
-		if del.Error == nil && del.RowsAffected == 0 {
+		if del.Error != nil {
+			return del.Error
+		}
+		if del.RowsAffected == 0 {
 			return NotFound("group")
 		}
-		return del.Error
+		return s.record(tx, ViaAPI, Event{Kind: EventGroupDeleted, Data: EventData{"groupID": groupID}})
 	})
 }
 

@@ -151,14 +151,14 @@ func (s *Store) largeRefs(ctx context.Context, userID string, floor, after Milli
 		if len(rows) < limit+largeMore {
 			return all, nil
 		}
-		if from = rows[len(rows)-1]; settled(all, after, from.StartedAt) >= limit {
+		if from = rows[len(rows)-1]; countCertain(all, after, from.StartedAt) >= limit {
 			return all, nil
 		}
 	}
 }
 
-// settled counts the messages after the cursor that no campaign started at or after t can precede.
-func settled(refs []inboxRef, after, t Millis) (n int) {
+// countCertain counts the messages after the cursor that no campaign started at or after t can precede.
+func countCertain(refs []inboxRef, after, t Millis) (n int) {
 	for _, r := range refs {
 		if r.SentAt > after && r.SentAt < t {
 			n++
@@ -174,8 +174,8 @@ const (
 	sizeFrom   = 50
 )
 
-// fitting is how many of refs a read may give: those that come again, and then what inboxBytes hold, at least one.
-func (s *Store) fitting(ctx context.Context, refs []inboxRef, again int) (int, error) {
+// countFitting is how many of refs a read may give: those that come again, and then what inboxBytes hold, at least one.
+func (s *Store) countFitting(ctx context.Context, refs []inboxRef, again int) (int, error) {
 	if len(refs)-again <= sizeFrom {
 		return len(refs), nil
 	}
@@ -209,7 +209,7 @@ func campaignsOf(refs []inboxRef) []int64 {
 }
 
 func (s *Store) inboxMessages(ctx context.Context, refs []inboxRef, again int) ([]InboxMessage, error) {
-	n, err := s.fitting(ctx, refs, again)
+	n, err := s.countFitting(ctx, refs, again)
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func (d *driver) send(rt *rapid.T) {
 	pages, err := d.store.Windows(ctx)
 	d.ok(err)
 	i := slices.IndexFunc(pages, func(w models.Window) bool { return w.ID == d.row.ID })
-	if i < 0 || !pages[i].Open() {
+	if i < 0 || !pages[i].Unfinished() {
 		rt.Skip("no page is open, or the campaign does not run")
 	}
 	page := d.page()
@@ -122,7 +122,7 @@ func (d *driver) send(rt *rapid.T) {
 			chunk.Outcomes = append(chunk.Outcomes, d.outcome(rt, id, true))
 		}
 	}
-	for _, id := range v.Fresh(rapid.IntRange(0, 12).Draw(rt, "fresh")) {
+	for _, id := range v.Untried(rapid.IntRange(0, 12).Draw(rt, "fresh")) {
 		chunk.Outcomes = append(chunk.Outcomes, d.outcome(rt, id, false))
 	}
 	d.ok(d.store.WriteChunk(ctx, v.Close(chunk)))
@@ -134,7 +134,7 @@ func (d *driver) send(rt *rapid.T) {
 func (d *driver) outcome(rt *rapid.T, id string, again bool) models.RecipientOutcome {
 	status := rapid.SampledFrom([]models.RecipientStatus{models.RecipientPending, models.RecipientSent, models.RecipientFailed,
 		models.RecipientSkipped, models.RecipientUnknown}).Draw(rt, "outcome")
-	o := models.RecipientOutcome{UserID: id, Status: status, Attempts: 1, Again: again}
+	o := models.RecipientOutcome{UserID: id, Status: status, Attempts: 1, HasRow: again}
 	if status == models.RecipientFailed {
 		o.ErrCode = 1302
 	}
@@ -280,6 +280,9 @@ func (d *driver) compare(rt *rapid.T) {
 	d.ok(err)
 	if !report.OK {
 		rt.Fatalf("%+v", report.Findings)
+	}
+	if what := broken(c.Campaign, history(d.t, d.store, d.id)); what != "" {
+		rt.Fatal("its history: ", what)
 	}
 }
 

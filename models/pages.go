@@ -55,7 +55,7 @@ type Page struct {
 	Size        int
 	Pos         int             // the cursor: members before it have a row
 	PendingRows int             // of those, how many are still pending
-	Rest        RecipientStatus // of the members ahead of the cursor: pending until the page is closed
+	AheadStatus RecipientStatus `gorm:"column:rest"` // of the members ahead of the cursor: pending until the page is closed
 	FirstID     string
 	Zone        string // of all its members; empty = it does not matter
 	Sent        int
@@ -134,17 +134,17 @@ func unpackMembers(blob []byte) ([]string, error) {
 	return strings.Split(string(raw), "\n"), nil
 }
 
-type cutPage struct {
+type packedPage struct {
 	Page
 	members []byte
 }
 
 // cutPages cuts sorted members into new pages numbered from first.
-func cutPages(campaignID int64, first int, members []string) []cutPage {
-	var pages []cutPage
+func cutPages(campaignID int64, first int, members []string) []packedPage {
+	var pages []packedPage
 	var p packer
 	for ids := range slices.Chunk(members, PageSize) {
-		pages = append(pages, cutPage{
+		pages = append(pages, packedPage{
 			Page:    Page{CampaignID: campaignID, No: first + len(pages), Size: len(ids), FirstID: ids[0]},
 			members: p.pack(ids),
 		})
@@ -165,7 +165,7 @@ func insertListed(tx *gorm.DB, campaignID int64, members []string) error {
 	return tx.CreateInBatches(rows, 100).Error
 }
 
-func insertPages(tx *gorm.DB, cut []cutPage) error {
+func insertPages(tx *gorm.DB, cut []packedPage) error {
 	if len(cut) == 0 {
 		return nil
 	}
@@ -228,13 +228,13 @@ func (s *Store) queueAll(ctx context.Context, pages []Page, priority Priority) (
 
 // QueuePage gives a page as it was read a new epoch and makes it queued. ok is false when it has moved since.
 func (s *Store) QueuePage(ctx context.Context, p Page, priority Priority) (task PageTask, ok bool, err error) {
-	task, query, args := s.queuing(p, priority)
+	task, query, args := s.queuePageSQL(p, priority)
 	n, err := s.exec(ctx, query, args...)
 	return task, n == 1, err
 }
 
-// queuing is QueuePage's statement, for a transaction of more.
-func (s *Store) queuing(p Page, priority Priority) (task PageTask, query string, args []any) {
+// queuePageSQL is QueuePage's statement, for a transaction of more.
+func (s *Store) queuePageSQL(p Page, priority Priority) (task PageTask, query string, args []any) {
 	query = "UPDATE " + s.d.onePage + " SET rev=rev+1, epoch=epoch+1, state=?, due_at=" + s.d.now + "+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=? AND due_at=?"
 	args = []any{PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev, p.DueAt}
 	return PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1, Priority: priority}, query, args
@@ -263,7 +263,7 @@ type Window struct {
 	Queued  int
 	Running int
 	Parked  int // pages whose workers wait for a few late answers
-	Soon    int // waiting pages that come back within WindowWait
+	DueBack int // waiting pages that come back within WindowWait
 	Waiting int // all waiting pages
 }
 
@@ -275,10 +275,10 @@ const WindowWait Millis = 2_000
 func windowBy(now string) string { return fmt.Sprintf("%s+%d", now, WindowWait) }
 
 // Inside is how many pages are in the window.
-func (w Window) Inside() int { return w.Queued + w.Running + w.Soon }
+func (w Window) Inside() int { return w.Queued + w.Running + w.DueBack }
 
 // Open says whether any page is not done.
-func (w Window) Open() bool { return w.New+w.Later+w.Queued+w.Running+w.Parked+w.Waiting > 0 }
+func (w Window) Unfinished() bool { return w.New+w.Later+w.Queued+w.Running+w.Parked+w.Waiting > 0 }
 
 // Windows reads the windows of all running campaigns, without their messages.
 func (s *Store) Windows(ctx context.Context) ([]Window, error) {
@@ -314,7 +314,7 @@ func (s *Store) windows(ctx context.Context, where string, args ...any) ([]Windo
 		exists(fmt.Sprintf("p.state=%d AND p.due_at<=%s", PageNew, s.d.now))+" AS new, "+
 		exists(fmt.Sprintf("p.state=%d AND p.due_at>%s", PageNew, s.d.now))+" OR "+exists(fmt.Sprintf("p.state=%d", PageOpen))+" AS later, "+
 		count(PageQueued, "")+" AS queued, "+count(PageRunning, "")+" AS running, "+count(PageParked, "")+" AS parked, "+
-		count(PageWaiting, " AND p.due_at<="+windowBy(s.d.now))+" AS soon, "+count(PageWaiting, "")+" AS waiting FROM campaigns c WHERE "+where, args...).Scan(&out).Error
+		count(PageWaiting, " AND p.due_at<="+windowBy(s.d.now))+" AS due_back, "+count(PageWaiting, "")+" AS waiting FROM campaigns c WHERE "+where, args...).Scan(&out).Error
 	return out, err
 }
 

@@ -110,7 +110,7 @@ func (s *Store) resumeAll(ctx context.Context, what string, resume func(publicID
 // which they were. resume is what resumes one, as ChangeSchedule has it.
 func (s *Store) ResumeAllSchedules(ctx context.Context, resume func(sch *Schedule, now Millis) error) (resumed []Named, err error) {
 	return s.resumeAll(ctx, pauseSchedules, func(publicID string, pause int64) (bool, error) {
-		_, _, err := s.ChangeSchedule(ctx, publicID, nil, nil, func(sch *Schedule, now Millis) error {
+		_, _, err := s.changeSchedule(ctx, publicID, ReasonResumeAll, nil, nil, func(sch *Schedule, now Millis) error {
 			if sch.Status != SchedulePaused || sch.PauseID != pause {
 				return errNothing
 			}

@@ -16,17 +16,17 @@ type PlanStep struct {
 	Tasks []PageTask
 }
 
-// Turn is when it is a zone's turn in a campaign.
-type Turn struct {
-	Due    Millis // from when on its pages may go out
-	Missed bool   // never: its time has passed, and what is late is skipped
+// ZoneStart says when the pages of one time zone may go out.
+type ZoneStart struct {
+	Due    Millis // from then on its pages may go out
+	Missed bool   // never: the local time has passed, and its recipients are skipped
 }
 
 // PlanNext cuts the next pages of a campaign's audience by one key-ordered read, and remembers how far it
 // came, in one transaction that only the holder of the plan's epoch can commit. When the walk ends it fixes
-// the campaign's total. turn is asked for campaigns that go by time zone. ErrFenced: another worker plans it now.
+// the campaign's total. zoneStart is asked for campaigns that go by time zone. ErrFenced: another worker plans it now.
 // ErrNotYet: this database does not know of the plan yet.
-func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campaign, zone string, now Millis) Turn) (PlanStep, error) {
+func (s *Store) PlanNext(ctx context.Context, task PlanTask, zoneStart func(c *Campaign, zone string, now Millis) ZoneStart) (PlanStep, error) {
 	var rows []Campaign
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Limit(1).Find(&rows).Error; err != nil {
 		return PlanStep{}, err
@@ -57,11 +57,11 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campai
 	if len(found) > 0 {
 		next = found[len(found)-1].UserID
 	}
-	var cut planned
+	var cut planChanges
 	if c.Zoned() {
-		cut, err = s.cutZones(ctx, c, found, now, func(zone string) Turn { return turn(c, zone, now) }, step.Done)
+		cut, err = s.cutZones(ctx, c, found, now, func(zone string) ZoneStart { return zoneStart(c, zone, now) }, step.Done)
 	} else {
-		cut.fresh, step.Tasks = cutWalk(c, found, now)
+		cut.inserts, step.Tasks = cutWalk(c, found, now)
 	}
 	if err != nil {
 		return PlanStep{}, err
@@ -70,14 +70,14 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, turn func(c *Campai
 	return step, err
 }
 
-// planned is what a step of planning writes.
-type planned struct {
-	fresh []cutPage // to insert
-	grown []cutPage // open ones that got members, or are released
+// planChanges is what a step of planning writes.
+type planChanges struct {
+	inserts []packedPage // to insert
+	updates []packedPage // open ones that got members, or are released
 }
 
 // cutWalk cuts members in key order into pages, and queues the campaign's very first ones.
-func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []cutPage, tasks []PageTask) {
+func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []packedPage, tasks []PageTask) {
 	members := make([]string, len(found))
 	for i, m := range found {
 		members[i] = m.UserID
@@ -93,21 +93,21 @@ func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []cutPage, 
 	return pages, tasks
 }
 
-func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planned, done bool) error {
+func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planChanges, done bool) error {
 	fence := tx.Exec("UPDATE campaigns SET plan_cursor=?, pages=pages+?, plan_due="+s.d.now+"+? WHERE id=? AND plan_epoch=? AND plan_cursor=? AND planned=?",
-		next, len(cut.fresh), PlanLease, c.ID, c.PlanEpoch, c.PlanCursor, false)
+		next, len(cut.inserts), PlanLease, c.ID, c.PlanEpoch, c.PlanCursor, false)
 	if fence.Error != nil {
 		return fence.Error
 	}
 	if fence.RowsAffected == 0 {
 		return ErrFenced
 	}
-	for _, p := range cut.grown {
+	for _, p := range cut.updates {
 		if err := growPage(tx, p); err != nil {
 			return err
 		}
 	}
-	if err := insertPages(tx, cut.fresh); err != nil || !done {
+	if err := insertPages(tx, cut.inserts); err != nil || !done {
 		return err
 	}
 	if err := tx.Exec("DELETE FROM listed WHERE campaign_id=?", c.ID).Error; err != nil {

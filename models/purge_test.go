@@ -348,7 +348,7 @@ func TestCountsOverARetry(t *testing.T) {
 		if err != nil || v == nil {
 			t.Fatal(err)
 		}
-		chunk := models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000003", Status: models.RecipientSent, Attempts: 6, Again: true}}}
+		chunk := models.Chunk{State: models.PageRunning, Outcomes: []models.RecipientOutcome{{UserID: "user-0000003", Status: models.RecipientSent, Attempts: 6, HasRow: true}}}
 		if err := o.WriteChunk(t.Context(), v.Close(chunk)); err != nil {
 			t.Fatal(err)
 		}

@@ -137,7 +137,7 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 		r, ok := byID[id]
 		switch {
 		case !ok:
-			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.Rest}
+			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.AheadStatus}
 			switch r.Status { //nolint:exhaustive // what the campaign's status says is no reason of theirs
 			case RecipientSkipped: // the one reason to skip a page's rest
 				r.ErrMsg = &missedReason

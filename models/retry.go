@@ -90,12 +90,12 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c 
 }
 
 // told is the retry as an event tells of it.
-func (r Retry) told() map[string]any {
+func (r Retry) told() EventData {
 	names := make([]string, len(r.Statuses))
 	for i, status := range r.Statuses {
 		names[i] = RecipientStatusNames[status]
 	}
-	data := map[string]any{"statuses": names, "recipients": r.Recipients}
+	data := EventData{"statuses": names, "recipients": r.Recipients}
 	if len(r.ErrCodes) > 0 {
 		data["errCodes"] = r.ErrCodes
 	}
@@ -213,7 +213,7 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 				return res.Error
 			}
 			n, column := res.RowsAffected, RecipientStatusNames[status]
-			if p.Rest == status && len(r.ErrCodes) == 0 { // those ahead of the cursor have no row
+			if p.AheadStatus == status && len(r.ErrCodes) == 0 { // those ahead of the cursor have no row
 				sets = append(sets, fmt.Sprintf("rest=%d", RecipientPending))
 				n += int64(p.Size - p.Pos)
 				taken -= int64(p.Size - p.Pos)

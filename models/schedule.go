@@ -1,5 +1,7 @@
 package models
 
+import "time"
+
 // ScheduleStatus is a schedule's state.
 type ScheduleStatus string
 
@@ -47,6 +49,14 @@ type Schedule struct {
 // Due says whether the schedule's next slot has come.
 func (s *Schedule) Due(now Millis) bool {
 	return s.Status == ScheduleActive && s.NextSlot != 0 && s.NextFire <= now
+}
+
+// shownSlot is a slot as an event shows it; of a local-time schedule without a zone.
+func (s *Schedule) shownSlot(slot Millis) string {
+	if s.LocalTime {
+		return slot.Shown(WallClock)
+	}
+	return slot.Shown(time.RFC3339)
 }
 
 // Pause stops an active schedule from firing. Already paused is no error; one that has ended has nothing to pause (3001).

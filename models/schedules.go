@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -24,9 +23,12 @@ func (s *Store) CreateSchedule(ctx context.Context, sch Schedule, admins []strin
 	}
 	sch.PublicID, sch.Status, sch.Version = ulid.Make().String(), statusFor(sch), 1
 	out := Created{PublicID: sch.PublicID, Answer: answer(sch)}
-	return s.once(ctx, idem, out, sch.CreatedAt, func(tx *gorm.DB, _ *Created) error {
+	return s.withIdempotency(ctx, idem, out, sch.CreatedAt, func(tx *gorm.DB, _ *Created) error {
 		row := sch
-		return tx.Create(&row).Error
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		return s.record(tx, ViaAPI, Event{Kind: EventScheduleCreated, ScheduleID: sch.PublicID, ToStatus: string(sch.Status)})
 	})
 }
 
@@ -106,7 +108,12 @@ func (s *Store) Occurrences(ctx context.Context, scheduleID, before int64, limit
 //
 // A slot that is due by then is settled first, as due says, and has its line in the history: a change holds from the
 // next slot on. made are the campaigns of such slots, to be enqueued. A change that leaves the slots alone needs no due.
-func (s *Store) ChangeSchedule(ctx context.Context, publicID string, admins []string, due func(sch Schedule, now Millis) (Firing, error), change func(sch *Schedule, now Millis) error) (sch Schedule, made []Created, err error) {
+func (s *Store) ChangeSchedule(ctx context.Context, publicID string, admins []string, due func(sch Schedule, now Millis) (Firing, error), change func(sch *Schedule, now Millis) error) (Schedule, []Created, error) {
+	return s.changeSchedule(ctx, publicID, ReasonOperator, admins, due, change)
+}
+
+// changeSchedule is ChangeSchedule for a reason.
+func (s *Store) changeSchedule(ctx context.Context, publicID string, why ReasonCode, admins []string, due func(sch Schedule, now Millis) (Firing, error), change func(sch *Schedule, now Millis) error) (sch Schedule, made []Created, err error) {
 	for {
 		if sch, err = s.Schedule(ctx, publicID); err != nil {
 			return sch, made, err
@@ -135,8 +142,10 @@ func (s *Store) ChangeSchedule(ctx context.Context, publicID string, admins []st
 		var n int64
 		err = s.tx(ctx, func(tx *gorm.DB) error {
 			res := tx.Model(&Schedule{}).Select("*").Omit("id").Where("id = ? AND version = ?", sch.ID, sch.Version).Updates(&next)
-			n = res.RowsAffected
-			return res.Error
+			if n = res.RowsAffected; res.Error != nil || n == 0 {
+				return res.Error
+			}
+			return s.recordSchedule(tx, sch, next, why)
 		})
 		if err != nil || n == 1 {
 			return next, made, err
@@ -208,152 +217,18 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 			if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(lines, 1000).Error; err != nil {
 				return err
 			}
-		}
-		return tx.Exec("UPDATE schedules SET status=?, version=version+1, pause_id=? WHERE status=?", SchedulePaused, pause, ScheduleActive).Error
-	})
-}
-
-// DueSchedules are up to limit active schedules whose next slot has come, by public ID, and the database's clock. Those
-// come first that were acted upon longest ago: one that is due each second must not be in the way of one that is due once a day.
-func (s *Store) DueSchedules(ctx context.Context, limit int) (ids []string, now Millis, err error) {
-	if now, err = s.Now(ctx); err != nil {
-		return nil, 0, err
-	}
-	// The narrow index is sorted, not the rows with their templates.
-	err = s.db.WithContext(ctx).Raw("SELECT s.public_id FROM (SELECT id, fired_at FROM schedules WHERE status=? AND next_fire<=? ORDER BY fired_at, next_fire LIMIT ?) d JOIN schedules s ON s.id=d.id ORDER BY d.fired_at",
-		ScheduleActive, now, limit).Scan(&ids).Error
-	return ids, now, err
-}
-
-// errNotOurs ends a firing that somebody else does, or has done.
-var errNotOurs = errors.New("another scheduler has this slot")
-
-// Fire acts upon a schedule's next slot, in one transaction whose first statement takes the schedule by its version:
-// however many processes try, one of them does it. fired is false for all others. What keeps the campaign from being made
-// (an audience that is gone, an earlier campaign) is the slot's outcome, not an error.
-func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []string) (out Created, fired bool, err error) {
-	var c Campaign
-	var refused *Error
-	if f.Slot != 0 {
-		f.Campaign.OperationID, f.Campaign.CreatedBy = sch.OperationID, sch.CreatedBy
-		f.Campaign.ScheduleID, f.Campaign.Slot = sch.PublicID, f.Slot
-		// The slot's campaign is frozen before the transaction, as a POST's is.
-		if c, err = s.newCampaign(ctx, &f.Campaign, admins); err != nil && !errors.As(err, &refused) {
-			return Created{}, false, err
-		}
-	}
-	err = s.tx(ctx, func(tx *gorm.DB) error {
-		out = Created{}
-		if err := s.takeSlot(tx, sch, f); err != nil {
-			return err
-		}
-		now, err := s.nowIn(tx)
-		if err != nil {
-			return err
-		}
-		if m := f.Missed; m != nil {
-			row := Occurrence{ScheduleID: sch.ID, Slot: &m.From, LastSlot: m.To, Slots: m.Slots, Outcome: OutcomeMissed, Reason: m.Reason, CreatedAt: now}
-			if err := tx.Create(&row).Error; err != nil {
+			missed := Event{Kind: EventScheduleMissed, ReasonCode: ReasonPauseAll, Reason: "all schedules were paused", Data: EventData{"slots": 1}}
+			err := s.recordOf(tx, ViaCLI, missed, "'',public_id", "schedules WHERE status=? AND next_fire BETWEEN 1 AND ?", ScheduleActive, now)
+			if err != nil {
 				return err
 			}
 		}
-		if f.Refused != "" {
-			return refuse(tx, sch, f.Refused, now)
+		if err := tx.Exec("UPDATE schedules SET status=?, version=version+1, pause_id=? WHERE status=?", SchedulePaused, pause, ScheduleActive).Error; err != nil {
+			return err
 		}
-		if f.Slot == 0 {
-			return nil
-		}
-		return s.occur(tx, sch, f, c, refused, now, &out)
+		e := Event{Kind: EventSchedulePaused, FromStatus: string(ScheduleActive), ToStatus: string(SchedulePaused), ReasonCode: ReasonPauseAll}
+		return s.recordOf(tx, ViaCLI, e, "'',public_id", "schedules WHERE status=? AND pause_id=?", SchedulePaused, pause)
 	})
-	if errors.Is(err, errNotOurs) {
-		return Created{}, false, nil
-	}
-	return out, err == nil, err
-}
-
-// takeSlot is the fence. A row that another scheduler holds is passed over, not waited for: one frozen process must not
-// hold up the others.
-func (s *Store) takeSlot(tx *gorm.DB, sch Schedule, f Firing) error {
-	if s.d.name == "mysql" {
-		var ids []int64
-		q := tx.Model(&Schedule{}).Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"})
-		if err := q.Where("id = ? AND version = ?", sch.ID, sch.Version).Pluck("id", &ids).Error; err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			return errNotOurs
-		}
-	}
-	status := ScheduleActive
-	if f.NextSlot == 0 {
-		status = ScheduleEnded
-	}
-	// guard: schedule-version
-	res := tx.Exec("UPDATE schedules SET version=version+1, status=?, next_slot=?, next_fire=?, fired_at="+s.d.now+" WHERE id=? AND version=? AND next_slot=? AND status=?",
-		status, f.NextSlot, f.NextFire, sch.ID, sch.Version, sch.NextSlot, ScheduleActive)
-	if res.Error == nil && res.RowsAffected == 0 {
-		return errNotOurs
-	}
-	return res.Error
-}
-
-func (s *Store) nowIn(tx *gorm.DB) (now Millis, err error) {
-	err = tx.Raw("SELECT " + s.d.now).Scan(&now).Error
-	return now, err
-}
-
-// occur writes what became of the slot, and makes its campaign if it may.
-func (s *Store) occur(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *Error, now Millis, out *Created) error {
-	row := Occurrence{ScheduleID: sch.ID, Slot: &f.Slot, Slots: 1, Outcome: OutcomeFired, CampaignID: c.PublicID, CreatedAt: now}
-	switch {
-	case refused != nil:
-		row.Outcome, row.CampaignID, row.Reason = OutcomeRefused, "", refusal(refused)
-	case sch.Overlap == OverlapSkip && !sch.LocalTime:
-		earlier, err := s.unfinished(tx, sch.PublicID)
-		if err != nil {
-			return err
-		}
-		if earlier != "" {
-			row.Outcome, row.CampaignID, row.Reason = OutcomeOverlap, "", "campaign "+earlier+" of this schedule had not ended"
-		}
-	}
-	if err := tx.Create(&row).Error; err != nil || row.CampaignID == "" {
-		out.Refused = row.Reason
-		return err
-	}
-	out.PublicID = c.PublicID
-	return s.insertCampaign(tx, &c, f.Campaign.Audience, out)
-}
-
-// refuse writes once that the schedule's next slot could not be acted upon, however often that is found.
-func refuse(tx *gorm.DB, sch Schedule, reason string, now Millis) error {
-	row := Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, Slots: 1, Outcome: OutcomeRefused, Reason: cut(reason), CreatedAt: now}
-	return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error
-}
-
-// cut makes a reason fit its column.
-func cut(reason string) string {
-	runes := []rune(reason)
-	return string(runes[:min(len(runes), 255)])
-}
-
-func refusal(e *Error) string {
-	texts := []string{e.Detail}
-	if len(e.Fields) > 0 {
-		texts = texts[:0]
-	}
-	for _, f := range e.Fields {
-		texts = append(texts, f.Field+" "+f.Reason)
-	}
-	return cut(strings.Join(texts, "; "))
-}
-
-// unfinished is one of the schedule's last campaigns that has not ended, if there is one.
-func (s *Store) unfinished(tx *gorm.DB, schedulePublicID string) (publicID string, err error) {
-	const last = 10 // the one before, and those run by hand
-	err = tx.Raw("SELECT public_id FROM (SELECT public_id, status FROM campaigns WHERE schedule_id=? ORDER BY id DESC LIMIT ?) c WHERE status IN ? LIMIT 1",
-		schedulePublicID, last, []Status{StatusScheduled, StatusRunning, StatusPaused}).Scan(&publicID).Error
-	return publicID, err
 }
 
 // RunSchedule makes a campaign of a schedule's template now, whatever its slots and overlap say. Errors as of
@@ -375,10 +250,14 @@ func (s *Store) RunSchedule(ctx context.Context, publicID string, spec CampaignS
 		return Created{}, err
 	}
 	out := Created{PublicID: c.PublicID, Answer: answer(c)}
-	return s.once(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
+	return s.withIdempotency(ctx, idem, out, c.CreatedAt, func(tx *gorm.DB, out *Created) error {
 		c := c // a repeated transaction starts from the frozen row
 		row := Occurrence{ScheduleID: sch.ID, Slots: 1, Outcome: OutcomeFired, Reason: "run by " + spec.CreatedBy, CampaignID: c.PublicID, CreatedAt: c.CreatedAt}
 		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		e := Event{Kind: EventScheduleFired, ScheduleID: sch.PublicID, CampaignID: c.PublicID, ReasonCode: ReasonByHand, Reason: row.Reason}
+		if err := s.record(tx, ViaAPI, e); err != nil {
 			return err
 		}
 		return s.insertCampaign(tx, &c, spec.Audience, out)

@@ -58,7 +58,7 @@ func (s *Store) start(tx *gorm.DB, c *Campaign, out *Created) error {
 			return err
 		}
 	}
-	dir, err := s.directoryNow(tx, c.Message.SendID)
+	dir, err := s.directoryState(tx, c.Message.SendID)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (s *Store) start(tx *gorm.DB, c *Campaign, out *Created) error {
 		return err
 	}
 	for _, p := range pages {
-		task, query, args := s.queuing(p, c.Priority)
+		task, query, args := s.queuePageSQL(p, c.Priority)
 		if err := tx.Exec(query, args...).Error; err != nil {
 			return err
 		}

@@ -21,8 +21,8 @@ type move struct {
 	setArgs  []any
 	only     string // what else must hold, as "finished_at=0"; may be empty
 	onlyArgs []any
-	data     map[string]any // of the event; may be nil
-	via      Via            // who acts when the context names no actor
+	data     EventData // of the event; may be nil
+	via      Via       // who acts when the context names no actor
 }
 
 // errMoved undoes a transition of several campaigns of which one was in another state than its lock had found.
@@ -38,7 +38,7 @@ func (s *Store) transition(tx *gorm.DB, from Status, m move, ids ...int64) (move
 			return 0, err
 		}
 	}
-	query, args := "UPDATE campaigns SET status=?, status_reason=?, pause_id=?", []any{m.to, m.reason.Text, m.pause}
+	query, args := "UPDATE campaigns SET status=?, status_reason=?, status_reason_code=?, pause_id=?", []any{m.to, m.reason.Text, m.reason.Code, m.pause}
 	if m.set != "" {
 		query, args = query+", "+m.set, append(args, m.setArgs...)
 	}
@@ -53,12 +53,16 @@ func (s *Store) transition(tx *gorm.DB, from Status, m move, ids ...int64) (move
 	case res.RowsAffected != int64(len(ids)):
 		return 0, errMoved
 	}
-	return res.RowsAffected, nil
+	e := Event{Kind: campaignMoved(from, m.to), FromStatus: string(from), ToStatus: string(m.to), ReasonCode: m.reason.Code, Reason: m.reason.Text, Data: m.data}
+	return res.RowsAffected, s.recordOf(tx, m.via, e, "public_id,schedule_id", "campaigns WHERE id IN ?", ids)
 }
 
 // begin stores a new campaign's row.
 func (s *Store) begin(tx *gorm.DB, c *Campaign) error {
-	return tx.Create(c).Error
+	if err := tx.Create(c).Error; err != nil {
+		return err
+	}
+	return s.record(tx, ViaScheduler, Event{Kind: EventCampaignCreated, CampaignID: c.PublicID, ScheduleID: c.ScheduleID, ToStatus: string(c.Status)})
 }
 
 // moveCampaign is transition of one campaign as a transaction of its own. moved is false when the campaign was in another

@@ -155,13 +155,13 @@ func (v *verifier) check(p Page, members []string, rows []Recipient) {
 	if early > 0 {
 		v.find(&no, "%d recipients ahead of the cursor have a row", early)
 	}
-	if p.State == PageDone && p.Pos < p.Size && p.Rest == RecipientPending {
+	if p.State == PageDone && p.Pos < p.Size && p.AheadStatus == RecipientPending {
 		v.find(&no, "the page is done and its cursor is at %d of %d", p.Pos, p.Size)
 	}
 	if pending := n[RecipientPending] + n[RecipientClaimed]; pending != p.PendingRows {
 		v.find(&no, "the page counts %d pending rows, %d stand", p.PendingRows, pending)
 	}
-	n[p.Rest] += max(0, p.Size-p.Pos)
+	n[p.AheadStatus] += max(0, p.Size-p.Pos)
 	for _, c := range []struct {
 		status  RecipientStatus
 		counted int

@@ -49,8 +49,8 @@ type Visit struct {
 func (v *Visit) Now() Millis { return v.now + Millis(time.Since(v.read).Milliseconds()) }
 
 // Fresh are up to n members that the cursor has not reached; none when an earlier end of the campaign has closed them.
-func (v *Visit) Fresh(n int) []string {
-	if v.Rest != RecipientPending {
+func (v *Visit) Untried(n int) []string {
+	if v.AheadStatus != RecipientPending {
 		return nil
 	}
 	return v.Members[v.Pos:min(v.Size, v.Pos+n)]
@@ -60,7 +60,7 @@ func (v *Visit) Fresh(n int) []string {
 type Attempt struct {
 	Attempts      int
 	NextAttemptAt Millis
-	Since         Millis // the first try that failed; 0 = none did
+	FailingSince  Millis // the first try that failed; 0 = none did
 }
 
 // claimWithin bounds a claim. One that is answered later has little left of its lease, and the task is better with another worker.
@@ -106,15 +106,15 @@ const claimAmong = 16
 // ClaimNext makes the first new page of a visited campaign, of those whose time has come, running under the caller's lease.
 // It returns nil when there is none.
 func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
-	return s.claimOf(ctx, c, s.readyPages)
+	return s.claimFirst(ctx, c, s.readyPages)
 }
 
 // ClaimLate is ClaimNext among the pages whose retries are late.
 func (s *Store) ClaimLate(ctx context.Context, c Campaign) (*Visit, error) {
-	return s.claimOf(ctx, c, s.latePages)
+	return s.claimFirst(ctx, c, s.latePages)
 }
 
-func (s *Store) claimOf(ctx context.Context, c Campaign, among func(context.Context, int64, int) ([]Page, error)) (*Visit, error) {
+func (s *Store) claimFirst(ctx context.Context, c Campaign, among func(context.Context, int64, int) ([]Page, error)) (*Visit, error) {
 	for {
 		pages, err := among(ctx, c.ID, claimAmong)
 		if err != nil || len(pages) == 0 {
@@ -220,7 +220,7 @@ func (s *Store) loadAttempts(db *gorm.DB, v *Visit) error {
 	for _, r := range rows {
 		a := Attempt{Attempts: r.Attempts, NextAttemptAt: *r.NextAttemptAt}
 		if r.FailingSince != nil {
-			a.Since = *r.FailingSince
+			a.FailingSince = *r.FailingSince
 		}
 		v.Attempts[r.UserID] = a
 	}

@@ -14,19 +14,19 @@ import (
 // cutZones cuts members into one open page per time zone, still in one walk, so that nobody is met twice. A page is
 // released when it is full, when the walk ends, or, by local time, when its zone's time has come: those users
 // must not wait for the walk.
-func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMember, now Millis, turn func(zone string) Turn, done bool) (planned, error) {
+func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMember, now Millis, zoneStart func(zone string) ZoneStart, done bool) (planChanges, error) {
 	byZone := map[string][]string{}
 	for _, m := range found {
 		zone := cmp.Or(m.Timezone, c.Zone)
 		byZone[zone] = append(byZone[zone], m.UserID)
 	}
-	release := func(p *cutPage) bool {
-		t := turn(p.Zone)
+	release := func(p *packedPage) bool {
+		t := zoneStart(p.Zone)
 		if p.Size < PageSize && !done && (c.WallAt == 0 || !t.Missed && t.Due > now) {
 			return false
 		}
 		if t.Missed {
-			p.State, p.Rest, p.Skipped = PageDone, RecipientSkipped, p.Size
+			p.State, p.AheadStatus, p.Skipped = PageDone, RecipientSkipped, p.Size
 		} else {
 			p.State, p.DueAt = PageNew, t.Due
 		}
@@ -34,34 +34,34 @@ func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMembe
 	}
 	open, err := s.openPages(ctx, c.ID)
 	if err != nil {
-		return planned{}, err
+		return planChanges{}, err
 	}
-	var out planned
+	var out planChanges
 	for i := range open {
 		p := &open[i]
 		changed, err := s.fillPage(ctx, p, byZone)
 		if err != nil {
-			return planned{}, err
+			return planChanges{}, err
 		}
 		if release(p) || changed {
-			out.grown = append(out.grown, *p)
+			out.updates = append(out.updates, *p)
 		}
 	}
 	for _, zone := range sortedKeys(byZone) {
-		for _, p := range cutPages(c.ID, c.Pages+len(out.fresh), byZone[zone]) {
+		for _, p := range cutPages(c.ID, c.Pages+len(out.inserts), byZone[zone]) {
 			p.Zone, p.State = zone, PageOpen
 			release(&p)
-			out.fresh = append(out.fresh, p)
+			out.inserts = append(out.inserts, p)
 		}
 	}
 	return out, nil
 }
 
 // openPages reads the pages that are being filled, without their members: at most one per zone.
-func (s *Store) openPages(ctx context.Context, campaignID int64) ([]cutPage, error) {
+func (s *Store) openPages(ctx context.Context, campaignID int64) ([]packedPage, error) {
 	var pages []Page
 	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ?", campaignID, PageOpen).Order("no").Find(&pages).Error
-	open := make([]cutPage, len(pages))
+	open := make([]packedPage, len(pages))
 	for i, p := range pages {
 		open[i].Page = p
 	}
@@ -69,7 +69,7 @@ func (s *Store) openPages(ctx context.Context, campaignID int64) ([]cutPage, err
 }
 
 // fillPage moves members of the page's zone into it, as far as there is room.
-func (s *Store) fillPage(ctx context.Context, p *cutPage, byZone map[string][]string) (changed bool, err error) {
+func (s *Store) fillPage(ctx context.Context, p *packedPage, byZone map[string][]string) (changed bool, err error) {
 	more := byZone[p.Zone]
 	n := min(len(more), PageSize-p.Size)
 	if n == 0 {
@@ -88,9 +88,9 @@ func (s *Store) fillPage(ctx context.Context, p *cutPage, byZone map[string][]st
 }
 
 // growPage writes what a step of planning did to an open page. Nobody else touches one.
-func growPage(tx *gorm.DB, p cutPage) error {
+func growPage(tx *gorm.DB, p packedPage) error {
 	err := tx.Exec("UPDATE pages SET rev=rev+1, state=?, due_at=?, size=?, rest=?, skipped=? WHERE campaign_id=? AND no=?",
-		p.State, p.DueAt, p.Size, p.Rest, p.Skipped, p.CampaignID, p.No).Error
+		p.State, p.DueAt, p.Size, p.AheadStatus, p.Skipped, p.CampaignID, p.No).Error
 	if err == nil && p.members != nil {
 		err = tx.Exec("UPDATE page_members SET members=? WHERE campaign_id=? AND no=?", p.members, p.CampaignID, p.No).Error
 	}

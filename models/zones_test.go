@@ -30,7 +30,7 @@ func byZone(t *testing.T, store *models.Store, n int) models.CampaignView {
 	if err != nil {
 		t.Fatal(err)
 	}
-	turn := func(*models.Campaign, string, models.Millis) models.Turn { return models.Turn{} }
+	turn := func(*models.Campaign, string, models.Millis) models.ZoneStart { return models.ZoneStart{} }
 	for task, steps := *c.Plan, 0; ; steps++ {
 		step, err := store.PlanNext(t.Context(), task, turn)
 		if err != nil {

@@ -62,7 +62,7 @@ type system struct {
 	listener   net.Listener
 	enqueuer   *enqueuer
 	webhook    *webhook.Channel // nil where it is not set up
-	worker     *jobs.Worker
+	worker     *jobs.Worker     // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
 	log        *slog.Logger
@@ -87,12 +87,14 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	}
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
-	// The reconciler wants a worker to ask how much there is room for, be it one that never starts.
-	sys.worker = jobs.NewWorker(s.ledger, queue, jobs.Options{
+	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
 		Channels: set, MaxAttempts: cfg.MaxAttempts,
 		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
 	}, log)
-	sys.reconciler = jobs.NewReconciler(s.ledger, queue, sys.worker, jobs.Keep{Keys: cfg.IdempotencyTTL, Recipients: cfg.Retention}, log)
+	if r.worker {
+		sys.worker = jobs.NewWorker(shared)
+	}
+	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention})
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
@@ -196,7 +198,7 @@ func (s *system) begin(ctx context.Context) error {
 	if s.roles.scheduler {
 		s.scheduler.Start()
 	}
-	if s.roles.worker {
+	if s.worker != nil {
 		return s.worker.Start()
 	}
 	return nil
@@ -233,7 +235,9 @@ func (s *system) stop() {
 	s.log.Info("stopping")
 	s.scheduler.Stop() // what it starts goes through the enqueuer
 	var wg sync.WaitGroup
-	wg.Go(s.worker.Stop)
+	if s.worker != nil {
+		wg.Go(s.worker.Stop)
+	}
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()

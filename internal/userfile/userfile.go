@@ -199,7 +199,7 @@ type batch struct {
 
 func (b *batch) add(u models.UserChange) error {
 	id := maphash.String(b.seed, u.UserID)
-	if _, u.Again = b.seen[id]; !u.Again && len(b.seen) < maxSeen {
+	if _, u.Repeated = b.seen[id]; !u.Repeated && len(b.seen) < maxSeen {
 		b.seen[id] = struct{}{}
 	}
 	b.users = append(b.users, u)

@@ -397,7 +397,7 @@ func TestWhoComesAgain(t *testing.T) {
 	}
 	again := 0
 	for _, u := range readAll(strings.NewReader(file.String()), CSV).Users {
-		if u.Again {
+		if u.Repeated {
 			if again++; u.UserID != "u0" {
 				t.Errorf("%s came once", u.UserID)
 			}

@@ -107,6 +107,29 @@ func anyValue(columns ...string) change {
 	}
 }
 
+// sets lets a statement of SQL set one more column.
+func sets(assignment string) change {
+	return func(s site) ([]edit, error) {
+		var edits []edit
+		if s.node != nil {
+			ast.Inspect(s.node, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.BasicLit); ok {
+					at := s.of(lit.Pos(), lit.End())
+					if from := strings.Index(s.text(at), " SET "); from >= 0 {
+						from += at.from + len(" SET ")
+						edits = append(edits, edit{span{from, from}, assignment + ", "})
+					}
+				}
+				return true
+			})
+		}
+		if len(edits) != 1 {
+			return nil, fmt.Errorf("it holds %d statements that set columns, not one", len(edits))
+		}
+		return edits, nil
+	}
+}
+
 // calls calls another method of the same value in the place of the first one that the statement calls. It is the one change that
 // names an identifier of the code.
 func calls(method string) change {

@@ -10,6 +10,7 @@
 //
 //	make mutations
 //	make mutations ARGS=--check
+//	make mutations ARGS='--only fence,rate'
 //
 // With --check no test runs: the command looks whether each guard can be taken out and what is left compiles.
 // All tests use the embedded stores alone.
@@ -23,20 +24,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 func main() {
 	check := flag.Bool("check", false, "only look whether each guard can be taken out and what is left compiles")
+	only := flag.String("only", "", "these guards alone, with commas")
 	root := flag.String("root", ".", "the root of the code")
 	flag.Parse()
-	if err := run(*root, *check, os.Stdout, os.Stderr); err != nil {
+	if err := run(*root, *only, *check, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "mutations:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root string, check bool, stdout, stderr io.Writer) error {
+func run(root, only string, check bool, stdout, stderr io.Writer) error {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -44,6 +47,13 @@ func run(root string, check bool, stdout, stderr io.Writer) error {
 	mutants, err := mutantsOf(root)
 	if err != nil {
 		return err
+	}
+	if only != "" {
+		chosen := strings.Split(only, ",")
+		mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !slices.Contains(chosen, m.guard) })
+		if len(mutants) != len(chosen) {
+			return fmt.Errorf("not all of these are guards: %s", only)
+		}
 	}
 	dir, err := os.MkdirTemp("", "carillon-mutations-")
 	if err != nil {

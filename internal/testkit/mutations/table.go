@@ -21,7 +21,7 @@ type mutation struct {
 // All tests named here run on the embedded stores, so that the table needs nothing installed.
 var mutations = []mutation{
 	{"R2, R3", "fence", "the fence: epoch and rev in the first statement of a chunk", anyValue("epoch", "rev"), "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
-	{"R4", "lease-ended", "the reconciler: pages whose lease ended", never, "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
+	{"R4", "lease-ended", "the reconciler: pages whose lease ended", always, "./jobs", "TestDeadWorkersPageMovesAgain/embedded"},
 	{"R6", "task-lost", "the reconciler: queued pages whose task is gone", gone, "./jobs", "TestFlushallOfTheQueue/embedded"},
 	{"R3", "claim-first", "the claim of an at-most-once send", never, "./jobs", "TestAtMostOnceClaimsFirst/embedded"},
 	{"R3", "ambiguous-is-unknown", "ambiguous answers of an at-most-once send end as unknown", never, "./jobs", "TestAtMostOnce/embedded"},
@@ -39,6 +39,7 @@ var mutations = []mutation{
 	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
 	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
+	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
 
 const tableHead = "| Promise | Taken out | Test | It |\n| --- | --- | --- | --- |"

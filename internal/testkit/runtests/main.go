@@ -3,6 +3,11 @@
 // test is a failure here. The last line is always "N passed, N failed, N skipped".
 //
 //	go run ./internal/testkit/runtests [go test flags] [packages, default ./...]
+//	go run ./internal/testkit/runtests lint [golangci-lint flags]
+//
+// Without arguments it also lints, beside the tests. A lint that fails is one of the failed.
+// Without a network the first lint is not possible: that is a failure where CI is set in the environment, and a
+// message elsewhere.
 //
 // CARILLON_TEST_MYSQL_URL or CARILLON_TEST_REDIS_URL in the environment names a server to use instead, for
 // example MySQL 8.
@@ -33,11 +38,19 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "lint" {
+		return lintAlone(ctx, args[1:], stdout, stderr)
+	}
 	began := time.Now()
 	r := newReport(stdout)
+	lintEnds := func(*report) {}
+	if len(args) == 0 {
+		lintEnds = lintBeside(ctx, stdout)
+	}
 	if err := test(ctx, args, r, stdout, stderr); err != nil {
 		r.fault(err)
 	}
+	lintEnds(r)
 	fmt.Fprintf(stdout, "\nfinished after %s\n", time.Since(began).Round(100*time.Millisecond))
 	if r.summary() {
 		return 0
