@@ -62,7 +62,7 @@ func (d *delivery) member(id string, a models.Attempt) member {
 // lookUp asks the directory once per visit whether all of the page still stand in it and, if not, who does.
 func (d *delivery) lookUp(ctx context.Context) error {
 	c := d.v.Campaign
-	if c.Kind == models.KindUser && (c.AudienceType == models.AudienceAll || d.ch.KnowsUsers()) {
+	if c.Kind == models.KindUser && (c.AudienceType == models.AudienceAll || d.ch.Traits().KnowsUsers) {
 		all, err := d.store.AllKnown(ctx, d.v)
 		if err != nil || all {
 			return err

@@ -159,7 +159,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 	if !known && v.Campaign.Zoned() {
 		log.Warn("the time zone of a page is not known to this program, so the campaign's counts", "zone", v.Zone, "instead", loc.String())
 	}
-	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.MaxBatch()), zone: loc, jitter: rand.Float64(), park: park}
+	d := &delivery{Worker: w, v: v, ch: ch, lease: l, log: log, since: claimedAt, size: chunkSize(w.opts.ChunkSize, ch.Traits().MaxBatch), zone: loc, jitter: rand.Float64(), park: park}
 	d.late, d.arrived = map[string]bool{}, make(chan []models.RecipientOutcome, maxLate)
 	defer d.abandonLate()
 	err = d.run(ctx)

@@ -25,7 +25,11 @@ type sizes struct {
 	seen []int
 }
 
-func (c *sizes) MaxBatch() int { return c.batch }
+func (c *sizes) Traits() channels.Traits {
+	t := c.Channel.Traits()
+	t.MaxBatch = c.batch
+	return t
+}
 
 func (c *sizes) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
 	c.mu.Lock()

@@ -24,14 +24,10 @@ type Channel struct{ rdb redis.UniversalClient }
 // New shares rdb, which stays the caller's to close.
 func New(rdb redis.UniversalClient) *Channel { return &Channel{rdb} }
 
-// Name is "inbox".
-func (*Channel) Name() string { return Name }
-
-// MaxBatch is the largest page: there is no request to be bounded.
-func (*Channel) MaxBatch() int { return models.PageSize }
-
-// KnowsUsers is true: an inbox belongs to a user of the directory.
-func (*Channel) KnowsUsers() bool { return true }
+// Traits: an inbox belongs to a user of the directory, and there is no request to be bounded.
+func (*Channel) Traits() channels.Traits {
+	return channels.Traits{Name: Name, MaxBatch: models.PageSize, KnowsUsers: true, StoresInInbox: true}
+}
 
 // Message is a message as its reader gets it, from the inbox and from the stream alike.
 type Message struct {

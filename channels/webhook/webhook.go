@@ -90,14 +90,8 @@ func New(cfg Config) (*Channel, error) {
 	}, nil
 }
 
-// Name is "webhook".
-func (w *Channel) Name() string { return Name }
-
-// MaxBatch is the number of recipients a request carries.
-func (w *Channel) MaxBatch() int { return w.batch }
-
-// KnowsUsers is false: the provider decides who exists.
-func (w *Channel) KnowsUsers() bool { return false }
+// Traits: the provider decides who exists.
+func (w *Channel) Traits() channels.Traits { return channels.Traits{Name: Name, MaxBatch: w.batch} }
 
 // Close drops the connections that are idle. The channel may still be used.
 func (w *Channel) Close() { w.client.Close() }

@@ -97,8 +97,8 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Name() != "webhook" || w.MaxBatch() != 1 || w.KnowsUsers() || good.withDefaults().Timeout != 5*time.Second {
-		t.Errorf("defaults: %s, batch %d, knows users %v, timeout %s", w.Name(), w.MaxBatch(), w.KnowsUsers(), good.withDefaults().Timeout)
+	if w.Traits() != (channels.Traits{Name: "webhook", MaxBatch: 1}) || good.withDefaults().Timeout != 5*time.Second {
+		t.Errorf("defaults: %+v, timeout %s", w.Traits(), good.withDefaults().Timeout)
 	}
 	for name, change := range map[string]func(*Config){
 		"no URL":              func(c *Config) { c.URL = "" },

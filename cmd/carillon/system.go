@@ -73,6 +73,18 @@ type system struct {
 	found   []handlers.Problem
 }
 
+// traits are those of the channels, in the order of names.
+func traits(set []channels.Channel, names []string) (list []channels.Traits) {
+	for _, name := range names {
+		for _, c := range set {
+			if t := c.Traits(); t.Name == name {
+				list = append(list, t)
+			}
+		}
+	}
+	return list
+}
+
 // newSystem wires a process. It owns stores and listener from here on, and does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
@@ -100,7 +112,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest,
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
-		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
+		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits(set, cfg.Channels()), Log: log,
 	}
 	sys.listener = sys.api.Conns.Listener(listener)
 	sys.web = &http.Server{
