@@ -92,7 +92,7 @@ func (o Outcome) Denied() bool {
 
 // Traits are what the others must know of a channel.
 type Traits struct {
-	Name string // in campaigns and settings
+	Name string // in campaigns and settings: models.ChannelInbox, models.ChannelWebhook
 	// MaxBatch is the largest number of recipients that one request carries. A chunk may hold several requests.
 	MaxBatch int
 	// KnowsUsers: only users of the directory can be reached. An unknown one is failed with 1004 before sending.

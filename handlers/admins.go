@@ -18,52 +18,51 @@ type adminRequest struct {
 	end    context.CancelFunc
 }
 
-// AdminIDs are the user IDs that are admins now.
-func (a *API) AdminIDs() []string {
-	a.admins.mu.Lock()
-	defer a.admins.mu.Unlock()
-	return a.adminIDs()
+// current are the user IDs that are admins now; first are those that the process began with.
+func (l *adminList) current(first []string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.orFirst(first)
 }
 
-func (a *API) adminIDs() []string {
-	if a.admins.ids != nil {
-		return a.admins.ids
+// orFirst is called with mu held.
+func (l *adminList) orFirst(first []string) []string {
+	if l.ids != nil {
+		return l.ids
 	}
-	return a.Admins
+	return first
 }
 
-// SetAdmins makes these IDs the admins of this process. Whoever is none any more is refused from then on, and their requests
-// under way, streams and exports too, end.
-func (a *API) SetAdmins(ids []string) {
-	a.admins.mu.Lock()
-	defer a.admins.mu.Unlock()
-	a.admins.ids = append([]string{}, ids...)
-	for r := range a.admins.running {
-		if !slices.Contains(a.admins.ids, r.userID) {
+// set makes these IDs the admins, and ends the requests under way of whoever is none any more.
+func (l *adminList) set(ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids = append([]string{}, ids...)
+	for r := range l.running {
+		if !slices.Contains(l.ids, r.userID) {
 			r.end()
 		}
 	}
 }
 
-func (a *API) isAdmin(userID string) bool { return slices.Contains(a.AdminIDs(), userID) }
-
-// whileAdmin is a context that ends when its user is no admin any more; leave must be called at the request's end.
-func (a *API) whileAdmin(ctx context.Context, userID string) (_ context.Context, leave func()) {
+// while is a context that ends when its user is no admin any more; leave must be called at the request's end. first is
+// as for current.
+func (l *adminList) while(ctx context.Context, first []string, userID string) (_ context.Context, leave func()) {
 	ctx, end := context.WithCancel(ctx)
 	r := &adminRequest{userID, end}
-	a.admins.mu.Lock()
-	defer a.admins.mu.Unlock()
-	if !slices.Contains(a.adminIDs(), userID) { // since their token was looked at
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.orFirst(first), userID) { // since their token was looked at
 		end()
 	}
-	if a.admins.running == nil {
-		a.admins.running = map[*adminRequest]struct{}{}
+	if l.running == nil {
+		l.running = map[*adminRequest]struct{}{}
 	}
-	a.admins.running[r] = struct{}{}
+	l.running[r] = struct{}{}
 	return ctx, func() {
 		end()
-		a.admins.mu.Lock()
-		defer a.admins.mu.Unlock()
-		delete(a.admins.running, r)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.running, r)
 	}
 }

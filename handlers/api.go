@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,19 +41,30 @@ type API struct {
 	Proxies  []netip.Prefix    // whose X-Forwarded-For is believed
 	Log      *slog.Logger
 
-	waits     waits
-	inboxOnce sync.Once
-	inboxTurn chan struct{} // holds a token for each list that is being read
-	locked    locked
-	admins    adminList
-	refused   refusals
-	budget    budget
-	feed      feed
-	mon       mon
+	waiters       waiters
+	inboxOnce     sync.Once
+	inboxReaders  chan struct{} // holds a token for each list that is being read
+	lockouts      lockouts
+	admins        adminList
+	refusedLogins refusals
+	budget        budget
+	streams       streamHub
+	monitor       monitor
 }
 
-// Problem is one finding of /readyz. Detail may name hosts, so only admins see it.
-type Problem struct {
-	What   string `json:"what"` // "database", "redis", "migrations"
-	Detail string `json:"detail,omitempty"`
+// AdminIDs are the user IDs that are admins now.
+func (a *API) AdminIDs() []string { return a.admins.current(a.Admins) }
+
+// SetAdmins makes these IDs the admins of this process. Whoever is none any more is refused from then on, and their
+// requests under way end, streams and exports too.
+func (a *API) SetAdmins(ids []string) { a.admins.set(ids) }
+
+func (a *API) isAdmin(userID string) bool { return slices.Contains(a.AdminIDs(), userID) }
+
+// Close ends all streams and what feeds them, and waits for them: at most a few seconds, for clients that do
+// not read. It may be called twice; a stream that is asked for later gets 503.
+func (a *API) Close() {
+	a.waiters.close()
+	a.streams.close()
+	a.monitor.close()
 }

@@ -17,11 +17,6 @@ import (
 
 const maxOperationID = 128
 
-func callerOf(r *http.Request) caller {
-	c, _ := r.Context().Value(ctxCaller).(caller)
-	return c
-}
-
 var errNotAdmin = models.Errorf(models.CodeNoPermission, "only an admin may do this")
 
 // auth serves /auth/get_admin_token: an operationID, and no token yet.
@@ -46,7 +41,7 @@ func (a *API) msg(h handler) http.Handler {
 }
 
 func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error {
-	claimed, err := a.claimed(r)
+	claimed, err := a.claimsIn(r)
 	if err != nil {
 		return err
 	}
@@ -55,14 +50,18 @@ func (a *API) asCaller(w http.ResponseWriter, r *http.Request, h handler) error 
 		return err
 	}
 	defer leave()
-	c, err := a.holder(r.Context(), claimed)
+	c, err := a.callerWith(r.Context(), claimed)
 	if err != nil {
 		return err
 	}
-	ctx := context.WithValue(r.Context(), ctxCaller, c)
+	by := models.Actor{ID: c.UserID, Via: models.ViaAPI, OperationID: operationID(r.Context())}
+	if claimed.Session != "" {
+		by.Via = models.ViaConsole
+	}
+	ctx := models.WithActor(context.WithValue(r.Context(), ctxCaller, c), by)
 	if c.Admin {
 		var over func()
-		ctx, over = a.whileAdmin(ctx, c.UserID)
+		ctx, over = a.admins.while(ctx, a.Admins, c.UserID)
 		defer over()
 	}
 	return h(w, r.WithContext(ctx))
@@ -109,13 +108,13 @@ func (a *API) inbox(h handler, query ...string) http.Handler {
 	})
 }
 
-// page serves HTML for admins; others are sent to the login page.
-func (a *API) page(next http.Handler) http.Handler {
-	return a.open(func(w http.ResponseWriter, r *http.Request) error {
-		claimed, err := a.claimed(r)
+// adminPage serves HTML for admins; others are sent to the login page.
+func (a *API) adminPage(next http.Handler) http.Handler {
+	return a.public(func(w http.ResponseWriter, r *http.Request) error {
+		claimed, err := a.claimsIn(r)
 		var c caller
 		if err == nil {
-			c, err = a.holder(r.Context(), claimed)
+			c, err = a.callerWith(r.Context(), claimed)
 		}
 		if err != nil || !c.Admin {
 			http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.EscapedPath()), http.StatusSeeOther)
@@ -131,8 +130,8 @@ func (a *API) page(next http.Handler) http.Handler {
 	})
 }
 
-// open serves a route to anybody.
-func (a *API) open(h handler) http.Handler { return a.serve(false, h) }
+// public serves a route to anybody.
+func (a *API) public(h handler) http.Handler { return a.serve(false, h) }
 
 // serve gives the request its operationID and renders the handler's error; original says in whose style.
 func (a *API) serve(original bool, h handler) http.Handler {
@@ -162,7 +161,8 @@ func (a *API) serve(original bool, h handler) http.Handler {
 func printable(id string) bool {
 	n := 0
 	for _, c := range id {
-		if n++; c == unicode.ReplacementChar || !unicode.IsPrint(c) {
+		n++
+		if c == unicode.ReplacementChar || !unicode.IsPrint(c) {
 			return false
 		}
 	}
@@ -173,7 +173,7 @@ func printable(id string) bool {
 // answer. No answer is taken for another type than it names or kept by a cache, unless its route says otherwise.
 func (a *API) outermost(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(a.open(func(http.ResponseWriter, *http.Request) error {
+	cross.SetDenyHandler(a.public(func(http.ResponseWriter, *http.Request) error {
 		return models.Errorf(models.CodeNoPermission, "a browser sent this from another site")
 	}))
 	next = cross.Handler(next)
@@ -191,29 +191,6 @@ func (a *API) outermost(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	}))
-}
-
-// pathID reads an ID from the path, where it is percent-encoded.
-func pathID(r *http.Request, name string) (string, error) {
-	id, err := url.PathUnescape(mux.Vars(r)[name])
-	why := models.CheckID(id)
-	if err != nil {
-		why = "must be percent-encoded"
-	}
-	if why != "" {
-		return "", models.Invalid([]models.FieldError{{Field: name, Reason: why}})
-	}
-	return id, nil
-}
-
-// routeName is the route's pattern, so that no ID from a path reaches a log.
-func routeName(r *http.Request) string {
-	if route := mux.CurrentRoute(r); route != nil {
-		if t, err := route.GetPathTemplate(); err == nil {
-			return t
-		}
-	}
-	return "(none)"
 }
 
 func noRoute(_ http.ResponseWriter, r *http.Request) error {
@@ -238,7 +215,7 @@ func wrongMethod(router *mux.Router) handler {
 func notAllowed(w http.ResponseWriter, r *http.Request, allowed []string) error {
 	names := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", names)
-	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cut(r.Method, maxNameBytes), names)}
+	return &httpError{http.StatusMethodNotAllowed, models.Errorf(models.CodeArgs, "this route does not take %s, but %s", cutText(r.Method, maxNameBytes), names)}
 }
 
 type tokenRequest struct {
@@ -252,32 +229,34 @@ func tokenAnswer(w http.ResponseWriter, token string) error {
 }
 
 func (a *API) getAdminToken(w http.ResponseWriter, r *http.Request) error {
-	var token string
-	err := a.try(r, func() (err error) {
-		token, err = a.adminTokenFor(w, r)
+	var token, userID string
+	err := a.throttled(r, func() (err error) {
+		token, userID, err = a.adminTokenFor(w, r)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	a.record(r, userID, models.Event{Kind: models.EventTokenIssued, Data: models.EventData{"userID": userID, "admin": true}})
 	return tokenAnswer(w, token)
 }
 
-// adminTokenFor makes the token that a body with the right secret asks for.
-func (a *API) adminTokenFor(w http.ResponseWriter, r *http.Request) (string, error) {
+// adminTokenFor makes the token that a body with the right secret asks for, and says for whom.
+func (a *API) adminTokenFor(w http.ResponseWriter, r *http.Request) (token, userID string, err error) {
 	body, err := a.readBody(w, r, loginBody)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	var req tokenRequest
 	if err := decodeJSON(body, &req, ignoreUnknown); err != nil {
-		return "", asBindError(err)
+		return "", "", asBindError(err)
 	}
 	given, ours := sha256.Sum256([]byte(req.Secret)), sha256.Sum256([]byte(a.Secret))
 	if subtle.ConstantTimeCompare(given[:], ours[:]) != 1 || !a.isAdmin(req.UserID) {
-		return "", models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
+		return "", "", models.Errorf(models.CodeNoPermission, "the secret is wrong or the user is not an admin")
 	}
-	return AdminToken(a.Secret, req.UserID)
+	token, err = AdminToken(a.Secret, req.UserID)
+	return token, req.UserID, err
 }
 
 func (a *API) getUserToken(w http.ResponseWriter, r *http.Request) error {
@@ -306,5 +285,6 @@ func (a *API) getUserToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	a.record(r, callerOf(r).UserID, models.Event{Kind: models.EventTokenIssued, Data: models.EventData{"userID": user.UserID, "admin": false}})
 	return tokenAnswer(w, token)
 }

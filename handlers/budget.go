@@ -35,17 +35,10 @@ type budget struct {
 	sem  *semaphore.Weighted
 }
 
-func (a *API) memory() int64 {
-	if a.Memory > 0 {
-		return int64(a.Memory) << 20
-	}
-	return defaultMemory << 20
-}
-
-// take takes n bytes until give is called, or fails with 3005. Who needs more than there is takes all.
-func (b *budget) take(ctx context.Context, a *API, n int64) (give func(), err error) {
+// take takes n bytes, of half of the memory, until give is called, or fails with 3005. Who needs more than there is takes all.
+func (b *budget) take(ctx context.Context, memory, n int64) (give func(), err error) {
 	b.once.Do(func() {
-		b.size = a.memory() / 2
+		b.size = memory / 2
 		b.sem = semaphore.NewWeighted(b.size)
 	})
 	n = min(n, b.size)
@@ -68,25 +61,4 @@ func (c *charge) release() {
 		give()
 	}
 	c.give = nil
-}
-
-// spend takes n bytes of the budget for the rest of the request.
-func (a *API) spend(ctx context.Context, n int64) error {
-	give, err := a.budget.take(ctx, a, n)
-	if err != nil {
-		return err
-	}
-	if c, ok := ctx.Value(ctxCharge).(*charge); ok {
-		c.give = append(c.give, give)
-	} else {
-		give() // outside of a request there is nothing to hold it for
-	}
-	return nil
-}
-
-// refund gives back early what the request has taken: it has only to wait from here on.
-func refund(ctx context.Context) {
-	if c, ok := ctx.Value(ctxCharge).(*charge); ok {
-		c.release()
-	}
 }

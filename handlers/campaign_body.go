@@ -137,3 +137,28 @@ func (c *checker) oneAudience(a *audienceBody) (audienceRequest, bool) {
 	}
 	return r, false
 }
+
+// timing checks when a campaign goes out: at once, at an instant, or at each recipient's own local time.
+func (c *checker) timing(b *campaignBody, spec *models.CampaignSpec, now time.Time) {
+	if !b.LocalTime {
+		if b.SendAt != nil {
+			spec.SendAt = c.sendAt(*b.SendAt, now)
+			spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, models.DefaultStartGrace)
+			return
+		}
+		if b.Missed != "" {
+			c.add("missed", "goes with sendAt")
+		}
+		if b.MissedGrace != "" {
+			c.add("missedGrace", "goes with sendAt")
+		}
+		return
+	}
+	c.ownZones("localTime", spec)
+	spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, defaultGrace)
+	if b.SendAt == nil {
+		c.add("sendAt", "is required with localTime: the date and clock at which each user gets it")
+		return
+	}
+	spec.WallAt, spec.SendAt = c.wallAt(*b.SendAt, now)
+}

@@ -28,56 +28,6 @@ const (
 	maxPaced = 100
 )
 
-// batchAnswer is the data of POST /msg/batch_send_msg. Results and FailedUserIDs are the original's: null
-// when empty, and always null until the campaign is done and was waited for.
-type batchAnswer struct {
-	CampaignID    string        `json:"campaignID"`
-	Status        models.Status `json:"status"`
-	Total         int64         `json:"total"`
-	Results       []batchResult `json:"results"`
-	FailedUserIDs []string      `json:"failedUserIDs"`
-}
-
-type batchResult struct {
-	ServerMsgID string `json:"serverMsgID"`
-	ClientMsgID string `json:"clientMsgID"`
-	SendTime    int64  `json:"sendTime"` // unix ms
-	RecvID      string `json:"recvID"`
-}
-
-// batchSendMsg is the contract: the request becomes a campaign and is answered at once, or, with
-// Prefer: wait=N, when the campaign is done or N seconds have passed.
-func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r, listBody)
-	if err != nil {
-		return err
-	}
-	spec, err := a.parse(r, body, parseBatchSend)
-	if err != nil {
-		return err
-	}
-	wait, err := preferWait(r)
-	if err != nil {
-		return err
-	}
-	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
-		return success(batchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
-	})
-	if err != nil {
-		return err
-	}
-	give, ok := a.mayWait(w, r, wait)
-	if !ok {
-		return answer(w, http.StatusOK, created.Answer)
-	}
-	defer give()
-	done, err := a.waited(r.Context(), created.PublicID, wait)
-	if err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, done)
-}
-
 // createCampaign is POST /v1/campaigns.
 func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 	body, err := a.readBody(w, r, listBody)
@@ -97,7 +47,7 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	warned := append(warnings(spec, ""), late...)
-	created, err := a.store(r, spec, body, func(c models.Campaign) []byte {
+	created, err := a.createCampaignFrom(r, spec, body, func(c models.Campaign) []byte {
 		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
 		v.Warnings = warned
 		return success(v)
@@ -117,14 +67,14 @@ func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Cr
 		return answer(w, http.StatusAccepted, created.Answer)
 	}
 	defer give()
-	if _, err := a.waits.until(r.Context(), a.Store, created.PublicID, wait); err != nil {
+	if _, err := a.waiters.wait(r.Context(), a.Store, created.PublicID, wait); err != nil {
 		return err
 	}
 	c, err := a.Store.Campaign(r.Context(), created.PublicID)
 	if err != nil {
 		return err
 	}
-	v := a.paced(r.Context(), c)
+	v := a.withPace(r.Context(), c)
 	v.Warnings = warned
 	status := http.StatusAccepted
 	if c.FinishedAt != 0 {
@@ -180,11 +130,11 @@ func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.Ca
 		return spec, err
 	}
 	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
-	return spec, a.throughChannel(&spec, "")
+	return spec, a.resolveChannel(&spec, "")
 }
 
-// throughChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
-func (a *API) throughChannel(spec *models.CampaignSpec, prefix string) error {
+// resolveChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
+func (a *API) resolveChannel(spec *models.CampaignSpec, prefix string) error {
 	if spec.Channel == "" {
 		spec.Channel = a.Channels[0].Name
 	}
@@ -205,7 +155,7 @@ func (a *API) throughChannel(spec *models.CampaignSpec, prefix string) error {
 	return nil
 }
 
-// warnings say what a campaign that is accepted may not mean; prefix is as for throughChannel.
+// warnings say what a campaign that is accepted may not mean; prefix is as for resolveChannel.
 func warnings(spec models.CampaignSpec, prefix string) []string {
 	if !spec.SessionLeft {
 		return nil
@@ -213,8 +163,8 @@ func warnings(spec models.CampaignSpec, prefix string) []string {
 	return []string{prefix + "message.sessionType was not given: the message is stored once for the group, and the members read it there; with 2 it is sent to each member"}
 }
 
-// store makes the campaign and has its first tasks enqueued.
-func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, render func(models.Campaign) []byte) (models.Created, error) {
+// createCampaignFrom makes the campaign and has its first tasks enqueued.
+func (a *API) createCampaignFrom(r *http.Request, spec models.CampaignSpec, body []byte, render func(models.Campaign) []byte) (models.Created, error) {
 	idem, err := idempotency(r, body)
 	if err != nil {
 		return models.Created{}, err
@@ -227,7 +177,7 @@ func (a *API) store(r *http.Request, spec models.CampaignSpec, body []byte, rend
 	if err == nil {
 		a.tellCreated(r, created, c)
 	}
-	return a.stored(r, created, err)
+	return a.enqueueCreated(r, created, err)
 }
 
 // idempotency is the request's Idempotency-Key, if it has one.
@@ -249,8 +199,8 @@ func idempotency(r *http.Request, body []byte) (models.Idempotency, error) {
 	return models.Idempotency{Caller: callerOf(r).UserID, Route: routeName(r), Key: key, BodyHash: sha256.Sum256(body)}, nil
 }
 
-// stored has the first tasks of a campaign that was just made enqueued.
-func (a *API) stored(r *http.Request, created models.Created, err error) (models.Created, error) {
+// enqueueCreated has the first tasks of a campaign that was just made enqueued.
+func (a *API) enqueueCreated(r *http.Request, created models.Created, err error) (models.Created, error) {
 	if err != nil || created.Replayed {
 		return created, err
 	}
@@ -279,49 +229,20 @@ func preferWait(r *http.Request) (time.Duration, error) {
 	return 0, nil
 }
 
-// waited answers when the campaign is done or the time is up.
-func (a *API) waited(ctx context.Context, id string, wait time.Duration) (batchAnswer, error) {
-	c, err := a.waits.until(ctx, a.Store, id, wait)
-	if err != nil {
-		return batchAnswer{}, err
-	}
-	out := batchAnswer{CampaignID: id, Status: c.Status, Total: c.Total}
-	if c.FinishedAt == 0 || c.Total > maxResults || c.PurgedAt != 0 {
-		return out, nil
-	}
-	if a.spend(ctx, resultBytes*c.Total) != nil {
-		return out, nil // without the lists, as for a larger campaign: what it did must not be answered by an error
-	}
-	free, err := a.waits.turn(ctx)
-	if err != nil {
-		return out, err
-	}
-	defer free()
-	err = a.eachRecipient(ctx, c, nil, func(rec models.Recipient) error {
-		if rec.Status == models.RecipientSent {
-			row := recipientJSON(c, rec)
-			out.Results = append(out.Results, batchResult{row.ServerMsgID, row.ClientMsgID, int64(*rec.SentAt), rec.UserID})
-		}
-		if rec.Status == models.RecipientFailed {
-			out.FailedUserIDs = append(out.FailedUserIDs, rec.UserID)
-		}
-		return nil
-	})
-	return out, err
-}
-
 // campaignView is a campaign as /v1 shows it.
 type campaignView struct {
-	ID            string          `json:"id"`
-	Name          string          `json:"name"`
-	Status        models.Status   `json:"status"`
-	StatusReason  string          `json:"statusReason"`
-	Channel       string          `json:"channel"`
-	Message       *models.Message `json:"message,omitempty"` // left out of lists
-	Audience      audienceView    `json:"audience"`
-	Planned       bool            `json:"planned"`
-	Counts        models.Counts   `json:"counts"`
-	RatePerSecond int             `json:"ratePerSecond"`
+	ID           string        `json:"id"`
+	Name         string        `json:"name"`
+	Status       models.Status `json:"status"`
+	StatusReason string        `json:"statusReason"`
+	// StatusReasonCode says the same for programs; empty = the state has no reason of its own.
+	StatusReasonCode models.ReasonCode `json:"statusReasonCode"`
+	Channel          string            `json:"channel"`
+	Message          *models.Message   `json:"message,omitempty"` // left out of lists
+	Audience         audienceView      `json:"audience"`
+	Planned          bool              `json:"planned"`
+	Counts           models.Counts     `json:"counts"`
+	RatePerSecond    int               `json:"ratePerSecond"`
 	// CurrentRatePerSecond and ETASeconds are measured over the last seconds of a running campaign; null when not known.
 	CurrentRatePerSecond *float64          `json:"currentRatePerSecond"`
 	ETASeconds           *int64            `json:"etaSeconds"`
@@ -356,7 +277,7 @@ func campaignJSON(c models.CampaignView) campaignView {
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
 		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
 		CreatedAt: shown(c.CreatedAt), ExpireAt: instantJSON(c.ExpireAt, false), StartedAt: instantJSON(c.StartedAt, false),
-		FinishedAt: instantJSON(c.FinishedAt, false), PurgedAt: instantJSON(c.PurgedAt, false),
+		FinishedAt: instantJSON(c.FinishedAt, false), PurgedAt: instantJSON(c.PurgedAt, false), StatusReasonCode: c.StatusReasonCode,
 	}
 	if c.ExpireAfter != 0 {
 		v.ExpireAfter = durationJSON(c.ExpireAfter)
@@ -384,25 +305,25 @@ func (a *API) getCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, a.paced(r.Context(), c))
+	return answerData(w, http.StatusOK, a.withPace(r.Context(), c))
 }
 
-// paced is a campaign with how fast it goes.
-func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
+// withPace is a campaign with how fast it goes.
+func (a *API) withPace(ctx context.Context, c models.CampaignView) campaignView {
 	v := campaignJSON(c)
 	if a.Pace == nil {
 		return v
 	}
-	p := a.Pace(ctx, c)
-	v.LimitedBy = &p.LimitedBy
+	pace := a.Pace(ctx, c)
+	v.LimitedBy = &pace.LimitedBy
 	if v.StatusReason == "" {
-		v.StatusReason = p.Why
+		v.StatusReason = pace.Why
 	}
-	if p.Known && p.PerSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
-		perSecond := math.Round(p.PerSecond*10) / 10
+	if pace.Known && pace.PerSecond <= maxRatePerSecond*1000 { // of no time at all it is no number
+		perSecond := math.Round(pace.PerSecond*10) / 10
 		v.CurrentRatePerSecond = &perSecond
-		if p.ETAKnown {
-			eta := int64(math.Ceil(p.ETA.Seconds()))
+		if pace.ETAKnown {
+			eta := int64(math.Ceil(pace.ETA.Seconds()))
 			v.ETASeconds = &eta
 		}
 	}
@@ -410,26 +331,19 @@ func (a *API) paced(ctx context.Context, c models.CampaignView) campaignView {
 }
 
 func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
-	cursor, limit, err := parsePage(r)
+	before, limit, err := parseBeforePage(r)
 	if err != nil {
 		return err
 	}
-	f := models.CampaignFilter{Status: models.Status(r.URL.Query().Get("status")), Limit: limit + 1}
+	f := models.CampaignFilter{Status: models.Status(r.URL.Query().Get("status")), Before: before, Limit: limit + 1}
 	if f.Status != "" && !slices.Contains(models.Statuses, f.Status) {
 		return queryError("status", "must be a campaign's status")
-	}
-	if f.Before, err = before(cursor); err != nil {
-		return err
 	}
 	list, err := a.Store.Campaigns(r.Context(), f)
 	if err != nil {
 		return err
 	}
-	next := ""
-	if len(list) > limit {
-		list = list[:limit]
-		next = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
-	}
+	list, next := cutPage(list, limit, func(c models.CampaignView) string { return beforeCursor(c.ID) })
 	views, running := make([]campaignView, len(list)), 0
 	for i, c := range list {
 		if c.Status == models.StatusRunning {
@@ -438,12 +352,8 @@ func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
 		if running > maxPaced { // each is asked for in the ledger
 			views[i] = campaignJSON(c)
 		} else {
-			views[i] = a.paced(r.Context(), c)
+			views[i] = a.withPace(r.Context(), c)
 		}
 	}
 	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": next})
-}
-
-func queryError(field, reason string) error {
-	return models.Invalid([]models.FieldError{{Field: field, Reason: reason}})
 }

@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"carillon/models"
 )
 
 const (
@@ -33,7 +31,7 @@ const (
 type Conns struct {
 	max     int // altogether
 	share   int // of one address that is no trusted proxy
-	long    int // of streams, exports and requests that wait
+	maxLong int // of streams, exports and requests that wait
 	proxies []netip.Prefix
 	lingers lingering
 	log     *slog.Logger
@@ -43,7 +41,7 @@ type Conns struct {
 	queues  [known]*list.List // of all classes but known: who is there longest stands first
 	byAddr  map[netip.Addr]int
 	users   map[string]int // requests under way
-	longs   int
+	longNow int
 	ending  bool      // the process stops
 	refused int       // in this spell
 	fullAt  time.Time // when the last newcomer was turned away
@@ -76,7 +74,7 @@ const (
 func NewConns(memory int, descriptors uint64, proxies []netip.Prefix, log *slog.Logger) *Conns {
 	most := max(8, min(memory*connsPerMiB, int(min(descriptors, 1<<30))*5/8))
 	return &Conns{
-		max: most, share: most / 2, long: most * 3 / 4, proxies: proxies, lingers: lingering{lingerBytes, lingerTime, lingerIdle}, log: log,
+		max: most, share: most / 2, maxLong: most * 3 / 4, proxies: proxies, lingers: lingering{lingerBytes, lingerTime, lingerIdle}, log: log,
 		open: map[*conn]struct{}{}, queues: [known]*list.List{list.New(), list.New(), list.New()}, byAddr: map[netip.Addr]int{}, users: map[string]int{},
 	}
 }
@@ -138,7 +136,7 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 		cs.remove(victim)
 	}
 	cs.open[c] = struct{}{}
-	cs.become(c, silent)
+	cs.setClass(c, silent)
 	cs.byAddr[c.addr]++
 	cs.mu.Unlock()
 	if victim != nil {
@@ -147,8 +145,8 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 	return c, true
 }
 
-// become puts a connection behind all others of a class; mu is held.
-func (cs *Conns) become(c *conn, to class) {
+// setClass puts a connection behind all others of a class; mu is held.
+func (cs *Conns) setClass(c *conn, to class) {
 	if c.place != nil {
 		cs.queues[c.class].Remove(c.place)
 		c.place = nil
@@ -171,7 +169,8 @@ func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
 			if sameAddr && c.addr != addr {
 				continue
 			}
-			if seen++; worst == nil || cs.byAddr[c.addr] > cs.byAddr[worst.addr] {
+			seen++
+			if worst == nil || cs.byAddr[c.addr] > cs.byAddr[worst.addr] {
 				worst = c
 			}
 		}
@@ -188,7 +187,7 @@ func (cs *Conns) remove(c *conn) {
 		return
 	}
 	delete(cs.open, c)
-	cs.become(c, known)
+	cs.setClass(c, known)
 	if cs.byAddr[c.addr]--; cs.byAddr[c.addr] == 0 {
 		delete(cs.byAddr, c.addr)
 	}
@@ -259,18 +258,18 @@ func (cs *Conns) State(raw net.Conn, state http.ConnState) {
 	defer cs.mu.Unlock()
 	switch state {
 	case http.StateActive:
-		cs.become(c, max(unknown, c.rest()))
+		cs.setClass(c, max(unknown, c.idleClass()))
 	case http.StateIdle:
 		c.unread.Store(false)
-		cs.become(c, c.rest())
+		cs.setClass(c, c.idleClass())
 	case http.StateClosed, http.StateHijacked:
 		cs.remove(c)
 	case http.StateNew: // add has seen to it
 	}
 }
 
-// rest is the class of a connection between two requests.
-func (c *conn) rest() class {
+// idleClass is the class of a connection between two requests.
+func (c *conn) idleClass() class {
 	if c.met {
 		return kept
 	}
@@ -320,77 +319,5 @@ func (c *conn) end() error {
 // CloseWrite is how the server ends an answer whose request it has not read to the end.
 func (c *conn) CloseWrite() error { return c.linger() }
 
-// enter counts a request of an identified caller; leave must be called at its end. Admins have no limit of
-// their own: what they hold for long is bounded by takeLong.
-func (a *API) enter(ctx context.Context, who claims) (leave func(), err error) {
-	cs := a.Conns
-	if cs == nil {
-		return func() {}, nil
-	}
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if c, ok := ctx.Value(ctxConn).(*conn); ok {
-		cs.become(c, known)
-		c.met = true
-	}
-	if who.PlatformID == adminPlatform {
-		return func() {}, nil
-	}
-	if cs.users[who.UserID] >= maxRequests {
-		return nil, &models.Error{Code: models.CodeTooManyRequests, Detail: fmt.Sprintf("this user has %d requests under way", maxRequests), RetryAfter: time.Second}
-	}
-	cs.users[who.UserID]++
-	return func() {
-		cs.mu.Lock()
-		defer cs.mu.Unlock()
-		if cs.users[who.UserID]--; cs.users[who.UserID] == 0 {
-			delete(cs.users, who.UserID)
-		}
-	}, nil
-}
-
-// takeLong takes one of the places that streams, exports and waiting requests have together. ok is false when
-// there is none: a quarter of the connections is left to requests that end soon.
-func (a *API) takeLong() (give func(), ok bool) {
-	cs := a.Conns
-	if cs == nil {
-		return func() {}, true
-	}
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	if cs.longs >= cs.long {
-		return nil, false
-	}
-	cs.longs++
-	return sync.OnceFunc(func() {
-		cs.mu.Lock()
-		defer cs.mu.Unlock()
-		cs.longs--
-	}), true
-}
-
-var errTooManyLong = &models.Error{Code: models.CodeUnavailable, Detail: "too many streams, exports and waiting requests at once", RetryAfter: 5 * time.Second}
-
 // trusted says whether an address is a proxy whose X-Forwarded-For is believed.
 func (cs *Conns) trusted(addr netip.Addr) bool { return within(cs.proxies, addr) }
-
-func within(networks []netip.Prefix, addr netip.Addr) bool {
-	for _, p := range networks {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
-// addrOf is the address in host:port, or in an address alone; the zero Addr when there is none.
-func addrOf(text string) netip.Addr {
-	if ap, err := netip.ParseAddrPort(text); err == nil {
-		return ap.Addr().Unmap().WithZone("")
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
-}

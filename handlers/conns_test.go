@@ -57,7 +57,7 @@ func TestRoomForNewcomers(t *testing.T) {
 	mute, _ := add("192.0.2.1:2")
 	working, worker := add("192.0.2.2:1")
 	cs.State(worker, http.StateActive)
-	cs.become(worker, known)
+	cs.setClass(worker, known)
 	_, keeper := add("192.0.2.2:2")
 	keeper.met = true
 	cs.State(keeper, http.StateIdle)
@@ -85,7 +85,7 @@ func TestRoomForNewcomers(t *testing.T) {
 	}
 	cs.mu.Lock()
 	for c := range cs.open {
-		cs.become(c, known)
+		cs.setClass(c, known)
 	}
 	cs.mu.Unlock()
 	for range 3 {
@@ -109,7 +109,7 @@ func TestOneAddressHasAShare(t *testing.T) {
 	take := func(addr string, n int) (taken int) {
 		for range n {
 			if c, ok := cs.add(&wire{addr: addr}); ok {
-				cs.become(c, known)
+				cs.setClass(c, known)
 				taken++
 			}
 		}

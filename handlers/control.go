@@ -27,7 +27,7 @@ func (a *API) controlled(w http.ResponseWriter, r *http.Request, what string, ch
 	if c.Status != before.Status {
 		a.Log.Info(what, "campaign", c, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
 	}
-	return answerData(w, http.StatusOK, a.paced(r.Context(), c))
+	return answerData(w, http.StatusOK, a.withPace(r.Context(), c))
 }
 
 func (a *API) pauseCampaign(w http.ResponseWriter, r *http.Request) error {
@@ -85,7 +85,7 @@ func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
 	if n > 0 {
 		a.Log.Info("campaign retried", "campaign", c, "recipients", n, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
 	}
-	return answerData(w, http.StatusOK, retryAnswer{a.paced(r.Context(), c), n})
+	return answerData(w, http.StatusOK, retryAnswer{a.withPace(r.Context(), c), n})
 }
 
 // check reads the names; what a retry may take up is the ledger's to know. An empty list is no
@@ -141,7 +141,7 @@ func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.Log.Info("campaign changed", "campaign", c, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
-	return answerData(w, http.StatusOK, a.paced(r.Context(), c))
+	return answerData(w, http.StatusOK, a.withPace(r.Context(), c))
 }
 
 // decodePatch is decodeJSON for a change, where a null could be meant to keep what is there or to

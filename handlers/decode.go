@@ -188,16 +188,16 @@ func dotted(p jsontext.Pointer) string {
 		if name == "" {
 			name = `""`
 		}
-		path.WriteString(cut(name, maxNameBytes))
+		path.WriteString(cutText(name, maxNameBytes))
 		if path.Len() > maxPathBytes {
 			break
 		}
 	}
-	return cut(path.String(), maxPathBytes)
+	return cutText(path.String(), maxPathBytes)
 }
 
-// cut keeps at most limit bytes of s, on a character's edge, without control characters.
-func cut(s string, limit int) string {
+// cutText keeps at most limit bytes of s, on a character's edge, without control characters.
+func cutText(s string, limit int) string {
 	if len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit], "") + "…"
 	}

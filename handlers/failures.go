@@ -37,7 +37,7 @@ func (a *API) campaignFailures(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	free, err := a.waits.turn(r.Context()) // many who ask at once would be in the way of the workers
+	free, err := a.waiters.acquireReader(r.Context()) // many who ask at once would be in the way of the workers
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,8 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 	shown, names := make([]Problem, len(problems)), make([]string, len(problems))
 	for i, p := range problems {
 		names[i] = p.What
-		if shown[i].What = p.What; mayKnow {
+		shown[i].What = p.What
+		if mayKnow {
 			shown[i].Detail = p.Detail
 		}
 	}

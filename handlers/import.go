@@ -56,7 +56,9 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 			done.Refused = append(done.Refused, refused)
 		}
 	}
-	if done.Counts, err = userfile.Read(body, format, options, flush, refuse); err != nil {
+	done.Counts, err = userfile.Read(body, format, options, flush, refuse)
+	a.recordImport(ctx, done, err == nil)
+	if err != nil {
 		return importFault(err, done.Taken(), body.start)
 	}
 	if done.Rows > 0 && done.Taken() == 0 {
@@ -64,6 +66,19 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 			ErrDlt: fmt.Sprintf("none of the %d rows was taken; %s", done.Rows, done.Refused[0])}.encode())
 	}
 	return answerData(w, http.StatusOK, done)
+}
+
+// recordImport records an import that took something. Its users stand in the ledger, so an event that cannot be stored is no fault
+// of the import: it is logged.
+func (a *API) recordImport(ctx context.Context, done importAnswer, whole bool) {
+	if done.Sum() == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordWithin)
+	defer cancel()
+	if err := a.Store.UsersImported(ctx, done.UserCounts, done.Counts.Refused, whole); err != nil {
+		a.Log.Warn("an event is not in the event log", "kind", models.EventUsersImported, "err", err, "operationID", operationID(ctx))
+	}
 }
 
 // importOptions reads the query.

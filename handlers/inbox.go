@@ -68,12 +68,12 @@ const inboxReads = 4
 
 // readInbox reads an inbox in its turn.
 func (a *API) readInbox(ctx context.Context, userID string, after models.InboxCursor, limit int) ([]models.InboxMessage, error) {
-	a.inboxOnce.Do(func() { a.inboxTurn = make(chan struct{}, inboxReads) })
+	a.inboxOnce.Do(func() { a.inboxReaders = make(chan struct{}, inboxReads) })
 	waiting := time.NewTimer(budgetWait)
 	defer waiting.Stop()
 	select {
-	case a.inboxTurn <- struct{}{}:
-		defer func() { <-a.inboxTurn }()
+	case a.inboxReaders <- struct{}{}:
+		defer func() { <-a.inboxReaders }()
 		return a.Store.Inbox(ctx, userID, after, limit)
 	case <-waiting.C:
 		return nil, &models.Error{Code: models.CodeUnavailable, Detail: "too many inboxes are read at once", RetryAfter: budgetWait}

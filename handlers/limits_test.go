@@ -237,7 +237,7 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, embedded(t))
 	s.users("u1")
-	give, err := s.budget.take(t.Context(), s.API, 1<<40)
+	give, err := s.budget.take(t.Context(), s.memory(), 1<<40)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestLargeBodiesShareTheMemory(t *testing.T) {
 	if _, got := s.send(large); got.ErrCode == 3005 {
 		t.Errorf("with the memory back: %s", got.Raw)
 	}
-	if give, err = s.budget.take(t.Context(), s.API, 1<<40); err != nil {
+	if give, err = s.budget.take(t.Context(), s.memory(), 1<<40); err != nil {
 		t.Fatalf("a request kept some: %v", err)
 	}
 	give()

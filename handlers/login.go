@@ -42,7 +42,7 @@ func (a *API) loginPage(w http.ResponseWriter, r *http.Request) error {
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	var who caller
 	next := ""
-	err := a.try(r, func() (err error) {
+	err := a.throttled(r, func() (err error) {
 		who, next, err = a.readLogin(w, r)
 		return err
 	})
@@ -57,6 +57,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refuseLogin(w, r, err, next)
 	}
+	a.record(r, who.UserID, models.Event{Kind: models.EventLoginAccepted})
 	if old := sessionIn(r); old != "" {
 		_ = a.closeSession(r.Context(), old) // this browser has lost it; while Redis is away it ends by itself
 	}
@@ -79,7 +80,7 @@ func (a *API) readLogin(w http.ResponseWriter, r *http.Request) (who caller, nex
 		return who, "", &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body must be a form")}
 	}
 	next = sameSite(form.Get("next"))
-	who, err = a.whoIs(r.Context(), strings.TrimSpace(form.Get("token")))
+	who, err = a.callerOfToken(r.Context(), strings.TrimSpace(form.Get("token")))
 	if err == nil && !who.Admin {
 		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
 	}
@@ -139,9 +140,7 @@ func renderLogin(w http.ResponseWriter, status int, view loginView) error {
 	view.Nonce = rand.Text()
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+view.Nonce+"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	pageHeaders(h, "default-src 'none'; style-src 'nonce-"+view.Nonce+"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	w.WriteHeader(status)
 	_ = page.Execute(w, view) // a client that is gone needs no page
 	return nil

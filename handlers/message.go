@@ -16,9 +16,9 @@ const (
 	maxNameChars     = 255  // a nickname and a campaign's name: the width of their columns
 	maxFaceURLBytes  = 1024 // longer ones are pictures put into the URL
 	maxExBytes       = 8 << 10
-	maxPushBytes     = 1024 // each; Apple and Google refuse a push of more than 4 KiB as a whole
-	maxChannelBytes  = 16   // the column; the channel's name itself is judged where the channels are known
-	maxPlatformID    = 10   // 1–9 as in the contract, 10 = the original's own administrators
+	maxPushBytes     = 1024          // each; Apple and Google refuse a push of more than 4 KiB as a whole
+	maxChannelBytes  = 16            // the column; the channel's name itself is judged where the channels are known
+	maxPlatformID    = AdminPlatform // 1–9 as in the contract, 10 = the original's own administrators
 	maxRatePerSecond = 1_000_000
 )
 

@@ -34,7 +34,7 @@ func TestHeadAnswersLikeGet(t *testing.T) {
 		if status != http.StatusOK || head.Header.Get("Content-Type") != eventStream {
 			t.Errorf("%d %v", status, head.Header)
 		}
-		if online := s.feed.users(); len(online) != 0 {
+		if online := s.streams.onlineUsers(); len(online) != 0 {
 			t.Errorf("online by HEAD: %v", online)
 		}
 		if status, _ := s.do("HEAD", "/v1/users", nil, "token", ""); status != http.StatusUnauthorized {

@@ -1,10 +1,9 @@
 package handlers
 
 import (
-	"net/http"
-	"strings"
 	"sync"
 
+	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynqmon"
 )
 
@@ -13,50 +12,21 @@ import (
 const monitorPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// mon is the queue's web monitor. It connects to Redis with the first request.
-type mon struct {
+// monitor is the queue's web monitor. It connects to Redis with the first request.
+type monitor struct {
 	mu     sync.Mutex
 	page   *asynqmon.HTTPHandler
 	closed bool
 }
 
-// monitor serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
-// a task that somebody deleted here would be enqueued again anyway.
-func (a *API) monitor() http.Handler {
-	refused := a.open(func(w http.ResponseWriter, r *http.Request) error {
-		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
-	})
-	closing := a.open(func(http.ResponseWriter, *http.Request) error { return errClosing })
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", monitorPolicy)
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "same-origin")
-		if !strings.HasPrefix(r.URL.Path, "/monitor/api/") { // the page's own files may be kept, and are asked for again
-			h.Set("Cache-Control", "private, no-cache")
-		}
-		page := a.mon.open(a)
-		switch {
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			refused.ServeHTTP(w, r)
-		case page == nil:
-			closing.ServeHTTP(w, r)
-		default:
-			get := *r
-			get.Method = http.MethodGet // the monitor knows no HEAD, and the server leaves the body out
-			page.ServeHTTP(w, &get)
-		}
-	})
-}
-
-func (m *mon) open(a *API) *asynqmon.HTTPHandler {
+// open connects with the first request. It returns nil when the process is closing.
+func (m *monitor) open(conn asynq.RedisConnOpt, describe func(payload []byte) string) *asynqmon.HTTPHandler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.page == nil && !m.closed {
-		describe := func(_ string, payload []byte) string { return a.Describe(payload) }
 		m.page = asynqmon.New(asynqmon.Options{
-			RootPath: "/monitor", RedisConnOpt: a.RedisConn, ReadOnly: true,
-			PayloadFormatter: asynqmon.PayloadFormatterFunc(describe),
+			RootPath: "/monitor", RedisConnOpt: conn, ReadOnly: true,
+			PayloadFormatter: asynqmon.PayloadFormatterFunc(func(_ string, payload []byte) string { return describe(payload) }),
 			ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }), // our tasks have none
 		})
 	}
@@ -64,7 +34,7 @@ func (m *mon) open(a *API) *asynqmon.HTTPHandler {
 }
 
 // close ends the connections; what is asked for later gets 503.
-func (m *mon) close() {
+func (m *monitor) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.page != nil {

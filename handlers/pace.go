@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,28 +10,6 @@ import (
 	"time"
 
 	"carillon/models"
-)
-
-// Every phase of a request has its time. The header's is the server's own (ReadHeaderTimeout).
-const (
-	// bodyTime is for a body as a whole, but for an import: that may take as long as it keeps its rate.
-	bodyTime = 30 * time.Second
-	// bodyStart is for the first bytes of a body; then it must come at bodyRate or faster.
-	bodyStart  = 10 * time.Second
-	bodyRate   = 256 << 10 // bytes per second
-	importRate = 1 << 10
-	// A client must take writePiece bytes within writeTime, else it is dropped. Exports and streams have their own.
-	writePiece = 64 << 10
-	writeTime  = 10 * time.Second
-	exportTime = 30 * time.Second
-	streamTime = 5 * time.Second
-)
-
-// Body limits by purpose.
-const (
-	loginBody   = 8 << 10  // a secret or a token
-	controlBody = 64 << 10 // names, times and short lists
-	listBody    = 16 << 20 // 100,000 IDs, or 1,000 users with all their texts
 )
 
 // steadyWriter gives each piece of an answer its time. A client that stopped reading holds its answer no longer.
@@ -67,7 +46,7 @@ func (a *API) timely(next http.Handler) http.Handler {
 		ctx, p, end := a.patient(r)
 		defer end()
 		r = r.WithContext(ctx) // a copy: the server goes on with its own body
-		body := &incoming{ReadCloser: r.Body, patience: p, ended: r.ContentLength == 0}
+		body := &trackedBody{ReadCloser: r.Body, patience: p, ended: r.ContentLength == 0}
 		if !body.ended {
 			r.Body = body
 			_ = sw.ctl.SetReadDeadline(time.Now().Add(bodyStart)) // ends with the body
@@ -189,4 +168,70 @@ func bodyFault(err error, limit int64, whole time.Duration) error {
 
 func bodyTooSlow(whole time.Duration) string {
 	return fmt.Sprintf("the body did not arrive in time: %s for its begin, then %d KiB each second, %s altogether", min(bodyStart, whole), bodyRate>>10, whole)
+}
+
+func (a *API) memory() int64 {
+	if a.Memory > 0 {
+		return int64(a.Memory) << 20
+	}
+	return defaultMemory << 20
+}
+
+// spend takes n bytes of the budget for the rest of the request.
+func (a *API) spend(ctx context.Context, n int64) error {
+	give, err := a.budget.take(ctx, a.memory(), n)
+	if err != nil {
+		return err
+	}
+	if c, ok := ctx.Value(ctxCharge).(*charge); ok {
+		c.give = append(c.give, give)
+	} else {
+		give() // outside of a request there is nothing to hold it for
+	}
+	return nil
+}
+
+// refund gives back early what the request has taken: it has only to wait from here on.
+func refund(ctx context.Context) {
+	if c, ok := ctx.Value(ctxCharge).(*charge); ok {
+		c.release()
+	}
+}
+
+// patient gives the context of a request that changes something a patience with the database. What only reads may
+// stream for long.
+func (a *API) patient(r *http.Request) (ctx context.Context, p *impatience, end func()) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return r.Context(), nil, func() {}
+	}
+	limit := a.Patience
+	if limit == 0 {
+		limit = patienceTime
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	p = &impatience{limit: limit, ends: []context.CancelCauseFunc{cancel}}
+	p.timer = time.AfterFunc(limit, func() { p.end(errImpatient) })
+	ctx = context.WithValue(models.WithProgress(ctx, p.renew), ctxPatience, p)
+	return ctx, p, func() {
+		p.pause()
+		p.end(nil)
+	}
+}
+
+// trackedBody is a request's body. It knows whether it was read to its end, and while it is waited for the patience with
+// the database does not run.
+type trackedBody struct {
+	io.ReadCloser
+	patience *impatience
+	ended    bool
+}
+
+func (b *trackedBody) Read(p []byte) (int, error) {
+	b.patience.pause()
+	n, err := b.ReadCloser.Read(p)
+	b.patience.renew()
+	if errors.Is(err, io.EOF) {
+		b.ended = true
+	}
+	return n, err
 }

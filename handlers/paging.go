@@ -55,7 +55,29 @@ func cutPage[T any](rows []T, limit int, key func(T) string) (page []T, next str
 func parseIDPage(r *http.Request) (after string, limit int, err error) {
 	after, limit, err = parsePage(r)
 	if err == nil && after != "" && models.CheckID(after) != "" {
-		err = models.Invalid([]models.FieldError{{Field: "cursor", Reason: badCursor}})
+		err = queryError("cursor", badCursor)
 	}
 	return after, limit, err
+}
+
+// parseBeforePage is parsePage for lists that go from the newest back, whose cursor is the last entry's internal number.
+// before is 0 for the first page.
+func parseBeforePage(r *http.Request) (before int64, limit int, err error) {
+	cursor, limit, err := parsePage(r)
+	if err != nil || cursor == "" {
+		return 0, limit, err
+	}
+	before, err = strconv.ParseInt(cursor, 10, 64)
+	if err != nil || before < 1 {
+		return 0, limit, queryError("cursor", badCursor)
+	}
+	return before, limit, nil
+}
+
+// beforeCursor is the text behind the nextCursor of such a list.
+func beforeCursor(id int64) string { return strconv.FormatInt(id, 10) }
+
+// queryError refuses one parameter of the query, or one header: 1001.
+func queryError(field, reason string) error {
+	return models.Invalid([]models.FieldError{{Field: field, Reason: reason}})
 }

@@ -26,7 +26,7 @@ func checkQuery(r *http.Request, known []string) error {
 	slices.Sort(names)
 	var c checker
 	for _, name := range names {
-		field := cut(name, maxNameBytes)
+		field := cutText(name, maxNameBytes)
 		if field == "" {
 			field = `""`
 		}

@@ -57,7 +57,7 @@ func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
 	switch {
 	case rec.ServerMsgID != nil:
 		v.ServerMsgID = *rec.ServerMsgID
-	case rec.Status == models.RecipientSent && c.Channel == "inbox":
+	case rec.Status == models.RecipientSent && c.Channel == models.ChannelInbox:
 		v.ServerMsgID = v.ClientMsgID // the row is the message, so its one ID is also the server's
 	}
 	return v

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -141,19 +140,9 @@ func refuseEncoding(r *http.Request) error {
 	return nil
 }
 
-type ctxKey int
-
-const (
-	ctxOperationID ctxKey = iota
-	ctxCaller
-	ctxCharge
-	ctxConn
-	ctxPatience
-)
-
-func operationID(ctx context.Context) string {
-	id, _ := ctx.Value(ctxOperationID).(string)
-	return id
+// pageHeaders are those of a page of HTML: no other site may frame it, and policy says what it may load.
+func pageHeaders(h http.Header, policy string) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
 }
-
-func newOperationID() string { return rand.Text() }

@@ -11,7 +11,7 @@ func (a *API) Routes() http.Handler { return a.outermost(a.router()) }
 
 // router is the whole route table, which docs/api.md lists. The router keeps paths encoded and uncleaned, so that an ID with
 // "/" or "%" is one segment. Who may call stands at each line: msg and admin want an admin's token,
-// inbox also takes the token of the inbox's own user, open takes anybody. Behind it stand the
+// inbox also takes the token of the inbox's own user, public takes anybody. Behind it stand the
 // query's parameters. The server leaves out the body of an answer to HEAD.
 func (a *API) router() *mux.Router {
 	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
@@ -35,6 +35,9 @@ func (a *API) router() *mux.Router {
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON, "status")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/history", a.admin(a.campaignHistory, "cursor", "limit")).Methods(get, head)
+
+	r.Handle("/v1/events", a.admin(a.listEvents, "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
 
 	r.Handle("/v1/schedules", a.admin(a.createSchedule)).Methods(post)
 	r.Handle("/v1/schedules", a.admin(a.listSchedules, "status", "cursor", "limit")).Methods(get, head)
@@ -46,6 +49,7 @@ func (a *API) router() *mux.Router {
 	r.Handle("/v1/schedules/{id}/resume", a.admin(a.resumeSchedule)).Methods(post)
 	r.Handle("/v1/schedules/{id}/run", a.admin(a.runSchedule)).Methods(post)
 	r.Handle("/v1/schedules/{id}/next", a.admin(a.nextSlots, "n")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}/history", a.admin(a.scheduleEvents, "cursor", "limit")).Methods(get, head)
 
 	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
 
@@ -65,10 +69,10 @@ func (a *API) router() *mux.Router {
 	r.Handle("/v1/inbox/{userID}/messages", a.inbox(a.listMessages, "after", "limit")).Methods(get, head)
 	r.Handle("/v1/inbox/{userID}/stream", a.inbox(a.streamMessages, "after")).Methods(get, head)
 
-	r.Handle("/login", a.open(a.loginPage)).Methods(get, head)
-	r.Handle("/login", a.open(a.login)).Methods(post)
-	r.Handle("/logout", a.open(a.logout)).Methods(post)
-	monitor := a.page(a.monitor())
+	r.Handle("/login", a.public(a.loginPage)).Methods(get, head)
+	r.Handle("/login", a.public(a.login)).Methods(post)
+	r.Handle("/logout", a.public(a.logout)).Methods(post)
+	monitor := a.adminPage(a.monitorPage())
 	r.Handle("/monitor", monitor)
 	r.PathPrefix("/monitor/").Handler(monitor)
 
@@ -85,8 +89,8 @@ func (a *API) Health() http.Handler {
 
 // health adds the two routes, and the answers to what no route takes.
 func (a *API) health(r *mux.Router) {
-	r.Handle("/healthz", a.open(a.healthz)).Methods(http.MethodGet, http.MethodHead)
-	r.Handle("/readyz", a.open(a.readyz)).Methods(http.MethodGet, http.MethodHead)
-	r.NotFoundHandler = a.open(noRoute)
-	r.MethodNotAllowedHandler = a.open(wrongMethod(r))
+	r.Handle("/healthz", a.public(a.healthz)).Methods(http.MethodGet, http.MethodHead)
+	r.Handle("/readyz", a.public(a.readyz)).Methods(http.MethodGet, http.MethodHead)
+	r.NotFoundHandler = a.public(noRoute)
+	r.MethodNotAllowedHandler = a.public(wrongMethod(r))
 }

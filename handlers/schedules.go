@@ -40,7 +40,7 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
+	if err := a.resolveChannel(&sch.Campaign, "campaign."); err != nil {
 		return err
 	}
 	idem, err := idempotency(r, body)
@@ -87,7 +87,7 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if b.Campaign != nil {
-			if err := a.throughChannel(&sch.Campaign, "campaign."); err != nil {
+			if err := a.resolveChannel(&sch.Campaign, "campaign."); err != nil {
 				return err
 			}
 			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.AdminIDs()); err != nil {
@@ -141,7 +141,7 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.AdminIDs(), due, change)
 	for _, c := range made {
 		a.Log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "campaign", c.PublicID)
-		_, _ = a.stored(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
+		_, _ = a.enqueueCreated(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
 	}
 	if err != nil {
 		return scheduleView{}, err
@@ -149,8 +149,8 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	return scheduleJSON(sch), nil
 }
 
-// changed is change with its answer.
-func (a *API) changed(w http.ResponseWriter, r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) error {
+// changeAndAnswer is change with its answer.
+func (a *API) changeAndAnswer(w http.ResponseWriter, r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) error {
 	v, err := a.change(r, due, change)
 	if err != nil {
 		return err
@@ -159,11 +159,11 @@ func (a *API) changed(w http.ResponseWriter, r *http.Request, due dueSlot, chang
 }
 
 func (a *API) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changed(w, r, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
+	return a.changeAndAnswer(w, r, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
 }
 
 func (a *API) resumeSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changed(w, r, nil, slots.Resume)
+	return a.changeAndAnswer(w, r, nil, slots.Resume)
 }
 
 func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
@@ -200,7 +200,7 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 		made = c
 		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
 	})
-	if created, err = a.stored(r, created, err); err != nil {
+	if created, err = a.enqueueCreated(r, created, err); err != nil {
 		return err
 	}
 	a.tellCreated(r, created, made)
@@ -218,28 +218,21 @@ func (a *API) schedule(r *http.Request) (models.Schedule, error) {
 
 // listSchedules lists schedules without their templates.
 func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
-	cursor, limit, err := parsePage(r)
+	before, limit, err := parseBeforePage(r)
 	if err != nil {
 		return err
 	}
-	f := models.ScheduleFilter{Status: models.ScheduleStatus(r.URL.Query().Get("status")), Limit: limit + 1}
+	f := models.ScheduleFilter{Status: models.ScheduleStatus(r.URL.Query().Get("status")), Before: before, Limit: limit + 1}
 	switch f.Status {
 	case "", models.ScheduleActive, models.SchedulePaused, models.ScheduleEnded, models.ScheduleDeleted:
 	default:
 		return queryError("status", "must be active, paused, ended or deleted")
 	}
-	if f.Before, err = before(cursor); err != nil {
-		return err
-	}
 	list, err := a.Store.Schedules(r.Context(), f)
 	if err != nil {
 		return err
 	}
-	next := ""
-	if len(list) > limit {
-		list = list[:limit]
-		next = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
-	}
+	list, next := cutPage(list, limit, func(sch models.Schedule) string { return beforeCursor(sch.ID) })
 	views := make([]scheduleView, len(list))
 	for i, sch := range list {
 		views[i] = scheduleJSON(sch)
@@ -248,41 +241,22 @@ func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, map[string]any{"schedules": views, "nextCursor": next})
 }
 
-// before reads a cursor of a list that goes from the newest back.
-func before(cursor string) (int64, error) {
-	if cursor == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(cursor, 10, 64)
-	if err != nil || n < 1 {
-		return 0, queryError("cursor", badCursor)
-	}
-	return n, nil
-}
-
 // getSchedule answers with a schedule and what became of its slots, the newest first.
 func (a *API) getSchedule(w http.ResponseWriter, r *http.Request) error {
 	sch, err := a.schedule(r)
 	if err != nil {
 		return err
 	}
-	cursor, limit, err := parsePage(r)
+	before, limit, err := parseBeforePage(r)
 	if err != nil {
 		return err
 	}
-	from, err := before(cursor)
-	if err != nil {
-		return err
-	}
-	list, err := a.Store.Occurrences(r.Context(), sch.ID, from, limit+1)
+	list, err := a.Store.Occurrences(r.Context(), sch.ID, before, limit+1)
 	if err != nil {
 		return err
 	}
 	v := scheduleHistory{scheduleView: scheduleJSON(sch), Occurrences: []occurrenceView{}}
-	if len(list) > limit {
-		list = list[:limit]
-		v.NextCursor = encodeCursor(strconv.FormatInt(list[limit-1].ID, 10))
-	}
+	list, v.NextCursor = cutPage(list, limit, func(o models.Occurrence) string { return beforeCursor(o.ID) })
 	for _, o := range list {
 		v.Occurrences = append(v.Occurrences, occurrenceJSON(sch, o))
 	}
@@ -344,7 +318,8 @@ func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
 		from, _ = c.instant("from", *b.From)
 	}
 	n := defaultSlots
-	if set(&n, b.N); n < 1 || n > maxSlots {
+	set(&n, b.N)
+	if n < 1 || n > maxSlots {
 		c.add("n", "must be from 1 to %d", maxSlots)
 	}
 	if b.Timezone == "" {

@@ -17,20 +17,15 @@ const (
 	eventStream = "text/event-stream"
 )
 
-// stream is one open stream. Its handler alone writes to the client; feed only fills live and wake.
+// stream is one open stream. Its handler alone writes to the client; streamHub only fills live and wake.
 type stream struct {
-	api     *API
-	userID  string
-	channel string             // the user's channel in Redis
-	live    chan string        // messages for those online only, as they were published
-	wake    chan struct{}      // holds a token when something may have been stored
-	end     context.CancelFunc // ends the stream
+	api *API
+	subscriber
 
-	entry  int64 // the user's in the directory, which the stream ends with
 	cursor models.InboxCursor
 	note   string          // what the client is told at the begin; empty = nothing
 	seen   map[string]bool // clientMsgIDs of the last read: all that the next one can repeat
-	slot   slot
+	lease  streamLease
 	w      http.ResponseWriter
 	ctl    *http.ResponseController
 }
@@ -70,17 +65,21 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	ctx, end := context.WithDeadline(r.Context(), callerOf(r).Ends)
 	defer end()
 	st := &stream{
-		api: a, userID: userID, entry: user.AddedRev, channel: inbox.StreamName(a.Redis, userID), cursor: after, seen: map[string]bool{}, end: end,
-		live: make(chan string, liveBuffer), wake: make(chan struct{}, 1), slot: newSlot(a.Redis, userID, a.feed.every()),
-		w: w, ctl: http.NewResponseController(w),
+		api: a, cursor: after, seen: map[string]bool{},
+		subscriber: subscriber{
+			userID: userID, entry: user.AddedRev, channel: inbox.StreamName(a.Redis, userID), end: end,
+			live: make(chan string, liveBuffer), wake: make(chan struct{}, 1),
+		},
+		lease: newStreamLease(a.Redis, userID, a.streams.heartbeatEvery()),
+		w:     w, ctl: http.NewResponseController(w),
 	}
 	if err := st.open(ctx); err != nil {
 		return err
 	}
-	defer st.slot.free()
-	defer a.feed.leave(st)
+	defer st.lease.free()
+	defer a.streams.leave(&st.subscriber)
 	if err := st.begin(ctx); err != nil {
-		return a.feed.unless(err)
+		return a.streams.closingOr(err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
@@ -98,25 +97,25 @@ func resumeAt(r *http.Request) (models.InboxCursor, error) {
 	return parseInboxCursor("after", r.URL.Query().Get("after"))
 }
 
-// open takes the stream's slot and brings its user online.
+// open takes the stream's lease and brings its user online.
 func (st *stream) open(ctx context.Context) error {
 	opening, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
-	ok, err := st.slot.take(opening)
+	ok, err := st.lease.take(opening)
 	switch {
 	case err == nil && !ok:
 		return &models.Error{Code: models.CodeTooManyRequests, Detail: fmt.Sprintf("this user has %d streams open", maxStreams), RetryAfter: heartbeat}
 	case err == nil:
-		if err = st.api.feed.join(opening, st.api, st); err == nil {
+		if err = st.api.streams.join(opening, sources{st.api.Redis, st.api.Store, st.api.Log}, &st.subscriber); err == nil {
 			return nil
 		}
-		st.slot.free()
+		st.lease.free()
 	}
 	if ctx.Err() != nil {
-		return st.api.feed.unless(ctx.Err())
+		return st.api.streams.closingOr(ctx.Err())
 	}
 	away := &models.Error{Code: models.CodeUnavailable, Detail: "Redis does not answer, so nobody can be online", RetryAfter: unavailableWait, Cause: err}
-	return st.api.feed.unless(away)
+	return st.api.streams.closingOr(away)
 }
 
 // begin lets a stream without a cursor begin at this instant: what stands in the inbox already counts as seen, so
@@ -134,18 +133,10 @@ func (st *stream) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// poke says that something may have been stored.
-func (st *stream) poke() {
-	select {
-	case st.wake <- struct{}{}:
-	default: // it will look anyway
-	}
-}
-
 // run sends until the stream is over. After its first byte there is no answer left for an error: the client
 // comes back from its cursor.
 func (st *stream) run(ctx context.Context) {
-	beat := time.NewTicker(st.api.feed.every())
+	beat := time.NewTicker(st.api.streams.heartbeatEvery())
 	defer beat.Stop()
 	retry := time.NewTimer(retryRead)
 	retry.Stop()
@@ -166,7 +157,7 @@ func (st *stream) run(ctx context.Context) {
 			st.poke()
 		case <-beat.C:
 			if err = st.write(": heartbeat\n\n"); err == nil {
-				st.slot.renew(ctx)
+				st.lease.renew(ctx)
 			}
 		}
 	}
@@ -177,7 +168,7 @@ func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
 	cursor := st.cursor
 	messages, err := st.unseen(ctx)
 	if err != nil {
-		retry.Reset(retryRead) // the ledger is away, which feed has in the log
+		retry.Reset(retryRead) // the ledger is away, which streamHub has in the log
 		return nil
 	}
 	for _, m := range messages {
@@ -207,7 +198,7 @@ type placed struct {
 // unseen reads on from the cursor and moves it; of what the read repeats it returns only what was committed
 // late. What it returns counts as seen.
 func (st *stream) unseen(ctx context.Context) ([]placed, error) {
-	stored, err := st.api.feed.read(ctx, st.api.Store, st.userID, st.cursor)
+	stored, err := st.api.streams.read(ctx, st.api.Store, st.userID, st.cursor)
 	if err != nil {
 		return nil, err
 	}

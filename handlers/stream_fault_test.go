@@ -27,7 +27,7 @@ func TestStreamsOutliveFlushAll(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		stores = ownRedis(t, stores)
 		// a slot lives for three beats: longer than a busy machine holds one up
-		s := newServer(t, stores, func(a *API) { a.feed.beat = 2 * time.Second })
+		s := newServer(t, stores, func(a *API) { a.streams.beat = 2 * time.Second })
 		t.Cleanup(s.Close)
 		s.users("bob")
 		var open []*client
@@ -57,7 +57,7 @@ func TestStreamsOutliveARedisThatRestarts(t *testing.T) {
 	t.Parallel()
 	server := testkit.PrivateRedis(t)
 	stores := testkit.Stores{DatabaseURL: testkit.MySQLURL(t), RedisURL: server.URL()}
-	s := newServer(t, stores, func(a *API) { a.feed.beat = 200 * time.Millisecond })
+	s := newServer(t, stores, func(a *API) { a.streams.beat = 200 * time.Millisecond })
 	t.Cleanup(s.Close)
 	s.users("bob")
 	c := s.open("bob")
@@ -111,13 +111,13 @@ func TestStreamThatCannotTakeAMessageEnds(t *testing.T) {
 	t.Parallel()
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
-	full, free := &stream{live: make(chan string, 1), end: end}, &stream{live: make(chan string, 2), end: func() { t.Error("the other stream is ended too") }}
-	f := feed{online: map[string]*presence{"bob": {streams: map[*stream]struct{}{full: {}, free: {}}}}}
-	f.hear(&redis.Message{Channel: "bob", Payload: "first"})
+	full, free := &subscriber{live: make(chan string, 1), end: end}, &subscriber{live: make(chan string, 2), end: func() { t.Error("the other stream is ended too") }}
+	f := streamHub{online: map[string]*presence{"bob": {streams: map[*subscriber]struct{}{full: {}, free: {}}}}}
+	f.dispatch(&redis.Message{Channel: "bob", Payload: "first"})
 	if ctx.Err() != nil {
 		t.Error("ended with room left")
 	}
-	f.hear(&redis.Message{Channel: "bob", Payload: "second"})
+	f.dispatch(&redis.Message{Channel: "bob", Payload: "second"})
 	if ctx.Err() == nil || len(free.live) != 2 {
 		t.Errorf("ended: %v; the other stream got %d messages", ctx.Err(), len(free.live))
 	}

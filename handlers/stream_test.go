@@ -192,7 +192,7 @@ func (w worker) online(userID string) bool {
 
 // slots is how many streams of a user count.
 func (w worker) slots(userID string) int64 {
-	return w.rdb.ZCard(w.t.Context(), newSlot(w.rdb, userID, 0).key).Val()
+	return w.rdb.ZCard(w.t.Context(), newStreamLease(w.rdb, userID, 0).key).Val()
 }
 
 // unique makes user IDs that no other test has: publish/subscribe reaches all databases of a Redis.

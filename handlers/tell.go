@@ -2,8 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"sync"
-	"time"
 
 	"carillon/models"
 )
@@ -17,26 +15,14 @@ func (a *API) tellCreated(r *http.Request, created models.Created, c models.Camp
 	a.Log.Log(r.Context(), models.LogLevel(c.Total), "campaign created", "campaign", view, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
 }
 
-// refusals counts log-ins that were refused.
-type refusals struct {
-	mu   sync.Mutex
-	n    int
-	last time.Time
-}
-
-// tellRefusals: so often at most the log tells of refused log-ins, and how many there were since it told last.
-const tellRefusals = 10 * time.Second
-
-// tellRefused logs that a log-in was refused. Who tried is not known, and where from is left out.
+// tellRefused logs and records that a log-in was refused. Who tried is not known, and where from is left out. A flood of tries is
+// one event in tellRefusals, so that nobody without a token can fill the event log.
 func (a *API) tellRefused(r *http.Request, err error) {
-	l := &a.refused
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.n++
-	if time.Since(l.last) < tellRefusals {
+	n := a.refusedLogins.due()
+	if n == 0 {
 		return
 	}
-	e := models.AsError(err)
-	a.Log.Warn("log-ins were refused", "refused", l.n, "route", routeName(r), "errCode", int(e.Code), "operationID", operationID(r.Context()))
-	l.n, l.last = 0, time.Now()
+	code := int(models.AsError(err).Code)
+	a.Log.Warn("log-ins were refused", "refused", n, "route", routeName(r), "errCode", code, "operationID", operationID(r.Context()))
+	a.record(r, "", models.Event{Kind: models.EventLoginRefused, Data: models.EventData{"refused": n, "route": routeName(r), "errCode": code}})
 }

@@ -22,31 +22,6 @@ type quietBody struct {
 	To   string `json:"to"`
 }
 
-// timing checks when a campaign goes out: at once, at an instant, or at each recipient's own local time.
-func (c *checker) timing(b *campaignBody, spec *models.CampaignSpec, now time.Time) {
-	if !b.LocalTime {
-		if b.SendAt != nil {
-			spec.SendAt = c.sendAt(*b.SendAt, now)
-			spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, models.DefaultStartGrace)
-			return
-		}
-		if b.Missed != "" {
-			c.add("missed", "goes with sendAt")
-		}
-		if b.MissedGrace != "" {
-			c.add("missedGrace", "goes with sendAt")
-		}
-		return
-	}
-	c.ownZones("localTime", spec)
-	spec.Missed, spec.MissedGrace = c.missed(b.Missed, b.MissedGrace, defaultGrace)
-	if b.SendAt == nil {
-		c.add("sendAt", "is required with localTime: the date and clock at which each user gets it")
-		return
-	}
-	spec.WallAt, spec.SendAt = c.wallAt(*b.SendAt, now)
-}
-
 // ownZones refuses what has no time zone of its own.
 func (c *checker) ownZones(field string, spec *models.CampaignSpec) {
 	if spec.Audience.Type == models.AudienceGroup && spec.Message.SessionType == models.SessionLargeGroup {

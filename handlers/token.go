@@ -17,10 +17,10 @@ import (
 const TokenLife = 90 * 24 * time.Hour
 
 const (
-	// adminPlatform says what a token was made for: the original's administrators have this platform, and no
+	// AdminPlatform says what a token was made for: the original's administrators have this platform, and no
 	// user's token is made with it.
-	adminPlatform   = 10
-	maxUserPlatform = 9
+	AdminPlatform   = 10
+	maxUserPlatform = AdminPlatform - 1
 	sessionLife     = 12 * time.Hour
 	sessionCookie   = "carillon_session"
 )
@@ -34,13 +34,6 @@ type claims struct {
 	jwt.RegisteredClaims
 }
 
-// caller is who sent a request.
-type caller struct {
-	UserID string
-	Admin  bool
-	Ends   time.Time // of the token
-}
-
 // AdminToken signs a token that is an admin's as long as the ID is in the list of admins.
 func AdminToken(secret, userID string) (string, error) {
 	return AdminTokenFor(secret, userID, TokenLife)
@@ -48,7 +41,7 @@ func AdminToken(secret, userID string) (string, error) {
 
 // AdminTokenFor is AdminToken with a life of its own.
 func AdminTokenFor(secret, userID string, life time.Duration) (string, error) {
-	return sign(secret, claims{UserID: userID, PlatformID: adminPlatform}, time.Now().Add(life))
+	return sign(secret, claims{UserID: userID, PlatformID: AdminPlatform}, time.Now().Add(life))
 }
 
 // UserToken signs a token that opens the user's inbox as long as this entry of theirs stands in the directory.
@@ -66,13 +59,13 @@ func sign(secret string, c claims, ends time.Time) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(secret))
 }
 
-// whoIs says whose a token is that came in a header or a form.
-func (a *API) whoIs(ctx context.Context, token string) (caller, error) {
+// callerOfToken says whose a token is that came in a header or a form.
+func (a *API) callerOfToken(ctx context.Context, token string) (caller, error) {
 	c, err := a.claimsOf(token)
 	if err != nil {
 		return caller{}, err
 	}
-	return a.holder(ctx, c)
+	return a.callerWith(ctx, c)
 }
 
 // claimsOf checks a token that came in a header or a form, without asking any store. A session's cookie is none.
@@ -84,15 +77,15 @@ func (a *API) claimsOf(token string) (claims, error) {
 	return c, err
 }
 
-// holder is the caller whose claims were found to be ours, if they still stand.
-func (a *API) holder(ctx context.Context, c claims) (caller, error) {
+// callerWith is the caller whose claims were found to be ours, if they still stand.
+func (a *API) callerWith(ctx context.Context, c claims) (caller, error) {
 	switch {
 	case c.Session != "":
 		if err := a.sessionStands(ctx, c); err != nil {
 			return caller{}, err
 		}
 		return a.adminOf(c)
-	case c.PlatformID == adminPlatform:
+	case c.PlatformID == AdminPlatform:
 		return a.adminOf(c)
 	}
 	return a.userOf(ctx, c)
@@ -173,8 +166,8 @@ func sessionIn(r *http.Request) string {
 	return c.Value
 }
 
-// claimed is what a request says of its caller, with a signature of ours. A token goes before a session.
-func (a *API) claimed(r *http.Request) (claims, error) {
+// claimsIn is what a request says of its caller, with a signature of ours. A token goes before a session.
+func (a *API) claimsIn(r *http.Request) (claims, error) {
 	if token := tokenOf(r); token != "" {
 		return a.claimsOf(token)
 	}
@@ -191,11 +184,11 @@ func (a *API) claimed(r *http.Request) (claims, error) {
 
 // identify says who sent a request.
 func (a *API) identify(r *http.Request) (caller, error) {
-	c, err := a.claimed(r)
+	c, err := a.claimsIn(r)
 	if err != nil {
 		return caller{}, err
 	}
-	return a.holder(r.Context(), c)
+	return a.callerWith(r.Context(), c)
 }
 
 // A session is a cookie that we have signed, and a key in Redis. It ends with either. The key alone opens
@@ -210,7 +203,7 @@ func (a *API) openSession(ctx context.Context, who caller) (cookie string, life 
 	if err := a.Redis.Set(ctx, sessionKey(name), 1, life).Err(); err != nil {
 		return "", 0, sessionsAway(err)
 	}
-	cookie, err = sign(a.Secret, claims{UserID: who.UserID, PlatformID: adminPlatform, Session: name}, time.Now().Add(life))
+	cookie, err = sign(a.Secret, claims{UserID: who.UserID, PlatformID: AdminPlatform, Session: name}, time.Now().Add(life))
 	return cookie, life, err
 }
 

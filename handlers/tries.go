@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,38 +29,6 @@ return {n, redis.call('PTTL', KEYS[1])}
 // forgiveScript takes back a try that succeeded, unless its minute is over.
 var forgiveScript = redis.NewScript(`if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end return 0`)
 
-// locked remembers who has been refused, so that a flood of tries does not reach Redis. Redis alone counts.
-type locked struct {
-	mu   sync.Mutex
-	ends map[string]time.Time
-}
-
-const maxLocked = 10_000
-
-func (l *locked) until(key string, end time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ends == nil || len(l.ends) >= maxLocked {
-		l.ends = map[string]time.Time{} // they are asked for again
-	}
-	l.ends[key] = end
-}
-
-// rest is how long a key is still locked; 0 = not that we know.
-func (l *locked) rest(key string) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	end, ok := l.ends[key]
-	if !ok {
-		return 0
-	}
-	if rest := time.Until(end); rest > 0 {
-		return max(time.Second, rest)
-	}
-	delete(l.ends, key)
-	return 0
-}
-
 // clientAddr is the caller's address. Behind trusted proxies it is the last one in X-Forwarded-For that is no such
 // proxy's: whatever stands before that was written by the caller.
 func (a *API) clientAddr(r *http.Request) netip.Addr {
@@ -75,7 +42,8 @@ func (a *API) clientAddr(r *http.Request) netip.Addr {
 		if !hop.IsValid() {
 			return addr // what no proxy of ours has written
 		}
-		if addr = hop; !within(a.Proxies, hop) {
+		addr = hop
+		if !within(a.Proxies, hop) {
 			return hop
 		}
 	}
@@ -95,12 +63,12 @@ func (a *API) triesKey(r *http.Request) string {
 	return "carillon:tries:" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// try runs a log-in. Each is counted before anything of it is read. What fails is refused with 429 when its address has
+// throttled runs a log-in. Each is counted before anything of it is read. What fails is refused with 429 when its address has
 // had too many in the last minute, whatever process they came to, so that nobody can tell a guess from another. What is
 // right is let in all the same: others behind the same address must not lock its owner out. While Redis is away all is as
 // if there were no limit: the secret is what protects.
-func (a *API) try(r *http.Request, logIn func() error) error {
-	tooMany := a.mayTry(r)
+func (a *API) throttled(r *http.Request, logIn func() error) error {
+	tooMany := a.countTry(r)
 	err := logIn()
 	switch {
 	case err == nil && tooMany == nil:
@@ -115,10 +83,10 @@ func (a *API) try(r *http.Request, logIn func() error) error {
 	return err
 }
 
-// mayTry counts a try, and is an error when there are too many.
-func (a *API) mayTry(r *http.Request) error {
+// countTry counts a try, and is an error when there are too many.
+func (a *API) countTry(r *http.Request) error {
 	key := a.triesKey(r)
-	if rest := a.locked.rest(key); rest > 0 {
+	if rest := a.lockouts.remaining(key); rest > 0 {
 		return tooManyTries(rest)
 	}
 	got, err := triesScript.Run(r.Context(), a.Redis, []string{key}, triesFor.Milliseconds()).Int64Slice()
@@ -130,7 +98,7 @@ func (a *API) mayTry(r *http.Request) error {
 		return nil
 	}
 	rest := max(time.Second, time.Duration(got[1])*time.Millisecond)
-	a.locked.until(key, time.Now().Add(rest))
+	a.lockouts.lockUntil(key, time.Now().Add(rest))
 	a.sayThrottled(r, rest)
 	return tooManyTries(rest)
 }

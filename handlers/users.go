@@ -3,7 +3,6 @@ package handlers
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"carillon/models"
 )
@@ -28,7 +27,7 @@ func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	done, err := a.Store.UpsertUsers(r.Context(), b.Users)
+	done, err := a.Store.PutUsers(r.Context(), b.Users)
 	if err != nil {
 		return err
 	}
@@ -121,15 +120,11 @@ func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	cursor, limit, err := parsePage(r)
+	before, limit, err := parseBeforePage(r)
 	if err != nil {
 		return err
 	}
-	from, err := before(cursor)
-	if err != nil {
-		return err
-	}
-	list, next, err := a.Store.UserCampaigns(r.Context(), id, from, limit)
+	list, next, err := a.Store.UserCampaigns(r.Context(), id, before, limit)
 	if err != nil {
 		return err
 	}
@@ -139,7 +134,7 @@ func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
 	}
 	nextCursor := ""
 	if next != 0 {
-		nextCursor = encodeCursor(strconv.FormatInt(next, 10))
+		nextCursor = encodeCursor(beforeCursor(next))
 	}
 	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": nextCursor})
 }

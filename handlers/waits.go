@@ -20,16 +20,16 @@ const (
 	waitReaders = 4
 )
 
-// waits lets any number of callers wait for campaigns with one reader of the ledger, which asks about all of them at once.
-type waits struct {
+// waiters lets any number of callers wait for campaigns with one reader of the ledger, which asks about all of them at once.
+type waiters struct {
 	mu      sync.Mutex
 	closing chan struct{} // closed by close: nobody waits any longer
 	watched map[string]*watch
 	reading bool          // there is a reader
-	results chan struct{} // a place for each of waitReaders
+	readers chan struct{} // a place for each of waitReaders
 }
 
-// progress is what waits reads of the ledger.
+// progress is what waiters reads of the ledger.
 type progress interface {
 	Progress(ctx context.Context, publicIDs []string) (map[string]models.Campaign, error)
 	Campaign(ctx context.Context, publicID string) (models.CampaignView, error)
@@ -43,9 +43,9 @@ type watch struct {
 	err     error           // of the last reading
 }
 
-// until returns the campaign, without its message and its counts, when it has finished or the time is up, whichever is
+// wait returns the campaign, without its message and its counts, when it has finished or the time is up, whichever is
 // first.
-func (ws *waits) until(ctx context.Context, store progress, id string, limit time.Duration) (models.Campaign, error) {
+func (ws *waiters) wait(ctx context.Context, store progress, id string, limit time.Duration) (models.Campaign, error) {
 	w := ws.join(store, id)
 	defer ws.leave(id, w)
 	timeout := time.NewTimer(limit)
@@ -70,13 +70,13 @@ func (ws *waits) until(ctx context.Context, store progress, id string, limit tim
 	return view.Campaign, err
 }
 
-// turn waits for a place among those who read results; leave it by calling free.
-func (ws *waits) turn(ctx context.Context) (free func(), err error) {
+// acquireReader waits for a place among those who read results; leave it by calling free.
+func (ws *waiters) acquireReader(ctx context.Context) (free func(), err error) {
 	ws.mu.Lock()
-	if ws.results == nil {
-		ws.results = make(chan struct{}, waitReaders)
+	if ws.readers == nil {
+		ws.readers = make(chan struct{}, waitReaders)
 	}
-	places := ws.results
+	places := ws.readers
 	ws.mu.Unlock()
 	select {
 	case places <- struct{}{}:
@@ -87,7 +87,7 @@ func (ws *waits) turn(ctx context.Context) (free func(), err error) {
 }
 
 // ended is closed when the process is to stop.
-func (ws *waits) ended() chan struct{} {
+func (ws *waiters) ended() chan struct{} {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.closing == nil {
@@ -97,7 +97,7 @@ func (ws *waits) ended() chan struct{} {
 }
 
 // close answers all who wait with the campaign as it then is. It may be called twice.
-func (ws *waits) close() {
+func (ws *waiters) close() {
 	ended := ws.ended()
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -108,7 +108,7 @@ func (ws *waits) close() {
 	}
 }
 
-func (ws *waits) join(store progress, id string) *watch {
+func (ws *waiters) join(store progress, id string) *watch {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if w, ok := ws.watched[id]; ok {
@@ -127,7 +127,7 @@ func (ws *waits) join(store progress, id string) *watch {
 	return w
 }
 
-func (ws *waits) leave(id string, w *watch) {
+func (ws *waiters) leave(id string, w *watch) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if w.waiters--; w.waiters == 0 && ws.watched[id] == w {
@@ -136,7 +136,7 @@ func (ws *waits) leave(id string, w *watch) {
 }
 
 // read reads what is waited for, as long as anything is.
-func (ws *waits) read(store progress) {
+func (ws *waiters) read(store progress) {
 	for {
 		ws.mu.Lock()
 		ids := slices.Collect(maps.Keys(ws.watched))
@@ -148,13 +148,13 @@ func (ws *waits) read(store progress) {
 		ws.mu.Unlock()
 		began := time.Now()
 		now, err := store.Progress(context.Background(), ids)
-		ws.tell(ids, now, err)
+		ws.publish(ids, now, err)
 		time.Sleep(max(pollEvery, (pollShare-1)*time.Since(began)))
 	}
 }
 
-// tell gives those who wait what was read. A reading that failed is repeated: their time is not up yet.
-func (ws *waits) tell(ids []string, now map[string]models.Campaign, err error) {
+// publish gives those who wait what was read. A reading that failed is repeated: their time is not up yet.
+func (ws *waiters) publish(ids []string, now map[string]models.Campaign, err error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, id := range ids {
@@ -162,7 +162,8 @@ func (ws *waits) tell(ids []string, now map[string]models.Campaign, err error) {
 		if !ok {
 			continue
 		}
-		if w.err = err; err != nil {
+		w.err = err
+		if err != nil {
 			continue
 		}
 		if w.last = now[id]; w.last.FinishedAt != 0 {

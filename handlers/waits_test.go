@@ -51,11 +51,11 @@ func TestWaitersShareOneReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5000
-		var ws waits
+		var ws waiters
 		l := &countedLedger{}
 		got := make(chan models.Campaign, n+1)
 		wait := func(id string) {
-			c, err := ws.until(t.Context(), l, id, 10*time.Second)
+			c, err := ws.wait(t.Context(), l, id, 10*time.Second)
 			if err != nil {
 				t.Error(err)
 			}

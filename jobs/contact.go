@@ -19,8 +19,9 @@ const (
 	compareWithin = 3 * time.Second // for one comparison
 )
 
-// contact says whether this process can work with its database, and whether that is still the ledger that it was. A worker
-// without contact takes no tasks: one that is cut off alone would take them out of Redis from the others for nothing.
+// contact says whether this process can work with its database, and whether that is still the
+// ledger that it was. A worker without contact takes no tasks: one that is cut off alone would take
+// them out of Redis from the others for nothing.
 type contact struct {
 	store *models.Store
 	marks marks
@@ -62,8 +63,8 @@ func (c *contact) away() <-chan struct{} {
 	return c.back
 }
 
-// check asks the database by a write, and compares the ledger with Redis. A Redis that does not answer ends no contact. But
-// contact that was lost is found only when the comparison succeeds.
+// check asks the database by a write, and compares the ledger with Redis. A Redis that does not
+// answer ends no contact. But contact that was lost is found only when the comparison succeeds.
 func (c *contact) check(ctx context.Context) error {
 	asked, cancel := context.WithTimeout(ctx, contactWithin)
 	defer cancel()
@@ -86,13 +87,13 @@ func (c *contact) check(ctx context.Context) error {
 func (c *contact) compare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, compareWithin)
 	defer cancel()
-	h, err := c.marks.compare(ctx)
+	found, err := c.marks.compare(ctx)
 	switch {
-	case err != nil || h.behind == 0:
-	case h.replica:
-		c.log.Warn("a replica took over the ledger and lacks its last seconds; campaigns that must send to nobody twice are held", "lost", h.behind, "held", h.campaigns)
+	case err != nil || found.behind == 0:
+	case found.replica:
+		c.log.Warn("a replica took over the ledger and lacks its last seconds; campaigns that must send to nobody twice are held", "lost", found.behind, "held", found.held)
 	default:
-		c.log.Warn("the ledger was restored; its campaigns are held until an operator resumes them", "lost", h.behind, "held", h.campaigns)
+		c.log.Warn("the ledger was restored; its campaigns are held until an operator resumes them", "lost", found.behind, "held", found.held)
 	}
 	return err
 }

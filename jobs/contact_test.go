@@ -38,7 +38,7 @@ func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
 					began := time.Now()
 					c := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
 					c.Priority = models.PriorityTransactional
-					r.finished(r.post(c), 30*time.Second)
+					r.finished(r.post(c))
 					slowest = max(slowest, time.Since(began))
 				}
 				return slowest
@@ -68,7 +68,7 @@ func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
 			link.Point(host)
 			r.stop() // the one that was cut off is alone now
 			c := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
-			r.finished(r.post(c), 30*time.Second)
+			r.finished(r.post(c))
 		})
 	}
 }
@@ -82,7 +82,7 @@ func TestTaskBeforeItsRow(t *testing.T) {
 		first := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
 		first.Priority = models.PriorityTransactional
 		id := r.post(first)
-		r.finished(id, 30*time.Second)
+		r.finished(id)
 		c, err := r.store.Campaign(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func TestTaskBeforeItsRow(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		until(t, "the task was put back", 10*time.Second, func() bool {
+		testkit.Eventually(t, "the task was put back", testkit.Patience, func() bool {
 			info, err := asynq.NewInspectorFromRedisClient(r.rdb).GetQueueInfo(string(models.PriorityTransactional))
 			return err == nil && info.ProcessedTotal > 2
 		})
@@ -111,11 +111,11 @@ func TestTaskBeforeItsRow(t *testing.T) {
 		if created.Tasks[0].Campaign != c.ID+1 {
 			t.Fatalf("the campaign is %d, not %d", created.Tasks[0].Campaign, c.ID+1)
 		}
-		r.finished(created.PublicID, 30*time.Second)
+		r.finished(created.PublicID)
 		if d := time.Since(began); d > 4*time.Second { // the reconciler's way takes five
 			t.Errorf("sent %s after its row was there", d)
 		}
-		until(t, "the task whose row never comes is given up", 20*time.Second, func() bool {
+		testkit.Eventually(t, "the task whose row never comes is given up", testkit.Patience, func() bool {
 			info, err := asynq.NewInspectorFromRedisClient(r.rdb).GetQueueInfo(string(models.PriorityTransactional))
 			return err == nil && info.Pending+info.Active+info.Retry+info.Archived == 0
 		})

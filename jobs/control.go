@@ -11,14 +11,16 @@ import (
 
 const (
 	controlEvery = 500 * time.Millisecond
-	// controlFresh is how old a control state may be on which a send starts. Without SQL nothing is sent.
+	// controlFresh is how old a control state may be on which a send starts. Without SQL nothing is
+	// sent.
 	controlFresh = time.Second
 	// controlWithin is how long the database may take to answer.
 	controlWithin = 3 * time.Second
 )
 
-// controls holds the control state of the campaigns that this process sends for. One query reads all of them, twice a
-// second. So pausing takes effect within a second, however many pages the process holds.
+// controls holds the control state of the campaigns that this process sends for. One query reads
+// all of them, twice a second. So pausing takes effect within a second, however many pages the
+// process holds.
 type controls struct {
 	store *models.Store
 	log   *slog.Logger
@@ -44,8 +46,8 @@ func (c *controls) start() {
 
 func (c *controls) stop() { c.loops.stop() }
 
-// attach counts a visit to a campaign, until detach. When it returns, the campaign's state is known and was read after the
-// call. After an error no visit was counted.
+// attach counts a visit to a campaign, until detach. When it returns, the campaign's state is known
+// and was read after the call. After an error no visit was counted.
 func (c *controls) attach(ctx context.Context, id int64) error {
 	c.attachKnown(id)
 	err := c.refresh(ctx, []int64{id})
@@ -94,7 +96,8 @@ func (c *controls) refreshAll(ctx context.Context) error {
 	return c.refresh(ctx, ids)
 }
 
-// refresh reads the state of the given campaigns. An answer to an older question does not replace a newer one.
+// refresh reads the state of the given campaigns. An answer to an older question does not replace a
+// newer one.
 func (c *controls) refresh(ctx context.Context, ids []int64) error {
 	ctx, cancel := context.WithTimeout(ctx, controlWithin)
 	defer cancel()

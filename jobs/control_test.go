@@ -20,7 +20,7 @@ func running(t *testing.T, r *rig, log *sendLog, n, rate int) string {
 	sp := spec(models.Audience{Type: models.AudienceAll})
 	sp.RatePerSecond = rate
 	id := r.post(sp)
-	until(t, "the campaign is under way", time.Minute, func() bool { return log.total() > rate/10 })
+	testkit.Eventually(t, "the campaign is under way", testkit.Patience, func() bool { return log.total() > rate/10 })
 	return id
 }
 
@@ -28,7 +28,7 @@ func running(t *testing.T, r *rig, log *sendLog, n, rate int) string {
 func (l *sendLog) quiet(t *testing.T, begun time.Time) time.Duration {
 	t.Helper()
 	n, since := l.total(), time.Now()
-	until(t, "no more sends", 10*time.Second, func() bool {
+	testkit.Eventually(t, "no more sends", testkit.Patience, func() bool {
 		if now := l.total(); now != n {
 			n, since = now, time.Now()
 		}
@@ -65,7 +65,7 @@ func TestPauseAndResume(t *testing.T) {
 		if _, err := r.store.ResumeCampaign(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		c = r.finished(id, time.Minute)
+		c = r.finished(id)
 		if c.Sent != 3000 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
@@ -116,7 +116,7 @@ func ended(t *testing.T, r *rig, id string, status models.Status) (c models.Camp
 			t.Logf("%s, %q, planned %t: %+v", c.Status, c.StatusReason, c.Planned, c.Counts)
 		}
 	})
-	until(t, fmt.Sprintf("the campaign is %s for good", status), time.Minute, func() bool {
+	testkit.Eventually(t, fmt.Sprintf("the campaign is %s for good", status), testkit.Patience, func() bool {
 		var err error
 		if c, err = r.store.Campaign(t.Context(), id); err != nil {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func TestExpiryAndRetry(t *testing.T) {
 		if _, err := r.store.UpdateCampaign(t.Context(), id, models.CampaignChange{RatePerSecond: &rate}); err != nil {
 			t.Fatal(err)
 		}
-		if c := r.finished(id, time.Minute); c.Sent != 2500 {
+		if c := r.finished(id); c.Sent != 2500 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 		for user, n := range log.seen {
@@ -194,7 +194,7 @@ func TestRetryOnlyTheFailed(t *testing.T) {
 		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}})
 		r.users(2000)
 		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
-		if c := r.finished(id, time.Minute); c.Failed != 400 || c.Sent != 1600 {
+		if c := r.finished(id); c.Failed != 400 || c.Sent != 1600 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 		ch.mu.Lock()
@@ -204,13 +204,13 @@ func TestRetryOnlyTheFailed(t *testing.T) {
 		if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed, ErrCodes: []models.Code{1302, 1302}}); err != nil || n != 200 {
 			t.Fatal(n, err)
 		}
-		if c := r.finished(id, time.Minute); c.Failed != 200 || c.Sent != 1800 {
+		if c := r.finished(id); c.Failed != 200 || c.Sent != 1800 {
 			t.Fatalf("after the first retry: %+v", c.Counts)
 		}
 		if _, n, err := r.store.RetryCampaign(t.Context(), id, models.Retry{Statuses: failed}); err != nil || n != 200 {
 			t.Fatal(n, err)
 		}
-		c := r.finished(id, time.Minute)
+		c := r.finished(id)
 		if c.Failed != 0 || c.Sent != 2000 {
 			t.Fatalf("after the second retry: %+v", c.Counts)
 		}
@@ -252,7 +252,7 @@ func TestRetryGivesNewAttempts(t *testing.T) {
 		r.users(1)
 		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
 		for round := 1; round <= 2; round++ {
-			if c := r.finished(id, time.Minute); c.Failed != 1 {
+			if c := r.finished(id); c.Failed != 1 {
 				t.Fatalf("counts %+v", c.Counts)
 			}
 			for user, rec := range r.recipients(id) {
@@ -287,7 +287,7 @@ func TestGuardPausesAndResumeOverrides(t *testing.T) {
 		sp.RatePerSecond = 500
 		id := r.post(sp)
 		var c models.CampaignView
-		until(t, "the campaign pauses itself", 20*time.Second, func() bool {
+		testkit.Eventually(t, "the campaign pauses itself", testkit.Patience, func() bool {
 			var err error
 			if c, err = r.store.Campaign(t.Context(), id); err != nil {
 				t.Fatal(err)
@@ -304,7 +304,7 @@ func TestGuardPausesAndResumeOverrides(t *testing.T) {
 		if _, err := r.store.ResumeCampaign(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		if c := r.finished(id, time.Minute); c.Failed != 4000 {
+		if c := r.finished(id); c.Failed != 4000 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 	})
@@ -334,7 +334,7 @@ func TestAtMostOnce(t *testing.T) {
 		r.users(1000)
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.Delivery = models.AtMostOnce
-		c := r.finished(r.post(sp), time.Minute)
+		c := r.finished(r.post(sp))
 		if c.Sent != 800 || c.Unknown != 200 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
@@ -377,7 +377,7 @@ func TestAtMostOnceTakeOver(t *testing.T) {
 		if c, err := r.store.Campaign(t.Context(), created.PublicID); err != nil || c.Pending != 10 {
 			t.Fatalf("a claim is pending to readers: %+v, %v", c.Counts, err)
 		}
-		c := r.finished(created.PublicID, 40*time.Second)
+		c := r.finished(created.PublicID)
 		if c.Sent != 6 || c.Unknown != 4 || len(ch.seen) != 6 {
 			t.Fatalf("counts %+v, %d sent", c.Counts, len(ch.seen))
 		}
@@ -421,7 +421,7 @@ func TestAtMostOnceClaimsFirst(t *testing.T) {
 		r.users(30)
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.Delivery = models.AtMostOnce
-		if c := r.finished(r.post(sp), time.Minute); c.Sent != 30 {
+		if c := r.finished(r.post(sp)); c.Sent != 30 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 	})

@@ -12,8 +12,9 @@ import (
 
 const finishEvery = time.Second
 
-// finisher brings about the ends that operators and the clock decided: campaigns that expire, zones that end, and the
-// pages of campaigns that are cancelled, expired or failed. Campaigns that run out of pages are finished in window.go.
+// finisher brings about the ends that operators and the clock decided: campaigns that expire, zones
+// that end, and the pages of campaigns that are cancelled, expired or failed. Campaigns that run
+// out of pages are finished in window.go.
 type finisher struct {
 	store  *models.Store
 	steady *steadiness
@@ -25,8 +26,8 @@ func (f finisher) finish(ctx context.Context) error {
 	return errors.Join(f.store.ExpireCampaigns(ctx), f.closeCampaigns(ctx), f.expireZones(ctx))
 }
 
-// closeCampaigns closes the pages of campaigns that have ended early. Pages whose lease has ended are closed only in steady
-// contact with the database.
+// closeCampaigns closes the pages of campaigns that have ended early. Pages whose lease has ended
+// are closed only in steady contact with the database.
 func (f finisher) closeCampaigns(ctx context.Context) error {
 	closing, err := f.store.ClosingCampaigns(ctx)
 	errs := []error{err}

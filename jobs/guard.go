@@ -14,78 +14,86 @@ import (
 )
 
 const (
-	guardTell   = time.Second // what no failure is in can wait so long
-	guardForget = time.Minute // after a process's last chunk of a campaign
-	guardKeep   = time.Hour   // the same in Redis
+	guardPublish = time.Second // outcomes without a failure go to the other processes once in this time
+	guardForget  = time.Minute // after a process' last chunk of a campaign the process forgets the campaign
+	guardKeep    = time.Hour   // and Redis forgets it
 )
 
-// guard pauses a campaign whose failures are not its recipients': a wrong secret or a broken template would fail a million users.
-// The rule is in guard_rule.go. It judges tries, as they are answered: a recipient who is refused with 401 is tried
-// again for half a minute before the ledger has the failure, and so is everybody else meanwhile. All processes count
-// in one window in Redis. One that loses the window only counts anew; whether nobody was sent is the ledger's to say.
+// guard pauses a campaign whose failures are not its recipients': a wrong secret or a broken
+// template would fail a million users. The rule is in guard_rule.go.
+//   - It judges tries, as they are answered. A recipient who is refused with 401 is tried again for
+//     half a minute before the ledger has the failure, and so is everybody else meanwhile.
+//   - All processes count in one window in Redis. When Redis loses the window, they only count
+//     anew.
+//   - Whether nobody was sent is for the ledger to say.
 type guard struct {
-	rdb redis.UniversalClient
-	mu  sync.Mutex
-	all map[int64]*watched
+	rdb       redis.UniversalClient
+	mu        sync.Mutex
+	campaigns map[int64]*watched
 }
 
 // watched is one campaign as this process sees it.
 type watched struct {
-	run      int
-	allows   models.FailureKinds
-	heard    tries // the window, when it was last told to
-	own      tries // not told yet
-	told     time.Time
-	used     time.Time
-	someSent bool                          // the ledger says so
-	held     bool                          // no request starts until the ledger has the guard's word
-	words    map[models.FailureKind]string // the provider's last ones
+	run         int // of the guard: it counts up when an operator resumes the campaign
+	allows      models.FailureKinds
+	window      tries // of all processes, as last heard
+	unpublished tries // of this process, not in the window yet
+	publishedAt time.Time
+	usedAt      time.Time
+	someSent    bool                          // in this run, by the ledger
+	stopped     bool                          // no request starts until the ledger has the guard's word
+	words       map[models.FailureKind]string // the provider's last words
 }
 
 func newGuard(rdb redis.UniversalClient) *guard {
-	return &guard{rdb: rdb, all: map[int64]*watched{}}
+	return &guard{rdb: rdb, campaigns: map[int64]*watched{}}
 }
 
-// watch is one chunk under the guard's eyes; nil for a campaign too small to be judged.
+// watch is one chunk that the guard watches; nil for a campaign that is too small to be judged.
 type watch struct {
-	*guard
-	id    int64
-	on    *watched
-	chunk []member
-	noted []bool
+	guard    *guard
+	id       int64
+	campaign *watched
+	chunk    []member
+	counted  []bool // by place in chunk
 }
 
-// watch begins with a chunk; now is the campaign's state.
+// watch starts with a chunk; now is the campaign's control state.
 func (g *guard) watch(c *models.Campaign, now models.Control, chunk []member) *watch {
 	if c.Total < guardFirst {
 		return nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := g.all[c.ID]
+	w := g.campaigns[c.ID]
 	if w == nil || w.run != now.GuardRun {
-		for id, old := range g.all {
-			if time.Since(old.used) > guardForget {
-				delete(g.all, id)
+		for id, old := range g.campaigns {
+			if time.Since(old.usedAt) > guardForget {
+				delete(g.campaigns, id)
 			}
 		}
-		w = &watched{run: now.GuardRun, heard: tries{}, own: tries{}, words: map[models.FailureKind]string{}}
-		g.all[c.ID] = w
+		w = &watched{run: now.GuardRun, window: tries{}, unpublished: tries{}, words: map[models.FailureKind]string{}}
+		g.campaigns[c.ID] = w
 	}
-	w.used = time.Now()
+	w.usedAt = time.Now()
 	if !slices.Equal(w.allows, now.GuardAllows) {
 		w.allows = now.GuardAllows
-		w.look()
+		w.applyRule()
 	}
-	return &watch{g, c.ID, w, chunk, make([]bool, len(chunk))}
+	return &watch{guard: g, id: c.ID, campaign: w, chunk: chunk, counted: make([]bool, len(chunk))}
 }
 
-// look applies the rule to what this process knows.
-func (w *watched) look() {
+// applyRule applies the rule to what this process knows.
+func (w *watched) applyRule() {
+	w.stopped = w.known().sums(w.allows).bad(w.someSent)
+}
+
+// known are the outcomes of the window, and those of this process that are not in it yet.
+func (w *watched) known() tries {
 	all := tries{}
-	all.add(w.heard)
-	all.add(w.own)
-	w.held = all.sums(w.allows).bad(w.someSent)
+	all.add(w.window)
+	all.add(w.unpublished)
+	return all
 }
 
 // mayStart is asked before each request.
@@ -93,95 +101,98 @@ func (w *watch) mayStart() bool {
 	if w == nil {
 		return true
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.on.held
+	w.guard.mu.Lock()
+	defer w.guard.mu.Unlock()
+	return !w.campaign.stopped
 }
 
-// answered is the channel's word about one request: so a chunk stops in its middle.
+// answered takes in what the channel says of one request, so that a chunk can stop in its middle.
 func (w *watch) answered(from int, of []channels.Outcome) {
 	if w == nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.guard.mu.Lock()
+	defer w.guard.mu.Unlock()
 	for i, o := range of {
-		w.note(from+i, o, false)
+		w.count(from+i, o, false)
 	}
 }
 
-// ended takes in the outcomes of the members at some places of the chunk, with the rows they have led to.
+// ended takes in the outcomes of the members at some places of the chunk, with the rows that they
+// led to.
 func (w *watch) ended(at []int, outcomes []channels.Outcome, rows []models.RecipientOutcome) {
 	if w == nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.guard.mu.Lock()
+	defer w.guard.mu.Unlock()
 	for k, o := range outcomes {
-		w.note(at[k], o, rows[k].Status == models.RecipientFailed)
+		w.count(at[k], o, rows[k].Status == models.RecipientFailed)
 	}
 }
 
-// note counts an outcome once; failed says that it was the recipient's last try.
-func (w *watch) note(i int, o channels.Outcome, failed bool) {
-	kind, counts := judged(o, failed)
-	if w.noted[i] || !counts {
+// count counts the outcome of a member once; failed says that it was the member's last try.
+func (w *watch) count(i int, o channels.Outcome, failed bool) {
+	kind, judged := kindOf(o, failed)
+	if w.counted[i] || !judged {
 		return
 	}
-	on := w.on
-	w.noted[i] = true
-	on.own[try{kind, w.chunk[i].attempts == 0}]++
-	if !sent(kind) {
-		on.words[kind] = o.ErrMsg
-		if !on.held {
-			on.look()
-		}
+	c := w.campaign
+	w.counted[i] = true
+	c.unpublished[try{kind, w.chunk[i].attempts == 0}]++
+	if sent(kind) {
+		return
+	}
+	c.words[kind] = o.ErrMsg
+	if !c.stopped {
+		c.applyRule()
 	}
 }
 
-// judge tells the other processes what this one has seen and applies the rule to what all have; nil = go on.
+// judge publishes what this process has seen and applies the rule to what all processes have seen.
+// nil = go on. After an error it judges by what this process knows.
 func (w *watch) judge(ctx context.Context) (*models.Trip, error) {
 	if w == nil {
 		return nil, nil
 	}
-	w.mu.Lock()
-	on := w.on
-	own := on.own
-	if !on.held && !own.fails() && (len(own) == 0 || time.Since(on.told) < guardTell) {
-		w.mu.Unlock()
+	w.guard.mu.Lock()
+	c := w.campaign
+	own := c.unpublished
+	if !c.stopped && !own.fails() && (len(own) == 0 || time.Since(c.publishedAt) < guardPublish) {
+		w.guard.mu.Unlock()
 		return nil, nil
 	}
-	on.own, on.told = tries{}, time.Now()
-	w.mu.Unlock()
+	c.unpublished, c.publishedAt = tries{}, time.Now()
+	w.guard.mu.Unlock()
 
-	heard, err := w.tell(ctx, on.run, own)
+	window, err := w.publish(ctx, c.run, own)
 
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err != nil { // nothing is lost, and this process can judge by itself
-		on.own.add(own)
-		heard = tries{}
-		heard.add(on.heard)
-		heard.add(on.own)
+	w.guard.mu.Lock()
+	defer w.guard.mu.Unlock()
+	if err != nil { // nothing is lost
+		c.unpublished.add(own)
+		window = c.known()
 	} else {
-		on.heard = heard
+		c.window = window
 	}
-	on.look()
-	return heard.trip(on), err
+	c.applyRule()
+	return window.trip(c), err
 }
 
 // sentSome takes in that the ledger knows of recipients who were sent in this run.
 func (w *watch) sentSome() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	on := w.on
-	on.someSent = true
-	on.look()
+	w.guard.mu.Lock()
+	defer w.guard.mu.Unlock()
+	w.campaign.someSent = true
+	w.campaign.applyRule()
 }
 
-// tellScript adds outcomes to a campaign's window and returns the window: the last half that is full and the one being filled.
-// KEYS: the window. ARGV: outcomes in a half, milliseconds to keep it, then outcomes and how many.
-var tellScript = redis.NewScript(`
+// windowScript adds outcomes to a campaign's window and returns all of the window.
+//
+// The window has two halves: the last half that is full (fields f…), and the half that is being
+// filled (fields n…). KEYS: the window. ARGV: outcomes in a half, milliseconds to keep the window,
+// then pairs of a try (try.String) and its count. It returns such pairs.
+var windowScript = redis.NewScript(`
 local full, now, all, n = {}, {}, {}, 0
 local raw = redis.call('HGETALL', KEYS[1])
 for i = 1, #raw, 2 do
@@ -209,14 +220,46 @@ end
 return out
 `)
 
-func (w *watch) tell(ctx context.Context, run int, own tries) (tries, error) {
+// publish adds the outcomes of this process to the window in Redis, and returns the window.
+func (w *watch) publish(ctx context.Context, run int, own tries) (tries, error) {
 	args := []any{guardHalf, guardKeep.Milliseconds()}
 	for t, n := range own {
 		args = append(args, t.String(), n)
 	}
-	texts, err := tellScript.Run(ctx, w.rdb, []string{fmt.Sprintf("carillon:guard:%d:%d", w.id, run)}, args...).StringSlice()
+	texts, err := windowScript.Run(ctx, w.guard.rdb, []string{fmt.Sprintf("carillon:guard:%d:%d", w.id, run)}, args...).StringSlice()
 	if err != nil {
 		return nil, err
 	}
 	return parseTries(texts)
+}
+
+// askGuard pauses the delivery's campaign when the guard says so after a chunk. An error is that of
+// the chunk's write. When the ledger cannot be reached, nothing more is sent before the guard is
+// asked again.
+func (d *delivery) askGuard(ctx context.Context) error {
+	trip, err := d.watch.judge(ctx)
+	if err != nil {
+		d.log.Warn("the guard's outcomes could not be told to the other workers", "err", err)
+	}
+	if trip == nil {
+		return nil
+	}
+	if err := d.writer.flush(); err != nil { // the ledger is asked who was sent and who is pending
+		return err
+	}
+	c := &d.visit.Campaign
+	paused, someSent, err := d.store.Guard(ctx, c.ID, *trip)
+	switch {
+	case paused:
+		d.log.Warn("the campaign paused itself: too many failed", "id", c.PublicID, "kinds", trip.Kinds, "by", "guard")
+	case someSent:
+		d.watch.sentSome()
+	}
+	if err == nil {
+		err = d.control.refresh(ctx, []int64{c.ID})
+	}
+	if err != nil {
+		d.log.Warn("the guard could not reach the ledger", "err", err)
+	}
+	return nil
 }

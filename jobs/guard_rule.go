@@ -13,26 +13,27 @@ import (
 
 // The rule; docs/states.md has it in words.
 const (
-	guardFirst = 20  // so many failures, and nobody was sent
-	guardLeast = 100 // outcomes of first tries, before their share of failures says anything
-	guardShare = 0.5
+	guardFirst = 20  // failures, when nobody was sent
+	guardLeast = 100 // outcomes of first tries; with fewer their share of failures says nothing
+	guardShare = 0.5 // of failures among first tries
 	guardHalf  = 250 // outcomes of half a window; the window is the half that was filled last and what came after it
 )
 
-// sent is the kind of the outcomes that are no failure: no code stands for a recipient who was sent.
+// sent reports whether a kind of outcome is no failure: a recipient who was sent has no code.
 func sent(k models.FailureKind) bool { return k.ErrCode == 0 }
 
 // try is one kind of outcome.
 type try struct {
 	kind models.FailureKind
-	// first: of its recipient's first try. In the end only those are left who fail again and again, and a share of their
-	// failures would say nothing of the campaign.
+	// first says that it was the recipient's first try. In the end only recipients are left who
+	// fail again and again, and their share of failures would say nothing of the campaign.
 	first bool
 }
 
-// judged says whether an outcome speaks of the campaign, and its kind; failed says that its recipient failed by it. What a
-// provider that is ill answers counts only then: it may be well again the next moment. Answers that cannot be read are legible.go's.
-func judged(o channels.Outcome, failed bool) (kind models.FailureKind, counts bool) {
+// kindOf is the kind of an outcome, and whether the guard judges by it. failed says that the
+// recipient failed by it. A failing provider's answer counts only then: the provider may be well
+// again the next moment. Answers that cannot be read are legible.go's.
+func kindOf(o channels.Outcome, failed bool) (kind models.FailureKind, judged bool) {
 	switch {
 	case o.Result == channels.Sent:
 		return kind, true
@@ -62,7 +63,7 @@ func (ts tries) fails() bool {
 	return false
 }
 
-// sums are what the rule is about, without the failures that the guard lets pass.
+// sums are the figures of the rule, without the failures that an operator has allowed.
 type sums struct {
 	sent, failed         int // of first tries
 	everSent, everFailed int // of all
@@ -99,14 +100,16 @@ func (s sums) nobody(someSent bool) bool {
 	return !someSent && s.everSent == 0 && s.everFailed >= guardFirst
 }
 
-// bad is the rule. someSent says that somebody was sent in this run, whatever the window holds.
+// bad is the rule: nobody was sent, or too many first tries failed. someSent says that somebody was
+// sent in this run, whatever the window holds.
 func (s sums) bad(someSent bool) bool {
 	n := s.sent + s.failed
 	return s.nobody(someSent) || n >= guardLeast && float64(s.failed) > guardShare*float64(n)
 }
 
-// trip is what the rule says of outcomes; nil = go on. Its kinds are the fewest without which the rest would let the
-// campaign go on, so a rare kind beside a common one stays under watch.
+// trip is what the rule says of outcomes; nil = go on. Its kinds are the fewest that must be left
+// out for the rule to let the campaign go on. So the guard goes on watching a rare kind beside a
+// common one.
 func (ts tries) trip(w *watched) *models.Trip {
 	now := ts.sums(w.allows)
 	t := &models.Trip{Run: w.run, Nobody: now.nobody(w.someSent)}
@@ -121,10 +124,7 @@ func (ts tries) trip(w *watched) *models.Trip {
 	return t
 }
 
-// maxReason is how many characters of a statusReason are stored.
-const maxReason = 255
-
-// reason is the statusReason: the provider's words are what an operator needs.
+// reason is the statusReason. It quotes the provider's words, because an operator needs them.
 func (s sums) reason(nobody bool, words string) string {
 	const after = "; resume goes on regardless of this"
 	text := fmt.Sprintf("too many failed: %d of the last %d recipients", s.failed, s.sent+s.failed)
@@ -137,7 +137,7 @@ func (s sums) reason(nobody bool, words string) string {
 	} else if s.worst.HTTP > 0 {
 		text += ": the provider answered " + strconv.Itoa(s.worst.HTTP)
 	}
-	return cutTo(text, maxReason-len(after)) + after
+	return models.CutText(text, models.MaxTextChars-len(after)) + after
 }
 
 // String is the form in Redis.

@@ -53,7 +53,7 @@ func TestGuardRule(t *testing.T) {
 		if !slices.Equal(trip.Kinds, c.kinds) || trip.Nobody != c.nobody || trip.Run != 3 {
 			t.Errorf("%s: %+v", name, trip)
 		}
-		if n := utf8.RuneCountInString(trip.Reason); n > maxReason || !strings.HasSuffix(trip.Reason, "regardless of this") {
+		if n := utf8.RuneCountInString(trip.Reason); n > models.MaxTextChars || !strings.HasSuffix(trip.Reason, "regardless of this") {
 			t.Errorf("%s: %d characters of %q", name, n, trip.Reason)
 		}
 		var texts []string
@@ -90,7 +90,7 @@ func TestGuardJudges(t *testing.T) {
 		"not begun":                {channels.Outcome{Result: channels.NotTried}, false, ""},
 		"not online":               {channels.Outcome{Result: channels.Skipped}, false, ""},
 	} {
-		kind, counts := judged(c.o, c.failed)
+		kind, counts := kindOf(c.o, c.failed)
 		if counts != (c.kind != "") || counts && kind.String() != c.kind {
 			t.Errorf("%s: %t as %s", name, counts, kind)
 		}

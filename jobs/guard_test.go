@@ -103,7 +103,7 @@ func listed(n int) models.Audience {
 // paused waits until a campaign has paused itself.
 func (r *rig) paused(id string) (c models.CampaignView) {
 	r.t.Helper()
-	until(r.t, "the campaign pauses itself", 2*time.Minute, func() bool {
+	testkit.Eventually(r.t, "the campaign pauses itself", testkit.Patience, func() bool {
 		var err error
 		if c, err = r.store.Campaign(r.t.Context(), id); err != nil {
 			r.t.Fatal(err)
@@ -144,7 +144,7 @@ func TestGuardRefusedToEverybody(t *testing.T) {
 		}
 		j.from(always(http.StatusOK))
 		r.resume(id)
-		until(t, "it goes on", 2*time.Minute, func() bool {
+		testkit.Eventually(t, "it goes on", testkit.Patience, func() bool {
 			c, err := r.store.Campaign(t.Context(), id)
 			return err == nil && c.Status == models.StatusRunning && c.Sent > 500
 		})
@@ -155,7 +155,7 @@ func TestGuardRefusedToEverybody(t *testing.T) {
 func (j *judge) settled(t *testing.T) {
 	t.Helper()
 	n, since := j.requests(), time.Now()
-	until(t, "no more requests", 10*time.Second, func() bool {
+	testkit.Eventually(t, "no more requests", testkit.Patience, func() bool {
 		if now := j.requests(); now != n {
 			n, since = now, time.Now()
 		}
@@ -202,7 +202,7 @@ func TestGuardByShare(t *testing.T) {
 					return
 				}
 				failed := int64(all * tc.inThousand / 1000)
-				if c := r.finished(id, 2*time.Minute); c.Failed != failed || c.Sent != all-failed {
+				if c := r.finished(id); c.Failed != failed || c.Sent != all-failed {
 					t.Errorf("counts %+v", c.Counts)
 				}
 			})
@@ -226,7 +226,7 @@ func TestGuardOfSmallCampaign(t *testing.T) {
 				}
 				j.from(always(http.StatusOK))
 				r.resume(id)
-				if c := r.finished(id, 2*time.Minute); c.Sent < 5 || c.Sent+c.Failed != 30 {
+				if c := r.finished(id); c.Sent < 5 || c.Sent+c.Failed != 30 {
 					t.Errorf("once that was mended: %+v", c.Counts)
 				}
 			})
@@ -239,7 +239,7 @@ func TestGuardWithNobodyLeft(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r, _ := inspected(t, s, 1, always(http.StatusGone))
-		if c := r.finished(r.hooked(listed(20), 0), 2*time.Minute); c.Failed != 20 {
+		if c := r.finished(r.hooked(listed(20), 0)); c.Failed != 20 {
 			t.Errorf("counts %+v", c.Counts)
 		}
 	})
@@ -259,13 +259,13 @@ func TestGuardAfterResume(t *testing.T) {
 		}
 		before := j.requests()
 		r.resume(id)
-		until(t, "it goes on regardless", 2*time.Minute, func() bool { return j.requests() > before+100 })
+		testkit.Eventually(t, "it goes on regardless", testkit.Patience, func() bool { return j.requests() > before+100 })
 		j.from(always(http.StatusForbidden))
 		if c := r.paused(id); !strings.Contains(c.StatusReason, "403") || len(c.GuardAllows) != 2 {
 			t.Fatalf("of the new kind it said %q, %v", c.StatusReason, c.GuardAllows)
 		}
 		r.resume(id)
-		if c := r.finished(id, 2*time.Minute); c.Failed != 600 {
+		if c := r.finished(id); c.Failed != 600 {
 			t.Errorf("regardless of both: %+v", c.Counts)
 		}
 	})
@@ -279,7 +279,7 @@ func TestGuardOfRetry(t *testing.T) {
 		id := r.hooked(listed(500), 0)
 		r.paused(id)
 		r.resume(id)
-		if c := r.finished(id, 2*time.Minute); c.Failed != 448 {
+		if c := r.finished(id); c.Failed != 448 {
 			t.Fatalf("regardless: %+v", c.Counts)
 		}
 		again := models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}, ErrCodes: []models.Code{1302}}
@@ -299,12 +299,12 @@ func TestGuardOfRetry(t *testing.T) {
 			t.Errorf("%d requests went out in the retry", n)
 		}
 		r.resume(id)
-		if c := r.finished(id, 2*time.Minute); c.Failed != 448 {
+		if c := r.finished(id); c.Failed != 448 {
 			t.Fatalf("regardless: %+v", c.Counts)
 		}
 		j.from(some(says, 400)) // 250 of the 448 are well
 		retry()
-		if c := r.finished(id, 2*time.Minute); c.Failed != 198 || c.StatusReason != "" {
+		if c := r.finished(id); c.Failed != 198 || c.StatusReason != "" {
 			t.Errorf("%q, %+v", c.StatusReason, c.Counts)
 		}
 	})
@@ -320,7 +320,7 @@ func TestGuardWithoutItsWindow(t *testing.T) {
 		opts.MaxAttempts = 100
 		first := r.with(opts)
 		id := r.hooked(listed(300), 0)
-		until(t, "the others are sent", 2*time.Minute, func() bool {
+		testkit.Eventually(t, "the others are sent", testkit.Patience, func() bool {
 			c, err := r.store.Campaign(t.Context(), id)
 			if err != nil {
 				t.Fatal(err)
@@ -336,7 +336,7 @@ func TestGuardWithoutItsWindow(t *testing.T) {
 		}
 		opts.MaxAttempts = 1
 		r.with(opts)
-		if c := r.finished(id, 2*time.Minute); c.Failed != 27 {
+		if c := r.finished(id); c.Failed != 27 {
 			t.Errorf("counts %+v", c.Counts)
 		}
 	})

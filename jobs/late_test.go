@@ -85,11 +85,11 @@ func TestLateAnswersHoldUpNobody(t *testing.T) {
 						t.Errorf("%s is %s after %d attempts while the request is out", user, rec.Status, rec.Attempts)
 					}
 				}
-				until(t, "the visit is parked", 10*time.Second, func() bool { return r.pages(v.ID)[0].state == models.PageParked })
+				testkit.Eventually(t, "the visit is parked", testkit.Patience, func() bool { return r.pages(v.ID)[0].state == models.PageParked })
 				second := r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000001"}}))
-				r.finished(second, 30*time.Second)
+				r.finished(second)
 				ch.release()
-				v = r.finished(id, 30*time.Second)
+				v = r.finished(id)
 				all := r.recipients(id)
 				for _, user := range late {
 					if rec := all[user]; rec.Status != c.ends || ch.seen[user] != c.tries {
@@ -128,17 +128,17 @@ func TestLateAnswersOfAStoppedCampaign(t *testing.T) {
 				}
 				ch.quiet(t, time.Now())
 				ch.release()
-				until(t, "the late answer is written", 20*time.Second, func() bool { return r.recipients(id)[late[0]].Status == models.RecipientSent })
+				testkit.Eventually(t, "the late answer is written", testkit.Patience, func() bool { return r.recipients(id)[late[0]].Status == models.RecipientSent })
 				if !cancels {
 					r.must(r.store.ResumeCampaign(t.Context(), id))
-					if v := r.finished(id, time.Minute); v.Sent != 2*models.PageSize {
+					if v := r.finished(id); v.Sent != 2*models.PageSize {
 						t.Errorf("%+v", v.Counts)
 					}
 				}
 				if ch.seen[late[0]] != 1 {
 					t.Errorf("%d requests", ch.seen[late[0]])
 				}
-				until(t, "verified", 20*time.Second, func() bool {
+				testkit.Eventually(t, "verified", testkit.Patience, func() bool {
 					report, err := r.store.Verify(t.Context(), id)
 					return err == nil && report.OK
 				})
@@ -161,7 +161,7 @@ func TestLateAnswerOfASlowCampaign(t *testing.T) {
 		id := r.post(sp)
 		r.until(id, "all others are sent", func(v models.CampaignView) bool { return v.Sent == n-1 })
 		ch.release()
-		r.finished(id, 30*time.Second)
+		r.finished(id)
 		r.verified(id)
 	})
 }

@@ -13,24 +13,25 @@ import (
 const (
 	workLease  = time.Duration(models.WorkLease) * time.Millisecond
 	renewEvery = 2 * time.Second
-	// sendMargin: no request starts in the last seconds of a lease, so that one that a slow network holds
-	// up still begins while the page is ours.
+	// sendMargin: no request starts in the last seconds of a lease. So a request that a slow
+	// network holds up still begins while the page is this worker's.
 	sendMargin = 3 * time.Second
-	// stuckAfter: a page on which nothing was written for so long is given up to another worker.
+	// stuckAfter: a page on which nothing was written for so long is left to another worker.
 	stuckAfter = time.Minute
 )
 
-// lease keeps a page ours while a visit lasts. The fence in SQL stops the writes of a worker that lost its
-// page; held stops its sends, by the monotonic clock and with nobody to ask.
+// lease keeps a page this worker's while a visit lasts. The fence in SQL stops the writes of a
+// worker that lost its page. held stops its sends, by the monotonic clock, and needs to ask nobody.
 type lease struct {
-	until  atomic.Int64 // monotonic, nanoseconds since start
-	wrote  atomic.Int64 // the same, of the last chunk
 	start  time.Time
+	until  atomic.Int64 // the end, in nanoseconds since start
+	wrote  atomic.Int64 // when the last chunk was written, in nanoseconds since start
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// holdLease begins with the lease that a claim sent at claimedAt gave.
+// holdLease starts with the lease that a claim gave. claimedAt is the instant before the claim was
+// sent.
 func holdLease(store *models.Store, t models.PageTask, claimedAt time.Time, log *slog.Logger) *lease {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &lease{start: claimedAt, cancel: cancel, done: make(chan struct{})}
@@ -69,18 +70,18 @@ func (l *lease) renew(ctx context.Context, store *models.Store, t models.PageTas
 	}
 }
 
-// held says whether a send may start now.
+// held reports whether a send may start now.
 func (l *lease) held() bool {
 	return time.Since(l.start) < time.Duration(l.until.Load())-sendMargin
 }
 
-// lose ends it: the page was taken over.
+// lose ends the lease: the page was taken over.
 func (l *lease) lose() { l.until.Store(0) }
 
 // moved notes that a chunk was written.
 func (l *lease) moved() { l.wrote.Store(int64(time.Since(l.start))) }
 
-// release ends the renewals and waits for the last one.
+// release ends the renewals and waits for the last renewal.
 func (l *lease) release() {
 	l.cancel()
 	<-l.done

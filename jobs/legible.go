@@ -11,32 +11,35 @@ import (
 )
 
 const (
-	// illegibleAt is the score at which a campaign's answers count as unreadable. An answer that can be read for the
-	// smaller part of its recipients adds as many as it is short of, up to illegibleAt; any other takes one away.
+	// illegibleAt is the score at which a campaign's answers count as unreadable. Each answer
+	// changes the score:
+	//   - An answer that cannot be read for most of its recipients adds the difference of the two
+	//     parts, up to illegibleAt.
+	//   - Any other answer takes one away.
 	illegibleAt  = 3
-	legibleMost  = -10             // so that what went well for long does not hide what no longer does
-	legibleKept  = 10_000          // campaigns; more are forgotten, and begin anew
-	illegibleFor = 5 * time.Second // the least until a recipient is sent again; by then the campaign is paused, if it will be
+	legibleMost  = -10             // the lowest score, so that a good time does not hide for long that answers have become unreadable
+	legibleKept  = 10_000          // campaigns; when there are more, all are forgotten
+	illegibleFor = 5 * time.Second // the least until a recipient is sent again; by then a campaign to be paused is paused
 
 	illegibleReason = "paused itself as the provider's answers cannot be read; mend them, then resume: "
 )
 
-// legible stops a campaign whose answers cannot be read, after the first few of them. Sent again, everybody would get the
-// message again, and the answers would be no better. Each process judges by the answers it gets, and stops the campaign for all.
+// legible stops a campaign after its first few answers that cannot be read. If it went on,
+// everybody would be sent again, and the answers would be no better. Each process judges by the
+// answers it gets, and pauses the campaign for all processes.
 type legible struct {
-	mu sync.Mutex
-	on map[int64]*legibility
+	mu        sync.Mutex
+	campaigns map[int64]*legibility
 }
 
 type legibility struct {
-	score int
-	why   string    // of the last answer that could not be read
-	since time.Time // requests that began before it do not count any more
-
-	pausing bool // by one visit, which is enough: another would do so once more, perhaps after a resume
+	score   int
+	why     string    // the last answer could not be read
+	since   time.Time // requests that started earlier do not count
+	pausing bool      // one visit does it; a second one might pause the campaign once more after a resume
 }
 
-func newLegible() *legible { return &legible{on: map[int64]*legibility{}} }
+func newLegible() *legible { return &legible{campaigns: map[int64]*legibility{}} }
 
 // note takes in the outcomes of one request, and how long it took.
 func (l *legible) note(campaign int64, of []channels.Outcome, took time.Duration) {
@@ -56,69 +59,71 @@ func (l *legible) note(campaign int64, of []channels.Outcome, took time.Duration
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	here := l.on[campaign]
-	if here == nil {
-		if len(l.on) >= legibleKept {
-			clear(l.on)
+	state := l.campaigns[campaign]
+	if state == nil {
+		if len(l.campaigns) >= legibleKept {
+			clear(l.campaigns)
 		}
-		here = &legibility{}
-		l.on[campaign] = here
+		state = &legibility{}
+		l.campaigns[campaign] = state
 	}
-	if time.Now().Add(-took).Before(here.since) {
+	if time.Now().Add(-took).Before(state.since) {
 		return
 	}
-	if short := unread - (len(of) - unread); short > 0 {
-		here.score, here.why = here.score+min(short, illegibleAt), why
+	short := unread - (len(of) - unread)
+	if short > 0 {
+		state.score, state.why = state.score+min(short, illegibleAt), why
 	} else {
-		here.score = max(here.score-1, legibleMost)
+		state.score = max(state.score-1, legibleMost)
 	}
 }
 
-// stopped says that the campaign's answers cannot be read.
+// stopped reports whether the campaign's answers cannot be read.
 func (l *legible) stopped(campaign int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	here := l.on[campaign]
-	return here != nil && here.score >= illegibleAt
+	state := l.campaigns[campaign]
+	return state != nil && state.score >= illegibleAt
 }
 
-// toPause is why the campaign must be paused, for the one who is to do so.
+// toPause is why the campaign must be paused. ok is true for one caller, who is to pause it.
 func (l *legible) toPause(campaign int64) (why string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	here := l.on[campaign]
-	if here == nil || here.score < illegibleAt || here.pausing {
+	state := l.campaigns[campaign]
+	if state == nil || state.score < illegibleAt || state.pausing {
 		return "", false
 	}
-	here.pausing = true
-	return here.why, true
+	state.pausing = true
+	return state.why, true
 }
 
-// notPaused lets the next one try.
+// notPaused lets the next caller of toPause try.
 func (l *legible) notPaused(campaign int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if here := l.on[campaign]; here != nil {
-		here.pausing = false
+	if state := l.campaigns[campaign]; state != nil {
+		state.pausing = false
 	}
 }
 
-// renew judges the campaign anew, by what is asked from now on.
+// renew judges the campaign anew, by requests that start from now on.
 func (l *legible) renew(campaign int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.on[campaign] = &legibility{since: time.Now()}
+	l.campaigns[campaign] = &legibility{since: time.Now()}
 }
 
-// stopIllegible pauses the delivery's campaign when its answers cannot be read. After a resume the answers are judged anew.
+// stopIllegible pauses the delivery's campaign when its answers cannot be read. After a resume the
+// answers are judged anew.
 func (d *delivery) stopIllegible(ctx context.Context) {
-	c := &d.v.Campaign
+	c := &d.visit.Campaign
 	why, ok := d.legible.toPause(c.ID)
 	if !ok {
 		return
 	}
 	var refused *models.Error
-	switch _, err := d.store.PauseCampaign(ctx, c.PublicID, cutText(illegibleReason+why)); {
+	switch _, err := d.store.PauseCampaign(ctx, c.PublicID, models.CutText(illegibleReason+why, models.MaxTextChars)); {
 	case err == nil:
 		d.log.Warn("the campaign paused itself: the provider's answers cannot be read", "id", c.PublicID, "why", why, "by", "guard")
 	case !errors.As(err, &refused) || refused.Code != models.CodeIllegalTransition: // until it is paused no request starts here
@@ -126,8 +131,8 @@ func (d *delivery) stopIllegible(ctx context.Context) {
 		d.legible.notPaused(c.ID)
 		return
 	}
-	// The process must know of the pause before it judges anew: else a request could begin in between, and its answer would
-	// pause the campaign once more, after a resume.
+	// The process must know of the pause before it judges anew. Otherwise a request could start in
+	// between, and its answer would pause the campaign once more after a resume.
 	if err := d.control.refresh(ctx, []int64{c.ID}); err != nil {
 		d.log.Warn("the campaign's control state cannot be read", "err", err)
 	}

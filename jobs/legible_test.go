@@ -123,7 +123,7 @@ func TestUnreadableAnswersPause(t *testing.T) {
 				if _, err := r.store.ResumeCampaign(t.Context(), id); err != nil {
 					t.Fatal(err)
 				}
-				c = r.finished(id, time.Minute)
+				c = r.finished(id)
 				if c.Sent+c.Failed != 3003 || c.Unknown != 0 {
 					t.Errorf("counts %+v", c.Counts)
 				}
@@ -150,7 +150,7 @@ func TestUnreadableAnswerIsAmbiguous(t *testing.T) {
 			return ""
 		})
 		r := p.rig(t, s, 1)
-		c := r.finished(r.post(hookSpec(300)), time.Minute)
+		c := r.finished(r.post(hookSpec(300)))
 		if c.Sent != 299 || c.Unknown != 1 {
 			t.Errorf("counts %+v", c.Counts)
 		}

@@ -9,7 +9,8 @@ import (
 	"carillon/models"
 )
 
-// explainer says how fast a campaign goes and what holds it back. It asks the ledger and Redis, and sends nothing.
+// explainer says how fast a campaign goes and what holds it back. It asks the ledger and Redis, and
+// sends nothing.
 type explainer struct {
 	store    *models.Store
 	queue    *Queue
@@ -34,8 +35,9 @@ func (e *explainer) pace(ctx context.Context, c models.CampaignView) models.Pace
 	if err != nil || win == nil {
 		return p
 	}
-	var stands bool
-	if p.LimitedBy, p.Why, stands = e.limitedBy(ctx, win); !stands {
+	var blocked bool
+	p.LimitedBy, p.Why, blocked = e.limitedBy(ctx, win)
+	if !blocked {
 		e.foresee(ctx, &p, c, win)
 	}
 	return p
@@ -46,13 +48,15 @@ const redisWithin = time.Second
 
 const noRedis = "Redis does not answer or cannot be written, and nothing is sent without it"
 
-// limitedBy is what holds a running campaign back. What keeps it from being sent at all comes first: then it stands.
-func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by models.LimitedBy, why string, stands bool) {
+// limitedBy is what holds a running campaign back. Reasons why nothing of it is sent at all come
+// first: then it is blocked.
+func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by models.LimitedBy, why string, blocked bool) {
 	c := &win.Campaign
-	idle := win.Planned && win.Later > 0 && win.Inside() == 0 && win.Waiting == 0 && win.New == 0 && win.Parked == 0
-	until, attempts := "", false
-	if idle {
-		if until, attempts = e.waitsFor(ctx, c); until != "" && !attempts {
+	allLater := win.Planned && win.Later > 0 && win.Inside() == 0 && win.Waiting == 0 && win.New == 0 && win.Parked == 0
+	until, forAttempts := "", false
+	if allLater {
+		until, forAttempts = e.waitsFor(ctx, c)
+		if until != "" && !forAttempts {
 			return models.LimitedByWaiting, until, true
 		}
 	}
@@ -65,11 +69,11 @@ func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by model
 	switch {
 	case held.Open:
 		return held.LimitedBy, held.Why, true
-	case attempts:
+	case forAttempts:
 		return models.LimitedByWaiting, until, true
 	}
-	still := win.Running == 0 && win.Parked == 0
-	if still {
+	nobodyWorks := win.Running == 0 && win.Parked == 0
+	if nobodyWorks {
 		switch n, err := e.queue.slots(c.Priority); {
 		case err != nil:
 			return models.LimitedByRedis, noRedis, true
@@ -79,24 +83,25 @@ func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by model
 	}
 	switch held.LimitedBy {
 	case models.LimitedByNothing:
-	case models.LimitedByTurn, models.LimitedByNoWorkers: // of one process; another may have a place for it
-		if still {
+	case models.LimitedByTurn, models.LimitedByNoWorkers: // in one process; another process may have a place for it
+		if nobodyWorks {
 			return held.LimitedBy, held.Why, true
 		}
 	default:
 		return held.LimitedBy, held.Why, false
 	}
-	if !still {
+	if !nobodyWorks {
 		return models.LimitedByNothing, "", false
 	}
-	if n, err := e.queue.waiting(asked, c.Priority); err == nil && n > 0 {
+	n, err := e.queue.waiting(asked, c.Priority)
+	if err == nil && n > 0 {
 		return models.LimitedByWorkersBusy, "all slots of the workers are taken", true
 	}
 	return models.LimitedByNothing, "", false
 }
 
-// foresee reckons when the campaign will be done: not before all who are left were sent at the present rate, nor before the last
-// zone's time or attempt that is known.
+// foresee estimates when the campaign will be done. That is not before all who are left were sent
+// at the present rate. Nor is it before the last zone's time, or the last attempt, that is known.
 func (e *explainer) foresee(ctx context.Context, p *models.Pace, c models.CampaignView, win *models.Window) {
 	if !p.Known || p.PerSecond <= 0 {
 		return
@@ -117,7 +122,8 @@ func (e *explainer) foresee(ctx context.Context, p *models.Pace, c models.Campai
 	}
 }
 
-// waitsFor says which time a campaign waits for that has nothing to send now; attempts says that it is one of its recipients'.
+// waitsFor says which time a campaign waits for that has nothing to send now. attempts says that it
+// waits for its recipients' next attempts.
 func (e *explainer) waitsFor(ctx context.Context, c *models.Campaign) (why string, attempts bool) {
 	p, err := e.store.NextDue(ctx, c.ID)
 	if err != nil || p == nil {

@@ -72,7 +72,7 @@ func TestPlaceIsGivenBackWhenTheClaimCannotBeRead(t *testing.T) {
 			}
 			places.Release(models.Campaign{ID: -1, Channel: "inbox"})
 		}()
-		if got, err := w.enter(t.Context(), v); got != nil || err == nil {
+		if got, err := w.acquirePlace(t.Context(), v); got != nil || err == nil {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		if !places.BeginSlotWait(v.Campaign) {
@@ -96,7 +96,7 @@ func TestVisitGivesWay(t *testing.T) {
 				t.Fatal("no place on an empty channel")
 			}
 		}
-		d := &delivery{Worker: &Worker{pacer: &pacing.Pacer{Places: s}}, v: &models.Visit{Campaign: busy}, since: begun}
+		d := &delivery{pacer: &pacing.Pacer{Places: s}, visit: &models.Visit{Campaign: busy}, late: newLateAnswers(), startedAt: begun}
 		for at := 250 * time.Millisecond; at < 6*time.Second; at += 250 * time.Millisecond {
 			time.Sleep(time.Until(begun.Add(at)))
 			comes := at < 2*time.Second || at > 4*time.Second
@@ -106,8 +106,8 @@ func TestVisitGivesWay(t *testing.T) {
 				}
 			}
 			waits := comes || at < 2500*time.Millisecond // half a second after it came last, nobody waits for it any more
-			if want := at > visitFor || waits && at > shortest; d.overdue(t.Context()) != want {
-				t.Errorf("after %s: overdue is %t", at, !want)
+			if want := at > visitFor || waits && at > visitForWhenCrowded; d.visitExpired(t.Context()) != want {
+				t.Errorf("after %s: visitExpired is %t", at, !want)
 			}
 		}
 	})

@@ -7,11 +7,12 @@ import (
 	"carillon/models"
 )
 
-// plan cuts a campaign's audience, some pages a transaction, and queues the first of them as soon as they
-// stand. It may be cut short anywhere: the next to plan goes on where the last commit came to.
+// plan cuts a campaign's audience into pages, some pages a transaction. It queues the first pages
+// as soon as they stand. It may be cut short anywhere: the next plan task goes on where the last
+// commit came to.
 func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 	for {
-		step, err := w.store.PlanNext(ctx, t, turn)
+		step, err := w.store.PlanNext(ctx, t, zoneTurn)
 		if errors.Is(err, models.ErrFenced) {
 			return nil
 		}
@@ -21,11 +22,15 @@ func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 		if err := w.queue.Pages(ctx, step.Tasks); err != nil {
 			return err
 		}
-		if err := w.windows.advance(ctx, t.Campaign); err != nil || step.Done { // the window may have run dry meanwhile
+		// The window may have run dry meanwhile.
+		if err := w.windows.advance(ctx, t.Campaign); err != nil {
 			return err
 		}
+		if step.Done {
+			return nil
+		}
 		if w.drain.Err() != nil {
-			return nil // the plan's lease ends by itself and another process goes on
+			return nil // the plan's lease ends by itself, and another process goes on
 		}
 	}
 }

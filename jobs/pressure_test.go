@@ -86,7 +86,7 @@ func TestDeadProvider(t *testing.T) {
 				sp.Channel, sp.RatePerSecond = "webhook", 300
 				id := r.post(sp)
 				start := time.Now()
-				until(t, "it is under way", 30*time.Second, func() bool { return p.since(start) > 300 })
+				testkit.Eventually(t, "it is under way", testkit.Patience, func() bool { return p.since(start) > 300 })
 				p.turn(death)
 				time.Sleep(3 * time.Second) // what is under way, and the breaker
 				dead := time.Now()
@@ -95,7 +95,7 @@ func TestDeadProvider(t *testing.T) {
 					t.Errorf("%d requests in 9 s to a dead provider", n)
 				}
 				p.turn(channels.Outcome{})
-				c := r.finished(id, 2*time.Minute)
+				c := r.finished(id)
 				if c.Sent != 1500 {
 					t.Fatalf("counts %+v", c.Counts)
 				}
@@ -126,15 +126,15 @@ func TestFewRecipients(t *testing.T) {
 		r := newRig(t, s, jobs.Options{Channels: []channels.Channel{p}, MaxAttempts: 2, Backoff: 50 * time.Millisecond})
 		sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"ill"}})
 		sp.Channel = "webhook"
-		if c := r.finished(r.post(sp), 30*time.Second); c.Failed != 1 {
+		if c := r.finished(r.post(sp)); c.Failed != 1 {
 			t.Errorf("a provider that fails over one user: %+v", c.Counts)
 		}
 		sp.Audience.UserIDs = []string{"well"}
 		start := time.Now()
 		id := r.post(sp)
-		until(t, "it was refused more often than attempts allow", 30*time.Second, func() bool { return p.since(start) > 3 })
+		testkit.Eventually(t, "it was refused more often than attempts allow", testkit.Patience, func() bool { return p.since(start) > 3 })
 		p.turn(channels.Outcome{})
-		c := r.finished(id, 30*time.Second)
+		c := r.finished(id)
 		if rec := r.statuses(c)["well"]; rec.Status != models.RecipientSent || rec.Attempts != 1 {
 			t.Errorf("%+v", rec)
 		}
@@ -156,7 +156,7 @@ func TestPoisonFailsBesideOthers(t *testing.T) {
 				for i := range 100 {
 					p.of[fmt.Sprintf("user-%07d", i*10+3)] = ill
 				}
-				c := r.finished(r.post(sp), time.Minute)
+				c := r.finished(r.post(sp))
 				if c.Sent != 900 || c.Failed != 100 {
 					t.Fatalf("counts %+v", c.Counts)
 				}
@@ -176,12 +176,12 @@ func TestDeadProviderAtMostOnce(t *testing.T) {
 		sp.Channel, sp.Delivery = "webhook", models.AtMostOnce
 		start := time.Now()
 		id := r.post(sp)
-		until(t, "its breaker is open", 30*time.Second, func() bool { return p.since(start) > 14 })
+		testkit.Eventually(t, "its breaker is open", testkit.Patience, func() bool { return p.since(start) > 14 })
 		p.turn(cutOff)
 		at := time.Now()
-		until(t, "two probes broke", 30*time.Second, func() bool { return p.since(at) >= 2 })
+		testkit.Eventually(t, "two probes broke", testkit.Patience, func() bool { return p.since(at) >= 2 })
 		p.turn(channels.Outcome{})
-		c := r.finished(id, time.Minute)
+		c := r.finished(id)
 		if c.Failed != 0 || c.Unknown < 2 || c.Sent+c.Unknown != 100 {
 			t.Errorf("counts %+v", c.Counts)
 		}

@@ -13,8 +13,8 @@ const (
 	rateOver      = 5 * time.Second // what the current rate is measured over
 )
 
-// progress watches the counters of running campaigns. It reads them from the ledger, so each process sees what all of
-// them do.
+// progress watches the counters of running campaigns. It reads them from the ledger, so each
+// process sees what all of them do.
 type progress struct {
 	store   *models.Store
 	mu      sync.Mutex
@@ -43,8 +43,8 @@ func (p *progress) measure(ctx context.Context) error {
 	return nil
 }
 
-// addSample adds a sample and drops those that are too old for the rate. A retry takes outcomes back: then everything
-// measured before is dropped.
+// addSample adds a sample and drops those that are too old for the rate. A retry takes outcomes
+// back: then everything measured before is dropped.
 func addSample(samples []sample, s sample) []sample {
 	if len(samples) > 0 && s.tried < samples[len(samples)-1].tried {
 		samples = nil
@@ -56,8 +56,8 @@ func addSample(samples []sample, s sample) []sample {
 	return samples
 }
 
-// rate is how many recipients per second the channel had of a running campaign, over the last 5 s. ok is false while that
-// is not known. Recipients who were passed over do not count.
+// rate is how many recipients per second the channel had of a running campaign, over the last 5 s.
+// ok is false while that is not known. Recipients who were passed over do not count.
 func (p *progress) rate(campaignID int64) (perSecond float64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -58,11 +58,11 @@ func (r *rig) says(id string, by models.LimitedBy, words ...string) {
 			r.t.Errorf("%q because %q; want %q because %q", got.LimitedBy, reason, by, words)
 		}
 	}()
-	until(r.t, "it says what holds it back", 20*time.Second, right)
+	testkit.Eventually(r.t, "it says what holds it back", testkit.Patience, right)
 	time.Sleep(500 * time.Millisecond)
 	// A note of what held a campaign back lives for a second or more, and the next comes with the next turn of its page, which is a
 	// second or two later where the worker has just lost Redis.
-	until(r.t, "it says so still", 4*time.Second, right)
+	testkit.Eventually(r.t, "it says so still", testkit.Patience, right)
 }
 
 // What a campaign says of itself is true, whatever holds it back.
@@ -195,7 +195,7 @@ func TestCampaignSaysWhatHoldsItBack(t *testing.T) {
 				first = append(first, r.post(spec(everybody)))
 			}
 			for _, id := range first {
-				until(t, "they hold the places", 10*time.Second, func() bool {
+				testkit.Eventually(t, "they hold the places", testkit.Patience, func() bool {
 					w, err := r.store.WindowOf(t.Context(), r.view(id).ID)
 					return err == nil && w.Running == 1
 				})
@@ -209,7 +209,7 @@ func TestCampaignSaysWhatHoldsItBack(t *testing.T) {
 			r = r.stuck(jobs.Options{BulkSlots: 1})
 			r.users(50)
 			first := r.post(spec(everybody))
-			until(t, "it holds the slot", 10*time.Second, func() bool {
+			testkit.Eventually(t, "it holds the slot", testkit.Patience, func() bool {
 				w, err := r.store.WindowOf(t.Context(), r.view(first).ID)
 				return err == nil && w.Running == 1
 			})
@@ -221,7 +221,7 @@ func TestCampaignSaysWhatHoldsItBack(t *testing.T) {
 			r = r.stuck(jobs.Options{})
 			r.users(50)
 			id := r.post(spec(everybody))
-			until(t, "it is under way", 10*time.Second, func() bool {
+			testkit.Eventually(t, "it is under way", testkit.Patience, func() bool {
 				w, err := r.store.WindowOf(t.Context(), r.view(id).ID)
 				return err == nil && w.Running == 1
 			})
@@ -244,7 +244,7 @@ func TestTimeLeft(t *testing.T) {
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.RatePerSecond = 5
 		id := r.post(sp)
-		until(t, "planned", 20*time.Second, func() bool { return r.view(id).Planned })
+		testkit.Eventually(t, "planned", testkit.Patience, func() bool { return r.view(id).Planned })
 		r.must(r.store.PauseCampaign(t.Context(), id, "paused"))
 		for i := range 240 { // they are gone before they are sent
 			if err := r.store.DeleteUser(t.Context(), fmt.Sprintf("user-%07d", 20+i)); err != nil {
@@ -259,7 +259,7 @@ func TestTimeLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		var p models.Pace
-		until(t, "they are skipped and the time is known", 20*time.Second, func() bool {
+		testkit.Eventually(t, "they are skipped and the time is known", testkit.Patience, func() bool {
 			c := r.view(id)
 			p = r.rec.Pace(t.Context(), c)
 			return c.Skipped == 240 && p.ETAKnown

@@ -15,8 +15,8 @@ type promoter struct {
 	windows *windows
 }
 
-// promote queues waiting pages that are due. It then lets new pages into the window whose zone's time or next attempt
-// has come.
+// promote queues waiting pages that are due. It then lets new pages into the window whose zone's
+// time or next attempt has come.
 func (p promoter) promote(ctx context.Context) error {
 	if err := p.requeue(ctx, models.PageWaiting, always); err != nil {
 		return err

@@ -13,13 +13,15 @@ import (
 type Retention struct {
 	IdempotencyKeys time.Duration
 	Recipients      time.Duration // of finished campaigns, counted from their end; 0 = for ever
+	Events          time.Duration // of the event log; 0 = for ever
 }
 
 const purgeEvery = time.Minute
 
-// The pace of a purge. A step is one transaction. After each step the purger pauses for many times as long as the step
-// took:
-//   - So it has at most a tenth of the database's time, and a fortieth while a campaign runs, however slow the database is.
+// The pace of a purge. A step is one transaction. After each step the purger pauses for many times
+// as long as the step took:
+//   - So it has at most a tenth of the database's time, and a fortieth while a campaign runs,
+//     however slow the database is.
 //   - It gives way as the database gets slower.
 //   - A step that took long is followed by smaller steps.
 const (
@@ -31,7 +33,8 @@ const (
 	leaveTime = 3 * time.Second  // to give the lease back at the end of the process
 )
 
-// purgePace is how many recipients the next step takes, and how long to pause before it. n and took are the last step's.
+// purgePace is how many recipients the next step takes, and how long to pause before it. n and took
+// are the last step's.
 func purgePace(n int, took time.Duration, busy bool) (next int, pause time.Duration) {
 	times := time.Duration(pauseIdle)
 	if busy {
@@ -62,8 +65,8 @@ func (p purger) purgeKeys(ctx context.Context) error {
 	return p.store.PurgeIdempotency(ctx, now-models.Millis(p.retention.IdempotencyKeys.Milliseconds()))
 }
 
-// purgeRecipients deletes the recipients of campaigns that have been over for long enough. It ends when nothing is left to
-// delete, or when another process deletes it.
+// purgeRecipients deletes the recipients of campaigns that have been over for long enough. It ends
+// when nothing is left to delete, or when another process deletes it.
 func (p purger) purgeRecipients(ctx context.Context) error {
 	if p.retention.Recipients == 0 {
 		return nil
@@ -97,6 +100,21 @@ func (p purger) purgeCampaign(ctx context.Context, job *models.Purge) error {
 	})
 }
 
+// purgeEvents deletes the events that are older than they are kept. Events may wait, so the purge takes the slower pace.
+func (p purger) purgeEvents(ctx context.Context) error {
+	if p.retention.Events == 0 {
+		return nil
+	}
+	now, err := p.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return inSteps(ctx, func(n int) (done, busy bool, err error) {
+		done, err = p.store.PurgeEvents(ctx, now-models.Millis(p.retention.Events.Milliseconds()), n)
+		return done, true, err
+	})
+}
+
 // purgeMembers deletes the member lists that groups have left behind.
 func (p purger) purgeMembers(ctx context.Context) error {
 	old, err := p.store.OldMembers(ctx)
@@ -116,7 +134,8 @@ func (p purger) purgeMembers(ctx context.Context) error {
 	return nil
 }
 
-// inSteps calls step for n rows each time until it is done, at the pace of a purge. busy says that a campaign runs.
+// inSteps calls step for n rows each time until it is done, at the pace of a purge. busy says that
+// a campaign runs.
 func inSteps(ctx context.Context, step func(n int) (done, busy bool, err error)) error {
 	n := stepLeast
 	for {

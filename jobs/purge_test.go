@@ -16,7 +16,7 @@ func TestOldRecipientsGoWhileACampaignRuns(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r := newRig(t, s, jobs.Options{})
 		r.users(1500)
-		old := r.finished(r.post(spec(models.Audience{Type: models.AudienceAll})), 30*time.Second)
+		old := r.finished(r.post(spec(models.Audience{Type: models.AudienceAll})))
 		db, _, err := r.store.Writer()
 		if err != nil {
 			t.Fatal(err)
@@ -31,7 +31,7 @@ func TestOldRecipientsGoWhileACampaignRuns(t *testing.T) {
 			rec.Start()
 			t.Cleanup(rec.Stop)
 		}
-		if c := r.finished(id, 30*time.Second); c.Sent != 1500 || len(r.statuses(c)) != 1500 {
+		if c := r.finished(id); c.Sent != 1500 || len(r.statuses(c)) != 1500 {
 			t.Errorf("%+v", c.Counts)
 		}
 		deadline := time.Now().Add(time.Minute)

@@ -13,9 +13,10 @@ const (
 	reopenEvery  = time.Second
 )
 
-// Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and queues them again under a
-// new epoch. Every process runs one; compare-and-set lets them overlap. Each duty is a loop of its own, and no loop waits
-// for another: without Redis, campaigns still expire and end.
+// Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and
+// queues them again under a new epoch. Every process runs one; compare-and-set lets them overlap.
+// Each duty is a loop of its own, and no loop waits for another: without Redis, campaigns still
+// expire and end.
 type Reconciler struct {
 	log       *slog.Logger
 	contact   *contact
@@ -58,6 +59,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 			{purgeEvery, "purge keys", purger.purgeKeys},
 			{purgeEvery, "purge recipients", purger.purgeRecipients},
 			{purgeEvery, "purge members", purger.purgeMembers},
+			{purgeEvery, "purge events", purger.purgeEvents},
 		},
 	}
 }

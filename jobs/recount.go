@@ -9,8 +9,8 @@ import (
 
 const (
 	recountEvery = time.Second
-	// recountMost is how many finished campaigns are recounted at a time. A process that starts goes through all of
-	// them, and the database should hardly feel it.
+	// recountMost is how many finished campaigns are recounted at a time. A process that starts
+	// goes through all of them, and the database should hardly feel it.
 	recountMost = 20
 )
 

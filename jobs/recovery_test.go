@@ -25,34 +25,22 @@ func (s slow) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
 	return s.Channel.Send(ctx, b)
 }
 
-// until waits for a condition.
-func until(t *testing.T, what string, within time.Duration, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 func TestFlushallInTheMiddle(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r := newRig(t, s, jobs.Options{})
 		r.stop()
 		r = r.with(jobs.Options{ChunkSize: 50, BulkSlots: 4, Channels: []channels.Channel{slow{inbox.New(r.rdb), 20 * time.Millisecond}}})
-		r.users(5000)
+		r.users(3000)
 		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
-		until(t, "the campaign is under way", 20*time.Second, func() bool {
+		testkit.Eventually(t, "the campaign is under way", testkit.Patience, func() bool {
 			c, err := r.store.Campaign(t.Context(), id)
 			return err == nil && c.Sent > 500
 		})
 		if err := r.rdb.FlushDB(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if c := r.finished(id, time.Minute); c.Sent != 5000 {
+		if c := r.finished(id); c.Sent != 3000 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 	})
@@ -74,7 +62,7 @@ func TestFlushallOfTheQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		r = r.with(jobs.Options{})
-		if c := r.finished(id, 30*time.Second); c.Sent != 1500 {
+		if c := r.finished(id); c.Sent != 1500 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 	})
@@ -95,7 +83,7 @@ func TestRedisAwayAtThePost(t *testing.T) {
 	if err := redis.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if c := r.finished(id, 30*time.Second); c.Sent != 100 {
+	if c := r.finished(id); c.Sent != 100 {
 		t.Fatalf("counts %+v", c.Counts)
 	}
 }
@@ -115,7 +103,7 @@ func TestDeadWorkersPageMovesAgain(t *testing.T) {
 		if err != nil || dead == nil {
 			t.Fatalf("%v, %v", dead, err)
 		}
-		c := r.finished(created.PublicID, 40*time.Second)
+		c := r.finished(created.PublicID)
 		if c.Sent != 1 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
@@ -149,14 +137,14 @@ func TestStopLosesAndRepeatsNothing(t *testing.T) {
 		first = first.with(opts)
 		first.users(3000)
 		id := first.post(spec(models.Audience{Type: models.AudienceAll}))
-		until(t, "the campaign is under way", 20*time.Second, func() bool { return log.total() > 300 })
+		testkit.Eventually(t, "the campaign is under way", testkit.Patience, func() bool { return log.total() > 300 })
 		begun := time.Now()
 		first.stop()
 		if d := time.Since(begun); d > 10*time.Second {
 			t.Errorf("Stop took %s", d)
 		}
 		second := first.with(opts)
-		if c := second.finished(id, time.Minute); c.Sent != 3000 {
+		if c := second.finished(id); c.Sent != 3000 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 		for user, n := range log.seen {

@@ -17,8 +17,8 @@ type requeuer struct {
 // always is for pages that need no look before they are queued again.
 func always(models.Page, models.Campaign) (bool, error) { return true, nil }
 
-// requeue queues the due pages in a state, as far as mayMove allows. A page that moved meanwhile is left alone: another
-// reconciler was first, or its worker was alive after all.
+// requeue queues the due pages in a state, as far as mayMove allows. A page that moved meanwhile is
+// left alone: another reconciler was first, or its worker was alive after all.
 func (r requeuer) requeue(ctx context.Context, state models.PageState, mayMove func(models.Page, models.Campaign) (bool, error)) error {
 	pages, err := r.store.DuePages(ctx, state)
 	if err != nil || len(pages) == 0 {

@@ -10,7 +10,8 @@ import (
 
 const (
 	rescueEvery = time.Second
-	// unclaimedFor: a task that a worker took and did not claim for so long was lost with its worker.
+	// unclaimedFor: a task that a worker took and did not claim for so long was lost with its
+	// worker.
 	unclaimedFor models.Millis = 5_000
 )
 
@@ -20,7 +21,8 @@ type rescuer struct {
 	steady *steadiness
 }
 
-// takeOver queues the pages whose lease has ended. It does so only in steady contact with the database.
+// takeOver queues the pages whose lease has ended. It does so only in steady contact with the
+// database.
 func (r rescuer) takeOver(ctx context.Context) error {
 	if !r.steady.holds(time.Now()) { // guard: lease-ended
 		return nil
@@ -30,9 +32,11 @@ func (r rescuer) takeOver(ctx context.Context) error {
 }
 
 // requeueLost asks Redis about the tasks of queued pages that nobody has claimed for a while.
-//   - A task that waits in the queue is in order, however long the queue. The page is asked about again later.
+//   - A task that waits in the queue is in order, however long the queue. The page is asked about
+//     again later.
 //   - A task that is gone was lost with Redis. The page is queued again.
-//   - A task that a worker took and did not claim was lost with the worker. The page is queued again.
+//   - A task that a worker took and did not claim was lost with the worker. The page is queued
+//     again.
 func (r rescuer) requeueLost(ctx context.Context) error {
 	now, err := r.store.Now(ctx)
 	if err != nil {

@@ -10,83 +10,91 @@ import (
 )
 
 const (
-	// markKey is where Redis keeps how far the ledger had come. It has no end: a ledger of last year may come back.
+	// markKey is where Redis keeps how far the ledger had come. The key does not expire: a ledger
+	// of last year may come back.
 	markKey = "carillon:ledger"
 
-	// replicaLag: a ledger that is behind by no more is a replica that took over, and not one that was restored.
+	// replicaLag: a ledger that is behind by no more than this is a replica that took over.
+	// Otherwise it was restored.
 	replicaLag models.Millis = 10_000
 
-	// Another process may have moved both marks in between, and a node of a cluster may be a moment behind the one before. So the
-	// mark is read again before it counts as lost.
-	markTries = 5
-	markSoon  = 20 * time.Millisecond
-	markAgain = 200 * time.Millisecond
+	// Another process may have moved both marks between the two reads. A node of a cluster may be a
+	// moment behind the node that was asked before. So the marks are read again before the ledger
+	// counts as lost.
+	markReads       = 5
+	markFirstWait   = 20 * time.Millisecond  // before the second read
+	markFurtherWait = 200 * time.Millisecond // before each further read
 )
 
-// markScript returns Redis' mark. One that is not there becomes the ledger's: a Redis that is empty knows of nothing that was lost.
+// markScript returns Redis' mark. An absent mark becomes the ledger's: an empty Redis knows of
+// nothing that was lost. KEYS: markKey. ARGV: the ledger's mark (unix ms).
 var markScript = redis.NewScript(`
 redis.call('SET', KEYS[1], ARGV[1], 'NX')
 return redis.call('GET', KEYS[1])
 `)
 
-// raiseScript moves Redis' mark on, and never back.
+// raiseScript moves Redis' mark on, and never back. KEYS: markKey. ARGV: the new mark (unix ms).
 var raiseScript = redis.NewScript(`
 if tonumber(redis.call('GET', KEYS[1]) or 0) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 return 1
 `)
 
-// marks compares the ledger with what Redis knows of it, and holds what a ledger that was restored would send again (ADR 17).
+// marks compares the ledger with what Redis knows of it. It holds the campaigns that a restored
+// ledger would send again (ADR 17).
 type marks struct {
 	store *models.Store
 	rdb   redis.UniversalClient
 	doubt func() // called as soon as the ledger seems to be behind
 }
 
-// held is what a comparison led to.
-type held struct {
-	campaigns int64
-	behind    time.Duration // 0 = the ledger is what it was
-	replica   bool
+// comparison is what comparing the ledger with Redis led to.
+type comparison struct {
+	behind  time.Duration // 0 = the ledger is what it was
+	replica bool          // the ledger is a replica that took over
+	held    int64         // campaigns that were paused for it
 }
 
-// compare is nil when the ledger is what it was, or what it would send again is held. The ledger's mark moves first and Redis' after
-// it, by the same process: so in good order Redis never knows more.
-func (m marks) compare(ctx context.Context) (h held, err error) {
-	for try := 1; ; try++ {
+// compare compares the marks. Without an error the ledger is what it was, or the campaigns that it
+// would send again are held.
+//
+// A process moves the ledger's mark first and Redis' mark after it. So Redis never knows more of a
+// ledger that is in order.
+func (m marks) compare(ctx context.Context) (result comparison, err error) {
+	for read := 1; ; read++ {
 		at, err := m.store.Mark(ctx)
 		if err != nil {
-			return h, err
+			return result, err
 		}
 		known, err := markScript.Run(ctx, m.rdb, []string{markKey}, int64(at.Mark)).Int64()
 		if err != nil {
-			return h, &redisError{err}
+			return result, &redisError{err}
 		}
 		lost := models.Millis(known) - at.Mark
 		if lost <= 0 { // guard: ledger-behind
-			return h, m.move(ctx, at)
+			return result, m.move(ctx, at)
 		}
-		wait := markSoon
-		if try > 1 {
+		wait := markFirstWait
+		if read > 1 {
 			m.doubt()
-			wait = markAgain
+			wait = markFurtherWait
 		}
-		if try >= markTries {
+		if read >= markReads {
 			replica := lost <= replicaLag
 			n, ours, err := m.store.Hold(ctx, at.Mark, models.Millis(known), replica)
 			if err != nil || ours {
-				return held{n, time.Duration(lost) * time.Millisecond, replica}, err
+				return comparison{behind: time.Duration(lost) * time.Millisecond, replica: replica, held: n}, err
 			}
-			try = 0 // another process does it
+			read = 0 // another process does it
 		}
 		select {
 		case <-ctx.Done():
-			return h, ctx.Err()
+			return result, ctx.Err()
 		case <-time.After(wait):
 		}
 	}
 }
 
-// move moves both marks on, once a second for all processes.
+// move moves both marks on, once a second for all processes together.
 func (m marks) move(ctx context.Context, at models.Mark) error {
 	next, due := at.Next()
 	if !due {
@@ -102,7 +110,7 @@ func (m marks) move(ctx context.Context, at models.Mark) error {
 	return nil
 }
 
-// redisError is Redis' and not the ledger's.
+// redisError is an error of Redis, not of the ledger.
 type redisError struct{ error }
 
 func (e *redisError) Unwrap() error { return e.error }

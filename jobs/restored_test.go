@@ -14,17 +14,6 @@ import (
 
 var backedUp = []string{"campaigns", "pages", "page_members", "recipients", "schedules", "occurrences", "ledger_mark"}
 
-func (r *rig) sql(query string, args ...any) {
-	r.t.Helper()
-	db, _, err := r.store.Writer()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if _, err := db.ExecContext(r.t.Context(), query, args...); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
 // backUp makes a backup of the ledger, which restore brings back.
 func (r *rig) backUp() {
 	r.t.Helper()
@@ -64,12 +53,12 @@ func TestRestoredLedgerIsHeld(t *testing.T) {
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.RatePerSecond = 100
 		id := r.post(sp)
-		until(t, "under way", 20*time.Second, func() bool { return r.view(id).Sent >= 20 })
+		testkit.Eventually(t, "under way", testkit.Patience, func() bool { return r.view(id).Sent >= 20 })
 		r.stop()
 		r.backUp()
 		r.sql("UPDATE old_ledger_mark SET mark=mark-86400000")
 		r = r.with(opts)
-		until(t, "further", 20*time.Second, func() bool { return r.view(id).Sent >= 60 })
+		testkit.Eventually(t, "further", testkit.Patience, func() bool { return r.view(id).Sent >= 60 })
 		r.stop()
 		before := ch.total()
 		r.restore()
@@ -84,7 +73,7 @@ func TestRestoredLedgerIsHeld(t *testing.T) {
 			t.Fatalf("%d were sent", n-before)
 		}
 		r.must(r.store.ResumeCampaign(t.Context(), id))
-		if c := r.finished(id, 30*time.Second); c.Sent != 150 || ch.total() <= 150 {
+		if c := r.finished(id); c.Sent != 150 || ch.total() <= 150 {
 			t.Errorf("%+v, %d sends", c.Counts, ch.total())
 		}
 	})
@@ -99,13 +88,13 @@ func TestEmptiedRedisHoldsNothing(t *testing.T) {
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.RatePerSecond = 50
 		id := r.post(sp)
-		until(t, "under way", 20*time.Second, func() bool { return r.view(id).Sent > 0 && r.known() > 0 })
+		testkit.Eventually(t, "under way", testkit.Patience, func() bool { return r.view(id).Sent > 0 && r.known() > 0 })
 		if err := r.rdb.FlushDB(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		r.with(jobs.Options{})
-		r.finished(id, 30*time.Second)
-		until(t, "Redis knows the ledger again", 5*time.Second, func() bool { return r.known() > 0 })
+		r.finished(id)
+		testkit.Eventually(t, "Redis knows the ledger again", testkit.Patience, func() bool { return r.known() > 0 })
 	})
 }
 
@@ -120,14 +109,14 @@ func TestReplicaThatTookOver(t *testing.T) {
 		twice := r.post(sp)
 		sp.Delivery = models.AtMostOnce
 		once := r.post(sp)
-		until(t, "under way", 20*time.Second, func() bool { return r.view(twice).Sent > 0 && r.view(once).Sent > 0 && r.known() > 0 })
+		testkit.Eventually(t, "under way", testkit.Patience, func() bool { return r.view(twice).Sent > 0 && r.view(once).Sent > 0 && r.known() > 0 })
 		r.stop()
 		r.sql("UPDATE ledger_mark SET mark=mark-1000")
 		r = r.with(jobs.Options{})
 		if c := r.view(once); c.Status != models.StatusPaused || c.StatusReason == models.RestoredReason || c.StatusReason[:9] != "restored:" {
 			t.Errorf("%s: %q", c.Status, c.StatusReason)
 		}
-		r.finished(twice, 30*time.Second)
+		r.finished(twice)
 	})
 }
 
@@ -179,13 +168,13 @@ func TestSchedulesOfARestoredLedger(t *testing.T) {
 		sp.SendAt = millis(noon.Add(65 * time.Minute))
 		id := r.post(sp)
 		clock.Set(noon.Add(30 * time.Minute))
-		until(t, "the mark moves", 10*time.Second, func() bool { return r.known() >= millis(noon.Add(30*time.Minute)) })
+		testkit.Eventually(t, "the mark moves", testkit.Patience, func() bool { return r.known() >= millis(noon.Add(30*time.Minute)) })
 		r.backUp()
 		clock.Set(noon.Add(time.Hour))
 		r.historyIs(sch, "13:00:00 fired 1\n")
 		clock.Set(noon.Add(70 * time.Minute))
 		r.until(id, "sent", func(c models.CampaignView) bool { return c.Status == models.StatusCompleted })
-		until(t, "the mark moves", 10*time.Second, func() bool { return r.known() >= millis(noon.Add(70*time.Minute)) })
+		testkit.Eventually(t, "the mark moves", testkit.Patience, func() bool { return r.known() >= millis(noon.Add(70*time.Minute)) })
 		stop()
 		w.stop()
 		r.restore()

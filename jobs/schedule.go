@@ -14,14 +14,15 @@ import (
 
 const (
 	scheduleEvery = 250 * time.Millisecond
-	// firings is how many slots one process acts upon at once.
-	firings = 4
-	// dueAtOnce is how many schedules one round takes: another whose time comes meanwhile waits no longer than for these.
+	// firingsAtOnce is how many slots one process acts upon at the same time.
+	firingsAtOnce = 4
+	// dueAtOnce is how many schedules one round takes. A schedule whose time comes meanwhile waits
+	// for one round at most.
 	dueAtOnce = 100
 )
 
-// Scheduler starts scheduled campaigns and fires schedules. Any number of processes may run one: each slot is
-// taken by compare-and-set in SQL. It goes by the database's clock.
+// Scheduler starts scheduled campaigns and fires schedules, by the database's clock. Any number of
+// processes may run one: each slot is taken by compare-and-set in SQL.
 type Scheduler struct {
 	store   *models.Store
 	enqueue func(context.Context, models.Created) error
@@ -30,8 +31,9 @@ type Scheduler struct {
 	loops   loops
 }
 
-// NewScheduler makes a scheduler. enqueue puts what it made into the queue; when that fails the reconciler picks it
-// up. admins are who may send without standing in the directory.
+// NewScheduler makes a scheduler that does nothing until Start. enqueue puts a new campaign's tasks
+// into the queue; when that fails the reconciler picks the campaign up. admins are the users who
+// may send without standing in the directory.
 func NewScheduler(store *models.Store, enqueue func(context.Context, models.Created) error, admins func() []string, log *slog.Logger) *Scheduler {
 	return &Scheduler{store: store, enqueue: enqueue, admins: admins, log: log}
 }
@@ -49,30 +51,36 @@ func (s *Scheduler) startCampaigns(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return each(ids, func(id int64) error {
+	return forEach(ids, func(id int64) error {
 		c, started, err := s.store.StartCampaign(ctx, id)
 		if err != nil || !started {
 			return err
 		}
-		if view, err := s.store.Campaign(ctx, c.PublicID); err == nil {
-			what := "campaign started"
-			if view.Status == models.StatusFailed {
-				what = "campaign could not start"
-			}
-			s.log.Info(what, "campaign", view, "by", "scheduler")
-		}
+		s.logStarted(ctx, c.PublicID)
 		return s.enqueue(ctx, c)
 	})
 }
 
-// fireSchedules acts upon one slot of each schedule that is due, those first that have waited longest for their turn. So
-// many slots of one schedule do not hold up another's.
+func (s *Scheduler) logStarted(ctx context.Context, publicID string) {
+	c, err := s.store.Campaign(ctx, publicID)
+	if err != nil {
+		return
+	}
+	what := "campaign started"
+	if c.Status == models.StatusFailed {
+		what = "campaign could not start"
+	}
+	s.log.Info(what, "campaign", c, "by", "scheduler")
+}
+
+// fireSchedules acts upon one slot of each schedule that is due. The schedules that have waited
+// longest come first. So many slots of one schedule do not hold up another schedule.
 func (s *Scheduler) fireSchedules(ctx context.Context) error {
 	due, now, err := s.store.DueSchedules(ctx, dueAtOnce)
 	if err != nil {
 		return err
 	}
-	// Several schedulers that ask at the same time shall not all go for the same one first.
+	// Several schedulers that ask at the same time shall not all begin with the same schedule.
 	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	if len(due) == 0 {
 		return nil
@@ -81,12 +89,13 @@ func (s *Scheduler) fireSchedules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return each(due, func(id string) error { return s.fire(ctx, id, now, mark.LostUntil) })
+	return forEach(due, func(id string) error { return s.fire(ctx, id, now, mark.LostUntil) })
 }
 
-// fire acts upon a slot. One that came up to lostUntil may have fired in a ledger that was lost, and does not fire again.
-// It reads the schedule by itself: of templates, which may hold a list of 100,000, only as many are in memory as fire
-// at once.
+// fire acts upon a schedule's next slot.
+//   - A slot up to lostUntil may have fired in a ledger that was lost. It does not fire again.
+//   - fire reads the schedule itself. A template may hold a list of 100,000 users, and only
+//     firingsAtOnce templates are in memory.
 func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil models.Millis) error {
 	sch, err := s.store.Schedule(ctx, publicID)
 	if err != nil || !sch.Due(now) {
@@ -120,19 +129,20 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 	return s.enqueue(ctx, c)
 }
 
-// each does f for all of list, some at a time, and returns all errors: one that fails holds up no other.
-func each[T any](list []T, f func(T) error) error {
+// forEach calls f for all of list, firingsAtOnce at the same time, and returns all errors. A call
+// that fails holds up no other.
+func forEach[T any](list []T, f func(T) error) error {
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
 		errs []error
 	)
-	slot := make(chan struct{}, firings)
-	for _, one := range list {
-		slot <- struct{}{}
+	running := make(chan struct{}, firingsAtOnce)
+	for _, item := range list {
+		running <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-slot }()
-			if err := f(one); err != nil {
+			defer func() { <-running }()
+			if err := f(item); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()

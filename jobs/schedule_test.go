@@ -73,7 +73,7 @@ func (r *rig) historyIs(sch models.Schedule, want string) {
 	r.eventually(fmt.Sprintf("the history of %s is\n%s", sch.Cron, want), func() bool {
 		got = r.history(sch)
 		return len(got) >= len(want)
-	})
+	}, func() any { return got })
 	if got != want {
 		r.t.Fatalf("the history of %s is\n%snot\n%s", sch.Cron, got, want)
 	}
@@ -375,22 +375,6 @@ func TestSendAt(t *testing.T) {
 			r.verified(id)
 		}
 	})
-}
-
-func (r *rig) view(id string) models.CampaignView {
-	r.t.Helper()
-	c, err := r.store.Campaign(r.t.Context(), id)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return c
-}
-
-func (r *rig) must(_ models.CampaignView, err error) {
-	r.t.Helper()
-	if err != nil {
-		r.t.Fatal(err)
-	}
 }
 
 // TestAudienceGoneAtTheStart: a scheduled campaign whose group is gone fails and says why.

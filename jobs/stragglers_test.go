@@ -128,7 +128,7 @@ func waitOutside(all []page) (n int) {
 func (r *rig) most(id, what string, ok func(models.CampaignView) bool) (inside, tasks int) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	until(r.t, what, time.Minute, func() bool {
+	testkit.Eventually(r.t, what, testkit.Patience, func() bool {
 		c, err := r.store.Campaign(ctx, id)
 		if err != nil {
 			r.t.Fatal(err)
@@ -200,7 +200,7 @@ func TestStragglersHoldUpNobody(t *testing.T) {
 			t.Errorf("%d pages were in the window of %d, and %d tasks in Redis", inside, window, tasks)
 		}
 		c := r.view(id)
-		until(t, "all pages wait outside the window", time.Minute, func() bool { return waitOutside(r.pages(c.ID)) == pages })
+		testkit.Eventually(t, "all pages wait outside the window", testkit.Patience, func() bool { return waitOutside(r.pages(c.ID)) == pages })
 		if n, err := r.store.Inside(t.Context(), c.ID); err != nil || n != 0 {
 			t.Errorf("%d pages in the window, %v", n, err)
 		}
@@ -234,7 +234,7 @@ func TestAttemptsShareAVisit(t *testing.T) {
 		visits := 0
 		for r.view(id).Sent < n {
 			var p page // the only one
-			until(t, "the page waits for attempts", time.Minute, func() bool {
+			testkit.Eventually(t, "the page waits for attempts", testkit.Patience, func() bool {
 				all := r.pages(c.ID)
 				if waitOutside(all) == 1 {
 					p = all[0]
@@ -242,8 +242,8 @@ func TestAttemptsShareAVisit(t *testing.T) {
 				return p.due > 0
 			})
 			clock.Set(p.due.Time().Add(50 * time.Millisecond)) // the visit before took some of it
-			until(t, "the page was visited again", time.Minute, func() bool { return r.pages(c.ID)[0].epoch > p.epoch })
-			until(t, "the visit is over", time.Minute, func() bool {
+			testkit.Eventually(t, "the page was visited again", testkit.Patience, func() bool { return r.pages(c.ID)[0].epoch > p.epoch })
+			testkit.Eventually(t, "the visit is over", testkit.Patience, func() bool {
 				now := r.pages(c.ID)[0]
 				return now.state == models.PageDone || waitOutside([]page{now}) == 1
 			})
@@ -285,7 +285,7 @@ func stragglersObey(t *testing.T, s testkit.Stores, status models.Status, end fu
 	r := newRig(t, s, jobs.Options{Channels: []channels.Channel{ch}, Backoff: 250 * time.Millisecond, MaxAttempts: 100})
 	r.users(n)
 	id := r.post(spec(models.Audience{Type: models.AudienceAll}))
-	until(t, "attempts are made again", time.Minute, func() bool { return ch.total() > n })
+	testkit.Eventually(t, "attempts are made again", testkit.Patience, func() bool { return ch.total() > n })
 	r.must(r.store.PauseCampaign(t.Context(), id, "by an operator"))
 	since := time.Now()
 	if late := ch.quiet(t, since); late > 2*time.Second {
@@ -293,7 +293,7 @@ func stragglersObey(t *testing.T, s testkit.Stores, status models.Status, end fu
 	}
 	sends := ch.total()
 	r.must(r.store.ResumeCampaign(t.Context(), id))
-	until(t, "attempts go on", time.Minute, func() bool { return ch.total() > sends })
+	testkit.Eventually(t, "attempts go on", testkit.Patience, func() bool { return ch.total() > sends })
 	end(r, id)
 	c := ended(t, r, id, status)
 	if c.Sent != n-stragglers || c.Cancelled+c.Expired != stragglers {
@@ -320,7 +320,7 @@ func TestStragglersAtMostOnce(t *testing.T) {
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.Delivery = models.AtMostOnce
 		id := r.post(sp)
-		if c := r.finished(id, time.Minute); c.Sent != n {
+		if c := r.finished(id); c.Sent != n {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 		for user, times := range ch.seen {
@@ -370,7 +370,7 @@ func TestWaitForAttemptsIsSaid(t *testing.T) {
 		r = r.with(jobs.Options{Channels: []channels.Channel{newFussy(channels.Retry, oneOfEach)}, Backoff: time.Minute})
 		id := r.post(sp)
 		c := r.view(id)
-		until(t, "all pages wait", time.Minute, func() bool { return waitOutside(r.pages(c.ID)) == pages })
+		testkit.Eventually(t, "all pages wait", testkit.Patience, func() bool { return waitOutside(r.pages(c.ID)) == pages })
 		next := r.pages(c.ID)[0].due
 		for _, p := range r.pages(c.ID) {
 			next = min(next, p.due)

@@ -14,7 +14,8 @@ import (
 	"carillon/models"
 )
 
-// Task kinds. A payload names a campaign and a page by number: no personal data is in Redis' queues.
+// Task kinds. A payload names a campaign and a page by number: no personal data is in Redis'
+// queues.
 const (
 	KindPlan = "plan"
 	KindPage = "page"
@@ -37,8 +38,8 @@ func (p Payload) String() string {
 	return fmt.Sprintf("campaign %d, page %d, epoch %d", p.Campaign, p.Page, p.Epoch)
 }
 
-// DecodePayload reads a task's payload; an unknown version is an error, and the reconciler will enqueue the
-// work anew in the version this program writes.
+// DecodePayload reads a task's payload; an unknown version is an error, and the reconciler will
+// enqueue the work anew in the version this program writes.
 func DecodePayload(raw []byte) (Payload, error) {
 	var p Payload
 	if err := json.Unmarshal(raw, &p); err != nil {
@@ -50,8 +51,8 @@ func DecodePayload(raw []byte) (Payload, error) {
 	return p, nil
 }
 
-// taskTimeout is far above any visit: a visit ends by its own clock, and asynq's own limit would free the
-// slot while the handler still runs.
+// taskTimeout is far above any visit: a visit ends by its own clock, and asynq's own limit would
+// free the slot while the handler still runs.
 const taskTimeout = 24 * time.Hour
 
 // Queue puts tasks into Redis. Queues carry the priorities' names.
@@ -66,8 +67,8 @@ func NewQueue(rdb redis.UniversalClient) *Queue {
 	return &Queue{rdb: rdb, client: asynq.NewClientFromRedisClient(rdb), inspector: asynq.NewInspectorFromRedisClient(rdb)}
 }
 
-// Stored enqueues what a stored campaign needs first. Handlers call it after the commit; when it fails the
-// reconciler picks the campaign up.
+// Stored enqueues what a stored campaign needs first. Handlers call it after the commit; when it
+// fails the reconciler picks the campaign up.
 func (q *Queue) Stored(ctx context.Context, c models.Created) error {
 	if c.Plan != nil {
 		return q.Plan(ctx, *c.Plan)
@@ -110,18 +111,19 @@ func (q *Queue) enqueue(ctx context.Context, kind, id string, p Payload) error {
 	_, err = q.client.EnqueueContext(ctx, asynq.NewTask(kind, raw), asynq.TaskID(id), asynq.Queue(string(p.Priority)),
 		asynq.MaxRetry(0), asynq.Timeout(taskTimeout))
 	if errors.Is(err, asynq.ErrTaskIDConflict) {
-		return nil // it stands there already
+		return nil // the task is in the queue already
 	}
 	return err
 }
 
-// waiting is how many tasks of a priority no worker has taken yet. asynq itself tells it only with many other figures.
+// waiting is how many tasks of a priority no worker has taken yet. asynq's own call returns it only
+// together with many other figures.
 func (q *Queue) waiting(ctx context.Context, p models.Priority) (int64, error) {
 	return q.rdb.LLen(ctx, "asynq:{"+string(p)+"}:pending").Result()
 }
 
-// keepVisible names our queues in asynq's list again: after a FLUSHALL the queues work, but neither the
-// inspector nor the monitor sees them.
+// keepVisible names our queues in asynq's list of queues again. After a FLUSHALL the queues work,
+// but neither the inspector nor the monitor sees them.
 func (q *Queue) keepVisible(ctx context.Context) error {
 	return q.rdb.SAdd(ctx, "asynq:queues", string(models.PriorityBulk), string(models.PriorityTransactional)).Err()
 }
@@ -129,7 +131,7 @@ func (q *Queue) keepVisible(ctx context.Context) error {
 type taskState int
 
 const (
-	taskAbsent  taskState = iota // not there, or archived: nobody will run it
+	taskAbsent  taskState = iota // not in Redis, or archived: nobody will run it
 	taskPending                  // waits for a worker
 	taskActive                   // a worker took it
 )
@@ -150,12 +152,14 @@ func (q *Queue) look(priority models.Priority, p models.Page) (taskState, error)
 	return taskAbsent, nil
 }
 
-// forget deletes the task of an epoch that is over; one that a worker holds stays, and ends as stale.
+// forget deletes the task of an epoch that has ended. A task that a worker holds stays, and ends as
+// stale.
 func (q *Queue) forget(priority models.Priority, p models.Page) {
 	_ = q.inspector.DeleteTask(string(priority), pageTaskID(p.CampaignID, p.No, p.Epoch))
 }
 
-// slots is how many pages of a priority all live worker processes together can hold at once; 0 = none of them is alive.
+// slots is how many pages of a priority all live worker processes together can hold at once; 0 = no
+// worker is alive.
 func (q *Queue) slots(p models.Priority) (int, error) {
 	servers, err := q.inspector.Servers()
 	n := 0

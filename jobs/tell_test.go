@@ -146,7 +146,7 @@ func TestLogTellsOfTheProvider(t *testing.T) {
 				b.once(as.words, "channel=webhook", "requests=", "errors=")
 				p.turn(channels.Outcome{})
 				b.once("the provider is back", "channel=webhook", "seconds=")
-				r.finished(id, 30*time.Second)
+				r.finished(id)
 				b.once(as.words)
 				if line := b.lines("the provider is back")[0]; strings.Contains(line, "errors=0") || strings.Contains(line, "seconds=0 ") {
 					t.Errorf("%s", line)

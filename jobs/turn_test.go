@@ -48,7 +48,7 @@ func TestChunksAreWholeRequests(t *testing.T) {
 		for batch, want := range map[int][]int{1: {250, 250, 250, 250}, 100: {200, 200, 200, 200, 200}, 300: {300, 300, 300, 100}, 500: {500, 500}, 1000: {500, 500}} {
 			ch := &sizes{Channel: inbox.New(r.rdb), batch: batch}
 			w := r.with(jobs.Options{Channels: []channels.Channel{ch}})
-			if c := w.finished(w.post(spec(models.Audience{Type: models.AudienceAll})), time.Minute); c.Sent != 1000 {
+			if c := w.finished(w.post(spec(models.Audience{Type: models.AudienceAll}))); c.Sent != 1000 {
 				t.Fatalf("counts %+v", c.Counts)
 			}
 			w.stop()
@@ -112,7 +112,7 @@ func oneChunkAhead(t *testing.T, s testkit.Stores, delivery models.Delivery) {
 	if delivery == models.AtLeastOnce {
 		ahead = 20
 	}
-	until(t, "the chunks that may be sent are", 10*time.Second, func() bool { return ch.total() >= ahead })
+	testkit.Eventually(t, "the chunks that may be sent are", testkit.Patience, func() bool { return ch.total() >= ahead })
 	for range 30 { // and no other follows
 		if n := ch.total(); n > ahead {
 			t.Fatalf("%d were sent while the first chunk was not written", n)
@@ -126,7 +126,7 @@ func oneChunkAhead(t *testing.T, s testkit.Stores, delivery models.Delivery) {
 	if err := ch.tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	c := r.finished(id, time.Minute)
+	c := r.finished(id)
 	sent := int64(100)
 	if delivery == models.AtMostOnce {
 		sent = 90 // the first chunk was claimed, and nobody wrote what became of it
@@ -157,14 +157,14 @@ func TestVisitsFollowEachOther(t *testing.T) {
 		sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: ids})
 		sp.RatePerSecond = 4
 		id := r.post(sp)
-		if c := r.finished(id, time.Minute); c.Sent != 27 {
+		if c := r.finished(id); c.Sent != 27 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 		// A worker that is told to go leaves its page to another.
 		id = r.post(sp)
-		until(t, "the second campaign is under way", 20*time.Second, func() bool { return r.view(id).Sent > 2 })
+		testkit.Eventually(t, "the second campaign is under way", testkit.Patience, func() bool { return r.view(id).Sent > 2 })
 		r.stop()
-		if c := other.finished(id, time.Minute); c.Sent != 27 {
+		if c := other.finished(id); c.Sent != 27 {
 			t.Fatalf("counts %+v", c.Counts)
 		}
 	})
@@ -186,13 +186,13 @@ func laterCampaign(t *testing.T, s testkit.Stores, slots int) {
 	r := newRig(t, s, jobs.Options{})
 	r.stop()
 	ch := slow{inbox.New(r.rdb), 200 * time.Millisecond}
-	r = r.with(jobs.Options{ChunkSize: 200, BulkSlots: slots, Channels: []channels.Channel{ch}})
-	r.users(slots * 3000)
+	r = r.with(jobs.Options{ChunkSize: 100, BulkSlots: slots, Channels: []channels.Channel{ch}})
+	r.users(slots * 1500)
 	var first []string
 	for range 3 {
 		first = append(first, r.post(spec(models.Audience{Type: models.AudienceAll})))
 	}
-	until(t, "the first campaigns are under way", 30*time.Second, func() bool {
+	testkit.Eventually(t, "the first campaigns are under way", testkit.Patience, func() bool {
 		c, err := r.store.Campaign(t.Context(), first[0])
 		return err == nil && c.Sent > 0
 	})
@@ -200,7 +200,7 @@ func laterCampaign(t *testing.T, s testkit.Stores, slots int) {
 	for i := range 1500 {
 		ids = append(ids, fmt.Sprintf("user-%07d", i))
 	}
-	r.finished(r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: ids})), time.Minute)
+	r.finished(r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: ids})))
 	for _, id := range first {
 		if c, err := r.store.Campaign(t.Context(), id); err != nil || c.Status != models.StatusRunning {
 			t.Errorf("a large campaign was done before one of 1,500: %s, %v", c.Status, err)

@@ -116,7 +116,7 @@ func TestWebhookOutcomes(t *testing.T) {
 		sp.Channel = "webhook"
 		sp.Message.SenderNickname, sp.Message.SenderPlatformID, sp.Message.Ex = "Gordon", 1, "x"
 		sp.Message.OfflinePushInfo = &models.OfflinePushInfo{Title: "send message", IOSPushSound: "default", IOSBadgeCount: true}
-		c := r.finished(r.post(sp), time.Minute)
+		c := r.finished(r.post(sp))
 		all := r.statuses(c)
 		for id, want := range map[string]struct {
 			status   models.RecipientStatus

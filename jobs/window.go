@@ -27,7 +27,8 @@ func windowSize(capacity int, c models.Campaign) int {
 	return n
 }
 
-// windows lets pages of running campaigns into Redis, and finishes campaigns that have no page left.
+// windows lets pages of running campaigns into Redis, and finishes campaigns that have no page
+// left.
 type windows struct {
 	store     *models.Store
 	queue     *Queue
@@ -70,7 +71,8 @@ func (w *windows) fillAll(ctx context.Context) error {
 	return nil
 }
 
-// advance fills the window of one campaign, or finishes it. A campaign that is not running stays as it is.
+// advance fills the window of one campaign, or finishes it. A campaign that is not running stays as
+// it is.
 func (w *windows) advance(ctx context.Context, campaignID int64) error {
 	win, err := w.store.WindowOf(ctx, campaignID)
 	if err != nil || win == nil {

@@ -16,8 +16,9 @@ import (
 	"carillon/models"
 )
 
-// Worker takes tasks out of Redis and runs them, on one asynq server per priority: queue weights are fixed at
-// a server's start and it fetches with a single goroutine, so a shared one would let bulk hold up the rest.
+// Worker takes tasks out of Redis and runs them, on one asynq server for each priority. An asynq
+// server fixes its queues' weights at its start and fetches tasks with a single goroutine. So on a
+// shared server bulk tasks would hold up the transactional tasks.
 type Worker struct {
 	store    *models.Store
 	queue    *Queue
@@ -31,8 +32,7 @@ type Worker struct {
 	channels map[string]channels.Channel
 	log      *slog.Logger
 
-	parked  atomic.Int64   // visits that wait beside the slots; see park.go
-	parking sync.WaitGroup // the same
+	slots   *workerSlots
 	loops   loops
 	servers []*asynq.Server
 	drain   context.Context // ended by Stop: no send starts any more
@@ -54,6 +54,7 @@ func NewWorker(s *Shared) *Worker {
 		w.channels[c.Traits().Name] = c
 	}
 	w.drain, w.startDrain = context.WithCancel(context.Background())
+	w.slots = &workerSlots{queue: s.queue, places: s.pacer.Places, contact: s.contact, drain: w.drain}
 	return w
 }
 
@@ -68,7 +69,8 @@ func (w *Worker) Start() error {
 		loop{w.pacer.PublishEvery, "tell how the providers do", w.pacer.Health.Publish},
 		loop{contactEvery, "reach the database to take tasks", w.contact.check},
 	)
-	// An idle asynq server asks for work at this interval: it is most of the delay between POST and send.
+	// An idle asynq server asks for work at this interval: it is most of the delay between POST and
+	// send.
 	for priority, class := range map[models.Priority]struct {
 		slots int
 		poll  time.Duration
@@ -92,7 +94,8 @@ func (w *Worker) Start() error {
 	return nil
 }
 
-// Stop begins no further send, lets those in flight end and be written, and returns. It may be called twice.
+// Stop begins no further send, lets those in flight end and be written, and returns. It may be
+// called twice.
 func (w *Worker) Stop() {
 	w.stop.Do(func() {
 		w.startDrain()
@@ -101,14 +104,14 @@ func (w *Worker) Stop() {
 			wg.Go(srv.Shutdown)
 		}
 		wg.Wait()
-		w.parking.Wait()
+		w.slots.parking.Wait()
 		w.control.stop()
 		w.loops.stop()
 	})
 }
 
-// handle runs one task. The context that asynq gives ends with its own shutdown, before the outcomes of what
-// was sent are written, so the work goes by the page's lease and by drain instead.
+// handle runs one task. asynq's context ends with asynq's own shutdown, before the outcomes of what
+// was sent are written. So the work goes by the page's lease and by drain instead.
 func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	p, err := DecodePayload(task.Payload())
 	if err != nil {
@@ -130,11 +133,14 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	case err == nil:
 	case errors.Is(err, models.ErrNotYet):
 		w.returnTaskLater(ctx, task.Type(), p)
-	case errors.Is(err, models.ErrFenced): // it is another's, or gone: that is an end
+	case errors.Is(err, models.ErrFenced): // the page is another worker's, or gone: nothing is left to do
 		w.log.Debug("a task was taken over", "campaign", p.Campaign, "page", p.Page, "kind", task.Type())
 	case models.IsUnavailable(err):
-		if w.contact.away() == nil { // else it is known, and to ask once more would keep the task from the others
-			_ = w.contact.check(ctx) // which tells a database that is away from one that was busy for a moment
+		// The check tells a database that is away from a database that was busy for a moment.
+		// Without contact the answer is known, and another check would keep the task from the other
+		// workers.
+		if w.contact.away() == nil {
+			_ = w.contact.check(ctx)
 		}
 		w.log.Warn("a task is put back: the database does not serve", "campaign", p.Campaign, "page", p.Page, "kind", task.Type(), "err", err)
 		w.returnTask(ctx, task.Type(), p)
@@ -144,8 +150,9 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 	return nil
 }
 
-// returnTask gives a task that this worker cannot run to the end of its queue, as a task of its own: its ID is taken until
-// the handler returns. Without contact the slot then waits for it, and keeps no task meanwhile.
+// returnTask gives a task that this worker cannot run to the end of its queue, as a task of its
+// own: its ID is taken until the handler returns. Without contact the slot then waits for it, and
+// keeps no task meanwhile.
 func (w *Worker) returnTask(ctx context.Context, kind string, p Payload) {
 	if err := w.queue.enqueueCopy(ctx, kind, p); err != nil {
 		w.log.Warn("a task could not be put back and is left to the reconciler", "campaign", p.Campaign, "page", p.Page, "err", err)
@@ -160,14 +167,15 @@ func (w *Worker) returnTask(ctx context.Context, kind string, p Payload) {
 	}
 }
 
-// A task whose row does not come is put back eight times, over three seconds. The reconciler finds a row that comes later.
+// A task whose row does not come is put back eight times, over three seconds. The reconciler finds
+// a row that comes later.
 const (
 	maxReturns    = 8
 	maxReturnWait = 500 * time.Millisecond // in the slot, before one return
 )
 
-// returnTaskLater puts a task back whose row this database does not have yet. The slot waits a little first, so that a queue
-// that holds nothing else does not go round and round.
+// returnTaskLater puts a task back whose row this database does not have yet. The slot waits a
+// little first, so that a queue that holds nothing else does not go round and round.
 func (w *Worker) returnTaskLater(ctx context.Context, kind string, p Payload) {
 	p.Tries++
 	if p.Tries > maxReturns {
@@ -181,24 +189,26 @@ func (w *Worker) returnTaskLater(ctx context.Context, kind string, p Payload) {
 	w.returnTask(ctx, kind, p)
 }
 
-// quietLog gives asynq's own messages to slog, of warnings and errors at most one in ten seconds: while Redis is away
-// it has several a second, and the reconciler says so once.
+// quietLog gives asynq's own messages to slog. Of warnings and errors it lets at most one in ten
+// seconds through: while Redis is away asynq has several a second, and the reconciler logs that
+// fact once.
 type quietLog struct {
 	log  *slog.Logger
 	last *atomic.Int64 // unix seconds
 }
 
-func (q quietLog) spare(level slog.Level, args []any) {
+func (q quietLog) sparingly(level slog.Level, args []any) {
 	now := time.Now().Unix()
-	if last := q.last.Load(); now-last >= 10 && q.last.CompareAndSwap(last, now) {
+	last := q.last.Load()
+	if now-last >= 10 && q.last.CompareAndSwap(last, now) {
 		q.log.Log(context.Background(), level, fmt.Sprint(args...), "from", "asynq")
 	}
 }
 
 func (q quietLog) Debug(args ...any) { q.log.Debug(fmt.Sprint(args...), "from", "asynq") }
 func (q quietLog) Info(args ...any)  { q.log.Info(fmt.Sprint(args...), "from", "asynq") }
-func (q quietLog) Warn(args ...any)  { q.spare(slog.LevelWarn, args) }
-func (q quietLog) Error(args ...any) { q.spare(slog.LevelError, args) }
+func (q quietLog) Warn(args ...any)  { q.sparingly(slog.LevelWarn, args) }
+func (q quietLog) Error(args ...any) { q.sparingly(slog.LevelError, args) }
 func (q quietLog) Fatal(args ...any) {
 	q.log.Error(fmt.Sprint(args...), "from", "asynq", "fatal", true)
 }

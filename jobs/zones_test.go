@@ -1,9 +1,7 @@
 package jobs_test
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -13,33 +11,6 @@ import (
 	"carillon/jobs"
 	"carillon/models"
 )
-
-// newRigAt is newRig with a clock that the test drives, and a scheduler.
-func newRigAt(t *testing.T, s testkit.Stores, now time.Time) (*rig, *testkit.Clock) {
-	t.Helper()
-	r, clock := newQuietRigAt(t, s, now)
-	r = r.with(jobs.Options{})
-	r.schedule()
-	return r, clock
-}
-
-// newQuietRigAt is a ledger and a clock, and nobody works yet.
-func newQuietRigAt(t *testing.T, s testkit.Stores, now time.Time) (*rig, *testkit.Clock) {
-	t.Helper()
-	r := &rig{t: t}
-	r.store, r.clock = testkit.OpenStoreAt(t, s.DatabaseURL, now)
-	r.connect(s)
-	return r, r.clock
-}
-
-// schedule runs a scheduler until the test ends, or stop.
-func (r *rig) schedule() (stop func()) {
-	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	sch := jobs.NewScheduler(r.store, r.queue.Stored, func() []string { return []string{"admin"} }, log)
-	sch.Start()
-	r.t.Cleanup(sch.Stop)
-	return sch.Stop
-}
 
 // zone is a time zone with some users in it.
 type zone struct {
@@ -80,69 +51,6 @@ func populate(r *rig, all []zone, perZone int) map[string]zone {
 	add("nobody-knows-where", "", zone{"Europe/Berlin", 2 * time.Hour}) // the default of localSpec, in June
 	r.upsert(batch)
 	return of
-}
-
-func (r *rig) upsert(batch []models.UserChange) {
-	r.t.Helper()
-	if len(batch) == 0 {
-		return
-	}
-	if _, err := r.store.UpsertUsers(r.t.Context(), batch); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// recipients reads all recipients of a campaign.
-func (r *rig) recipients(id string) map[string]models.Recipient {
-	r.t.Helper()
-	c, err := r.store.Campaign(r.t.Context(), id)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	list, _, err := r.store.Recipients(r.t.Context(), c.Campaign, models.RecipientFilter{Limit: 1 << 20})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	all := map[string]models.Recipient{}
-	for _, rec := range list {
-		all[rec.UserID] = rec
-	}
-	if len(all) != len(list) {
-		r.t.Errorf("%d recipients are listed for %d users", len(list), len(all))
-	}
-	return all
-}
-
-// until waits for a campaign to be as ok says.
-func (r *rig) until(id, what string, ok func(models.CampaignView) bool) models.CampaignView {
-	r.t.Helper()
-	var c models.CampaignView
-	defer func() {
-		if r.t.Failed() {
-			w, err := r.store.WindowOf(context.Background(), c.ID)
-			r.t.Logf("%s, %+v, %+v, %v", c.Status, c.Counts, w, err)
-		}
-	}()
-	r.eventually(what, func() bool {
-		var err error
-		if c, err = r.store.Campaign(r.t.Context(), id); err != nil {
-			r.t.Fatal(err)
-		}
-		return ok(c)
-	})
-	return c
-}
-
-func (r *rig) eventually(what string, ok func() bool) {
-	r.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if r.clock != nil { // what waits for a moment must not wait for ever
-			r.clock.Tick(4 * time.Millisecond)
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("not within a minute: %s", what)
-		}
-	}
 }
 
 func millis(t time.Time) models.Millis { return models.Millis(t.UnixMilli()) }

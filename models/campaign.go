@@ -1,5 +1,7 @@
 package models
 
+import "time"
+
 // AudienceType says how the recipients of a campaign are found.
 type AudienceType string
 
@@ -205,3 +207,34 @@ type CampaignView struct {
 	Campaign
 	Counts
 }
+
+// Names of channels, as they stand in campaigns, settings and the API.
+const (
+	ChannelInbox   = "inbox"
+	ChannelWebhook = "webhook"
+)
+
+// Delivery says what happens to a recipient whose request got no answer.
+type Delivery string
+
+const (
+	AtLeastOnce Delivery = "atLeastOnce" // sent again under the same clientMsgID
+	AtMostOnce  Delivery = "atMostOnce"  // claimed before sending, and `unknown` after
+)
+
+// listedColumns are all but the message, which can be 64 KiB.
+const listedColumns = `id, public_id, name, status, status_reason, status_reason_code, pause_id, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
+	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
+	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at, expire_after`
+
+// ErrPurged refuses what needs the recipients of a purged campaign (3001); nil while they stand.
+func (c *Campaign) ErrPurged() error {
+	if c.PurgedAt == 0 {
+		return nil
+	}
+	return Errorf(CodeIllegalTransition, "the campaign's recipients were purged on %s, as CARILLON_RETENTION says; its counts are all that is left of them",
+		c.PurgedAt.Time().Format(time.DateOnly))
+}
+
+// OnTime: what is late by no more than this is a hiccup, and still starts or fires. What is later was missed.
+const OnTime Millis = 10_000

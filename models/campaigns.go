@@ -203,7 +203,7 @@ func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryState, listed int)
 			return Invalid([]FieldError{{Field: "priority", Reason: fmt.Sprintf("transactional is for at most %d recipients; the group has %d", MaxTransactional, g.Size)}})
 		}
 	}
-	if c.Channel == "inbox" && !c.Message.IsOnlineOnly {
+	if c.Channel == ChannelInbox && !c.Message.IsOnlineOnly {
 		c.Inbox = inboxLarge
 		if c.Total <= maxInboxSmall {
 			c.Inbox = inboxSmall
@@ -320,11 +320,6 @@ type CampaignFilter struct {
 	Before int64  // internal number to go on before; 0 = from the newest
 	Limit  int
 }
-
-// listedColumns are all but the message, which can be 64 KiB.
-const listedColumns = `id, public_id, name, status, status_reason, status_reason_code, pause_id, channel, audience_type, group_id, group_version, kind, inbox, mark, total,
-	planned, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, priority, operation_id, created_by, expire_at, created_at, started_at, finished_at,
-	send_at, wall_at, missed, missed_grace, quiet_from, quiet_to, zone, schedule_id, slot, purged_at, expire_after`
 
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {

@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// RecipientOutcome is one recipient's row as a chunk leaves it.
+// RecipientOutcome is the row of one recipient as a chunk is to write it.
 type RecipientOutcome struct {
 	UserID       string // or the group's ID
 	Status       RecipientStatus
@@ -25,14 +25,16 @@ type RecipientOutcome struct {
 	HasRow       bool          // its row stands already, from an earlier attempt
 }
 
-// Chunk is what a worker writes after sending: the outcomes, and where the page stands now.
+// Chunk is what a worker writes after sending: the outcomes, and the state that the page is to have.
 type Chunk struct {
 	Outcomes []RecipientOutcome // those without a row yet in key order
-	State    PageState          // PageRunning or PageParked to go on, PageWaiting or PageNew to end the visit; a page with nothing left becomes PageDone by itself
-	ReadyIn  time.Duration      // with PageWaiting and PageNew; a new page with 0 comes before all others
+	// State is PageRunning or PageParked when the visit goes on, PageWaiting or PageNew when it ends.
+	// A page with nothing left becomes PageDone whatever stands here.
+	State   PageState
+	ReadyIn time.Duration // with PageWaiting and PageNew: until the page's DueAt. A new page with 0 comes before all others
 }
 
-// ClosedChunk is a chunk as it is to be written: the revision it must meet, and the page as it leaves it.
+// ClosedChunk is a chunk ready to be written: the page as it will stand, whose revision also says which one it must find.
 type ClosedChunk struct {
 	page             Page // its Rev is the one after the write
 	kind             int
@@ -42,8 +44,14 @@ type ClosedChunk struct {
 	inserts, updates []RecipientOutcome
 }
 
-// Close takes a chunk in: the cursor passes all first-time outcomes and the counters take them in. v stands from then
-// on as the ledger will after WriteChunk, so the next chunk can be sent meanwhile; if it cannot be written, v is void.
+// Close applies a chunk to the visit, before WriteChunk writes it to the ledger:
+//
+//   - The cursor moves past all outcomes that are new rows.
+//   - The counters include all outcomes.
+//   - The revision rises by one.
+//
+// From then on v equals the ledger as it will be after WriteChunk. So the next chunk can be sent while this one is
+// being written. If the write fails, v must not be used any more.
 func (v *Visit) Close(c Chunk) ClosedChunk {
 	w := ClosedChunk{kind: v.Campaign.Kind, inbox: v.Campaign.Inbox, readyIn: WorkLease}
 	v.Rev++
@@ -66,7 +74,8 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	return w
 }
 
-// splitByRow tells the outcomes that are new rows from those whose rows stand. A chunk is nearly always all the one or the other.
+// splitByRow separates the outcomes that are new rows (inserts) from those whose rows exist already (updates). Nearly
+// every chunk holds only one of the two kinds.
 func splitByRow(outcomes []RecipientOutcome) (inserts, updates []RecipientOutcome) {
 	switch {
 	case !slices.ContainsFunc(outcomes, func(o RecipientOutcome) bool { return o.HasRow }):
@@ -103,7 +112,7 @@ func (p *Page) count(status RecipientStatus) {
 	}
 }
 
-// noteAttempts keeps the visit's picture of the stored pending rows true without reading them again.
+// noteAttempts updates Attempts, so that it equals the stored pending rows without reading them again.
 func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 	for _, o := range outcomes {
 		if o.Status != RecipientPending {
@@ -117,9 +126,12 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 	}
 }
 
-// WriteChunk writes a chunk in one transaction whose first statement is the fence: the page moves on by its rev.
-// ErrFenced: another worker has the page and nothing was written. After any other error it is to be called again with
-// the same chunk, until it is known to stand: a COMMIT may have got no answer and be in force.
+// WriteChunk writes a chunk in one transaction. Its first statement is the fence: it updates the page only if epoch and
+// revision are still those of the visit. Errors:
+//
+//   - ErrFenced: another worker has the page. Nothing was written.
+//   - Any other error: call WriteChunk again with the same chunk until it returns nil or ErrFenced. The transaction may
+//     have been committed although the answer to COMMIT was lost.
 func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
 	err := s.writeChunk(ctx, c)
 	if err != nil {
@@ -129,16 +141,18 @@ func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
 }
 
 func (s *Store) writeChunk(ctx context.Context, c ClosedChunk) error {
-	p, from := c.page, s.d.keepNow()
+	p, due := c.page, s.d.keepNow()+"+?"
 	if p.PendingRows < 0 || p.Pos > p.Size {
 		return errNegative
 	}
 	if c.first {
-		from = "0*" + from
+		// due_at is to be 0. But keepNow must run all the same: on MySQL it also sets @carillon_now, which the outcomes'
+		// rows below read. So the clock is multiplied by 0, and readyIn, which is 0 for such a page, is added.
+		due = "0*" + due
 	}
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		// guard: fence
-		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+from+"+?, pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
+		res, err := tx.Statement.ConnPool.ExecContext(ctx, "UPDATE pages SET rev=rev+1, state=?, due_at="+due+", pos=?, pending_rows=?, sent=?, failed=?, skipped=?, unknown=? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
 			int(p.State), int64(c.readyIn), p.Pos, p.PendingRows, p.Sent, p.Failed, p.Skipped, p.Unknown, p.CampaignID, p.No, p.Epoch, p.Rev-1)
 		if err != nil {
 			return err
@@ -155,10 +169,12 @@ func (s *Store) writeChunk(ctx context.Context, c ClosedChunk) error {
 
 const insertRecipients = "INSERT INTO recipients (campaign_id,kind,user_id,status,attempts,sent_at,next_attempt_at,err_code,err_msg,server_msg_id) VALUES "
 
-// insertFailing is insertRecipients with the column that only pending rows fill. Most chunks have none, and do without.
+// insertFailing is insertRecipients with failing_since, a column that only pending rows fill. Most chunks have no such
+// row and leave the column out.
 var insertFailing = strings.Replace(insertRecipients, ")", ",failing_since)", 1)
 
-// writeOutcomes is the hot statement: one multi-row insert, written out by hand and given to the connection as it is.
+// writeOutcomes is the hot statement: one multi-row insert. Its text is built by hand and goes to the driver directly,
+// past gorm.
 func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcome, onConflict string) error {
 	if len(outcomes) == 0 {
 		return nil
@@ -186,8 +202,8 @@ func (s *Store) writeOutcomes(ctx context.Context, tx *gorm.DB, c ClosedChunk, o
 	return s.noteInbox(tx, c, outcomes)
 }
 
-// statement is SQL being written out. Only texts are arguments: most rows have none, and the driver then has nothing to
-// put in.
+// statement is the text of an SQL statement being built. Only free texts are arguments. Most rows have none, and the
+// driver then has nothing to fill in.
 type statement struct {
 	strings.Builder
 	dialect dialect
@@ -221,7 +237,7 @@ func (q *statement) outcome(o RecipientOutcome) {
 	}
 	q.WriteByte(',')
 	if o.ErrCode == 0 {
-		q.WriteString("NULL") // which spares the row what says nothing
+		q.WriteString("NULL") // 0 says nothing, and NULL takes no room
 	} else {
 		q.number(int64(o.ErrCode))
 	}
@@ -253,7 +269,7 @@ func (q *statement) text(t string) {
 	q.args = append(q.args, t)
 }
 
-// noteInbox adds the way to a small campaign's messages.
+// noteInbox adds a row per sent recipient to inbox_small, by which a user finds the messages of small campaigns.
 func (s *Store) noteInbox(tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcome) error {
 	if c.inbox != inboxSmall {
 		return nil
@@ -271,27 +287,12 @@ func (s *Store) noteInbox(tx *gorm.DB, c ClosedChunk, outcomes []RecipientOutcom
 		c.page.CampaignID, c.kind, sent).Error
 }
 
-// hexID writes an ID as MySQL's hexadecimal literal, which is a byte string whatever the session's character set and
-// SQL mode, and holds nothing that the driver could take for a placeholder.
-func hexID(q *strings.Builder, id string) {
-	const digits = "0123456789ABCDEF"
-	q.WriteString("X'")
-	for i := range len(id) {
-		q.WriteByte(digits[id[i]>>4])
-		q.WriteByte(digits[id[i]&15])
-	}
-	q.WriteByte('\'')
-}
-
-// quoteID writes an ID as SQLite's text literal, in which the quote alone is special. IDs hold no NUL.
-func quoteID(q *strings.Builder, id string) {
-	q.WriteByte('\'')
-	q.WriteString(strings.ReplaceAll(id, "'", "''"))
-	q.WriteByte('\'')
-}
-
-// reread settles a chunk that could not be written: it stands (nil), by this try or by an earlier one, since within an
-// epoch only its holder moves rev; it does not (the cause is returned as it was); or ErrFenced.
+// reread finds out what became of a chunk whose write returned the error cause. Within an epoch only the worker that
+// holds the page changes its revision. So:
+//
+//   - the page has the epoch and the chunk's revision: the chunk was written, now or by an earlier call. nil.
+//   - the page has the epoch and the revision before: the chunk was not written. reread returns cause.
+//   - anything else: another worker has the page. ErrFenced.
 func (s *Store) reread(ctx context.Context, c ClosedChunk, cause error) error {
 	var now Page
 	if err := s.db.WithContext(ctx).Where("campaign_id = ? AND no = ?", c.page.CampaignID, c.page.No).Take(&now).Error; err != nil {

@@ -7,14 +7,6 @@ import (
 	"gorm.io/gorm"
 )
 
-// Delivery says what happens to a recipient whose request got no answer.
-type Delivery string
-
-const (
-	AtLeastOnce Delivery = "atLeastOnce" // sent again under the same clientMsgID
-	AtMostOnce  Delivery = "atMostOnce"  // claimed before sending, and `unknown` after
-)
-
 // Control is what a worker must know of a campaign directly before it sends.
 type Control struct {
 	ID            int64

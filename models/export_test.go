@@ -42,3 +42,6 @@ func (t tracer) Trace(_ context.Context, _ time.Time, sql func() (string, int64)
 
 // PackMembers is the blob of a page's members.
 func PackMembers(ids []string) []byte { return new(packer).pack(ids) }
+
+// Retryable are the outcomes that a retry may take up.
+var Retryable = retryable

@@ -113,7 +113,8 @@ type reasons map[Failure]int64
 func (r reasons) add(f Failure) {
 	n := f.Count
 	f.Count, f.ErrMsg = 0, cmp.Or(f.ErrMsg, NoReason)
-	if r[f] += n; len(r) > maxReasons {
+	r[f] += n
+	if len(r) > maxReasons {
 		keep := r.most(maxReasons / 2)
 		clear(r)
 		for _, k := range keep {

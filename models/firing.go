@@ -159,10 +159,7 @@ func (s *Store) recordSlot(tx *gorm.DB, sch Schedule, f Firing, e Event) error {
 }
 
 // cut makes a reason fit its column.
-func cut(reason string) string {
-	runes := []rune(reason)
-	return string(runes[:min(len(runes), 255)])
-}
+func cut(reason string) string { return CutText(reason, MaxTextChars) }
 
 func refusal(e *Error) string {
 	texts := []string{e.Detail}

@@ -109,7 +109,8 @@ func (s *Store) standMembers(tx *gorm.DB, g Group, name *string) (Group, error) 
 	default:
 		return g, err
 	}
-	if g.Name, g.AddedAt = now.Name, now.AddedAt; name != nil {
+	g.Name, g.AddedAt = now.Name, now.AddedAt
+	if name != nil {
 		g.Name = *name
 	}
 	if err := tx.Save(&g).Error; err != nil {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"testing"
 
@@ -283,26 +282,6 @@ func (d *driver) compare(rt *rapid.T) {
 	}
 	if what := broken(c.Campaign, history(d.t, d.store, d.id)); what != "" {
 		rt.Fatal("its history: ", what)
-	}
-}
-
-// The diagram of docs/states.md draws exactly the transitions that the code allows.
-func TestDiagramIsTheCode(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../docs/states.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	drawn := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^  (\w+) --> (\w+)`).FindAllStringSubmatch(string(text), -1) {
-		drawn[m[1]+" "+m[2]] = true
-	}
-	for _, from := range models.Statuses {
-		for _, to := range models.Statuses {
-			if legal := models.Transition(from, to) == nil; legal != drawn[string(from+" "+to)] {
-				t.Errorf("%s → %s: legal %t, drawn %t", from, to, legal, !legal)
-			}
-		}
 	}
 }
 

@@ -36,7 +36,7 @@ type Pace struct {
 // are online. Who left the directory, or missed their local time, is passed over.
 func (c CampaignView) Tried() int64 {
 	n := c.Sent + c.Failed + c.Unknown
-	if c.Channel == "inbox" && c.Inbox == inboxNone {
+	if c.Channel == ChannelInbox && c.Inbox == inboxNone {
 		n += c.Skipped
 	}
 	return n

@@ -33,10 +33,10 @@ const maxInboxSmall = 1000
 type PageState int
 
 const (
-	// PageNew is outside the window, to be let in from due_at on: nobody has visited it yet (due_at 0 without time zones),
-	// or all who are left of it wait for their next attempt.
+	// PageNew is outside the window and may enter it from due_at on. Either nobody has visited the page yet (due_at is then
+	// 0, or the start of its time zone), or all of its pending recipients wait for their next attempt.
 	PageNew     PageState = iota
-	PageQueued            // a task carries it; due_at is when that is doubted
+	PageQueued            // a task carries it; from due_at on the reconciler looks the task up
 	PageRunning           // a worker holds it until due_at
 	PageWaiting           // it may be queued again at due_at
 	PageDone              // cursor at the end, nothing pending
@@ -110,8 +110,8 @@ func sortedUnique(ids []string) []string {
 	return slices.Compact(out)
 }
 
-// packer stores IDs, which hold no control characters, as compressed lines. One serves many pages, since a compressor
-// takes more memory than the pages. The zero value is ready.
+// packer compresses IDs as lines; IDs hold no control characters. One packer serves many pages, because a compressor takes
+// more memory than a page. The zero value is ready.
 type packer struct{ w *flate.Writer }
 
 func (p *packer) pack(ids []string) []byte {
@@ -179,9 +179,11 @@ func insertPages(tx *gorm.DB, cut []packedPage) error {
 	return tx.CreateInBatches(members, 100).Error
 }
 
-// LateRetry: a page whose time came so long ago is let in before those that nobody has visited, and within a page an
-// attempt before the members that nobody has tried. Until then the others come first: a few retries do not slow a fast
-// campaign. After it retries do not wait for a slow campaign's end.
+// LateRetry is how late a retry may be before it goes first:
+//
+//   - Up to LateRetry, pages that nobody has visited go before pages with retries, and members that nobody has tried
+//     before retries. So a few retries do not slow a fast campaign.
+//   - After LateRetry it is the other way round. So retries do not wait for the end of a slow campaign.
 const LateRetry Millis = 10_000
 
 // readyPages reads up to n new pages of a campaign whose time has come, in the order in which they are let in.
@@ -226,21 +228,21 @@ func (s *Store) queueAll(ctx context.Context, pages []Page, priority Priority) (
 	return tasks, nil
 }
 
-// QueuePage gives a page as it was read a new epoch and makes it queued. ok is false when it has moved since.
+// QueuePage makes a page queued, under a new epoch. ok is false when the page has changed since it was read.
 func (s *Store) QueuePage(ctx context.Context, p Page, priority Priority) (task PageTask, ok bool, err error) {
 	task, query, args := s.queuePageSQL(p, priority)
 	n, err := s.exec(ctx, query, args...)
 	return task, n == 1, err
 }
 
-// queuePageSQL is QueuePage's statement, for a transaction of more.
+// queuePageSQL is the statement of QueuePage, for a transaction that does more.
 func (s *Store) queuePageSQL(p Page, priority Priority) (task PageTask, query string, args []any) {
 	query = "UPDATE " + s.d.onePage + " SET rev=rev+1, epoch=epoch+1, state=?, due_at=" + s.d.now + "+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=? AND due_at=?"
 	args = []any{PageQueued, QueueLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev, p.DueAt}
 	return PageTask{Campaign: p.CampaignID, Page: p.No, Epoch: p.Epoch + 1, Priority: priority}, query, args
 }
 
-// ExtendQueued puts off the doubt about a queued page whose task was seen waiting in the queue.
+// ExtendQueued gives a queued page another QueueLease, because its task was seen in the queue.
 func (s *Store) ExtendQueued(ctx context.Context, p Page) error {
 	_, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=?",
 		QueueLease, p.CampaignID, p.No, p.Epoch, PageQueued)
@@ -255,7 +257,7 @@ func (s *Store) DuePages(ctx context.Context, state PageState) ([]Page, error) {
 	return pages, err
 }
 
-// Window is what one running campaign has in hand.
+// Window counts the pages of one running campaign by what may happen to them next.
 type Window struct {
 	Campaign
 	New     int // pages that may be let in now (0 or 1: whether there are any)
@@ -332,4 +334,38 @@ func (s *Store) RunningCampaigns(ctx context.Context, pages []Page) (map[int64]C
 		out[c.ID] = c
 	}
 	return out, err
+}
+
+// unpurged tells a read of recipients that has just ended whether it can be trusted: purged_at is set before the
+// first of them is deleted, so what was read while it is 0 was whole.
+func (s *Store) unpurged(ctx context.Context, campaignID int64) error {
+	var c Campaign
+	if err := s.db.WithContext(ctx).Select("purged_at").Where("id = ?", campaignID).Take(&c).Error; err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+		return err
+	}
+	return c.ErrPurged()
+}
+
+func (s *Store) members(db *gorm.DB, campaignID int64, no int) ([]string, error) {
+	var blob pageMembers
+	if err := db.Where("campaign_id = ? AND no = ?", campaignID, no).Take(&blob).Error; err != nil {
+		return nil, err
+	}
+	return unpackMembers(blob.Members)
+}
+
+// planChanges is what a step of planning writes.
+type planChanges struct {
+	inserts []packedPage // to insert
+	updates []packedPage // open ones that got members, or are released
+}
+
+// growPage writes what a step of planning did to an open page. Nobody else touches one.
+func growPage(tx *gorm.DB, p packedPage) error {
+	err := tx.Exec("UPDATE pages SET rev=rev+1, state=?, due_at=?, size=?, rest=?, skipped=? WHERE campaign_id=? AND no=?",
+		p.State, p.DueAt, p.Size, p.AheadStatus, p.Skipped, p.CampaignID, p.No).Error
+	if err == nil && p.members != nil {
+		err = tx.Exec("UPDATE page_members SET members=? WHERE campaign_id=? AND no=?", p.members, p.CampaignID, p.No).Error
+	}
+	return err
 }

@@ -2,8 +2,6 @@ package models
 
 import (
 	"context"
-	"errors"
-	"time"
 
 	"gorm.io/gorm"
 )
@@ -135,7 +133,8 @@ func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {
 		if r.SentAt == nil {
 			continue
 		}
-		if ids = append(ids, r.UserID); from == 0 || *r.SentAt < from {
+		ids = append(ids, r.UserID)
+		if from == 0 || *r.SentAt < from {
 			from = *r.SentAt
 		}
 		to = max(to, *r.SentAt)
@@ -164,23 +163,4 @@ func purgePagesOf(tx *gorm.DB, id int64) (more bool, err error) {
 		}
 	}
 	return true, nil
-}
-
-// ErrPurged refuses what needs the recipients of a purged campaign (3001); nil while they stand.
-func (c *Campaign) ErrPurged() error {
-	if c.PurgedAt == 0 {
-		return nil
-	}
-	return Errorf(CodeIllegalTransition, "the campaign's recipients were purged on %s, as CARILLON_RETENTION says; its counts are all that is left of them",
-		c.PurgedAt.Time().Format(time.DateOnly))
-}
-
-// unpurged tells a read of recipients that has just ended whether it can be trusted: purged_at is set before the
-// first of them is deleted, so what was read while it is 0 was whole.
-func (s *Store) unpurged(ctx context.Context, campaignID int64) error {
-	var c Campaign
-	if err := s.db.WithContext(ctx).Select("purged_at").Where("id = ?", campaignID).Take(&c).Error; err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
-		return err
-	}
-	return c.ErrPurged()
 }

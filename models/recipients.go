@@ -11,21 +11,6 @@ import (
 	"gorm.io/gorm"
 )
 
-// Recipient is the row of one recipient: it stands once an outcome, or a failed attempt, is known.
-type Recipient struct {
-	CampaignID    int64  `gorm:"primaryKey;autoIncrement:false"`
-	Kind          int    `gorm:"primaryKey;autoIncrement:false"`
-	UserID        string `gorm:"primaryKey"` // or the group's ID, by Kind
-	Status        RecipientStatus
-	Attempts      int
-	SentAt        *Millis
-	NextAttemptAt *Millis
-	ErrCode       *Code
-	ErrMsg        *string
-	ServerMsgID   *string
-	FailingSince  *Millis // of a pending row: its first try that failed; nil = none did
-}
-
 // RecipientCursor is a place in a campaign's recipients: a page and a position in it. The zero value is the start.
 type RecipientCursor struct {
 	Page int
@@ -150,14 +135,6 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 		out[i] = r
 	}
 	return out, nil
-}
-
-func (s *Store) members(db *gorm.DB, campaignID int64, no int) ([]string, error) {
-	var blob pageMembers
-	if err := db.Where("campaign_id = ? AND no = ?", campaignID, no).Take(&blob).Error; err != nil {
-		return nil, err
-	}
-	return unpackMembers(blob.Members)
 }
 
 // Recipient finds one recipient of a campaign; 1004 when they are not in its audience (as far as it is planned).

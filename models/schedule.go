@@ -1,6 +1,9 @@
 package models
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ScheduleStatus is a schedule's state.
 type ScheduleStatus string
@@ -11,6 +14,24 @@ const (
 	ScheduleEnded   ScheduleStatus = "ended"   // no slot is left
 	ScheduleDeleted ScheduleStatus = "deleted" // its history stays
 )
+
+// scheduleTransitions are the changes of a schedule's state; docs/states.md draws them.
+var scheduleTransitions = map[ScheduleStatus][]ScheduleStatus{
+	ScheduleActive: {SchedulePaused, ScheduleEnded, ScheduleDeleted},
+	SchedulePaused: {ScheduleActive, ScheduleEnded, ScheduleDeleted},
+	ScheduleEnded:  {ScheduleActive, ScheduleDeleted},
+}
+
+// ScheduleStatuses lists all states of schedules.
+var ScheduleStatuses = []ScheduleStatus{ScheduleActive, SchedulePaused, ScheduleEnded, ScheduleDeleted}
+
+// ScheduleTransition says whether a schedule may go from one state to another: nil, or 3001.
+func ScheduleTransition(from, to ScheduleStatus) error {
+	if slices.Contains(scheduleTransitions[from], to) {
+		return nil
+	}
+	return Errorf(CodeIllegalTransition, "a schedule that is %s cannot become %s", from, to)
+}
 
 // Overlap says what happens at a slot while an earlier campaign of the schedule has not ended.
 type Overlap string
@@ -101,9 +122,6 @@ type Occurrence struct {
 	CampaignID string // the public one; empty = none was made
 	CreatedAt  Millis `gorm:"autoCreateTime:false"`
 }
-
-// OnTime: what is late by no more than this is a hiccup, and still starts or fires. What is later was missed.
-const OnTime Millis = 10_000
 
 // Firing is what is to be done about a schedule's next slot: the slots that were missed and the one that fires,
 // either of which there may be none of, and the slot to wait for next.

@@ -138,6 +138,11 @@ func (s *Store) changeSchedule(ctx context.Context, publicID string, why ReasonC
 		if next.Status == ScheduleActive || next.Status == ScheduleEnded {
 			next.Status = statusFor(next)
 		}
+		if next.Status != sch.Status {
+			if err := ScheduleTransition(sch.Status, next.Status); err != nil {
+				return sch, made, err
+			}
+		}
 		next.Version++
 		var n int64
 		err = s.tx(ctx, func(tx *gorm.DB) error {

@@ -66,7 +66,7 @@ func (s *Store) start(tx *gorm.DB, c *Campaign, out *Created) error {
 	var refused *Error
 	if errors.As(err, &refused) {
 		// Nobody is left to send to: what its POST would have been refused for today.
-		m := move{to: StatusFailed, via: ViaScheduler, reason: Reason{ReasonNoAudience, cut("could not start: " + refused.Fields[0].Field + " " + refused.Fields[0].Reason)}}
+		m := move{to: StatusFailed, via: ViaScheduler, reason: Reason{ReasonNoAudience, CutText("could not start: "+refused.Fields[0].Field+" "+refused.Fields[0].Reason, MaxTextChars)}}
 		if !c.Planned {
 			m.set, m.setArgs = "planned=?, total=0, finished_at=?", []any{true, dir.Now}
 		}

@@ -18,8 +18,10 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Store is the ledger. An exported method is one transaction or one statement; it may be called from any
-// goroutine and, on MySQL, from any number of processes.
+// Store is the ledger. Any goroutine may call it and, on MySQL, any number of processes.
+//
+// An exported method is one statement, one transaction, or several of them in a row: CloseCampaign closes page after page.
+// Each leaves the ledger whole. A process that is killed between two leaves the rest to the next call, mostly the reconciler's.
 type Store struct {
 	db *gorm.DB // reads
 	w  *gorm.DB // writes; on SQLite a pool of one connection, so that writers queue instead of failing
@@ -275,7 +277,8 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64
 	err = s.onPrimary(func() error {
 		return repeat(ctx, isDeadlock, func() error {
 			res := s.w.WithContext(ctx).Exec(query, args...)
-			if rows = res.RowsAffected; res.Error == nil {
+			rows = res.RowsAffected
+			if res.Error == nil {
 				progressed(ctx)
 			}
 			return res.Error
@@ -313,4 +316,23 @@ func isDeadlock(err error) bool {
 func isRetryable(err error) bool {
 	var m *mysqldriver.MySQLError
 	return errors.As(err, &m) && (m.Number == deadlock || m.Number == lockWait)
+}
+
+// hexID writes an ID as MySQL's hexadecimal literal, which is a byte string whatever the session's character set and
+// SQL mode, and holds nothing that the driver could take for a placeholder.
+func hexID(q *strings.Builder, id string) {
+	const digits = "0123456789ABCDEF"
+	q.WriteString("X'")
+	for i := range len(id) {
+		q.WriteByte(digits[id[i]>>4])
+		q.WriteByte(digits[id[i]&15])
+	}
+	q.WriteByte('\'')
+}
+
+// quoteID writes an ID as SQLite's text literal, in which the quote alone is special. IDs hold no NUL.
+func quoteID(q *strings.Builder, id string) {
+	q.WriteByte('\'')
+	q.WriteString(strings.ReplaceAll(id, "'", "''"))
+	q.WriteByte('\'')
 }

@@ -9,32 +9,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// RecipientStatus is what became of one recipient.
-type RecipientStatus int
-
-const (
-	RecipientPending RecipientStatus = iota
-	RecipientSent
-	RecipientFailed
-	RecipientSkipped
-	RecipientExpired
-	RecipientCancelled
-	RecipientUnknown // it may or may not have been sent, and must not be tried again
-	// RecipientClaimed is a pending one that an at-most-once worker is about to send; outside it reads pending.
-	RecipientClaimed
-)
-
-// RecipientStatusNames are the names outside, by number.
-var RecipientStatusNames = []string{"pending", "sent", "failed", "skipped", "expired", "cancelled", "unknown"}
-
-func (r RecipientStatus) String() string {
-	if r == RecipientClaimed {
-		r = RecipientPending
-	}
-	return RecipientStatusNames[r]
-}
-
-// Visit is a page in a worker's hands.
+// Visit is one page that a worker holds under a lease.
 type Visit struct {
 	Page
 	Campaign Campaign
@@ -48,7 +23,8 @@ type Visit struct {
 // Now is the database's clock, reckoned from the claim.
 func (v *Visit) Now() Millis { return v.now + Millis(time.Since(v.read).Milliseconds()) }
 
-// Fresh are up to n members that the cursor has not reached; none when an earlier end of the campaign has closed them.
+// Untried are the next members that the cursor has not reached, at most n. There are none when an earlier end of the
+// campaign has given all of them their outcome.
 func (v *Visit) Untried(n int) []string {
 	if v.AheadStatus != RecipientPending {
 		return nil
@@ -56,20 +32,21 @@ func (v *Visit) Untried(n int) []string {
 	return v.Members[v.Pos:min(v.Size, v.Pos+n)]
 }
 
-// Attempt is a recipient that was tried and is still pending.
+// Attempt is what is known of a recipient that was tried and is still pending.
 type Attempt struct {
 	Attempts      int
 	NextAttemptAt Millis
 	FailingSince  Millis // the first try that failed; 0 = none did
 }
 
-// claimWithin bounds a claim. One that is answered later has little left of its lease, and the task is better with another worker.
+// claimWithin is how long a claim may take. An answer that comes later leaves little of the lease, and another worker
+// then does better with the task.
 const claimWithin = 3 * time.Second
 
 // ClaimPage makes a queued page running under the caller's lease. It returns nil when the page is not
 // queued at that epoch any more. ErrNotYet: this database does not know of the task yet.
 func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
-	if s.conns != nil { // a file cannot be cut off
+	if s.conns != nil { // SQLite: a read of the file cannot be given up
 		within, cancel := context.WithTimeout(ctx, claimWithin)
 		defer cancel()
 		ctx = within
@@ -89,8 +66,8 @@ func (s *Store) ClaimPage(ctx context.Context, task PageTask) (*Visit, error) {
 	return s.readVisit(ctx, v, task)
 }
 
-// notYet tells a task that is over from one that is ahead of this database. A replica that became the primary, or a node of a
-// cluster, may hear of a page later than Redis does.
+// notYet tells a task that is out of date (nil) from a task that this database does not know yet (ErrNotYet). A replica
+// that became the primary, or a node of a cluster, may learn of a page later than Redis does.
 func (s *Store) notYet(ctx context.Context, task PageTask) error {
 	var p Page
 	err := s.db.WithContext(ctx).Select("epoch").Where("campaign_id = ? AND no = ?", task.Campaign, task.Page).Take(&p).Error
@@ -100,16 +77,16 @@ func (s *Store) notYet(ctx context.Context, task PageTask) error {
 	return err
 }
 
-// claimAmong is how many new pages a worker looks at to find one that no other takes at the same moment.
+// claimAmong is how many new pages a worker reads, to find one that no other worker claims at the same moment.
 const claimAmong = 16
 
-// ClaimNext makes the first new page of a visited campaign, of those whose time has come, running under the caller's lease.
-// It returns nil when there is none.
+// ClaimNext claims a new page of a campaign that the caller already visits: of the pages whose due time has come, the
+// first. The page becomes running under the caller's lease. It returns nil when there is no such page.
 func (s *Store) ClaimNext(ctx context.Context, c Campaign) (*Visit, error) {
 	return s.claimFirst(ctx, c, s.readyPages)
 }
 
-// ClaimLate is ClaimNext among the pages whose retries are late.
+// ClaimLate is ClaimNext among the pages whose due time passed LateRetry ago.
 func (s *Store) ClaimLate(ctx context.Context, c Campaign) (*Visit, error) {
 	return s.claimFirst(ctx, c, s.latePages)
 }
@@ -128,14 +105,14 @@ func (s *Store) claimFirst(ctx context.Context, c Campaign, among func(context.C
 	}
 }
 
-// ClaimAgain makes a page whose visit is over, and which waits, running again under the caller's lease. It returns nil when it
-// has moved since.
+// ClaimAgain claims the page of a visit that has ended with the page waiting. It returns nil when the page has changed
+// since.
 func (s *Store) ClaimAgain(ctx context.Context, v *Visit) (*Visit, error) {
 	return s.claim(ctx, v.Campaign, v.Page)
 }
 
-// claim makes a page as it was read running, with no way through the queue and with a new epoch all the same: one epoch
-// has one holder.
+// claim makes a page running that is as it was read. The page does not go through the queue. It gets a new epoch all the
+// same, because one epoch has one holder. It returns nil when the page has changed.
 func (s *Store) claim(ctx context.Context, c Campaign, p Page) (*Visit, error) {
 	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET rev=rev+1, epoch=epoch+1, state=?, due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state=? AND rev=?",
 		PageRunning, WorkLease, p.CampaignID, p.No, p.Epoch, p.State, p.Rev)
@@ -188,7 +165,8 @@ func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) (*Visit,
 	return v, nil
 }
 
-// disownClaims ends what a worker that is gone had claimed: it may have been sent, so it is unknown.
+// disownClaims ends the at-most-once claims of a worker that is gone. Their messages may have been sent, so the recipients
+// become unknown.
 func (s *Store) disownClaims(ctx context.Context, v *Visit) error {
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		const claimed = "campaign_id = ? AND kind = ? AND user_id IN ? AND status = ?"
@@ -227,8 +205,8 @@ func (s *Store) loadAttempts(db *gorm.DB, v *Visit) error {
 	return err
 }
 
-// fenced says that a page or campaign that is gone is nobody's: a database that was restored, or that a replica took
-// over from, may hold less than a worker was told.
+// fenced makes ErrFenced of a row that is not there. A database that was restored, or a replica that took over, may hold
+// less than a worker was told of.
 func fenced(err error) error {
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return ErrFenced
@@ -236,7 +214,8 @@ func fenced(err error) error {
 	return err
 }
 
-// RenewPage extends the lease of a page that a worker holds, apart from the chunks' transactions. ErrFenced: it was taken over.
+// RenewPage extends the lease of a page that a worker holds. It is independent of the chunks' transactions.
+// ErrFenced: another worker has the page.
 func (s *Store) RenewPage(ctx context.Context, task PageTask) error {
 	n, err := s.exec(ctx, "UPDATE "+s.d.onePage+" SET due_at="+s.d.now+"+? WHERE campaign_id=? AND no=? AND epoch=? AND state IN ?",
 		WorkLease, task.Campaign, task.Page, task.Epoch, []PageState{PageRunning, PageParked})

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-
-	"gorm.io/gorm"
 )
 
 // cutZones cuts members into one open page per time zone, still in one walk, so that nobody is met twice. A page is
@@ -81,20 +79,11 @@ func (s *Store) fillPage(ctx context.Context, p *packedPage, byZone map[string][
 	}
 	p.members = new(packer).pack(append(members, more[:n]...))
 	p.Size += n
-	if byZone[p.Zone] = more[n:]; n == len(more) {
+	byZone[p.Zone] = more[n:]
+	if n == len(more) {
 		delete(byZone, p.Zone)
 	}
 	return true, nil
-}
-
-// growPage writes what a step of planning did to an open page. Nobody else touches one.
-func growPage(tx *gorm.DB, p packedPage) error {
-	err := tx.Exec("UPDATE pages SET rev=rev+1, state=?, due_at=?, size=?, rest=?, skipped=? WHERE campaign_id=? AND no=?",
-		p.State, p.DueAt, p.Size, p.AheadStatus, p.Skipped, p.CampaignID, p.No).Error
-	if err == nil && p.members != nil {
-		err = tx.Exec("UPDATE page_members SET members=? WHERE campaign_id=? AND no=?", p.members, p.CampaignID, p.No).Error
-	}
-	return err
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -214,4 +203,10 @@ func (s *Store) ExpireZone(ctx context.Context, c Campaign, zone string, dead bo
 		}
 	}
 	return nil
+}
+
+// ZoneStart says when the pages of one time zone may go out.
+type ZoneStart struct {
+	Due    Millis // from then on its pages may go out
+	Missed bool   // never: the local time has passed, and its recipients are skipped
 }

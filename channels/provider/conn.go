@@ -18,15 +18,16 @@ import (
 )
 
 const (
-	// idleConnTimeout is shorter than the keep-alive of common servers (gunicorn 2 s; Node, Apache and
-	// uvicorn 5 s): a request that meets a connection its server is just closing is ambiguous, and a new
-	// connection after a quiet second costs next to nothing.
+	// idleConnTimeout is shorter than the keep-alive of common servers: gunicorn 2 s; Node, Apache and uvicorn 5 s.
+	// A request on a connection that its server is just closing is ambiguous. A new connection after a quiet
+	// second costs next to nothing.
 	idleConnTimeout = 1500 * time.Millisecond
 
-	// A receiver that closes a kept connection sooner than quickClose, and did not say so with its answer, may close the
-	// next one while a request is on its way. So for shyFor no connection is used twice, and then one is tried alone.
+	// A receiver that closes a kept connection within quickClose of its answer, without having said so, may close the
+	// next one while a request is on its way. So for noReuseFor no connection is used twice. After that one connection
+	// is used twice as a trial, before others are.
 	quickClose = 100 * time.Millisecond
-	shyFor     = 10 * time.Second
+	noReuseFor = 10 * time.Second
 
 	answerBufferBytes    = 4 << 10  // what a connection reads at once
 	MaxAnswerBytes       = 1 << 20  // of an answer's body; the rest is not read
@@ -38,8 +39,8 @@ var ErrTooLarge = errors.New("the answer is larger than 1 MiB")
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// watchedConn counts the writes that may have put bytes on the wire, and the bytes. A write is taken back only if it
-// failed with nothing written. It stands below TLS, so that it sees what really leaves.
+// watchedConn counts the bytes written, and the writes that may have put bytes on the wire. A write is not counted only if
+// it failed with nothing written. watchedConn stands below TLS, so that it sees what really leaves.
 type watchedConn struct {
 	net.Conn
 	writes, sent atomic.Int64
@@ -73,7 +74,7 @@ type conn struct {
 	resp      fasthttp.Response
 	body      Body      // of the last answer
 	idleSince time.Time // zero until it has been idle
-	trial     bool      // whether it is still open tells whether any may be used twice
+	trial     bool      // its second use is the trial that tells whether connections may be used twice
 	received  int64     // what the other end's kernel had confirmed before the first write; -1 = nobody can tell
 }
 
@@ -157,25 +158,35 @@ func (c *conn) reusable() bool {
 	return !c.resp.ConnectionClose() && c.resp.StatusCode() >= 200 && errors.Is(c.body.err, io.EOF) && c.br.Buffered() == 0
 }
 
-// transport keeps the connections to one provider. How many there are is the limiter's to bound. It is no
-// http.Transport and no fasthttp.HostClient because both decide by themselves when a request is written again, and
-// on which connection; here a request is one Write on a connection that its caller holds.
+// transport keeps the connections to one provider. The limiter bounds how many there are. It is neither an
+// http.Transport nor a fasthttp.HostClient, because both decide by themselves when a request is written again and on
+// which connection. Here a request is one Write on a connection that its caller holds.
 type transport struct {
 	DialContext     dialFunc
 	TLSClientConfig *tls.Config // nil = the system's roots
 	secure          bool
 	host, port      string
 
-	mu     sync.Mutex
-	idle   []*conn     // the one used last at the end, so that the surplus grows old
-	reaper *time.Timer // nil when nothing is idle
-	proven bool        // a connection was used twice, and open
-	trial  bool        // the one that shall prove it is under way
-	shy    time.Time   // until then none is used twice
+	mu           sync.Mutex
+	idle         []*conn     // the one used last at the end, so that the surplus grows old
+	reaper       *time.Timer // nil when nothing is idle
+	reuseProven  bool        // a connection was still open when it was used again
+	trial        bool        // the connection whose second use is the trial is in use
+	noReuseUntil time.Time   // until then no connection is used twice
 }
 
-// newTransport also returns the fixed beginning of every request. The request line and Host are rendered by
-// net/http, so that any URL it knows how to call (international names, escapes, IPv6 zones) is called alike.
+// newTransport also returns the fixed beginning of every request.
+//
+// net/http renders the request line, Host and User-Agent, so that every URL that net/http can call is called in the same
+// way: international names, escapes, IPv6 zones. net/http writes the headers in this order:
+//
+//	POST /path HTTP/1.1
+//	Host: provider.example
+//	User-Agent: carillon
+//	Content-Length: 0        for a POST without a body
+//
+// The text up to Content-Length is kept, and the line of Host is read out of it. The rest of each request, its own
+// Content-Length included, is appended by scratch.render.
 func newTransport(u *url.URL) (*transport, []byte, error) {
 	req := &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{"User-Agent": {"carillon"}}}
 	var text bytes.Buffer
@@ -202,7 +213,8 @@ func newTransport(u *url.URL) (*transport, []byte, error) {
 	return t, append(head, "Content-Type: application/json\r\n"...), nil
 }
 
-// get returns a connection nobody else uses, the idle one used last or a new one; its deadline is timeout after now.
+// get returns a connection that nobody else uses: the idle one that was used last, or a new one. Its deadline is now plus
+// timeout.
 func (t *transport) get(ctx context.Context, now time.Time, timeout time.Duration) (*conn, error) {
 	deadline := now.Add(timeout)
 	for {
@@ -213,7 +225,7 @@ func (t *transport) get(ctx context.Context, now time.Time, timeout time.Duratio
 		if now.Sub(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && !closedByPeer(c) {
 			return c, nil
 		}
-		t.learn(c, now, false)
+		t.recordReuse(c, now, false)
 		_ = c.Close()
 	}
 }
@@ -223,25 +235,25 @@ func (t *transport) pop(now time.Time) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(t.idle)
-	if n == 0 || t.trial || now.Before(t.shy) {
+	if n == 0 || t.trial || now.Before(t.noReuseUntil) {
 		return nil
 	}
 	c := t.idle[n-1]
 	t.idle[n-1] = nil
 	t.idle = t.idle[:n-1]
-	c.trial = !t.proven
+	c.trial = !t.reuseProven
 	t.trial = c.trial
 	return c
 }
 
-// learn takes in whether a kept connection was still open when it was used again.
-func (t *transport) learn(c *conn, now time.Time, open bool) {
+// recordReuse records whether a kept connection was still open when it was used again.
+func (t *transport) recordReuse(c *conn, now time.Time, open bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.proven = t.proven || c.trial && open
+	t.reuseProven = t.reuseProven || c.trial && open
 	t.endTrial(c)
 	if !open && now.Sub(c.idleSince) < quickClose {
-		t.proven, t.shy = false, now.Add(shyFor)
+		t.reuseProven, t.noReuseUntil = false, now.Add(noReuseFor)
 	}
 }
 
@@ -252,7 +264,7 @@ func (t *transport) endTrial(c *conn) {
 	}
 }
 
-// put makes c idle since now, or closes it where it is not likely to be used again.
+// put makes c idle since now. It closes c when no connection may be used twice now, or when enough are idle.
 func (t *transport) put(c *conn, now time.Time) {
 	if c.br.Size() > answerBufferBytes {
 		c.br = bufio.NewReaderSize(c.Conn, answerBufferBytes)
@@ -261,7 +273,7 @@ func (t *transport) put(c *conn, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.endTrial(c)
-	if now.Before(t.shy) || len(t.idle) >= maxWorkers {
+	if now.Before(t.noReuseUntil) || len(t.idle) >= maxInFlight {
 		_ = c.Close()
 		return
 	}
@@ -271,7 +283,7 @@ func (t *transport) put(c *conn, now time.Time) {
 	}
 }
 
-// reap closes what has been idle too long. The idle stand in the order in which they became it.
+// reap closes the connections that have been idle too long. The list is in the order in which they became idle.
 func (t *transport) reap() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -281,7 +293,8 @@ func (t *transport) reap() {
 		old++
 	}
 	t.idle = append(t.idle[:0:0], t.idle[old:]...)
-	if t.reaper = nil; len(t.idle) > 0 {
+	t.reaper = nil
+	if len(t.idle) > 0 {
 		t.reaper = time.AfterFunc(idleConnTimeout-time.Since(t.idle[0].idleSince), t.reap)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"carillon/channels"
 )
 
-// maxSend: requests that a slow provider keeps waiting longer are not begun, so that a chunk's outcomes
-// are written before its page looks stuck (a minute).
+// maxSend: a Send begins no request later than this after its own beginning. So the outcomes of a chunk are
+// written before its page looks stuck, which is after a minute.
 const maxSend = 30 * time.Second
 
 // Client makes requests to one provider. It is safe for concurrent use.
@@ -74,10 +74,10 @@ func is2xx(status int) bool { return status >= 200 && status < 300 }
 // request begins later than 30 s after Send did; the rest is NotTried.
 func (c *Client) Send(ctx context.Context, n int, mayStart func() bool, exchange func(i int) Exchange, over func(i int, took time.Duration)) {
 	f := newFlight(ctx, n, mayStart)
-	defer f.land()
+	defer f.close()
 	waits, cancel := context.WithTimeout(ctx, maxSend)
 	defer cancel()
-	c.limiter.each(waits, n, func(i int, placed bool) (tried, good bool, took time.Duration) {
+	c.limiter.forEach(waits, n, func(i int, placed bool) (tried, good bool, took time.Duration) {
 		r := request{Client: c, flight: f, no: i, Exchange: exchange(i)}
 		tried, good, took = r.run(placed)
 		over(i, took)
@@ -93,7 +93,8 @@ type request struct {
 	no int
 }
 
-// run ends the exchange. tried is false when no request was begun.
+// run makes the request and ends the exchange. placed says whether it has a place in flight. tried is false when no
+// request was begun.
 func (r *request) run(placed bool) (tried, good bool, took time.Duration) {
 	switch {
 	case !r.mayStart(), !placed && r.ctx.Err() == nil:
@@ -112,7 +113,7 @@ func (r *request) run(placed bool) (tried, good bool, took time.Duration) {
 		}
 		// A dial can take as long as a request may, and a pause or the loss of the lease meanwhile must still stop
 		// the request.
-		if c.fresh() && time.Since(begun) > maxWait && !r.mayStart() {
+		if c.fresh() && time.Since(begun) > dialAskAgain && !r.mayStart() {
 			r.transport.put(c, time.Now())
 			r.Failed(channels.Outcome{Result: channels.NotTried})
 			return false, false, 0
@@ -127,11 +128,13 @@ func (r *request) run(placed bool) (tried, good bool, took time.Duration) {
 	}
 }
 
-// exchange writes the request to c and hands over what comes back; good is false when that is nothing, or asks to
-// come again. unread says for certain that a kept connection was closed before its other end read any of the request.
-// c is idle or closed afterwards.
+// exchange writes the request to c and hands over the answer. Afterwards c is idle or closed.
+//
+//   - good is false when no answer came, or one that asks to come again.
+//   - unread is true when it is certain that a kept connection was closed before its other end read any of the request.
+//   - ended is when the answer was complete, or given up.
 func (r *request) exchange(c *conn, begun time.Time) (good, unread bool, ended time.Time) {
-	if !r.board(r.no, c) {
+	if !r.track(r.no, c) {
 		r.transport.put(c, begun)
 		r.Failed(r.faultOutcome(r.ctx, r.ctx.Err(), false))
 		return false, false, begun
@@ -150,7 +153,7 @@ func (r *request) exchange(c *conn, begun time.Time) (good, unread bool, ended t
 	if !c.fresh() {
 		unread = r.usedAgain(c, begun, sent, written, err)
 	}
-	r.leave(r.no)
+	r.untrack(r.no)
 	ended = time.Now()
 	if err != nil || bodyErr != nil || !c.reusable() {
 		_ = c.Close()
@@ -168,11 +171,12 @@ func (r *request) exchange(c *conn, begun time.Time) (good, unread bool, ended t
 	return false, unread, ended
 }
 
-// usedAgain takes in how a kept connection bore its request, and says whether it was closed before its other end read any of it.
+// usedAgain records whether a kept connection was still open when its request was written. It returns true when it is
+// certain that the connection was closed before its other end read any of the request.
 func (r *request) usedAgain(c *conn, begun time.Time, sent int64, written bool, err error) (unread bool) {
 	closed := err != nil && (!written || errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE)) // without a byte of an answer
 	if c.trial || closed {
-		r.transport.learn(c, begun, !closed)
+		r.transport.recordReuse(c, begun, !closed)
 	}
 	return closed && r.ctx.Err() == nil && (!written || unreadByPeer(c, sent, err))
 }

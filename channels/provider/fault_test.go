@@ -237,7 +237,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 		testkit.ReadAll(r)
 		mu.Lock()
 		seen[r.Header.Get("Idempotency-Key")] = true
-		if len(seen) == startWorkers {
+		if len(seen) == minInFlight {
 			cancel()
 		}
 		mu.Unlock()
@@ -266,7 +266,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 			t.Errorf("errMsg %q", o.ErrMsg)
 		}
 	}
-	if ambiguous < len(seen) || ambiguous > maxWorkers || retry == 0 {
+	if ambiguous < len(seen) || ambiguous > maxInFlight || retry == 0 {
 		t.Errorf("%d ambiguous, %d to retry, %d seen by the provider", ambiguous, retry, len(seen))
 	}
 }
@@ -310,7 +310,7 @@ func TestMayStartNoMore(t *testing.T) {
 		dial := w.client.transport.DialContext
 		var gone atomic.Bool
 		w.client.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			time.Sleep(maxWait + 10*time.Millisecond)
+			time.Sleep(dialAskAgain + 10*time.Millisecond)
 			gone.Store(true)
 			return dial(ctx, network, addr)
 		}

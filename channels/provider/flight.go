@@ -15,11 +15,11 @@ import (
 	"carillon/models"
 )
 
-// maxWait is how long a request may wait for its connection before it asks again whether it may start.
-const maxWait = 100 * time.Millisecond
+// dialAskAgain is how long a request may wait for its connection before it asks again whether it may start.
+const dialAskAgain = 100 * time.Millisecond
 
-// flight is the requests of one Send that are under way. Reading and writing know deadlines only, so the end of
-// ctx is made one for every connection in use.
+// flight is the set of requests of one Send that are under way. Reads and writes of a connection can be ended by a
+// deadline only. So when ctx ends, abort sets a deadline in the past on every connection in use.
 type flight struct {
 	ctx      context.Context
 	mayStart func() bool
@@ -38,9 +38,9 @@ func newFlight(ctx context.Context, requests int, mayStart func() bool) *flight 
 	return f
 }
 
-// board puts c under ctx until leave; false when ctx has ended, and then nothing may be written. c's deadline
-// must be set before and not after, or it would undo the end.
-func (f *flight) board(no int, c *conn) bool {
+// track lets the end of ctx abort c, until untrack. It returns false when ctx has ended already; then nothing may be
+// written. Set c's own deadline before track: set afterwards, it would undo the abort.
+func (f *flight) track(no int, c *conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ctx.Err() != nil {
@@ -50,7 +50,7 @@ func (f *flight) board(no int, c *conn) bool {
 	return true
 }
 
-func (f *flight) leave(no int) {
+func (f *flight) untrack(no int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.conns[no] = nil
@@ -66,11 +66,11 @@ func (f *flight) abort() {
 	}
 }
 
-// land ends the watch over ctx.
-func (f *flight) land() { f.stop() }
+// close stops the watch over ctx.
+func (f *flight) close() { f.stop() }
 
-// faultOutcome is the outcome of a request that got no complete answer. The error's own text is not shown:
-// fasthttp quotes what the provider sent in some of them.
+// faultOutcome is the outcome of a request that got no complete answer. written says whether any of the request may have
+// left. The text of err is not shown, because fasthttp quotes what the provider sent in some errors.
 func (c *Client) faultOutcome(ctx context.Context, err error, written bool) channels.Outcome {
 	o := channels.Outcome{Result: channels.Retry, ErrCode: models.CodeNetwork}
 	var timeout net.Error // the request's own limit, or the one of its dial or handshake
@@ -93,7 +93,7 @@ func (c *Client) faultOutcome(ctx context.Context, err error, written bool) chan
 		o.Result = channels.Ambiguous
 	}
 	switch {
-	case ctx.Err() != nil: // our own doing
+	case ctx.Err() != nil: // stopped by us: nobody failed
 	case written:
 		o.Fault = channels.Stumble
 	default:

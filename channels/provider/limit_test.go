@@ -97,14 +97,14 @@ func TestLimiterFinds(t *testing.T) {
 		least, most int     // of the median limit
 		rate        float64 // at least
 	}{
-		"far and wide":        {&simProvider{time: 50 * time.Millisecond}, 1000, 6 * time.Second, maxWorkers, maxWorkers, 14_000},
+		"far and wide":        {&simProvider{time: 50 * time.Millisecond}, 1000, 6 * time.Second, maxInFlight, maxInFlight, 14_000},
 		"far, not wide":       {&simProvider{time: 50 * time.Millisecond, workers: simWorkers(50)}, 1000, 6 * time.Second, 48, 96, 900},
-		"near":                {&simProvider{time: time.Millisecond, workers: simWorkers(4)}, 1000, 6 * time.Second, startWorkers, 2 * startWorkers, 3_900},
-		"nearer":              {&simProvider{time: 100 * time.Microsecond, workers: simWorkers(2)}, 100, 6 * time.Second, startWorkers, startWorkers, 19_000},
-		"one slow worker":     {&simProvider{time: 20 * time.Millisecond, workers: simWorkers(1)}, 500, 20 * time.Second, startWorkers, 2 * startWorkers, 49},
-		"very slow":           {&simProvider{time: 2 * time.Second}, 2000, 20 * time.Second, maxWorkers / 2, maxWorkers, 180},
+		"near":                {&simProvider{time: time.Millisecond, workers: simWorkers(4)}, 1000, 6 * time.Second, minInFlight, 2 * minInFlight, 3_900},
+		"nearer":              {&simProvider{time: 100 * time.Microsecond, workers: simWorkers(2)}, 100, 6 * time.Second, minInFlight, minInFlight, 19_000},
+		"one slow worker":     {&simProvider{time: 20 * time.Millisecond, workers: simWorkers(1)}, 500, 20 * time.Second, minInFlight, 2 * minInFlight, 49},
+		"very slow":           {&simProvider{time: 2 * time.Second}, 2000, 20 * time.Second, maxInFlight / 2, maxInFlight, 180},
 		"refuses beyond 100":  {&simProvider{time: 20 * time.Millisecond, room: 100}, 1000, 6 * time.Second, 24, 192, 2_000},
-		"refuses everything":  {&simProvider{room: -1}, 1000, 6 * time.Second, startWorkers, startWorkers, 0},
+		"refuses everything":  {&simProvider{room: -1}, 1000, 6 * time.Second, minInFlight, minInFlight, 0},
 		"less wanted than ok": {&simProvider{time: 50 * time.Millisecond}, 30, 6 * time.Second, 30, 96, 590},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestLimiterFinds(t *testing.T) {
 				rate, limits := simRun(newLimiter(), c.provider, c.clients, c.during)
 				median, high := limits[len(limits)/2], limits[len(limits)-1]
 				t.Logf("%.0f/s, limit %d, at most %d", rate, median, high)
-				if median < c.least || median > c.most || high > maxWorkers {
+				if median < c.least || median > c.most || high > maxInFlight {
 					t.Errorf("limit %d (at most %d), want %d to %d", median, high, c.least, c.most)
 				}
 				if rate < c.rate {
@@ -139,7 +139,7 @@ func TestLimiterFollows(t *testing.T) {
 		for i, p := range []*simProvider{near, far, near, far, broken, far} {
 			rate, limits := simRun(l, p, 1000, 6*time.Second)
 			median := limits[len(limits)/2]
-			if p == broken && median != startWorkers || p == far && (median < maxWorkers || rate < 13_000) || p == near && (median > 4*startWorkers || rate < 3_900) {
+			if p == broken && median != minInFlight || p == far && (median < maxInFlight || rate < 13_000) || p == near && (median > 4*minInFlight || rate < 3_900) {
 				t.Errorf("part %d: limit %d, %.0f/s", i, median, rate)
 			}
 		}
@@ -190,21 +190,21 @@ func TestLimitersShare(t *testing.T) {
 func TestLimiterStaysWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter()
-		l.limit, l.goal, l.flying, l.usual = maxWorkers-100, maxWorkers, maxWorkers-100, time.Millisecond
+		l.limit, l.target, l.inFlight, l.usualTime = maxInFlight-100, maxInFlight, maxInFlight-100, time.Millisecond
 		go l.acquire(t.Context(), make(chan struct{}, 1))
 		time.Sleep(time.Second)
 		l.mu.Lock()
-		if l.limit != maxWorkers {
+		if l.limit != maxInFlight {
 			t.Errorf("limit %d after a silence", l.limit)
 		}
-		l.limit = maxWorkers - 100
-		l.move(time.Now(), 2*l.limit)
-		if l.goal != maxWorkers {
-			t.Errorf("goal %d of a trial", l.goal)
+		l.limit = maxInFlight - 100
+		l.changeLimit(time.Now(), 2*l.limit)
+		if l.target != maxInFlight {
+			t.Errorf("goal %d of a trial", l.target)
 		}
-		l.limit = startWorkers + 1
-		l.move(time.Now(), l.limit/2)
-		if l.limit != startWorkers {
+		l.limit = minInFlight + 1
+		l.changeLimit(time.Now(), l.limit/2)
+		if l.limit != minInFlight {
 			t.Errorf("limit %d after a fall", l.limit)
 		}
 		l.mu.Unlock()
@@ -235,7 +235,7 @@ func TestLimiterPassesTheHanging(t *testing.T) {
 		if p == nil || time.Since(begun) > 200*time.Millisecond {
 			t.Fatalf("waited %s", time.Since(begun))
 		}
-		l.leave(p)
+		l.giveBack(p)
 		time.Sleep(6 * time.Second)
 	})
 }
@@ -245,7 +245,7 @@ func TestLimiterQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter()
 		var held []*place
-		for range startWorkers {
+		for range minInFlight {
 			held = append(held, l.acquire(t.Context(), make(chan struct{}, 1)))
 		}
 		var got []int
@@ -272,17 +272,17 @@ func TestLimiterQueue(t *testing.T) {
 			first := held[0]
 			held = held[1:]
 			mu.Unlock()
-			l.leave(first)
+			l.giveBack(first)
 			synctest.Wait()
 		}
 		if !slices.Equal(got, []int{0, 1, 3, 4}) {
 			t.Errorf("places went to %v", got)
 		}
 		for _, p := range held {
-			l.leave(p)
+			l.giveBack(p)
 		}
-		if l.acquire(ctx, nil) != nil || l.flying != 0 || len(l.queue) != 0 {
-			t.Errorf("%d in flight, %d waiting in the end", l.flying, len(l.queue))
+		if l.acquire(ctx, nil) != nil || l.inFlight != 0 || len(l.waiters) != 0 {
+			t.Errorf("%d in flight, %d waiting in the end", l.inFlight, len(l.waiters))
 		}
 		time.Sleep(time.Second)
 	})
@@ -296,7 +296,7 @@ func TestLimiterEach(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				done := make([]int, 250)
-				l.each(t.Context(), len(done), func(i int, placed bool) (bool, bool, time.Duration) {
+				l.forEach(t.Context(), len(done), func(i int, placed bool) (bool, bool, time.Duration) {
 					time.Sleep(time.Millisecond)
 					done[i]++
 					return placed, true, time.Millisecond
@@ -309,8 +309,8 @@ func TestLimiterEach(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if l.flying != 0 || len(l.queue) != 0 {
-			t.Errorf("%d in flight, %d waiting in the end", l.flying, len(l.queue))
+		if l.inFlight != 0 || len(l.waiters) != 0 {
+			t.Errorf("%d in flight, %d waiting in the end", l.inFlight, len(l.waiters))
 		}
 		time.Sleep(time.Second)
 	})
@@ -320,7 +320,7 @@ func TestLimiterEach(t *testing.T) {
 func TestNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := channelAt(t, "http://provider.test/")
-		w.client.limiter.limit, w.client.limiter.flying = maxWorkers, maxWorkers
+		w.client.limiter.limit, w.client.limiter.inFlight = maxInFlight, maxInFlight
 		begun := time.Now()
 		for _, o := range w.Send(t.Context(), batchOf(250)) {
 			if o != (channels.Outcome{Result: channels.NotTried}) {
@@ -348,7 +348,7 @@ func TestLateRequestsTakeNoPlaces(t *testing.T) {
 		l := newLimiter()
 		send := func(n int, slow func(i int) bool) (took time.Duration) {
 			begun := time.Now()
-			l.each(t.Context(), n, func(i int, placed bool) (tried, good bool, took time.Duration) {
+			l.forEach(t.Context(), n, func(i int, placed bool) (tried, good bool, took time.Duration) {
 				took = 5 * time.Millisecond
 				if slow(i) {
 					took = 5 * time.Second
@@ -364,8 +364,8 @@ func TestLateRequestsTakeNoPlaces(t *testing.T) {
 		if took := send(2000, func(i int) bool { return i%50 == 0 }); took > 8*time.Second {
 			t.Errorf("2,000 requests, 40 of them for 5 s, took %s with %d places", took, limit)
 		}
-		if l.flying != 0 || l.late != 0 || len(l.places) != 0 || len(l.queue) != 0 {
-			t.Errorf("%d in flight, %d late, %d places taken in the end", l.flying, l.late, len(l.places))
+		if l.inFlight != 0 || l.late != 0 || len(l.places) != 0 || len(l.waiters) != 0 {
+			t.Errorf("%d in flight, %d late, %d places taken in the end", l.inFlight, l.late, len(l.places))
 		}
 		// All of them: the bound holds.
 		most := make(chan int, 1)
@@ -408,7 +408,7 @@ func TestGrowsWithASlowProvider(t *testing.T) {
 			t.Fatalf("outcome %d: %+v", i, o)
 		}
 	}
-	if m := most.Load(); m > maxWorkers {
-		t.Errorf("%d requests at once, at most %d are meant", m, maxWorkers)
+	if m := most.Load(); m > maxInFlight {
+		t.Errorf("%d requests at once, at most %d are meant", m, maxInFlight)
 	}
 }

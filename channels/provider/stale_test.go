@@ -140,11 +140,11 @@ func TestRepeatsOnce(t *testing.T) {
 	cut.Store(0)
 	var began time.Time
 	b := batchOf(1)
-	b.MayStart = func() bool { return began.IsZero() || time.Since(began) < maxWait }
+	b.MayStart = func() bool { return began.IsZero() || time.Since(began) < dialAskAgain }
 	lateDial(w, &armed, func(net.Conn) {})
 	dial := w.client.transport.DialContext
 	w.client.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		time.Sleep(maxWait + 10*time.Millisecond)
+		time.Sleep(dialAskAgain + 10*time.Millisecond)
 		return dial(ctx, network, addr)
 	}
 	began = time.Now()
@@ -210,26 +210,26 @@ func TestTransportShy(t *testing.T) {
 			t.Error("another is used twice while the first is tried")
 		}
 		time.Sleep(quickClose / 2)
-		tr.learn(b, time.Now(), false)
+		tr.recordReuse(b, time.Now(), false)
 		tr.put(c, time.Now())
 		synctest.Wait()
 		if d := get(); dialled != 4 || d.trial || closed.Load() != 1 {
 			t.Errorf("%d dialled, %d closed after one had closed early", dialled, closed.Load())
 		}
-		time.Sleep(shyFor)
+		time.Sleep(noReuseFor)
 		d := get()
 		tr.put(d, time.Now())
 		if get() != d || !d.trial {
 			t.Error("no second trial")
 		}
-		tr.learn(d, time.Now(), true)
+		tr.recordReuse(d, time.Now(), true)
 		tr.put(d, time.Now())
 		e := get()
 		if e != d || e.trial {
 			t.Error("what was proven is tried again")
 		}
 		time.Sleep(quickClose)
-		tr.learn(e, time.Now(), false) // closed after a while: its keep-alive is over
+		tr.recordReuse(e, time.Now(), false) // closed after a while: its keep-alive is over
 		f := get()
 		tr.put(f, time.Now())
 		if get() != f {

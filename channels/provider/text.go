@@ -7,13 +7,13 @@ import (
 )
 
 // CleanText is a provider's text as it may stand in a row, a CSV file and a terminal: at most n characters, valid UTF-8,
-// and a space in place of each mark.
+// and a space in place of each character that isUnprintable.
 func CleanText(s string, n int) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case n == 0:
 			return -1
-		case mark(r):
+		case isUnprintable(r):
 			r = ' '
 		}
 		n--
@@ -26,7 +26,7 @@ func CleanText(s string, n int) string {
 func CleanID(id []byte) string {
 	for i := 0; i < len(id); {
 		r, size := utf8.DecodeRune(id[i:])
-		if r == utf8.RuneError || mark(r) {
+		if r == utf8.RuneError || isUnprintable(r) {
 			return ""
 		}
 		i += size
@@ -34,8 +34,8 @@ func CleanID(id []byte) string {
 	return string(id)
 }
 
-// mark is true for a character that is not there to be read: control characters, breaks of line and paragraph, and
-// those that turn the direction of what stands behind them.
-func mark(r rune) bool {
+// isUnprintable reports whether a character changes how a text is shown: control characters, breaks of line and
+// paragraph, and marks that turn the direction of the text behind them.
+func isUnprintable(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
 }

@@ -180,7 +180,7 @@ func BenchmarkAnswer(b *testing.B) {
 				for b.Loop() {
 					body.Reset(raw)
 					r.outcomes(&body, "", items, out)
-					r.keep()
+					r.reset()
 				}
 			})
 		}

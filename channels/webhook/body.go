@@ -71,13 +71,13 @@ func (e *encoder) message(b channels.Batch) ([]byte, error) {
 	}
 	text = append(bytes.TrimSuffix(text, []byte("}")), `,"recipients":[`...)
 	if key.campaignID != "" {
-		e.keep(key, text)
+		e.cache(key, text)
 	}
 	return text, nil
 }
 
-// keep adds a message and forgets the oldest.
-func (e *encoder) keep(key messageKey, text []byte) {
+// cache adds a message and forgets the oldest one.
+func (e *encoder) cache(key messageKey, text []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, ok := e.messages[key]; ok { // another page of the campaign was quicker

@@ -50,12 +50,12 @@ type answerReader struct {
 	gzip     gzip.Reader
 	unpacked provider.Body
 
-	json    jsontext.Decoder
-	options []jsontext.Options
-	got     int64  // bytes handed to json
-	most    int64  // of them that it had to hold at once
-	value   []byte // of a text with escapes
-	inner   []seen // what the objects around the place have, of an answer's other fields
+	json        jsontext.Decoder
+	options     []jsontext.Options
+	bytesRead   int64        // bytes handed to json
+	maxHeld     int64        // of them that it had to hold at once
+	value       []byte       // of a text with escapes
+	openObjects []fieldsSeen // what the objects around the place have, of an answer's other fields
 
 	list list
 }
@@ -67,11 +67,11 @@ func newAnswerReader() *answerReader {
 	return r
 }
 
-// keep lets go of what belongs to the answer. It is false when r has grown and is better left to the garbage collector.
-func (r *answerReader) keep() bool {
+// reset forgets the answer. It returns false when r has grown so much that the garbage collector should have it.
+func (r *answerReader) reset() bool {
 	r.packed.Reset(nil)
-	r.list.begin(nil, nil)
-	return r.most <= keptBytes && cap(r.value) <= keptBytes && cap(r.inner) <= keptBytes
+	r.list.reset(nil, nil)
+	return r.maxHeld <= keptBytes && cap(r.value) <= keptBytes && cap(r.openObjects) <= keptBytes
 }
 
 // outcomes fills out, one for each of items. Where the answer cannot be read they are Ambiguous and say so; a fault of
@@ -79,8 +79,8 @@ func (r *answerReader) keep() bool {
 func (r *answerReader) outcomes(body io.Reader, encoding string, items []channels.Recipient, out []channels.Outcome) {
 	clear(out) // the zero Outcome is Sent
 	r.packed.Reset(body)
-	r.in, r.most = r.packed, 0
-	r.list.begin(items, out)
+	r.in, r.maxHeld = r.packed, 0
+	r.list.reset(items, out)
 	if err := r.decode(encoding); err != nil {
 		o := ambiguous("the provider's answer cannot be read: " + reason(err))
 		for i := range out {
@@ -179,7 +179,7 @@ func (r *answerReader) skipSpace() (first byte, err error) {
 // remark is a text that is no JSON and does not look as if it held results: "OK", "accepted: 12".
 type remark struct{ last uint64 } // its last bytes, as small letters
 
-func (m *remark) take(text []byte) bool {
+func (m *remark) accept(text []byte) bool {
 	const results, groupID, recvID = 'r'<<48 | 'e'<<40 | 's'<<32 | 'u'<<24 | 'l'<<16 | 't'<<8 | 's',
 		'g'<<48 | 'r'<<40 | 'o'<<32 | 'u'<<24 | 'p'<<16 | 'i'<<8 | 'd', 'r'<<40 | 'e'<<32 | 'c'<<24 | 'v'<<16 | 'i'<<8 | 'd'
 	for _, c := range text {
@@ -207,7 +207,7 @@ func (m *remark) read(in *bufio.Reader, otherwise error) error {
 			return err
 		}
 		text, _ := in.Peek(in.Buffered())
-		if !m.take(text) {
+		if !m.accept(text) {
 			return otherwise
 		}
 		_, _ = in.Discard(len(text))

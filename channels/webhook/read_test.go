@@ -224,7 +224,7 @@ func TestAnswerAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() {
 			in.Reset(answer)
 			r.outcomes(&in, "", items, out)
-			r.keep()
+			r.reset()
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}

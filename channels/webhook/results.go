@@ -33,14 +33,14 @@ const (
 type list struct {
 	items []channels.Recipient
 	out   []channels.Outcome
-	next  int         // the item that comes next when results are in order
-	index map[ref]int // of items; empty until results are not in order
-	entry entry       // the one being read
+	next  int                  // the item that comes next when results are in order
+	index map[recipientKey]int // of items; empty until results are not in order
+	entry entry                // the one being read
 
 	numbered bool // an ID was a number
 }
 
-type ref struct{ user, group string }
+type recipientKey struct{ user, group string }
 
 // field is one of an entry's, and the set of those it had.
 type field int
@@ -57,8 +57,8 @@ const (
 
 // entry is one of the results. Its texts are reused for the next one.
 type entry struct {
-	had         field
-	twice       bool
+	fields      field
+	duplicated  bool
 	user, group int // places in items; -1 = nobody that was asked for
 	status      []byte
 	errCode     models.Code
@@ -66,20 +66,20 @@ type entry struct {
 	serverMsgID []byte
 }
 
-// seen is what an object among an answer's other fields has. One with both looks like an entry of results.
-type seen uint8
+// fieldsSeen is which fields of an entry an object elsewhere in the answer has. One with both looks like an entry of results.
+type fieldsSeen uint8
 
 const (
-	seenID seen = 1 << iota
-	seenStatus
+	sawID fieldsSeen = 1 << iota
+	sawStatus
 )
 
-func seenIn(name []byte) seen {
+func seenIn(name []byte) fieldsSeen {
 	switch fieldOf(name) {
 	case fieldRecvID, fieldGroupID:
-		return seenID
+		return sawID
 	case fieldStatus:
-		return seenStatus
+		return sawStatus
 	default:
 		return 0
 	}
@@ -87,32 +87,33 @@ func seenIn(name []byte) seen {
 
 // Read hands the answer to the JSON decoder, which holds what it has not yet returned. That must not be much.
 func (r *answerReader) Read(p []byte) (int, error) {
-	held := r.got - r.json.InputOffset()
-	if r.most = max(r.most, held); held > maxTokenBytes {
+	held := r.bytesRead - r.json.InputOffset()
+	r.maxHeld = max(r.maxHeld, held)
+	if held > maxTokenBytes {
 		return 0, errLongText
 	}
 	n, err := r.in.Read(p)
-	r.got += int64(n)
+	r.bytesRead += int64(n)
 	return n, err
 }
 
 // object reads the answer's one JSON object and what stands behind it.
 func (r *answerReader) object() error {
-	r.got = 0
+	r.bytesRead = 0
 	r.json.Reset(r, r.options...)
 	if _, err := r.json.ReadToken(); err != nil {
 		return err
 	}
 	var had, listed, elsewhere bool
-	var self seen
+	var self fieldsSeen
 	for r.json.PeekKind() != '}' {
-		name, err := r.text()
+		name, err := r.readText()
 		switch {
 		case err != nil:
 			return err
 		case !named(name, "results"):
 			self |= seenIn(name)
-			found, err := r.other()
+			found, err := r.skipField()
 			if err != nil {
 				return err
 			}
@@ -140,18 +141,18 @@ func (r *answerReader) object() error {
 	if _, err := r.json.ReadToken(); err != nil {
 		return err
 	}
-	if !listed && (elsewhere || self == seenID|seenStatus) {
+	if !listed && (elsewhere || self == sawID|sawStatus) {
 		return errElsewhere
 	}
 	var behind remark
-	if !behind.take(r.json.UnreadBuffer()) {
+	if !behind.accept(r.json.UnreadBuffer()) {
 		return errBehind
 	}
 	return behind.read(r.in, errBehind)
 }
 
-// text is the next text without its quotes, good until the next one.
-func (r *answerReader) text() ([]byte, error) {
+// readText reads the next text, without its quotes. The bytes are valid until the next call.
+func (r *answerReader) readText() ([]byte, error) {
 	raw, err := r.json.ReadValue()
 	if err != nil {
 		return nil, err
@@ -163,33 +164,33 @@ func (r *answerReader) text() ([]byte, error) {
 	return r.value, nil
 }
 
-// other passes over a field that is not results, and says whether anything in it looks like results.
-func (r *answerReader) other() (found bool, err error) {
-	r.inner = r.inner[:0]
+// skipField reads past a field that is not results. It returns true when anything in it looks like results.
+func (r *answerReader) skipField() (found bool, err error) {
+	r.openObjects = r.openObjects[:0]
 	for {
 		switch r.json.PeekKind() {
 		case '{', '[':
 			_, err = r.json.ReadToken()
-			r.inner = append(r.inner, 0)
+			r.openObjects = append(r.openObjects, 0)
 		case '}', ']':
 			if _, err = r.json.ReadToken(); err != nil { // it closes nothing
 				return found, err
 			}
-			top := len(r.inner) - 1
-			found = found || r.inner[top] == seenID|seenStatus
-			r.inner = r.inner[:top]
+			top := len(r.openObjects) - 1
+			found = found || r.openObjects[top] == sawID|sawStatus
+			r.openObjects = r.openObjects[:top]
 		case '"':
 			var text []byte
-			text, err = r.text()
+			text, err = r.readText()
 			in, n := r.json.StackIndex(r.json.StackDepth())
-			if isName := in == '{' && n%2 == 1; err == nil && isName && len(r.inner) > 0 {
+			if isName := in == '{' && n%2 == 1; err == nil && isName && len(r.openObjects) > 0 {
 				found = found || named(text, "results")
-				r.inner[len(r.inner)-1] |= seenIn(text)
+				r.openObjects[len(r.openObjects)-1] |= seenIn(text)
 			}
 		default:
 			_, err = r.json.ReadToken()
 		}
-		if err != nil || len(r.inner) == 0 {
+		if err != nil || len(r.openObjects) == 0 {
 			return found, err
 		}
 	}
@@ -215,7 +216,7 @@ func (r *answerReader) results() error {
 		if err := r.readEntry(); err != nil {
 			return err
 		}
-		l.take()
+		l.recordEntry()
 	}
 	for i := range l.out {
 		if l.numbered && l.out[i] == unnamed {
@@ -233,17 +234,17 @@ func (r *answerReader) readEntry() error {
 	e := &r.list.entry
 	*e = entry{user: -1, group: -1, status: e.status[:0], errMsg: e.errMsg[:0], serverMsgID: e.serverMsgID[:0]}
 	for r.json.PeekKind() != '}' {
-		name, err := r.text()
+		name, err := r.readText()
 		if err != nil {
 			return err
 		}
 		f := fieldOf(name)
-		e.twice = e.twice || e.had&f != 0
-		e.had |= f
+		e.duplicated = e.duplicated || e.fields&f != 0
+		e.fields |= f
 		switch kind := r.json.PeekKind(); {
 		case f != otherField && kind == '"':
 			var text []byte
-			if text, err = r.text(); err == nil {
+			if text, err = r.readText(); err == nil {
 				r.list.set(f, text)
 			}
 		case f == fieldErrCode && kind == '0':
@@ -302,7 +303,7 @@ func fieldOf(name []byte) field {
 	return otherField
 }
 
-func (l *list) begin(items []channels.Recipient, out []channels.Outcome) {
+func (l *list) reset(items []channels.Recipient, out []channels.Outcome) {
 	l.items, l.out, l.next, l.numbered = items, out, 0, false
 	clear(l.index)
 }
@@ -341,15 +342,15 @@ func (l *list) find(id []byte, group bool) int {
 	}
 	if len(l.index) == 0 {
 		if l.index == nil {
-			l.index = make(map[ref]int, len(l.items))
+			l.index = make(map[recipientKey]int, len(l.items))
 		}
 		for i, it := range l.items {
-			l.index[ref{it.UserID, it.GroupID}] = i
+			l.index[recipientKey{it.UserID, it.GroupID}] = i
 		}
 	}
-	key := ref{user: string(id)}
+	key := recipientKey{user: string(id)}
 	if group {
-		key = ref{group: string(id)}
+		key = recipientKey{group: string(id)}
 	}
 	if i, ok := l.index[key]; ok {
 		l.next = i + 1
@@ -358,8 +359,8 @@ func (l *list) find(id []byte, group bool) int {
 	return -1
 }
 
-// take makes an outcome of the entry for whom it names.
-func (l *list) take() {
+// recordEntry writes the outcome of the entry for the recipients that it names.
+func (l *list) recordEntry() {
 	e := &l.entry
 	for _, i := range [...]int{e.user, e.group} {
 		if i < 0 {
@@ -374,7 +375,7 @@ func (l *list) take() {
 }
 
 func (e *entry) outcome() channels.Outcome {
-	if e.twice {
+	if e.duplicated {
 		return ambiguous(saidTwice)
 	}
 	switch string(e.status) {

@@ -17,7 +17,7 @@ import (
 )
 
 // Name is the channel's name.
-const Name = "webhook"
+const Name = models.ChannelWebhook
 
 const (
 	defaultTimeout = 5 * time.Second
@@ -121,10 +121,10 @@ func (w *Channel) Send(ctx context.Context, b channels.Batch) []channels.Outcome
 // post is one request.
 type post struct {
 	*Channel
-	message []byte
-	items   []channels.Recipient
-	out     []channels.Outcome // one for each of items
-	said    string             // by an answer that is an error
+	message    []byte
+	items      []channels.Recipient
+	out        []channels.Outcome // one for each of items
+	errorWords string             // by an answer that is an error
 }
 
 // Write writes the request.
@@ -132,15 +132,15 @@ func (p *post) Write(w io.Writer, begun time.Time) error {
 	return p.encoder.write(w, p.message, p.items, begun)
 }
 
-// Read fills out when the answer is a 2xx, and said when it is an error.
+// Read fills out from a 2xx, and errorWords from an error.
 func (p *post) Read(a provider.Answer) {
 	switch status := a.Status(); {
 	case status >= 400 && status < 600:
-		p.said = p.words(a.Body(), a.Header("Content-Encoding"))
+		p.errorWords = p.errorText(a.Body(), a.Header("Content-Encoding"))
 	case a.Good():
 		r := p.readers.Get().(*answerReader)
 		r.outcomes(a.Body(), a.Header("Content-Encoding"), p.items, p.out)
-		if r.keep() {
+		if r.reset() {
 			p.readers.Put(r)
 		}
 	}
@@ -152,8 +152,8 @@ func (p *post) Answered(a provider.Answer) (good bool) {
 		return true
 	}
 	o := p.statusOutcome(a.Status(), a.Header)
-	if p.said != "" {
-		o.ErrMsg += ": " + p.said
+	if p.errorWords != "" {
+		o.ErrMsg += ": " + p.errorWords
 	}
 	p.Failed(o)
 	return o.Result == channels.Failed

@@ -18,9 +18,9 @@ const (
 	wordBytes = 4 << 10 // of the body that are looked at: more than the words and a secret behind them
 )
 
-// words is what the body of an error says, for the recipients' error texts: its beginning, on one line, without secrets. It is
-// empty for a body of results, which may be about others, and for one that is no text.
-func (w *Channel) words(body io.Reader, encoding string) string {
+// errorText is what the body of an error says, for the recipients' error texts: its beginning, on one line, without secrets.
+// It is empty for a body of results, which may be about other recipients, and for a body that is no text.
+func (w *Channel) errorText(body io.Reader, encoding string) string {
 	raw := make([]byte, wordBytes)
 	n, _ := io.ReadFull(body, raw) // what came of a body that breaks off says something too
 	raw = raw[:n]

@@ -17,6 +17,7 @@ type campaignsCmd struct {
 	Cancel   cancelCmd   `cmd:"" help:"End a campaign for good: who is still pending becomes cancelled."`
 	Retry    retryCmd    `cmd:"" help:"Try a finished campaign's failed recipients again."`
 	Failures failuresCmd `cmd:"" help:"Count why recipients of a campaign failed or are unknown."`
+	History  historyCmd  `cmd:"" help:"List what happened to a campaign, who did it and why, newest first."`
 }
 
 // Help is shown by carillon campaigns --help.
@@ -28,7 +29,8 @@ func (campaignsCmd) Help() string {
     carillon campaigns resume --all         # what it has paused goes on, and nothing else
     carillon campaigns resume 01J9ZQ4X…
     carillon campaigns retry 01J9ZQ4X… --err-code 90004
-    carillon campaigns failures 01J9ZQ4X…`
+    carillon campaigns failures 01J9ZQ4X…
+    carillon campaigns history 01J9ZQ4X…    # who paused it, when and why`
 }
 
 // withLedger runs a command on the ledger that the settings name.
@@ -90,7 +92,7 @@ func (c *listCmd) Run(a *app) error {
 
 // row is a campaign on one line of JSON.
 func row(v models.CampaignView) map[string]any {
-	return map[string]any{"id": v.PublicID, "name": v.Name, "status": v.Status, "statusReason": v.StatusReason, "counts": v.Counts,
+	return map[string]any{"id": v.PublicID, "name": v.Name, "status": v.Status, "statusReason": v.StatusReason, "statusReasonCode": v.StatusReasonCode, "counts": v.Counts,
 		"createdAt": v.CreatedAt.Shown(time.RFC3339Nano), "createdBy": v.CreatedBy, "ratePerSecond": v.RatePerSecond}
 }
 

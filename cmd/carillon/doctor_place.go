@@ -102,7 +102,8 @@ func (x *examination) webhook() {
 	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
 	defer cancel()
 	var conn net.Conn
-	if at := net.JoinHostPort(u.Hostname(), port); u.Scheme == "https" {
+	at := net.JoinHostPort(u.Hostname(), port)
+	if u.Scheme == "https" {
 		conn, err = new(tls.Dialer).DialContext(ctx, "tcp", at)
 	} else {
 		conn, err = new(net.Dialer).DialContext(ctx, "tcp", at)

@@ -34,6 +34,7 @@ type cli struct {
 	Users     usersCmd     `cmd:"" help:"Import users into the directory."`
 	Campaigns campaignsCmd `cmd:"" help:"List, pause, resume, cancel and retry campaigns."`
 	Schedules schedulesCmd `cmd:"" help:"List, pause, resume, run and delete schedules."`
+	Events    eventsCmd    `cmd:"" help:"List who changed what, when and why, newest first."`
 	Verify    verifyCmd    `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
 	Token     tokenCmd     `cmd:"" help:"Print a token for the API."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database's tables up to date."`

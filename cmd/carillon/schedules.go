@@ -19,6 +19,8 @@ type schedulesCmd struct {
 	Resume schedulesResumeCmd `cmd:"" help:"Go on with a paused schedule, or with those that pause --all has paused, from the next slot."`
 	Run    schedulesRunCmd    `cmd:"" help:"Make a campaign of a schedule's template now."`
 	Delete schedulesDeleteCmd `cmd:"" help:"End a schedule for good; its history stays."`
+
+	History schedulesHistoryCmd `cmd:"" help:"List what happened to a schedule and its campaigns, who did it and why, newest first."`
 }
 
 // Help is shown by carillon schedules --help.

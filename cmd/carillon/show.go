@@ -26,7 +26,6 @@ var example []byte
 
 const (
 	exampleSender = "openIMAdmin" // who sends it
-	adminPlatform = 10            // of tokens for programs
 	stalledAfter  = time.Minute   // without a single further outcome the demo gives up
 	lookEvery     = 100 * time.Millisecond
 )

@@ -102,12 +102,13 @@ func openLedger(cfg *config.Config) (*models.Store, error) {
 }
 
 // toldLedger opens the database alone, says on stderr which one it is, and checks its tables: a command in the wrong folder
-// speaks to another ledger than whoever serves.
+// speaks to another ledger than whoever serves. What the command changes is its operator's from here on.
 func (a *app) toldLedger() (*models.Store, error) {
 	ledger, err := openLedger(a.cfg)
 	if err != nil {
 		return nil, err
 	}
+	a.ctx = models.WithActor(a.ctx, operator())
 	name, err := ledgerName(a.ctx, a.cfg, ledger)
 	fmt.Fprintf(a.stderr, "ledger: %s\n", name)
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 	"carillon/handlers"
 	"carillon/internal/config"
 	"carillon/jobs"
+	"carillon/models"
 )
 
 const (
@@ -101,12 +102,12 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
 	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
 		Channels: set, MaxAttempts: cfg.MaxAttempts,
-		Rates: map[string]int{"inbox": cfg.InboxRate, "webhook": cfg.WebhookRate},
+		Rates: map[string]int{models.ChannelInbox: cfg.InboxRate, models.ChannelWebhook: cfg.WebhookRate},
 	}, log)
 	if r.worker {
 		sys.worker = jobs.NewWorker(shared)
 	}
-	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention})
+	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention, Events: cfg.EventsRetention})
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, log)
 	sys.api = &handlers.API{
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
@@ -143,6 +144,18 @@ func (s *system) tellStarted() {
 		redis = "embedded"
 	}
 	s.log.Info("started", "version", version(), "roles", s.roles.String(), "address", s.url(), "database", database, "redis", redis)
+}
+
+// recordStarted puts into the event log how the process was started: its settings, secrets masked.
+func (s *system) recordStarted(ctx context.Context) {
+	settings := map[string]string{}
+	for _, one := range s.cfg.Masked() {
+		settings[one.Name] = one.Value
+	}
+	e := models.Event{Kind: models.EventServeStarted, Data: models.EventData{"version": version(), "roles": s.roles.String(), "settings": settings}}
+	if err := s.ledger.Record(ctx, e); err != nil {
+		s.log.Warn("the start is not in the event log", "err", err)
+	}
 }
 
 // routes are all of the API's, or its health alone in a process without that role.
@@ -206,6 +219,7 @@ func (s *system) begin(ctx context.Context) error {
 		s.log.Warn("the ledger cannot be compared with Redis yet; until then nothing is sent", "err", err)
 	}
 	s.tellStarted()
+	s.recordStarted(ctx)
 	s.reconciler.Start()
 	if s.roles.scheduler {
 		s.scheduler.Start()

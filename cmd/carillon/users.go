@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,7 +99,11 @@ func (c *importCmd) Run(a *app) error {
 			}
 		})
 	_ = bar.Finish()
-	return errors.Join(c.report(a, done, n, refused), plain(err), outcome(n, err))
+	var unrecorded error
+	if done.Sum() > 0 {
+		unrecorded = ledger.UsersImported(context.WithoutCancel(a.ctx), done, n.Refused, err == nil)
+	}
+	return errors.Join(c.report(a, done, n, refused), plain(err), unrecorded, outcome(n, err))
 }
 
 // pace is how an import goes.

@@ -54,6 +54,8 @@ type Config struct {
 	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" help:"Attempts per recipient."`
 	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" help:"How long an Idempotency-Key is remembered."`
 	Retention      time.Duration `group:"settings" name:"retention" default:"0s" help:"How long the recipients of a finished campaign are kept, at least 1h, such as 2160h; then its counts alone remain. 0 = for ever."`
+
+	EventsRetention time.Duration `group:"settings" name:"events-retention" default:"2160h" help:"How long the event log is kept, at least 1h. 0 = for ever."`
 }
 
 // databaseFile is the URL of SQLite in the data directory, as one may also write it.

@@ -118,6 +118,7 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"another negative rate":   {env{"WEBHOOK_RATE": "-1"}, "CARILLON_WEBHOOK_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
 		"no attempts":             {env{"MAX_ATTEMPTS": "0"}, "CARILLON_MAX_ATTEMPTS must be 1 to 100 attempts per recipient, not 0"},
 		"keys forgotten at once":  {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
+		"events kept briefly":     {env{"EVENTS_RETENTION": "59m"}, "CARILLON_EVENTS_RETENTION must be 0, which keeps events for ever, or at least 1h, with its unit: for example 2160h"},
 		"recipients kept briefly": {env{"RETENTION": "59m"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
 		"a well-known secret":     {env{"SECRET": "openIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
 		"the same in capitals":    {env{"SECRET": "OPENIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},

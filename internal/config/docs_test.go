@@ -128,7 +128,7 @@ func TestSettingsThatPagesName(t *testing.T) {
 	if err != nil || len(pages) < 5 {
 		t.Fatal(err, pages)
 	}
-	for _, name := range append(pages, "../../README.md", "../../Dockerfile", "../../docker-compose.yml", "../../.env.example",
+	for _, name := range append(pages, "../../README.md", "../../CONTRIBUTING.md", "../../Dockerfile", "../../docker-compose.yml", "../../.env.example",
 		"../../examples/carillon.service", "../../examples/receiver/README.md") {
 		text := page(t, strings.TrimPrefix(name, "../../"))
 		named := regexp.MustCompile(`\bCARILLON_[A-Z_]*[A-Z]`).FindAllString(text, -1)

@@ -90,6 +90,9 @@ func (c *Config) Validate(use Use) error {
 		if c.IdempotencyTTL < time.Minute {
 			m.add("CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h")
 		}
+		if c.EventsRetention != 0 && c.EventsRetention < time.Hour {
+			m.add("CARILLON_EVENTS_RETENTION must be 0, which keeps events for ever, or at least 1h, with its unit: for example 2160h")
+		}
 		if c.Retention != 0 && c.Retention < time.Hour {
 			m.add("CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h")
 		}

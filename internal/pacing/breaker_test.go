@@ -24,16 +24,24 @@ type line struct {
 func eachLine(t *testing.T, f func(t *testing.T, d *line)) {
 	t.Helper()
 	t.Parallel()
-	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		opts, err := redis.ParseURL(s.RedisURL)
+	eachRedis(t, func(t *testing.T, rdb *redis.Client) {
+		d := &line{t: t, s: newSharedState(rdb, Defaults()), now: 1_800_000_000_000, c: models.Campaign{ID: 1, Channel: "webhook"}}
+		d.s.at = func() int64 { return d.now }
+		f(t, d)
+	})
+}
+
+// eachRedis runs f on the embedded Redis and on a real one.
+func eachRedis(t *testing.T, f func(t *testing.T, rdb *redis.Client)) {
+	t.Helper()
+	testkit.EachRedis(t, func(t *testing.T, url string) {
+		opts, err := redis.ParseURL(url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		rdb := redis.NewClient(opts)
 		t.Cleanup(func() { _ = rdb.Close() })
-		d := &line{t: t, s: &sharedState{Params: Defaults(), rdb: rdb}, now: 1_800_000_000_000, c: models.Campaign{ID: 1, Channel: "webhook"}}
-		d.s.at = func() int64 { return d.now }
-		f(t, d)
+		f(t, rdb)
 	})
 }
 

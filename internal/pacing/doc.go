@@ -9,6 +9,7 @@
 //	trial.go     one chunk on its way: which requests may start, and who is to blame for its failures
 //	breaker.go   what all processes together know of a provider: a breaker, and a ceiling that falls and rises
 //	explain.go   what holds a campaign back
+//	scripts.go   makes the two Lua scripts: take.lua grants recipients, observe.lua keeps the provider's state
 //	keys.go      the names of all that is kept in Redis
 //
 // Redis holds nothing that cannot be lost: a bucket begins empty, and a provider of which nothing is known is healthy.

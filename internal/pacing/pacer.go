@@ -18,7 +18,7 @@ type Pacer struct {
 // New makes a pacer of a process that holds up to slots pages. channelRates are recipients a second by channel, over all
 // processes; 0 or none = no limit.
 func New(rdb redis.UniversalClient, p Params, channelRates map[string]int, slots int, log *slog.Logger) *Pacer {
-	s := &sharedState{rdb: rdb, Params: p}
+	s := newSharedState(rdb, p)
 	h := newHealth(s, log)
 	return &Pacer{Params: p, Places: NewPlaces(p, slots), Rates: &Rates{sharedState: s, health: h, channels: channelRates}, Health: h}
 }
@@ -26,8 +26,14 @@ func New(rdb redis.UniversalClient, p Params, channelRates map[string]int, slots
 // sharedState is what all processes share through Redis.
 type sharedState struct {
 	Params
-	rdb redis.UniversalClient
-	at  func() int64 // unix milliseconds; nil = Redis' own clock. For tests.
+	rdb                       redis.UniversalClient
+	takeScript, observeScript *redis.Script
+	at                        func() int64     // unix milliseconds; nil = Redis' own clock. For tests.
+	now                       func() time.Time // this process' clock
+}
+
+func newSharedState(rdb redis.UniversalClient, p Params) *sharedState {
+	return &sharedState{Params: p, rdb: rdb, takeScript: script(p, takeFiles), observeScript: script(p, observeFiles), now: time.Now}
 }
 
 // clock is what a script takes for the time: 0 = Redis' own.

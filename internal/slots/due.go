@@ -14,7 +14,8 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 	if err != nil {
 		return refused(sch, now, err), nil
 	}
-	if t.passRefused(&sch); sch.NextSlot == 0 || !sch.Due(now) {
+	t.passRefused(&sch)
+	if sch.NextSlot == 0 || !sch.Due(now) {
 		return models.Firing{NextSlot: sch.NextSlot, NextFire: sch.NextFire}, nil
 	}
 	f := models.Firing{Slot: sch.NextSlot}
@@ -61,7 +62,8 @@ func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, e
 		if err != nil {
 			return refused(sch, now, err), nil
 		}
-		if t.passRefused(&sch); !sch.Due(now) {
+		t.passRefused(&sch)
+		if !sch.Due(now) {
 			return models.Firing{NextSlot: sch.NextSlot, NextFire: sch.NextFire}, nil
 		}
 		n, last := t.Missed(sch.NextSlot, now+sch.NextSlot-sch.NextFire)

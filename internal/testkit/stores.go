@@ -62,6 +62,20 @@ func EachStore(t *testing.T, f func(t *testing.T, s Stores)) {
 	})
 }
 
+// EachRedis is EachStore for what needs Redis alone: it runs f on the embedded Redis and on a real one.
+func EachRedis(t *testing.T, f func(t *testing.T, redisURL string)) {
+	t.Helper()
+	quiet()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		f(t, EmbeddedRedisURL(t))
+	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		f(t, RedisURL(t))
+	})
+}
+
 // MySQLURL makes an empty database for this test and drops it at the end.
 func MySQLURL(tb testing.TB) string {
 	tb.Helper()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,14 +8,12 @@ import (
 	"net/http"
 	"time"
 
+	"carillon/internal/testkit/lab"
 	"carillon/models"
 )
 
-// Client speaks to the API as an admin.
-type Client struct {
-	base, token string
-	http        http.Client
-}
+// Client speaks to the API as an admin, and takes every refusal for a fault of the run.
+type Client struct{ *lab.Client }
 
 // message is what everybody is sent, by Carillon and by the loops it is compared with.
 func message() models.Message {
@@ -26,61 +23,27 @@ func message() models.Message {
 	}
 }
 
-// Campaign is what the bench reads of one.
-type Campaign struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
-	Reason string `json:"statusReason"`
-	// FinishedAt is by the database's clock, to the millisecond; nil until then.
-	FinishedAt *time.Time `json:"finishedAt"`
-	Counts     struct {
-		Total, Pending, Sent int
-	} `json:"counts"`
-}
-
 // do makes one request and decodes the answer's data. Any status of 300 or more is an error.
 func (c *Client) do(ctx context.Context, method, path string, body, data any) error {
-	var raw []byte
-	if body != nil {
-		var err error
-		if raw, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(raw))
-	if err != nil {
+	r, err := c.Do(ctx, method, path, "", body)
+	switch {
+	case err != nil:
 		return err
-	}
-	req.Header.Set("token", c.token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	envelope := struct {
-		ErrDlt string          `json:"errDlt"`
-		Data   json.RawMessage `json:"data"`
-	}{}
-	if err := json.NewDecoder(resp.Body).Decode(&envelope); err != nil {
-		return fmt.Errorf("%s %s answers %d: %w", method, path, resp.StatusCode, err)
-	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("%s %s answers %d: %s", method, path, resp.StatusCode, envelope.ErrDlt)
-	}
-	if data == nil {
+	case r.Status >= http.StatusMultipleChoices:
+		return fmt.Errorf("%s %s answers %d: %s", method, path, r.Status, r.ErrDlt)
+	case data == nil:
 		return nil
 	}
-	return json.Unmarshal(envelope.Data, data)
+	return json.Unmarshal(r.Data, data)
 }
 
 // post makes a campaign; no users are all users. A listed few are transactional by default.
-func (c *Client) post(ctx context.Context, users ...string) (Campaign, error) {
+func (c *Client) post(ctx context.Context, users ...string) (lab.View, error) {
 	return c.postWith(ctx, nil, users...)
 }
 
 // postWith is post with more in its body.
-func (c *Client) postWith(ctx context.Context, more map[string]any, users ...string) (Campaign, error) {
+func (c *Client) postWith(ctx context.Context, more map[string]any, users ...string) (lab.View, error) {
 	audience := map[string]any{"all": true}
 	if len(users) > 0 {
 		audience = map[string]any{"userIDs": users}
@@ -90,11 +53,11 @@ func (c *Client) postWith(ctx context.Context, more map[string]any, users ...str
 		"sendID": m.SendID, "senderPlatformID": m.SenderPlatformID, "senderNickname": m.SenderNickname, "contentType": m.ContentType, "content": m.Content,
 	}}
 	maps.Copy(body, more)
-	var made Campaign
+	var made lab.View
 	return made, c.do(ctx, http.MethodPost, "/v1/campaigns", body, &made)
 }
 
-func (c *Client) get(ctx context.Context, id string) (v Campaign, err error) {
+func (c *Client) get(ctx context.Context, id string) (v lab.View, err error) {
 	return v, c.do(ctx, http.MethodGet, "/v1/campaigns/"+id, nil, &v)
 }
 

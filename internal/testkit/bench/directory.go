@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"carillon/internal/testkit/lab"
 	"carillon/internal/testkit/services"
 	"carillon/models"
 )
@@ -176,10 +177,8 @@ func (d *Directory) tableBytes(ctx context.Context, table string) (n float64, er
 
 // wait sleeps, or returns why it must not.
 func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
+	if !lab.Sleep(ctx, d) {
 		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
+	return nil
 }

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"carillon/internal/testkit/lab"
 	"carillon/internal/testkit/services"
 )
 
@@ -21,15 +20,6 @@ import (
 type finished struct {
 	out     []byte
 	peakRSS int64
-}
-
-// program is a command of the product. Nothing of the caller's environment comes along: a CARILLON_ setting
-// there would change what is measured.
-func (b *Bench) program(env []string, args ...string) *exec.Cmd {
-	cmd := exec.Command(b.bin, args...)
-	cmd.Dir = b.dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "CARILLON_SECRET=" + b.secret}, env...)
-	return cmd
 }
 
 // command runs a command to its end.
@@ -40,7 +30,7 @@ func (b *Bench) command(ctx context.Context, env []string, args ...string) (fini
 // feed is command with a standard input; nil is an empty one.
 func (b *Bench) feed(ctx context.Context, in io.Reader, env []string, args ...string) (finished, error) {
 	var out, errs bytes.Buffer
-	cmd := b.program(env, args...)
+	cmd := lab.Command(context.Background(), b.bin, b.dir, append(b.secrets(), env...), args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
 	ended, err := services.Child(cmd)
 	if err != nil {
@@ -85,27 +75,27 @@ func parsePeak(status string) int64 {
 	return 0
 }
 
+// secrets are the settings that all processes of a run have.
+func (b *Bench) secrets() []string { return []string{"CARILLON_SECRET=" + b.secret} }
+
 // Service is a carillon that serves, over a Redis that is its own, so that the peaks of both are one
 // measurement's.
 type Service struct {
 	*Client
+	*lab.Process
 	bench *Bench
-	name  string
 	redis *services.Redis
-	cmd   *exec.Cmd
-	ended <-chan struct{}
-	log   string
 }
 
 // Serve starts a service over d and returns when it is ready. Stop it even after an error.
 func (b *Bench) Serve(ctx context.Context, name string, d *Directory, roles string, settings ...string) (*Service, error) {
 	b.runs++
-	s := &Service{bench: b, name: fmt.Sprintf("%02d-%s-%d", b.runs, name, d.Users)}
-	s.log = filepath.Join(b.dir, s.name+".log")
+	name = fmt.Sprintf("%02d-%s-%d", b.runs, name, d.Users)
+	s := &Service{bench: b, Process: &lab.Process{Name: name, Bin: b.bin, Args: []string{"serve", "--roles", roles}, Log: filepath.Join(b.dir, name+".log")}}
 	var err error
-	env := d.env()
+	env := append(b.secrets(), d.env()...)
 	if d.Dir == "" {
-		if s.redis, err = services.StartRedis(filepath.Join(b.dir, "redis-"+s.name)); err != nil {
+		if s.redis, err = services.StartRedis(filepath.Join(b.dir, "redis-"+name)); err != nil {
 			return s, err
 		}
 		env = append(env, "CARILLON_REDIS_URL="+s.redis.URL())
@@ -117,50 +107,26 @@ func (b *Bench) Serve(ctx context.Context, name string, d *Directory, roles stri
 	listen := fmt.Sprintf("127.0.0.1:%d", port)
 	env = append(env, "CARILLON_LISTEN="+listen,
 		"CARILLON_WEBHOOK_URL="+b.provider.URL(), "CARILLON_WEBHOOK_SECRET="+b.webhookKey)
-	env = append(env, settings...)
-	token, err := b.command(ctx, env, "token")
+	s.URL, s.Env = "http://"+listen, append(env, settings...)
+	token, err := s.Run(ctx, "token")
 	if err != nil {
 		return s, err
 	}
-	s.Client = &Client{base: "http://" + listen, token: strings.TrimSpace(string(token.out)), http: http.Client{Timeout: 30 * time.Second}}
+	s.Client = &Client{lab.NewClient(s.URL, strings.TrimSpace(token), 30*time.Second)}
 	if b.options.Profile != "" {
-		env = append(env, "BENCH_PROFILE="+s.profile())
+		s.Env = append(s.Env, "BENCH_PROFILE="+s.profile())
 	}
-	log, err := os.Create(s.log)
-	if err != nil {
+	if err := s.Start(); err != nil {
 		return s, err
 	}
-	defer log.Close() // the child has its own copy
-	s.cmd = b.program(env, "serve", "--roles", roles)
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if s.ended, err = services.Child(s.cmd); err != nil {
-		return s, err
-	}
-	return s, s.awaitReady(ctx)
+	return s, s.AwaitReady(ctx, s.Token, 30*time.Second)
 }
 
-func (s *Service) profile() string { return filepath.Join(s.bench.options.Profile, s.name) }
-
-func (s *Service) awaitReady(ctx context.Context) error {
-	for range 600 {
-		if err := s.do(ctx, http.MethodGet, "/readyz", nil, nil); err == nil {
-			return nil
-		}
-		select {
-		case <-s.ended:
-			return fmt.Errorf("carillon ended before it was ready: see %s", s.log)
-		default:
-		}
-		if err := wait(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("carillon is not ready after 30 s: see %s", s.log)
-}
+func (s *Service) profile() string { return filepath.Join(s.bench.options.Profile, s.Name) }
 
 // peaks fills in the memory that the service and its Redis needed at most.
 func (s *Service) peaks(row *Row) (err error) {
-	row.PeakRSS = peakRSS(s.cmd.Process.Pid)
+	row.PeakRSS = peakRSS(s.PID())
 	row.RedisPeak, err = redisPeak(s.redis)
 	return err
 }
@@ -168,19 +134,16 @@ func (s *Service) peaks(row *Row) (err error) {
 // Stop ends the service, after its profile is written if it has one.
 func (s *Service) Stop() error {
 	var err error
-	if s.ended != nil {
+	if s.Alive() {
 		if s.bench.options.Profile != "" {
 			err = s.writeProfile()
 		}
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-s.ended:
-		case <-time.After(15 * time.Second):
-			_ = s.cmd.Process.Kill()
-			<-s.ended
-			err = errors.Join(err, fmt.Errorf("carillon did not end within 15 s of SIGTERM: see %s", s.log))
+		if _, code := s.Term(stopWithin); code < 0 {
+			err = errors.Join(err, fmt.Errorf("carillon did not end within %s of SIGTERM: see %s", stopWithin, s.Log))
 		}
-		s.http.CloseIdleConnections()
+	}
+	if s.Client != nil {
+		s.CloseIdleConnections()
 	}
 	if s.redis != nil {
 		err = errors.Join(err, s.redis.Kill())
@@ -188,10 +151,11 @@ func (s *Service) Stop() error {
 	return err
 }
 
+// stopWithin is how long a service may take to end.
+const stopWithin = 15 * time.Second
+
 func (s *Service) writeProfile() error {
-	if err := s.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-		return err
-	}
+	s.Signal(syscall.SIGUSR1)
 	for range 100 {
 		if _, err := os.Stat(s.profile() + ".cpu.pprof"); err == nil {
 			return nil

@@ -4,18 +4,16 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
 
+	"carillon/internal/testkit/lab"
 	"carillon/internal/testkit/services"
 )
 
@@ -38,9 +36,7 @@ var profileSource []byte
 
 // Start builds the binary and starts the database server and the provider. Close the bench even after an error.
 func (b *Bench) Start(ctx context.Context) error {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // it never fails
-	b.secret, b.webhookKey = rand.Text(), "whsec_"+base64.StdEncoding.EncodeToString(key)
+	b.secret, b.webhookKey = rand.Text(), lab.WebhookSecret()
 	var wg sync.WaitGroup
 	var buildErr, mariaErr, providerErr error
 	wg.Go(func() { buildErr = b.build(ctx) })
@@ -50,45 +46,20 @@ func (b *Bench) Start(ctx context.Context) error {
 	return errors.Join(buildErr, mariaErr, providerErr)
 }
 
-// build builds the product as it is shipped. To be profiled it gets one file more.
-func (b *Bench) build(ctx context.Context) error {
-	b.bin = filepath.Join(b.dir, "carillon")
-	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", b.bin}
+// build builds the product. To be profiled it gets one file more.
+func (b *Bench) build(ctx context.Context) (err error) {
+	build := lab.Build{Dir: b.dir}
 	if b.options.Profile != "" {
-		overlay, err := b.overlay(ctx)
-		if err != nil {
+		if b.options.Profile, err = filepath.Abs(b.options.Profile); err != nil {
 			return err
 		}
-		args = append(args, "-overlay", overlay)
+		if err := os.MkdirAll(b.options.Profile, 0o700); err != nil {
+			return err
+		}
+		build.Added = map[string][]byte{"bench_profile.go": profileSource}
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "carillon/cmd/carillon")...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
-}
-
-func (b *Bench) overlay(ctx context.Context) (string, error) {
-	dir, err := filepath.Abs(b.options.Profile)
-	if err != nil {
-		return "", err
-	}
-	b.options.Profile = dir
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", "carillon/cmd/carillon").Output()
-	if err != nil {
-		return "", fmt.Errorf("go list: %w", err)
-	}
-	added, source := filepath.Join(string(out[:len(out)-1]), "bench_profile.go"), filepath.Join(b.dir, "profile.go")
-	raw, err := json.Marshal(map[string]map[string]string{"Replace": {added: source}})
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(b.dir, "overlay.json")
-	return file, errors.Join(os.WriteFile(source, profileSource, 0o600), os.WriteFile(file, raw, 0o600))
+	b.bin, err = build.Run(ctx)
+	return err
 }
 
 // Close ends the servers.

@@ -141,7 +141,7 @@ func (b *Bench) campaign(ctx context.Context, name string, size int, delay time.
 	}
 	ended, err := s.await(ctx, c.ID)
 	if err != nil {
-		return Row{}, fmt.Errorf("%w: see %s", err, s.log)
+		return Row{}, fmt.Errorf("%w: see %s", err, s.Log)
 	}
 	row = newRow(size, ended.Sub(begun))
 	if err := s.peaks(&row); err != nil {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 // Order is a campaign to post.
@@ -24,7 +26,7 @@ type Order struct {
 // Sample is one look at a campaign while it ran.
 type Sample struct {
 	At time.Time
-	View
+	lab.View
 }
 
 // Campaign is what the oracle knows of a campaign: what was asked for, what the API said meanwhile, and what
@@ -34,7 +36,7 @@ type Campaign struct {
 	ID      string
 	Posted  time.Time
 	Samples []Sample
-	Rows    []Row // nil when the campaign did not end
+	Rows    []lab.Row // nil when the campaign did not end
 
 	mu       sync.Mutex // of Samples and refusals while it is watched
 	refusals []Refusal
@@ -50,11 +52,11 @@ type Refusal struct {
 }
 
 // Last is the latest sample.
-func (c *Campaign) Last() View {
+func (c *Campaign) Last() lab.View {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.Samples) == 0 {
-		return View{}
+		return lab.View{}
 	}
 	return c.Samples[len(c.Samples)-1].View
 }
@@ -76,13 +78,13 @@ func (o Order) body() map[string]any {
 
 // Post posts a campaign as a careful client does: under one key, again and again until it is answered. It is
 // watched from then on. A refusal (4xx) is returned as the reply, with no campaign.
-func (s *System) Post(ctx context.Context, o Order) (*Campaign, Reply, error) {
+func (s *System) Post(ctx context.Context, o Order) (*Campaign, lab.Reply, error) {
 	key := rand.Text()
 	for {
 		r, err := s.Client.Do(ctx, http.MethodPost, "/v1/campaigns", key, o.body())
 		switch {
 		case err == nil && r.Status == http.StatusAccepted:
-			var v View
+			var v lab.View
 			if err := json.Unmarshal(r.Data, &v); err != nil {
 				return nil, r, err
 			}
@@ -94,7 +96,7 @@ func (s *System) Post(ctx context.Context, o Order) (*Campaign, Reply, error) {
 		case err == nil && r.Status >= 400 && r.Status < 500 && r.Status != http.StatusConflict:
 			return nil, r, nil
 		}
-		if !sleep(ctx, 200*time.Millisecond) {
+		if !lab.Sleep(ctx, 200*time.Millisecond) {
 			return nil, r, fmt.Errorf("the POST of %s is not answered: status %d, %s, %w", o.Name, r.Status, r.ErrDlt, err)
 		}
 	}
@@ -123,7 +125,7 @@ func (s *System) watch(ctx context.Context, c *Campaign) {
 			c.refusals = append(c.refusals, Refusal{time.Now(), r.Status, r.RetryAfter})
 		}
 		c.mu.Unlock()
-		if err == nil && v.Over() || !sleep(ctx, 100*time.Millisecond) {
+		if err == nil && v.Over() || !lab.Sleep(ctx, 100*time.Millisecond) {
 			return
 		}
 	}

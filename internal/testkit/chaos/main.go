@@ -17,20 +17,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { lab.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o := Options{Times: true, Freeze: true}
@@ -153,10 +148,10 @@ func runTrials(ctx context.Context, dir string, race bool, chosen []trial, sched
 
 // races are the processes whose logs the race detector, or a panic, has written to.
 func (s *System) races() (found []string) {
-	for _, c := range append([]*Child{s.API}, s.Workers...) {
-		raw, err := os.ReadFile(c.log)
+	for _, c := range append([]*lab.Process{s.API}, s.Workers...) {
+		raw, err := os.ReadFile(c.Log)
 		if err == nil && (bytes.Contains(raw, []byte("WARNING: DATA RACE")) || bytes.Contains(raw, []byte("\npanic: "))) {
-			found = append(found, c.log)
+			found = append(found, c.Log)
 		}
 	}
 	return found

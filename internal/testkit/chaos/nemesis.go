@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"carillon/internal/testkit/lab"
 	"carillon/internal/testkit/services"
 )
 
@@ -171,13 +172,13 @@ func Strike(ctx context.Context, sys *System, faults []Fault, before func(Fault)
 	for i, f := range faults {
 		wg.Go(func() {
 			const ahead = 500 * time.Millisecond
-			if !sleep(ctx, time.Until(begun.Add(f.At-ahead))) {
+			if !lab.Sleep(ctx, time.Until(begun.Add(f.At-ahead))) {
 				return
 			}
 			if before != nil {
 				before(f)
 			}
-			if sleep(ctx, time.Until(begun.Add(f.At))) {
+			if lab.Sleep(ctx, time.Until(begun.Add(f.At))) {
 				events[i] = sys.Deal(ctx, f)
 			}
 		})
@@ -200,15 +201,15 @@ func (s *System) Deal(ctx context.Context, f Fault) Event {
 			child = s.Workers[f.Worker]
 		}
 		if f.Kind == TermWorker {
-			e.Took, e.Exit = child.Term()
+			e.Took, e.Exit = child.Term(2 * stopLimit)
 		} else {
 			child.Kill()
 		}
-		sleep(ctx, f.For)
+		lab.Sleep(ctx, f.For)
 		e.Err = child.Start()
 	case FreezeWorker:
 		s.Workers[f.Worker].Signal(syscall.SIGSTOP)
-		sleep(ctx, f.For)
+		lab.Sleep(ctx, f.For)
 		s.Workers[f.Worker].Signal(syscall.SIGCONT)
 	case FlushRedis:
 		_, e.Err = services.RedisDo(s.redis.URL(), "FLUSHALL")
@@ -233,7 +234,7 @@ func restart(ctx context.Context, server interface {
 	if err := server.Kill(); err != nil {
 		return err
 	}
-	sleep(ctx, after)
+	lab.Sleep(ctx, after)
 	return server.Start()
 }
 
@@ -241,7 +242,7 @@ func spoil(ctx context.Context, l *Link, f Fault) error {
 	if err := l.Spoil(f.Toxic); err != nil {
 		return err
 	}
-	sleep(ctx, f.For)
+	lab.Sleep(ctx, f.For)
 	l.Heal()
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 // What the oracle knows of the product's sizes: jobs.Options and models.PageSize.
@@ -81,7 +83,7 @@ func (e *Evidence) Lost() Check {
 			unfinished = append(unfinished, fmt.Sprintf("%s %s %+v", c.Name, c.Last().Status, c.Last().Counts))
 			continue
 		}
-		rows := map[string]Row{}
+		rows := map[string]lab.Row{}
 		for _, r := range c.Rows {
 			if _, twice := rows[r.UserID]; twice {
 				misrecorded++
@@ -175,8 +177,8 @@ func (e *Evidence) killed(kind Kind, from, to time.Time) bool {
 	return slices.ContainsFunc(e.Events, func(ev Event) bool { return ev.Kind == kind && ev.End.After(from) && ev.Start.Before(to) })
 }
 
-func countRows(rows []Row) Counts {
-	n := Counts{Total: len(rows)}
+func countRows(rows []lab.Row) lab.Counts {
+	n := lab.Counts{Total: len(rows)}
 	for _, r := range rows {
 		switch r.Status {
 		case "pending":

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -22,11 +24,11 @@ func truth() *Evidence {
 			Campaign: "C", RecvID: u, ClientMsgID: key, Sender: fmt.Sprint("worker", i/pageSize+1), Answer: 200,
 			At: noon.Add(time.Duration(i%pageSize) * 10 * time.Millisecond),
 		})
-		c.Rows = append(c.Rows, Row{UserID: u, Status: "sent", Attempts: 1, ClientMsgID: key})
+		c.Rows = append(c.Rows, lab.Row{UserID: u, Status: "sent", Attempts: 1, ClientMsgID: key})
 	}
 	slices.SortStableFunc(e.Arrivals, func(a, b Arrival) int { return a.At.Compare(b.At) })
 	for sent := 0; sent <= 2500; sent += 500 {
-		v := View{ID: "C", Status: "running", Planned: true, Counts: Counts{Total: 2500, Pending: 2500 - sent, Sent: sent}}
+		v := lab.View{ID: "C", Status: "running", Planned: true, Counts: lab.Counts{Total: 2500, Pending: 2500 - sent, Sent: sent}}
 		if sent == 2500 {
 			v.Status = "completed"
 		}

@@ -3,39 +3,28 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
-// probed is the product with probe/probe.go laid over its command.
+//go:embed probe/probe.go
+var probeSource []byte
+
+// probed is the product with probe/probe.go beside its command.
 func (b *Bench) probed(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return "", fmt.Errorf("go list -m: %w", err)
-	}
-	root := strings.TrimSpace(string(out))
-	raw, err := json.Marshal(map[string]map[string]string{"Replace": {
-		filepath.Join(root, "cmd/carillon/chaosprobe.go"): filepath.Join(root, "internal/testkit/chaos/probe/probe.go"),
-	}})
-	if err != nil {
-		return "", err
-	}
 	dir := filepath.Join(b.dir, "probed")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
-	overlay := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlay, raw, 0o600); err != nil {
-		return "", err
-	}
-	return buildBinary(ctx, dir, b.race, "-overlay", overlay, "-tags", "chaosprobe")
+	return lab.Build{Dir: dir, Race: b.race, Tags: "chaosprobe", Added: map[string][]byte{"chaosprobe.go": probeSource}}.Run(ctx)
 }
 
 // Reading is what a process held at one instant.

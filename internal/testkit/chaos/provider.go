@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 // Arrival is one recipient of one request that reached the provider whole: a line of its log.
@@ -160,7 +161,7 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if !sleep(r.Context(), m.delay(body)) {
+	if !lab.Sleep(r.Context(), m.delay(body)) {
 		return
 	}
 	if len(answers) == 1 || m.Status != 0 {
@@ -249,19 +250,4 @@ func (p *Provider) name(s string) string {
 		p.names[s] = s
 	}
 	return one
-}
-
-// sleep waits, and is false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,8 +14,12 @@ import (
 	"sync"
 	"time"
 
+	"carillon/internal/testkit/lab"
 	"carillon/internal/testkit/services"
 )
+
+// stopLimit is what R5 grants a process after SIGTERM.
+const stopLimit = 10 * time.Second
 
 // Bench is what all trials of a run share: the binary and the servers it needs.
 type Bench struct {
@@ -34,7 +36,7 @@ type Bench struct {
 func (b *Bench) Start(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var buildErr, redisErr, mariaErr error
-	wg.Go(func() { b.bin, buildErr = buildBinary(ctx, b.dir, b.race) })
+	wg.Go(func() { b.bin, buildErr = lab.Build{Dir: b.dir, Race: b.race}.Run(ctx) })
 	wg.Go(func() { b.maria, mariaErr = services.StartMariaDB(filepath.Join(b.dir, "servers", "mariadb")) })
 	wg.Go(func() { b.redis, redisErr = services.StartRedis(filepath.Join(b.dir, "servers", "redis")) })
 	wg.Wait()
@@ -67,10 +69,10 @@ type Setup struct {
 type System struct {
 	*Bench
 	dir          string
-	API          *Child
-	Workers      []*Child
+	API          *lab.Process
+	Workers      []*lab.Process
 	Provider     *Provider
-	Client       *Client
+	Client       *lab.Client
 	providerLink *Link
 	databaseLink *Link
 	begun        time.Time
@@ -116,6 +118,9 @@ func (b *Bench) Open(ctx context.Context, setup Setup, users []string) (s *Syste
 	return s, s.start(ctx, users)
 }
 
+// probeFile is where a process of a system with probes writes its readings.
+func (s *System) probeFile(c *lab.Process) string { return filepath.Join(s.dir, c.Name+".probe") }
+
 // children makes the processes. Each names itself in the path of the provider's URL, so that the provider's
 // log tells who sent what.
 func (s *System) children(setup Setup, bin, databaseURL string) error {
@@ -125,28 +130,25 @@ func (s *System) children(setup Setup, bin, databaseURL string) error {
 	if setup.Timeout == 0 {
 		setup.Timeout = 5 * time.Second
 	}
-	secret := rand.Text()
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // it never fails
-	child := func(name, role string) (*Child, error) {
+	secret, webhookSecret := rand.Text(), lab.WebhookSecret()
+	child := func(name, role string) (*lab.Process, error) {
 		port, err := services.FreePort()
 		if err != nil {
 			return nil, err
 		}
 		listen := fmt.Sprintf("127.0.0.1:%d", port)
-		c := &Child{
-			Name: name, URL: "http://" + listen, bin: bin, args: []string{"serve", "--roles", role}, log: filepath.Join(s.dir, name+".log"),
-			env: []string{
+		c := &lab.Process{
+			Name: name, URL: "http://" + listen, Bin: bin, Args: []string{"serve", "--roles", role}, Log: filepath.Join(s.dir, name+".log"),
+			Env: []string{
 				"CARILLON_DATABASE_URL=" + databaseURL, "CARILLON_REDIS_URL=" + s.redis.URL(), "CARILLON_SECRET=" + secret, "CARILLON_LISTEN=" + listen,
 				"CARILLON_CHANNEL=webhook", "CARILLON_WEBHOOK_URL=http://" + s.providerLink.Addr() + "/" + name,
-				"CARILLON_WEBHOOK_SECRET=whsec_" + base64.StdEncoding.EncodeToString(key),
+				"CARILLON_WEBHOOK_SECRET=" + webhookSecret,
 				fmt.Sprint("CARILLON_WEBHOOK_BATCH=", setup.Batch), fmt.Sprint("CARILLON_WEBHOOK_RATE=", setup.Rate), fmt.Sprint("CARILLON_WEBHOOK_TIMEOUT=", setup.Timeout),
 				fmt.Sprint("CARILLON_MAX_ATTEMPTS=", setup.MaxAttempts),
 			},
 		}
 		if setup.Probe {
-			c.probe = filepath.Join(s.dir, name+".probe")
-			c.env = append(c.env, "CHAOS_PROBE="+c.probe)
+			c.Env = append(c.Env, "CHAOS_PROBE="+s.probeFile(c))
 		}
 		return c, nil
 	}
@@ -154,7 +156,7 @@ func (s *System) children(setup Setup, bin, databaseURL string) error {
 	if err != nil {
 		return err
 	}
-	s.API, s.Client = api, newClient(api.URL, "")
+	s.API, s.Client = api, lab.NewClient(api.URL, "", 15*time.Second)
 	for i := range setup.Workers {
 		w, err := child(fmt.Sprint("worker", i+1), cmp.Or(setup.Role, "worker"))
 		if err != nil {
@@ -173,41 +175,23 @@ func (s *System) start(ctx context.Context, users []string) error {
 	if err != nil {
 		return err
 	}
-	s.Client.token = strings.TrimSpace(token)
-	for _, c := range append([]*Child{s.API}, s.Workers...) {
+	s.Client.Token = strings.TrimSpace(token)
+	for _, c := range append([]*lab.Process{s.API}, s.Workers...) {
 		if err := c.Start(); err != nil {
 			return err
 		}
 	}
-	for _, c := range append([]*Child{s.API}, s.Workers...) {
-		if err := s.awaitReady(ctx, c, 30*time.Second); err != nil {
+	for _, c := range append([]*lab.Process{s.API}, s.Workers...) {
+		if err := c.AwaitReady(ctx, s.Client.Token, 30*time.Second); err != nil {
 			return err
 		}
 	}
 	return s.Client.Import(ctx, users)
 }
 
-// awaitReady waits until a process can do its work.
-func (s *System) awaitReady(ctx context.Context, c *Child, limit time.Duration) error {
-	client := newClient(c.URL, s.Client.token)
-	defer client.http.CloseIdleConnections()
-	deadline := time.Now().Add(limit)
-	for {
-		r, err := client.Do(ctx, http.MethodGet, "/readyz", "", nil)
-		switch {
-		case err == nil && r.Status == http.StatusOK:
-			return nil
-		case time.Now().After(deadline):
-			return fmt.Errorf("%s is not ready after %s: status %d %s%s", c.Name, limit, r.Status, r.ErrDlt, orNothing(err))
-		case !sleep(ctx, 50*time.Millisecond):
-			return ctx.Err()
-		}
-	}
-}
-
 // Close ends all of it. What the processes did is in the files of their logs.
 func (s *System) Close() error {
-	for _, c := range append([]*Child{s.API}, s.Workers...) {
+	for _, c := range append([]*lab.Process{s.API}, s.Workers...) {
 		if c != nil {
 			c.Kill()
 		}

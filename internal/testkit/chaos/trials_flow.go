@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 // rate is R9: four workers share one campaign's rate. The pages that 500/s needs would find their places in one or two of them,
@@ -19,13 +21,13 @@ func rate(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		for s.Provider.Len() < len(users)/3 && senders(s.Provider.Log(), time.Time{}, time.Now()) < workers && sleep(ctx, 10*time.Millisecond) {
+		for s.Provider.Len() < len(users)/3 && senders(s.Provider.Log(), time.Time{}, time.Now()) < workers && lab.Sleep(ctx, 10*time.Millisecond) {
 		}
 		if err := s.pace(ctx, c, perSecond); err != nil {
 			return nil, err
 		}
 		from := time.Now().Add(time.Second)
-		sleep(ctx, (seconds+1)*time.Second)
+		lab.Sleep(ctx, (seconds+1)*time.Second)
 		if err := s.pace(ctx, c, quick); err != nil {
 			return nil, err
 		}
@@ -165,12 +167,12 @@ func control(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		sleep(ctx, 3*time.Second)
+		lab.Sleep(ctx, 3*time.Second)
 		r, pausedAt, err := s.tell(ctx, paused, "pause")
 		if err != nil || r.Status == http.StatusNotFound {
 			return []Check{{"R8", NotExercised, "POST …/pause answers 404"}}, err
 		}
-		sleep(ctx, 6*time.Second)
+		lab.Sleep(ctx, 6*time.Second)
 		late := after(s.Provider.Log(), paused.ID, pausedAt)
 		checks := []Check{check("R8", r.Status == http.StatusOK && late <= 2*time.Second, "pause answered %d; the last send began %.2f s later", r.Status, late.Seconds())}
 		if r, _, err = s.tell(ctx, paused, "resume"); err != nil {
@@ -194,7 +196,7 @@ func (s *System) cancelled(ctx context.Context, users []string) ([]Check, error)
 	if err != nil {
 		return nil, err
 	}
-	sleep(ctx, 2*time.Second)
+	lab.Sleep(ctx, 2*time.Second)
 	r, at, err := s.tell(ctx, c, "cancel")
 	if err != nil {
 		return nil, err
@@ -203,7 +205,7 @@ func (s *System) cancelled(ctx context.Context, users []string) ([]Check, error)
 	if err != nil {
 		return nil, err
 	}
-	sleep(ctx, quietTail)
+	lab.Sleep(ctx, quietTail)
 	late, v := after(s.Provider.Log(), c.ID, at), c.Last()
 	sent := map[string]bool{}
 	for _, a := range e.Arrivals {
@@ -218,7 +220,7 @@ func (s *System) cancelled(ctx context.Context, users []string) ([]Check, error)
 	}, nil
 }
 
-func (s *System) tell(ctx context.Context, c *Campaign, what string) (Reply, time.Time, error) {
+func (s *System) tell(ctx context.Context, c *Campaign, what string) (lab.Reply, time.Time, error) {
 	r, err := s.Client.Do(ctx, http.MethodPost, fmt.Sprintf("/v1/campaigns/%s/%s", c.ID, what), "", nil)
 	s.note("%s: %d", what, r.Status)
 	return r, time.Now(), err

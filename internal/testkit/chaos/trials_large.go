@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 const (
@@ -88,7 +90,7 @@ func (s *System) strikeAlong(ctx context.Context, c *Campaign, faults []Fault) (
 			if seen >= due && sent[fmt.Sprint("worker", f.Worker+1)] {
 				break
 			}
-			if c.Last().Over() || !sleep(ctx, 10*time.Millisecond) {
+			if c.Last().Over() || !lab.Sleep(ctx, 10*time.Millisecond) {
 				return events
 			}
 		}
@@ -156,7 +158,7 @@ func slow(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		for !c.Last().Planned && sleep(ctx, 100*time.Millisecond) { // planning is work that the ten are not to be compared with
+		for !c.Last().Planned && lab.Sleep(ctx, 100*time.Millisecond) { // planning is work that the ten are not to be compared with
 		}
 		var alone, beside []time.Duration
 		var spans [][2]time.Time
@@ -168,7 +170,7 @@ func slow(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 				if err := s.told(ctx, c, map[bool]string{true: "pause", false: "resume"}[paused]); err != nil {
 					return checks, err
 				}
-				sleep(ctx, quietTail)
+				lab.Sleep(ctx, quietTail)
 			}
 			from := time.Now()
 			took, judged, err := s.ten(ctx, mode, each)

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 const (
@@ -97,7 +99,7 @@ func pressed(trial string, o Options) Setup {
 func (s *System) phase(ctx context.Context, name string, span time.Duration) phase {
 	s.note("the provider: %s", name)
 	p := phase{name: name, from: time.Now()}
-	sleep(ctx, span)
+	lab.Sleep(ctx, span)
 	p.to = time.Now()
 	return p
 }
@@ -114,7 +116,7 @@ func (s *System) listen(ctx context.Context, c *Campaign) (stop func() []saying)
 	var says []saying
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for sleep(ctx, 250*time.Millisecond) {
+		for lab.Sleep(ctx, 250*time.Millisecond) {
 			r, err := s.Client.Do(ctx, http.MethodGet, "/v1/campaigns/"+c.ID, "", nil)
 			var v struct {
 				LimitedBy string `json:"limitedBy"`

@@ -3,6 +3,8 @@ package main
 import (
 	"testing"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 // TestPressureChecks: each check of the trials slow and dead is able to fail.
@@ -18,7 +20,7 @@ func TestPressureChecks(t *testing.T) {
 			for at := from; at.Before(to); at = at.Add(apart) {
 				e.Arrivals = append(e.Arrivals, Arrival{Campaign: "C", RecvID: at.String(), At: at, Answer: answer})
 				if answer == 200 {
-					c.Rows = append(c.Rows, Row{UserID: at.String(), Status: "sent", Attempts: 1})
+					c.Rows = append(c.Rows, lab.Row{UserID: at.String(), Status: "sent", Attempts: 1})
 				}
 			}
 		}
@@ -26,7 +28,7 @@ func TestPressureChecks(t *testing.T) {
 		arrive(p.from, p.to, 2*time.Second, 503)
 		arrive(p.to, p.to.Add(4*time.Second), 50*time.Millisecond, 200)
 		arrive(p.to.Add(4*time.Second), p.to.Add(30*time.Second), 10*time.Millisecond, 200)
-		c.Samples = []Sample{{At: p.from.Add(5 * time.Second), View: View{Status: "running"}}}
+		c.Samples = []Sample{{At: p.from.Add(5 * time.Second), View: lab.View{Status: "running"}}}
 		return e
 	}
 	says := func(what string) []saying { return []saying{{p.from.Add(4 * time.Second), what}} }

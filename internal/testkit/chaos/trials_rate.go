@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 // smooth is a slow rate over several workers: whoever has the page, the seconds look alike. Twice the one that has it is told
@@ -20,7 +22,7 @@ func smooth(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			return nil, err
 		}
 		for part := range 2 {
-			for s.Provider.Len() < (part+1)*perSecond*seconds/3 && sleep(ctx, 20*time.Millisecond) {
+			for s.Provider.Len() < (part+1)*perSecond*seconds/3 && lab.Sleep(ctx, 20*time.Millisecond) {
 			}
 			if e := s.Deal(ctx, Fault{Kind: TermWorker, Worker: s.busy()}); e.Err != nil {
 				return nil, e.Err
@@ -37,7 +39,7 @@ func smooth(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 // busy is the worker whose request came last.
 func (s *System) busy() int {
 	log := s.Provider.Log()
-	return max(0, slices.IndexFunc(s.Workers, func(w *Child) bool { return len(log) > 0 && w.Name == log[len(log)-1].Sender }))
+	return max(0, slices.IndexFunc(s.Workers, func(w *lab.Process) bool { return len(log) > 0 && w.Name == log[len(log)-1].Sender }))
 }
 
 // Smooth says that over so many seconds from the first arrival each second, wherever it begins, has the rate
@@ -117,7 +119,7 @@ func patch(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		for s.Provider.Len() < slowly*(seconds-1) && sleep(ctx, 20*time.Millisecond) {
+		for s.Provider.Len() < slowly*(seconds-1) && lab.Sleep(ctx, 20*time.Millisecond) {
 		}
 		err = s.pace(ctx, c, fast)
 		at := time.Now()
@@ -161,7 +163,7 @@ func first(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		for s.Provider.Len() < 2*perSecond && sleep(ctx, 20*time.Millisecond) {
+		for s.Provider.Len() < 2*perSecond && lab.Sleep(ctx, 20*time.Millisecond) {
 		}
 		rnd := Random(o.Seed, "first")
 		posts := map[string]time.Time{}
@@ -173,7 +175,7 @@ func first(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 				return nil, err
 			}
 			posts[id] = begun
-			sleep(ctx, between(rnd, 0, 100*time.Millisecond)) // at no step with the workers' own
+			lab.Sleep(ctx, between(rnd, 0, 100*time.Millisecond)) // at no step with the workers' own
 		}
 		to := time.Now()
 		if _, _, err := s.tell(ctx, bulk, "cancel"); err != nil {
@@ -197,7 +199,7 @@ func (s *System) postSingle(ctx context.Context, user string) (string, error) {
 	if r.Status != http.StatusAccepted {
 		return "", fmt.Errorf("a POST was answered %d: %s", r.Status, r.ErrDlt)
 	}
-	var v View
+	var v lab.View
 	return v.ID, json.Unmarshal(r.Data, &v)
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 const (
@@ -38,7 +40,7 @@ func slots(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 				return nil, e.Err
 			}
 		}
-		sleep(ctx, time.Until(began.Add(slotSpan)))
+		lab.Sleep(ctx, time.Until(began.Add(slotSpan)))
 		if _, err := s.API.Run(ctx, "schedules", "pause", "--all"); err != nil {
 			return nil, err
 		}

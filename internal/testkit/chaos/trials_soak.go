@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 const (
@@ -33,9 +35,9 @@ func soak(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			if err := w.round(ctx, rnd); err != nil {
 				return w.checks(), err
 			}
-			sleep(ctx, time.Second) // what the last campaign left to tidy up
+			lab.Sleep(ctx, time.Second) // what the last campaign left to tidy up
 			rest := time.Now()
-			if !sleep(ctx, restFor) {
+			if !lab.Sleep(ctx, restFor) {
 				return w.checks(), ctx.Err()
 			}
 			idle = append(idle, [2]time.Time{rest, time.Now()})
@@ -43,8 +45,8 @@ func soak(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		}
 		to := time.Now()
 		checks := w.checks()
-		for _, c := range append([]*Child{s.API}, s.Workers...) {
-			held, err := seriesOf(c.Name, c.probe, from, to, idle)
+		for _, c := range append([]*lab.Process{s.API}, s.Workers...) {
+			held, err := seriesOf(c.Name, s.probeFile(c), from, to, idle)
 			if err != nil {
 				return checks, err
 			}
@@ -140,7 +142,7 @@ func (w *soaker) run(ctx context.Context, p play) error {
 		return err
 	}
 	for _, what := range p.do {
-		sleep(ctx, p.wait)
+		lab.Sleep(ctx, p.wait)
 		r, err := w.Client.Do(ctx, http.MethodPost, fmt.Sprintf("/v1/campaigns/%s/%s", c.ID, what), "", nil)
 		if err != nil {
 			return err
@@ -154,7 +156,7 @@ func (w *soaker) run(ctx context.Context, p play) error {
 		return err
 	}
 	if p.kind == "cancelled" { // a send that was under way when it ended
-		sleep(ctx, quietTail)
+		lab.Sleep(ctx, quietTail)
 		e.Arrivals = w.Provider.Log()
 	}
 	e.only(c)

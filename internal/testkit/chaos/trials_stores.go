@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"carillon/internal/testkit/lab"
 )
 
 // durable is R1: clients post while the API is killed again and again. Each retries under its key until it is
@@ -54,21 +56,21 @@ func (s *System) postOnce(ctx context.Context, user string, tries *atomic.Int64)
 	for {
 		tries.Add(1)
 		r, err := s.Client.Do(ctx, http.MethodPost, "/v1/campaigns", "key-"+user, body)
-		var v View
+		var v lab.View
 		switch {
 		case err == nil && r.Status == http.StatusAccepted:
 			return v.ID, json.Unmarshal(r.Data, &v)
 		case err == nil && r.Status != http.StatusServiceUnavailable && r.Status != http.StatusConflict:
 			return "", fmt.Errorf("a POST was answered %d: %s", r.Status, r.ErrDlt)
 		}
-		if !sleep(ctx, 20*time.Millisecond) {
+		if !lab.Sleep(ctx, 20*time.Millisecond) {
 			return "", ctx.Err()
 		}
 	}
 }
 
 func (s *System) judgeDurable(ctx context.Context, ids, users []string, tries, killings int) ([]Check, error) {
-	if err := s.awaitReady(ctx, s.API, 30*time.Second); err != nil {
+	if err := s.API.AwaitReady(ctx, s.Client.Token, 30*time.Second); err != nil {
 		return nil, err
 	}
 	lost := 0
@@ -80,7 +82,7 @@ func (s *System) judgeDurable(ctx context.Context, ids, users []string, tries, k
 		}
 	}
 	var list struct {
-		Campaigns []View `json:"campaigns"`
+		Campaigns []lab.View `json:"campaigns"`
 	}
 	r, err := s.Client.Do(ctx, http.MethodGet, "/v1/campaigns?limit=1000", "", nil)
 	if err == nil {
@@ -90,9 +92,9 @@ func (s *System) judgeDurable(ctx context.Context, ids, users []string, tries, k
 		return nil, err
 	}
 	deadline := time.Now().Add(60 * time.Second)
-	for s.Provider.Len() < len(users) && time.Now().Before(deadline) && sleep(ctx, 100*time.Millisecond) {
+	for s.Provider.Len() < len(users) && time.Now().Before(deadline) && lab.Sleep(ctx, 100*time.Millisecond) {
 	}
-	sleep(ctx, quietTail)
+	lab.Sleep(ctx, quietTail)
 	got := map[string]int{}
 	repeats := 0
 	for _, a := range s.Provider.Log() {
@@ -119,7 +121,7 @@ func redisLoss(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	return b.on(ctx, Setup{Trial: "redis", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		posted := make(chan Check, 1)
 		go func() {
-			sleep(ctx, away.At+2*time.Second)
+			lab.Sleep(ctx, away.At+2*time.Second)
 			posted <- s.postWithoutRedis(ctx, users[:10])
 		}()
 		e, err := siege(ctx, s, users, paced(o.Recipients, 30*time.Second), faults, endLimit, atLeastOnce)
@@ -151,7 +153,7 @@ func mysqlLoss(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	return b.on(ctx, Setup{Trial: "mysql", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		asked := make(chan []Check, 1)
 		go func() {
-			sleep(ctx, away.At+time.Second)
+			lab.Sleep(ctx, away.At+time.Second)
 			asked <- s.askWithoutMySQL(ctx, users[:10], 20*time.Second, o.Times)
 		}()
 		e, err := siege(ctx, s, users, paced(o.Recipients, 20*time.Second), []Fault{away}, endLimit, atLeastOnce)
@@ -168,7 +170,7 @@ func (s *System) askWithoutMySQL(ctx context.Context, users []string, lasting ti
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
 		var slowest time.Duration
 		n, wrong, odd := 0, 0, ""
-		for until := time.Now().Add(lasting / 2); time.Now().Before(until) && sleep(ctx, 200*time.Millisecond); n++ {
+		for until := time.Now().Add(lasting / 2); time.Now().Before(until) && lab.Sleep(ctx, 200*time.Millisecond); n++ {
 			var body any
 			if method == http.MethodPost {
 				body = Order{Name: "without MySQL", Users: users}.body()

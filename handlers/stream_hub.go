@@ -25,17 +25,17 @@ const (
 	maxStreams  = 5                      // a user may hold open, over all processes
 )
 
-// feed is all the streams that this process holds open, and the two ways a message comes to them: one
+// streamHub is all the streams that this process holds open, and the two ways a message comes to them: one
 // subscription in Redis for those online only, one look into the ledger for all that is stored. The zero
 // value is ready; it connects when the first stream opens.
-type feed struct {
+type streamHub struct {
 	beat time.Duration // between heartbeats; 0 = heartbeat
 
 	mu      sync.Mutex
 	online  map[string]*presence // by name of the Redis channel
 	dirty   map[string]bool      // names whose subscription may not be what it should be
 	changed chan struct{}        // holds a token when dirty has names
-	joined  bool                 // a stream was opened since part last looked
+	joined  bool                 // a stream was opened since endDeparted last looked
 	closed  bool
 	pubsub  *redis.PubSub
 	stop    context.CancelFunc
@@ -44,30 +44,20 @@ type feed struct {
 	loops   sync.WaitGroup
 }
 
-// presence is one user's streams in this process. While it stands in feed.online the user's channel is
+// presence is one user's streams in this process. While it stands in streamHub.online the user's channel is
 // subscribed to, which is what makes the user online everywhere.
 type presence struct {
 	userID  string
-	streams map[*stream]struct{}
+	streams map[*subscriber]struct{}
 	waiting []chan struct{} // each is closed when Redis next confirms the subscription
 }
 
-var errClosing = &models.Error{Code: models.CodeUnavailable, Detail: "this process is shutting down", RetryAfter: time.Second}
-
-// Close ends all streams and what feeds them, and waits for them: at most a few seconds, for clients that do
-// not read. It may be called twice; a stream that is asked for later gets 503.
-func (a *API) Close() {
-	a.waits.close()
-	a.feed.close()
-	a.mon.close()
-}
-
-func (f *feed) close() {
+func (f *streamHub) close() {
 	f.mu.Lock()
 	f.closed = true
 	for _, p := range f.online {
-		for st := range p.streams {
-			st.end()
+		for sub := range p.streams {
+			sub.end()
 		}
 	}
 	stop, pubsub := f.stop, f.pubsub
@@ -81,8 +71,8 @@ func (f *feed) close() {
 	f.loops.Wait()
 }
 
-// unless says that this process is closing, if it is, instead of err: that is why whatever failed.
-func (f *feed) unless(err error) error {
+// closingOr says that this process is closing, if it is, instead of err: that is why whatever failed.
+func (f *streamHub) closingOr(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -91,7 +81,7 @@ func (f *feed) unless(err error) error {
 	return err
 }
 
-func (f *feed) every() time.Duration {
+func (f *streamHub) heartbeatEvery() time.Duration {
 	if f.beat > 0 {
 		return f.beat
 	}
@@ -100,23 +90,23 @@ func (f *feed) every() time.Duration {
 
 // join adds a stream and returns when Redis has confirmed its user's subscription. Every stream that joins
 // asks for a confirmation of its own, because an older one may date from before a lost connection.
-func (f *feed) join(ctx context.Context, a *API, st *stream) error {
+func (f *streamHub) join(ctx context.Context, from sources, sub *subscriber) error {
 	confirmed := make(chan struct{})
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
 		return errClosing
 	}
-	f.start(a)
-	p := f.online[st.channel]
+	f.start(from)
+	p := f.online[sub.channel]
 	if p == nil {
-		p = &presence{userID: st.userID, streams: map[*stream]struct{}{}}
-		f.online[st.channel] = p
+		p = &presence{userID: sub.userID, streams: map[*subscriber]struct{}{}}
+		f.online[sub.channel] = p
 	}
-	p.streams[st] = struct{}{}
+	p.streams[sub] = struct{}{}
 	f.joined = true // its user may have gone between the look into the directory and now
 	p.waiting = append(p.waiting, confirmed)
-	f.settleLater(st.channel)
+	f.markDirty(sub.channel)
 	f.streams.Add(1)
 	f.mu.Unlock()
 
@@ -124,25 +114,26 @@ func (f *feed) join(ctx context.Context, a *API, st *stream) error {
 	case <-confirmed:
 		return nil
 	case <-ctx.Done():
-		f.leave(st)
+		f.leave(sub)
 		return ctx.Err()
 	}
 }
 
 // leave removes a stream; with the last one its user goes offline.
-func (f *feed) leave(st *stream) {
+func (f *streamHub) leave(sub *subscriber) {
 	defer f.streams.Done()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := f.online[st.channel]
-	if delete(p.streams, st); len(p.streams) == 0 {
-		delete(f.online, st.channel)
-		f.settleLater(st.channel)
+	p := f.online[sub.channel]
+	delete(p.streams, sub)
+	if len(p.streams) == 0 {
+		delete(f.online, sub.channel)
+		f.markDirty(sub.channel)
 	}
 }
 
-// settleLater is called with mu held after each change of online.
-func (f *feed) settleLater(channel string) {
+// markDirty is called with mu held after each change of online.
+func (f *streamHub) markDirty(channel string) {
 	f.dirty[channel] = true
 	select {
 	case f.changed <- struct{}{}:
@@ -150,10 +141,10 @@ func (f *feed) settleLater(channel string) {
 	}
 }
 
-// settle makes the subscriptions what they should be. It alone changes them, so the last command to Redis
+// syncSubscriptions makes the subscriptions what they should be. It alone changes them, so the last command to Redis
 // fits the last change, and no stream waits for a Redis that hangs. What could not be sent is not lost: when
 // the connection is made again it subscribes to all that it was ever asked for and not released from.
-func (f *feed) settle(ctx context.Context) {
+func (f *streamHub) syncSubscriptions(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -181,7 +172,7 @@ func (f *feed) settle(ctx context.Context) {
 }
 
 // start sets up what all streams share, once.
-func (f *feed) start(a *API) {
+func (f *streamHub) start(from sources) {
 	if f.stop != nil {
 		return
 	}
@@ -189,23 +180,23 @@ func (f *feed) start(a *API) {
 	f.stop = stop
 	f.online, f.dirty, f.changed = map[string]*presence{}, map[string]bool{}, make(chan struct{}, 1)
 	f.reads = make(chan struct{}, readsAtOnce)
-	f.pubsub = a.Redis.Subscribe(ctx)
+	f.pubsub = from.rdb.Subscribe(ctx)
 	f.loops.Go(func() { f.listen(ctx) })
 	f.loops.Go(func() { f.ping(ctx) })
-	f.loops.Go(func() { f.settle(ctx) })
-	f.loops.Go(func() { f.watch(ctx, a.Store, a.Log) })
+	f.loops.Go(func() { f.syncSubscriptions(ctx) })
+	f.loops.Go(func() { f.pollNews(ctx, from.store, from.log) })
 }
 
 // listen hears what comes from Redis. A server that hangs, or that a firewall forgot, closes no connection, so silence ends it: the
 // next read makes a new one, which subscribes to all that the old one had. go-redis' own check asks and wants no answer.
-func (f *feed) listen(ctx context.Context) {
+func (f *streamHub) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		within, cancel := context.WithTimeout(ctx, deafAfter)
 		msg, err := f.pubsub.Receive(within)
 		cancel()
 		switch {
 		case err == nil:
-			f.hear(msg)
+			f.dispatch(msg)
 		case errors.Is(err, redis.ErrClosed):
 			return
 		default:
@@ -218,7 +209,7 @@ func (f *feed) listen(ctx context.Context) {
 }
 
 // ping keeps answers coming where no messages do.
-func (f *feed) ping(ctx context.Context) {
+func (f *streamHub) ping(ctx context.Context) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
@@ -233,9 +224,9 @@ func (f *feed) ping(ctx context.Context) {
 	}
 }
 
-// hear takes one message from Redis. It never waits: a stream whose buffer is full is ended, and its client
+// dispatch takes one message from Redis. It never waits: a stream whose buffer is full is ended, and its client
 // comes back from its cursor.
-func (f *feed) hear(msg any) {
+func (f *streamHub) dispatch(msg any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch msg := msg.(type) {
@@ -253,18 +244,18 @@ func (f *feed) hear(msg any) {
 		if p == nil {
 			return
 		}
-		for st := range p.streams {
+		for sub := range p.streams {
 			select {
-			case st.live <- msg.Payload:
+			case sub.live <- msg.Payload:
 			default:
-				st.end()
+				sub.end()
 			}
 		}
 	}
 }
 
-// watch asks the ledger what is new for all open streams at once, and wakes those that it concerns.
-func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger) {
+// pollNews asks the ledger what is new for all open streams at once, and wakes those that it concerns.
+func (f *streamHub) pollNews(ctx context.Context, store *models.Store, log *slog.Logger) {
 	tick := time.NewTicker(newsEvery)
 	defer tick.Stop()
 	var since models.Millis // of the last look that succeeded; 0 = there was nobody to look for
@@ -277,14 +268,14 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 			return
 		case <-tick.C:
 		}
-		users := f.users()
+		users := f.onlineUsers()
 		if len(users) == 0 {
 			since, told = 0, nil
 			continue
 		}
-		news, now, err := look(ctx, store, users, since)
+		news, now, err := readNews(ctx, store, users, since)
 		if err == nil {
-			rev, err = f.part(ctx, store, users, rev)
+			rev, err = f.endDeparted(ctx, store, users, rev)
 		}
 		if err != nil {
 			if !failing && ctx.Err() == nil {
@@ -295,11 +286,11 @@ func (f *feed) watch(ctx context.Context, store *models.Store, log *slog.Logger)
 		}
 		failing = false
 		since = now
-		told = f.tell(news, told)
+		told = f.wakeStreams(news, told)
 	}
 }
 
-func look(ctx context.Context, store *models.Store, users []string, since models.Millis) ([]models.InboxNews, models.Millis, error) {
+func readNews(ctx context.Context, store *models.Store, users []string, since models.Millis) ([]models.InboxNews, models.Millis, error) {
 	now, err := store.Now(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -311,10 +302,10 @@ func look(ctx context.Context, store *models.Store, users []string, since models
 	return news, now, err
 }
 
-// part ends the streams of users who no longer stand in the directory, or do so again since they were opened. It
+// endDeparted ends the streams of users who no longer stand in the directory, or do so again since they were opened. It
 // looks only when streams were opened or the directory has changed since revision rev, and returns the one at which
 // it has looked.
-func (f *feed) part(ctx context.Context, store *models.Store, users []string, rev int64) (int64, error) {
+func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users []string, rev int64) (int64, error) {
 	dir, err := store.Directory(ctx)
 	if err != nil {
 		return rev, err
@@ -341,18 +332,18 @@ func (f *feed) part(ctx context.Context, store *models.Store, users []string, re
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.online {
-		for st := range p.streams {
-			if asked[p.userID] && known[p.userID] != st.entry {
-				st.end()
+		for sub := range p.streams {
+			if asked[p.userID] && known[p.userID] != sub.entry {
+				sub.end()
 			}
 		}
 	}
 	return dir.Rev, nil
 }
 
-// tell wakes the streams of the users that have news since they were told last, and returns what they have
+// wakeStreams wakes the streams of the users that have news since they were told last, and returns what they have
 // been told now: all that the next look can repeat.
-func (f *feed) tell(news []models.InboxNews, told map[models.InboxNews]bool) map[models.InboxNews]bool {
+func (f *streamHub) wakeStreams(news []models.InboxNews, told map[models.InboxNews]bool) map[models.InboxNews]bool {
 	now := make(map[models.InboxNews]bool, len(news))
 	users := map[string]bool{}
 	for _, n := range news {
@@ -367,14 +358,14 @@ func (f *feed) tell(news []models.InboxNews, told map[models.InboxNews]bool) map
 		if !users[p.userID] {
 			continue
 		}
-		for st := range p.streams {
-			st.poke()
+		for sub := range p.streams {
+			sub.poke()
 		}
 	}
 	return now
 }
 
-func (f *feed) users() []string {
+func (f *streamHub) onlineUsers() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	users := make([]string, 0, len(f.online))
@@ -385,7 +376,7 @@ func (f *feed) users() []string {
 }
 
 // read reads one stream's inbox in its turn.
-func (f *feed) read(ctx context.Context, store *models.Store, userID string, after models.InboxCursor) ([]models.InboxMessage, error) {
+func (f *streamHub) read(ctx context.Context, store *models.Store, userID string, after models.InboxCursor) ([]models.InboxMessage, error) {
 	select {
 	case f.reads <- struct{}{}:
 		defer func() { <-f.reads }()
@@ -394,3 +385,5 @@ func (f *feed) read(ctx context.Context, store *models.Store, userID string, aft
 	}
 	return store.Inbox(ctx, userID, after, readLimit)
 }
+
+var errClosing = &models.Error{Code: models.CodeUnavailable, Detail: "this process is shutting down", RetryAfter: time.Second}

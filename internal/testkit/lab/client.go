@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"bufio"
@@ -29,13 +29,15 @@ func (c Counts) Sum() int {
 	return c.Pending + c.Sent + c.Failed + c.Skipped + c.Expired + c.Cancelled + c.Unknown
 }
 
-// View is what the trials read of GET /v1/campaigns/{id}.
+// View is what is read of GET /v1/campaigns/{id}.
 type View struct {
 	ID      string `json:"id"`
 	Status  string `json:"status"`
 	Reason  string `json:"statusReason"`
 	Planned bool   `json:"planned"`
 	Counts  Counts `json:"counts"`
+	// FinishedAt is by the database's clock, to the millisecond; nil until then.
+	FinishedAt *time.Time `json:"finishedAt"`
 }
 
 // Over says whether the campaign has come to its end.
@@ -64,20 +66,25 @@ type Reply struct {
 }
 
 const (
-	askLimit    = 15 * time.Second // for a request and its answer
 	streamLimit = 10 * time.Minute // for a file's
 	importLines = 50_000           // users of one request
 )
 
 // Client speaks to the API as an admin.
 type Client struct {
-	base, token string
-	http        http.Client
+	Base  string // of URLs, without a slash at the end
+	Token string
+	Limit time.Duration // for a request and its answer; files have streamLimit
+	http  http.Client
 }
 
-func newClient(base, token string) *Client {
-	return &Client{base: base, token: token}
+// NewClient is a client with connections of its own.
+func NewClient(base, token string, limit time.Duration) *Client {
+	return &Client{Base: base, Token: token, Limit: limit}
 }
+
+// CloseIdleConnections gives back what the client no longer needs.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
 // Do makes one request. An error means that no complete answer came.
 func (c *Client) Do(ctx context.Context, method, path, key string, body any) (Reply, error) {
@@ -88,7 +95,7 @@ func (c *Client) Do(ctx context.Context, method, path, key string, body any) (Re
 	if body == nil {
 		raw = nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	ctx, cancel := context.WithTimeout(ctx, c.Limit)
 	defer cancel()
 	resp, err := c.request(ctx, method, path, key, "application/json", bytes.NewReader(raw))
 	if err != nil {
@@ -112,12 +119,12 @@ func (c *Client) Do(ctx context.Context, method, path, key string, body any) (Re
 }
 
 func (c *Client) request(ctx context.Context, method, path, key, contentType string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, body)
 	if err != nil {
 		return nil, err
 	}
 	req.GetBody = nil // net/http must not repeat a POST by itself
-	req.Header.Set("token", c.token)
+	req.Header.Set("token", c.Token)
 	req.Header.Set("Content-Type", contentType)
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)

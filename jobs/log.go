@@ -8,8 +8,9 @@ import (
 	"carillon/models"
 )
 
-// The log has each end of a campaign and each command once: whoever brings the end about writes it, and whoever takes
-// the command's notice from the ledger.
+// The log of all processes together has each end of a campaign once, from the process that brings
+// the end about. It has each command once, from the process that takes the command's notice out of
+// the ledger.
 
 // logFinished logs the end of a campaign of total recipients.
 func logFinished(ctx context.Context, store *models.Store, log *slog.Logger, id, total int64) {

@@ -1,0 +1,60 @@
+package handlers
+
+import (
+	"carillon/models"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// enter counts a request of an identified caller; leave must be called at its end. Admins have no limit of
+// their own: what they hold for long is bounded by takeLong.
+func (a *API) enter(ctx context.Context, who claims) (leave func(), err error) {
+	cs := a.Conns
+	if cs == nil {
+		return func() {}, nil
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c, ok := ctx.Value(ctxConn).(*conn); ok {
+		cs.setClass(c, known)
+		c.met = true
+	}
+	if who.PlatformID == AdminPlatform {
+		return func() {}, nil
+	}
+	if cs.users[who.UserID] >= maxRequests {
+		return nil, &models.Error{Code: models.CodeTooManyRequests, Detail: fmt.Sprintf("this user has %d requests under way", maxRequests), RetryAfter: time.Second}
+	}
+	cs.users[who.UserID]++
+	return func() {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		if cs.users[who.UserID]--; cs.users[who.UserID] == 0 {
+			delete(cs.users, who.UserID)
+		}
+	}, nil
+}
+
+// takeLong takes one of the places that streams, exports and waiting requests have together. ok is false when
+// there is none: a quarter of the connections is left to requests that end soon.
+func (a *API) takeLong() (give func(), ok bool) {
+	cs := a.Conns
+	if cs == nil {
+		return func() {}, true
+	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.longNow >= cs.maxLong {
+		return nil, false
+	}
+	cs.longNow++
+	return sync.OnceFunc(func() {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		cs.longNow--
+	}), true
+}
+
+var errTooManyLong = &models.Error{Code: models.CodeUnavailable, Detail: "too many streams, exports and waiting requests at once", RetryAfter: 5 * time.Second}

@@ -1,0 +1,97 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"carillon/models"
+)
+
+// EventView is one event of the log as it is shown.
+type EventView struct {
+	ID          int64             `json:"id"`
+	At          string            `json:"at"`
+	Kind        models.EventKind  `json:"kind"`
+	CampaignID  string            `json:"campaignID"` // empty = about none
+	ScheduleID  string            `json:"scheduleID"` // empty = about none
+	From        string            `json:"from"`       // the state before; empty = none, or the state did not change
+	To          string            `json:"to"`
+	ReasonCode  models.ReasonCode `json:"reasonCode"`
+	Reason      string            `json:"reason"`
+	Actor       string            `json:"actor"` // empty = the program itself
+	Via         models.Via        `json:"via"`
+	OperationID string            `json:"operationID"`
+	Data        models.EventData  `json:"data"` // null = nothing more
+}
+
+// EventJSON is an event as it is shown.
+func EventJSON(e models.Event) EventView {
+	return EventView{e.ID, shown(e.At), e.Kind, e.CampaignID, e.ScheduleID, e.FromStatus, e.ToStatus, e.ReasonCode, e.Reason, e.Actor, e.Via, e.OperationID, e.Data}
+}
+
+// listEvents lists the event log, newest first.
+func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	f := models.EventFilter{Kind: models.EventKind(query.Get("kind")), CampaignID: query.Get("campaign"), ScheduleID: query.Get("schedule"), Actor: query.Get("actor")}
+	if f.Kind != "" && !slices.Contains(models.EventKinds, f.Kind) {
+		return queryError("kind", "must be a kind of event, such as campaign.paused")
+	}
+	if why := models.CheckID(f.Actor); f.Actor != "" && why != "" {
+		return queryError("actor", why)
+	}
+	return a.eventPage(w, r, f)
+}
+
+// campaignHistory lists what happened to a campaign, newest first.
+func (a *API) campaignHistory(w http.ResponseWriter, r *http.Request) error {
+	c, err := a.campaign(r)
+	if err != nil {
+		return err
+	}
+	return a.eventPage(w, r, models.EventFilter{CampaignID: c.PublicID})
+}
+
+// scheduleEvents lists what happened to a schedule and to the campaigns that it made, newest first.
+func (a *API) scheduleEvents(w http.ResponseWriter, r *http.Request) error {
+	sch, err := a.schedule(r)
+	if err != nil {
+		return err
+	}
+	return a.eventPage(w, r, models.EventFilter{ScheduleID: sch.PublicID})
+}
+
+// eventPage answers with a page of the events that a filter selects.
+func (a *API) eventPage(w http.ResponseWriter, r *http.Request, f models.EventFilter) error {
+	before, limit, err := parseBeforePage(r)
+	if err != nil {
+		return err
+	}
+	f.Before = before
+	f.Limit = limit + 1
+	list, err := a.Store.Events(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	page, next := cutPage(list, limit, func(e models.Event) string { return beforeCursor(e.ID) })
+	views := make([]EventView, len(page))
+	for i, e := range page {
+		views[i] = EventJSON(e)
+	}
+	return answerData(w, http.StatusOK, map[string]any{"events": views, "nextCursor": next})
+}
+
+// recordWithin is for an event that tells of no change of the ledger. Whoever logs in waits no longer when the database is away.
+const recordWithin = time.Second
+
+// record stores such an event, by whom and under the request's operationID. A log-in needs no database, so one that cannot be
+// recorded is logged, and goes on.
+func (a *API) record(r *http.Request, userID string, e models.Event) {
+	by := models.Actor{ID: userID, Via: models.ViaAPI, OperationID: operationID(r.Context())}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWithin)
+	defer cancel()
+	if err := a.Store.Record(models.WithActor(ctx, by), e); err != nil {
+		a.Log.Warn("an event is not in the event log", "kind", e.Kind, "err", err, "operationID", by.OperationID)
+	}
+}

@@ -1,0 +1,61 @@
+package handlers
+
+import (
+	"sync"
+	"time"
+)
+
+// lockouts remembers who has been refused, so that a flood of tries does not reach Redis. Redis alone counts.
+type lockouts struct {
+	mu   sync.Mutex
+	ends map[string]time.Time
+}
+
+const maxLocked = 10_000
+
+func (l *lockouts) lockUntil(key string, end time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ends == nil || len(l.ends) >= maxLocked {
+		l.ends = map[string]time.Time{} // they are asked for again
+	}
+	l.ends[key] = end
+}
+
+// remaining is how long a key is still locked; 0 = not that we know.
+func (l *lockouts) remaining(key string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end, ok := l.ends[key]
+	if !ok {
+		return 0
+	}
+	if rest := time.Until(end); rest > 0 {
+		return max(time.Second, rest)
+	}
+	delete(l.ends, key)
+	return 0
+}
+
+// refusals counts log-ins that were refused.
+type refusals struct {
+	mu   sync.Mutex
+	n    int
+	last time.Time
+}
+
+// tellRefusals: so often at most the log and the event log tell of refused log-ins, and how many there were since it told last.
+const tellRefusals = 10 * time.Second
+
+// due counts a refusal, and says how many there were when it is time to tell of them; else 0.
+func (l *refusals) due() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n++
+	if time.Since(l.last) < tellRefusals {
+		return 0
+	}
+	n := l.n
+	l.n, l.last = 0, time.Now()
+	return n
+}

@@ -1,0 +1,33 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+)
+
+// monitorPage serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
+// a task that somebody deleted here would be enqueued again anyway.
+func (a *API) monitorPage() http.Handler {
+	refused := a.public(func(w http.ResponseWriter, r *http.Request) error {
+		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
+	})
+	closing := a.public(func(http.ResponseWriter, *http.Request) error { return errClosing })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		pageHeaders(h, monitorPolicy)
+		if !strings.HasPrefix(r.URL.Path, "/monitor/api/") { // the page's own files may be kept, and are asked for again
+			h.Set("Cache-Control", "private, no-cache")
+		}
+		page := a.monitor.open(a.RedisConn, a.Describe)
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			refused.ServeHTTP(w, r)
+		case page == nil:
+			closing.ServeHTTP(w, r)
+		default:
+			get := *r
+			get.Method = http.MethodGet // the monitor knows no HEAD, and the server leaves the body out
+			page.ServeHTTP(w, &get)
+		}
+	})
+}
