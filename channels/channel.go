@@ -72,6 +72,7 @@ type Outcome struct {
 	ServerMsgID string        // the provider's own ID of the message, where it gave one
 	RetryAfter  time.Duration // > 0: the provider asked for the whole channel to be left alone so long
 	Fault       Fault
+	Stopped     bool // this process gave the request up; the outcome says nothing about the provider
 	HTTP        int  // status of an answer that is an error; 0 = none
 	Unsure      bool // with Retry: the answer is an error that may stand for a message that was accepted all the same
 }

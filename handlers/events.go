@@ -68,8 +68,7 @@ func (a *API) eventPage(w http.ResponseWriter, r *http.Request, f models.EventFi
 	if err != nil {
 		return err
 	}
-	f.Before = before
-	f.Limit = limit + 1
+	f.Before, f.Limit = before, limit+1
 	list, err := a.Store.Events(r.Context(), f)
 	if err != nil {
 		return err

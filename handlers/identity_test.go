@@ -39,7 +39,7 @@ func TestARecreatedUserInheritsNothing(t *testing.T) {
 			}
 		}
 		// messages of the very millisecond in which bob came again count as the new bob's
-		eventually(t, "a millisecond passes", func() bool { now, err := s.Store.Now(t.Context()); return err == nil && now > before })
+		testkit.Eventually(t, "a millisecond passes", patience, func() bool { now, err := s.Store.Now(t.Context()); return err == nil && now > before })
 		s.users("bob")
 		for _, process := range []*server{s, other} {
 			for _, path := range []string{"messages", "stream"} {
@@ -89,7 +89,7 @@ func TestARecreatedGroupInheritsNothing(t *testing.T) {
 		if err := s.Store.DeleteGroup(t.Context(), "choir"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a millisecond passes", func() bool { now, err := s.Store.Now(t.Context()); return err == nil && now > before })
+		testkit.Eventually(t, "a millisecond passes", patience, func() bool { now, err := s.Store.Now(t.Context()); return err == nil && now > before })
 		put()
 		if texts, _ := s.wholeInbox("bob", 10); len(texts) != 0 {
 			t.Errorf("members of the second choir read %q", texts)

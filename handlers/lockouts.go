@@ -44,9 +44,6 @@ type refusals struct {
 	last time.Time
 }
 
-// tellRefusals: so often at most the log and the event log tell of refused log-ins, and how many there were since it told last.
-const tellRefusals = 10 * time.Second
-
 // due counts a refusal, and says how many there were when it is time to tell of them; else 0.
 func (l *refusals) due() int {
 	l.mu.Lock()
@@ -59,3 +56,6 @@ func (l *refusals) due() int {
 	l.n, l.last = 0, time.Now()
 	return n
 }
+
+// tellRefusals: so often at most the log and the event log tell of refused log-ins, and how many there were since it told last.
+const tellRefusals = 10 * time.Second

@@ -41,7 +41,7 @@ func TestStreamsOutliveFlushAll(t *testing.T) {
 		if !w.online("bob") {
 			t.Error("bob is offline after FLUSHALL")
 		}
-		eventually(t, "the open streams count again", func() bool { return w.slots("bob") == maxStreams })
+		testkit.Eventually(t, "the open streams count again", patience, func() bool { return w.slots("bob") == maxStreams })
 		if res, _ := s.request("bob"); res.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("the sixth: %d", res.StatusCode)
 		}
@@ -75,9 +75,9 @@ func TestStreamsOutliveARedisThatRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorker(t, server.URL())
-	eventually(t, "bob is online again", func() bool { return w.online("bob") })
+	testkit.Eventually(t, "bob is online again", patience, func() bool { return w.online("bob") })
 	c.wantText("are you there?")
-	eventually(t, "the stream counts again", func() bool { return w.slots("bob") == 1 })
+	testkit.Eventually(t, "the stream counts again", patience, func() bool { return w.slots("bob") == 1 })
 }
 
 func TestSlowClientLosesItsStreamAndBlocksNobody(t *testing.T) {

@@ -39,7 +39,7 @@ type client struct {
 	close  func()
 }
 
-const patience = 20 * time.Second
+const patience = testkit.Patience
 
 // open opens a stream and takes the cursor that it begins with.
 func (s *server) open(userID string, headers ...string) *client {
@@ -146,17 +146,6 @@ func (c *client) ended() {
 	}
 }
 
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 // worker is the inbox channel of another process on the same Redis.
 type worker struct {
 	t   *testing.T
@@ -221,12 +210,12 @@ func TestStreamIsPresenceAcrossProcesses(t *testing.T) {
 			}
 		}
 		first.close()
-		eventually(t, "the first stream's end is seen", func() bool { return w.slots(bob) == 1 })
+		testkit.Eventually(t, "the first stream's end is seen", patience, func() bool { return w.slots(bob) == 1 })
 		if !w.online(bob) {
 			t.Error("bob holds one more stream and is offline")
 		}
 		second.close()
-		eventually(t, "bob goes offline", func() bool { return !w.online(bob) })
+		testkit.Eventually(t, "bob goes offline", patience, func() bool { return !w.online(bob) })
 		again := s.open(bob)
 		if !w.online(bob) {
 			t.Error("bob came back, his stream is open, and he is offline")
@@ -327,7 +316,7 @@ func TestSixthStreamIsRefusedOverAllProcesses(t *testing.T) {
 		s.open(eve)
 		open[0].close()
 		w := newWorker(t, stores.RedisURL)
-		eventually(t, "the closed stream gives its slot back", func() bool { return w.slots(bob) == maxStreams-1 })
+		testkit.Eventually(t, "the closed stream gives its slot back", patience, func() bool { return w.slots(bob) == maxStreams-1 })
 		other.open(bob)
 	})
 }

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -34,9 +35,8 @@ func TestOldRecipientsGoWhileACampaignRuns(t *testing.T) {
 		if c := r.finished(id); c.Sent != 1500 || len(r.statuses(c)) != 1500 {
 			t.Errorf("%+v", c.Counts)
 		}
-		deadline := time.Now().Add(time.Minute)
-		for {
-			var left, open int
+		var left, open int
+		testkit.Eventually(t, "the old campaign's rows are gone", testkit.Patience, func() bool {
 			err := db.QueryRowContext(t.Context(), "SELECT (SELECT COUNT(*) FROM recipients WHERE campaign_id=?) + (SELECT COUNT(*) FROM pages WHERE campaign_id=?), (SELECT COUNT(*) FROM campaigns WHERE purge_due>0)",
 				old.ID, old.ID).Scan(&left, &open)
 			if err != nil {
@@ -46,13 +46,7 @@ func TestOldRecipientsGoWhileACampaignRuns(t *testing.T) {
 			if err != nil || c.Counts != old.Counts {
 				t.Fatalf("%+v, were %+v; %v", c.Counts, old.Counts, err)
 			}
-			if left == 0 && open == 0 && c.PurgedAt != 0 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%d rows are left", left)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+			return left == 0 && open == 0 && c.PurgedAt != 0
+		}, func() any { return fmt.Sprintf("%d rows of it, %d campaigns to purge", left, open) })
 	})
 }

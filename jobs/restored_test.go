@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +66,8 @@ func TestRestoredLedgerIsHeld(t *testing.T) {
 
 		r = r.with(opts)
 		r.with(opts)
-		if c := r.view(id); c.Status != models.StatusPaused || c.StatusReason != models.RestoredReason {
+		// A start whose comparison runs out of time compares again before it sends.
+		if c := r.until(id, "held", func(c models.CampaignView) bool { return c.Status != models.StatusRunning }); c.Status != models.StatusPaused || c.StatusReason != models.RestoredReason {
 			t.Fatalf("%s: %q", c.Status, c.StatusReason)
 		}
 		time.Sleep(time.Second)
@@ -107,14 +109,16 @@ func TestReplicaThatTookOver(t *testing.T) {
 		sp := spec(models.Audience{Type: models.AudienceAll})
 		sp.RatePerSecond = 20
 		twice := r.post(sp)
-		sp.Delivery = models.AtMostOnce
+		sp.Delivery, sp.RatePerSecond = models.AtMostOnce, 2 // it must not end before the replica takes over
 		once := r.post(sp)
 		testkit.Eventually(t, "under way", testkit.Patience, func() bool { return r.view(twice).Sent > 0 && r.view(once).Sent > 0 && r.known() > 0 })
 		r.stop()
+		sent := r.view(once).Sent
 		r.sql("UPDATE ledger_mark SET mark=mark-1000")
 		r = r.with(jobs.Options{})
-		if c := r.view(once); c.Status != models.StatusPaused || c.StatusReason == models.RestoredReason || c.StatusReason[:9] != "restored:" {
-			t.Errorf("%s: %q", c.Status, c.StatusReason)
+		c := r.until(once, "held", func(c models.CampaignView) bool { return c.Status != models.StatusRunning })
+		if c.Status != models.StatusPaused || c.StatusReason == models.RestoredReason || !strings.HasPrefix(c.StatusReason, "restored:") || c.Sent != sent {
+			t.Errorf("%s: %q, %d sent and %d before", c.Status, c.StatusReason, c.Sent, sent)
 		}
 		r.finished(twice)
 	})

@@ -31,9 +31,15 @@ type rig struct {
 
 func newRig(t *testing.T, s testkit.Stores, opts jobs.Options) *rig {
 	t.Helper()
+	return newQuietRig(t, s).with(opts)
+}
+
+// newQuietRig is newRig without a worker.
+func newQuietRig(t *testing.T, s testkit.Stores) *rig {
+	t.Helper()
 	r := &rig{t: t, store: testkit.OpenStore(t, s.DatabaseURL)}
 	r.connect(s)
-	return r.with(opts)
+	return r
 }
 
 // connect opens the rig's Redis.

@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"carillon/internal/testkit"
 	"carillon/models"
@@ -148,6 +149,37 @@ func TestEventsOfACampaign(t *testing.T) {
 		}
 		if c, err := store.Campaign(t.Context(), id); err != nil || broken(c.Campaign, got) != "" {
 			t.Error(broken(c.Campaign, got), err)
+		}
+	})
+}
+
+// What is older than it is to be kept goes, in steps; what is younger stays.
+func TestOldEventsGo(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		store, clock := testkit.OpenStoreAt(t, s.DatabaseURL, began)
+		record := func(n int) {
+			t.Helper()
+			for range n {
+				if err := store.Record(t.Context(), models.Event{Kind: models.EventServeStarted}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		record(25)
+		clock.Set(began.Add(2 * time.Hour))
+		record(5)
+		before := models.Millis(began.Add(time.Hour).UnixMilli())
+		for step, want := range []bool{false, false, true, true} {
+			done, err := store.PurgeEvents(t.Context(), before, 10)
+			if err != nil || done != want {
+				t.Fatal(step, done, err)
+			}
+			list, err := store.Events(t.Context(), models.EventFilter{Limit: 100})
+			if want := max(5, 20-10*step); err != nil || len(list) != want {
+				t.Errorf("%d events after step %d, want %d, %v", len(list), step, want, err)
+			}
 		}
 	})
 }

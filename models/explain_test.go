@@ -207,6 +207,17 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, err := s.Schedules(ctx, models.ScheduleFilter{Status: "active", Limit: 100})
 			return err
 		},
+		"events": func(s *models.Store) error { _, err := s.Events(ctx, models.EventFilter{Limit: 100}); return err },
+		"events, filtered": func(s *models.Store) error {
+			for _, f := range []models.EventFilter{{Kind: "campaign.created"}, {CampaignID: publicID(7)}, {ScheduleID: publicID(7)}, {Actor: "admin"}, {Actor: "admin", Before: 1000}, {CampaignID: publicID(7), Kind: "campaign.created"}} {
+				f.Limit = 100
+				if _, err := s.Events(ctx, f); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"old events":  func(s *models.Store) error { _, err := s.PurgeEvents(ctx, 2, 100); return err },
 		"occurrences": func(s *models.Store) error { _, err := s.Occurrences(ctx, 7, 0, 100); return err },
 	}
 }
@@ -252,6 +263,9 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 		return fmt.Sprintf("'%s','','@daily','UTC',0,0,0,0,'skip',0,'allow','{}','%s',1,0,9000000000000000,'op','admin',0", publicID(i), []string{"active", "paused"}[i%2])
 	})
 	insert("occurrences", "schedule_id, slot, last_slot, slots, outcome, reason, campaign_id, created_at", func(i int) string { return fmt.Sprintf("%d,1,0,1,'fired','','',0", i) })
+	insert("events", "at, kind, campaign_id, schedule_id, from_status, to_status, reason_code, reason, actor, via, operation_id, data", func(i int) string {
+		return fmt.Sprintf("%d,'campaign.created','%s','%s','','running','','','%s','api','op',''", i, publicID(i), publicID(i), []string{"admin", "bob", "carol"}[i%3])
+	})
 	insert("campaigns", `id, public_id, message, inbox, kind, group_id, started_at, finished_at, status, channel, audience_type, total, planned, created_at,
 		name, status_reason, group_version, mark, plan_cursor, plan_epoch, plan_due, pages, rate_per_second, delivery, retry, retry_page, priority, operation_id, created_by, expire_at`,
 		func(i int) string {
@@ -281,7 +295,7 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 	if dialect == "sqlite" { // which nobody analyzes: it goes by its rules
 		return
 	}
-	for _, table := range []string{"users", "chat_groups", "group_members", "idempotency", "schedules", "occurrences", "campaigns", "pages", "page_members", "recipients", "inbox_small"} {
+	for _, table := range []string{"users", "chat_groups", "group_members", "idempotency", "schedules", "occurrences", "events", "campaigns", "pages", "page_members", "recipients", "inbox_small"} {
 		if _, err := db.ExecContext(t.Context(), "ANALYZE TABLE "+table); err != nil {
 			t.Fatal(err)
 		}

@@ -35,13 +35,17 @@ type InboxMessage struct {
 // Cursor is the message's place in the inbox.
 func (m InboxMessage) Cursor() InboxCursor { return InboxCursor{m.SentAt, m.Campaign.ID} }
 
-// inboxLookback: sent_at is taken before the commit, so a read goes back so far behind its cursor for what
-// was committed late. Clients know a repeated message by its clientMsgID.
+// inboxLookback is how far behind its cursor a read begins, in milliseconds. sent_at is taken before the commit, so a
+// message may be committed after others with a later sent_at. Clients know a repeated message by its clientMsgID.
 const inboxLookback Millis = 10_000
 
-// Inbox reads a user's messages after a cursor, oldest first: those of the ten seconds up to the cursor
-// again, then up to limit newer ones, or as many as hold inboxBytes. A user who came into the directory later does
-// not read what was sent to the ID before, and a group's members not what was sent to an earlier group.
+// Inbox reads a user's messages, oldest first:
+//
+//   - again the messages of the ten seconds up to the cursor;
+//   - then newer ones, at most limit, and no more than inboxBytes hold.
+//
+// A user does not read what was sent to the same ID before the user came into the directory. Members of a group do not
+// read what was sent to an earlier group of the same ID.
 func (s *Store) Inbox(ctx context.Context, userID string, after InboxCursor, limit int) ([]InboxMessage, error) {
 	var added Millis
 	if err := s.db.WithContext(ctx).Raw("SELECT added_at FROM users WHERE user_id=?", userID).Scan(&added).Error; err != nil {
@@ -124,8 +128,8 @@ func (s *Store) smallRefs(ctx context.Context, keys map[int][]string, floor, aft
 // and those of campaigns that ran at the same time.
 const largeMore = 50
 
-// largeRefs walks the large campaigns in the order they started, looking the user up in each by primary key,
-// so that it may stop as soon as no later one can hold an earlier message.
+// largeRefs walks the large campaigns in the order in which they started, and looks the user up in each by primary key.
+// It stops as soon as no later campaign can hold an earlier message.
 func (s *Store) largeRefs(ctx context.Context, userID string, floor, after Millis, limit int) ([]inboxRef, error) {
 	db := s.db.WithContext(ctx)
 	var from inboxRef
@@ -157,7 +161,8 @@ func (s *Store) largeRefs(ctx context.Context, userID string, floor, after Milli
 	}
 }
 
-// countCertain counts the messages after the cursor that no campaign started at or after t can precede.
+// countCertain counts the messages after the cursor that were sent before t. No campaign that started at t or later can
+// hold a message that comes before them.
 func countCertain(refs []inboxRef, after, t Millis) (n int) {
 	for _, r := range refs {
 		if r.SentAt > after && r.SentAt < t {

@@ -123,8 +123,8 @@ type Occurrence struct {
 	CreatedAt  Millis `gorm:"autoCreateTime:false"`
 }
 
-// Firing is what is to be done about a schedule's next slot: the slots that were missed and the one that fires,
-// either of which there may be none of, and the slot to wait for next.
+// Firing is what the scheduler decides for one schedule: the slots that were missed (Missed; nil = none), the slot that
+// fires (Slot; 0 = none), and the slot to wait for next.
 type Firing struct {
 	Missed   *MissedRun
 	Slot     Millis // 0 = none fires

@@ -88,3 +88,25 @@ func TestDiagramIsTheCode(t *testing.T) {
 		compare(t, drawn(t, "Schedule"), code)
 	})
 }
+
+// docs/api.md explains every kind of event and every reason code.
+func TestEventsStandInTheDocs(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(raw), "\n## Events\n")
+	text, _, _ = strings.Cut(text, "\n## Commands\n")
+	for _, kind := range models.EventKinds {
+		about, what, _ := strings.Cut(string(kind), ".")
+		if !strings.Contains(text, "`"+string(kind)+"`") && !regexp.MustCompile("`"+about+`\..*`+"`\\."+what+"`").MatchString(text) {
+			t.Errorf("docs/api.md does not explain the event %s", kind)
+		}
+	}
+	for _, code := range models.ReasonCodes {
+		if !strings.Contains(text, "\n| `"+string(code)+"` |") {
+			t.Errorf("docs/api.md does not explain the reason %s", code)
+		}
+	}
+}

@@ -9,9 +9,12 @@ import (
 	"slices"
 )
 
-// cutZones cuts members into one open page per time zone, still in one walk, so that nobody is met twice. A page is
-// released when it is full, when the walk ends, or, by local time, when its zone's time has come: those users
-// must not wait for the walk.
+// cutZones cuts members into pages, with one open page per time zone at a time. The audience is walked once for all zones,
+// so that nobody is met twice. An open page is released:
+//
+//   - when it is full;
+//   - when the walk ends;
+//   - in a campaign by local time, when the time of its zone has come: those users must not wait for the walk.
 func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMember, now Millis, zoneStart func(zone string) ZoneStart, done bool) (planChanges, error) {
 	byZone := map[string][]string{}
 	for _, m := range found {

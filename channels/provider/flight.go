@@ -93,7 +93,8 @@ func (c *Client) faultOutcome(ctx context.Context, err error, written bool) chan
 		o.Result = channels.Ambiguous
 	}
 	switch {
-	case ctx.Err() != nil: // stopped by us: nobody failed
+	case ctx.Err() != nil:
+		o.Stopped = true
 	case written:
 		o.Fault = channels.Stumble
 	default:

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carillon/internal/testkit"
 )
 
 // The flood: 200 connections of the largest bodies, 5,000 silent ones, 100 readers that stopped and 5,000 that want
@@ -58,14 +60,7 @@ func limited(t *testing.T) (cmd *exec.Cmd, url, token string) {
 			t.Logf("carillon serve:\n%s", out.String())
 		}
 	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if found := atURL.FindStringSubmatch(out.String()); found != nil && get(t, found[1]+"/readyz", "").status == http.StatusOK {
-			return cmd, found[1], adminToken(t)
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it does not get ready")
-		}
-	}
+	return cmd, readyAt(t, &out), adminToken(t)
 }
 
 // statusOf reads a line such as "VmHWM:  1234 kB" of a process' status, in bytes.
@@ -281,23 +276,24 @@ func TestFlood(t *testing.T) { //nolint:paralleltest // see above
 		t.Errorf("%d MiB at most, not %d", peak>>20, memoryGoal>>20)
 	}
 
-	for deadline := time.Now().Add(floodAfter); ; time.Sleep(100 * time.Millisecond) {
-		n := descriptorsOf(t, pid)
-		if n <= connections+floodPools && get(t, url+"/readyz", "").status == http.StatusOK {
-			break
+	n := 0
+	testkit.Eventually(t, "descriptors and /readyz are as before", floodAfter, func() bool {
+		n = descriptorsOf(t, pid)
+		return n <= connections+floodPools && get(t, url+"/readyz", "").status == http.StatusOK
+	}, func() any {
+		return fmt.Sprintf("%d descriptors, %d before; /readyz %s", n, connections, get(t, url+"/readyz", token).body)
+	})
+	// The slowest of fifty: one of them may meet a moment in which the machine does something else.
+	var after time.Duration
+	testkit.Eventually(t, "single sends are as before", floodAfter, func() bool {
+		var took []time.Duration
+		for range 50 {
+			took = append(took, single(t, client, url, token))
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("30 s after: %d descriptors, %d before; /readyz %s", n, connections, get(t, url+"/readyz", token).body)
-		}
-	}
-	var after []time.Duration
-	for range 50 {
-		after = append(after, single(t, client, url, token))
-	}
-	t.Logf("afterwards: p99 %s, memory %d MiB (%d before)", p99(after), statusOf(t, pid, "VmRSS")>>20, memory>>20)
-	if p99(after) > 10*max(p99(before), 100*time.Millisecond) {
-		t.Errorf("p99 afterwards %s, before %s", p99(after), p99(before))
-	}
+		after = p99(took)
+		return after <= 10*max(p99(before), 100*time.Millisecond)
+	}, func() any { return fmt.Sprintf("p99 %s, before %s", after, p99(before)) })
+	t.Logf("afterwards: p99 %s, memory %d MiB (%d before)", after, statusOf(t, pid, "VmRSS")>>20, memory>>20)
 }
 
 // Ten thousand connections that hang in every phase do not hold a process up that is told to stop.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"carillon/internal/testkit"
 	"carillon/internal/testkit/services"
@@ -47,14 +46,21 @@ func spawned(t *testing.T, args ...string) (url string, p *os.Process, out *buff
 			t.Logf("carillon %s:\n%s", strings.Join(args, " "), out.String())
 		}
 	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if found := atURL.FindStringSubmatch(out.String()); found != nil && get(t, found[1]+"/readyz", "").status == http.StatusOK {
-			return found[1], cmd.Process, out
+	return readyAt(t, out), cmd.Process, out
+}
+
+// readyAt waits until a process that prints to out is ready, and returns the address it serves on.
+func readyAt(t *testing.T, out *buffer) (url string) {
+	t.Helper()
+	testkit.Eventually(t, "it gets ready", patience, func() bool {
+		found := atURL.FindStringSubmatch(out.String())
+		if found == nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("it does not get ready")
-		}
-	}
+		url = found[1]
+		return get(t, url+"/readyz", "").status == http.StatusOK
+	}, func() any { return out.String() })
+	return url
 }
 
 // listener is a user with an open stream; got are the campaigns of the messages that came.
@@ -105,15 +111,11 @@ func TestOnlineOnlyAcrossProcesses(t *testing.T) {
 		posted := call(t, http.MethodPost, base+"/msg/batch_send_msg", token, strings.Replace(message, `"isSendAll"`, `"isOnlineOnly":true,"isSendAll"`, 1))
 		id, _ := posted.data["campaignID"].(string)
 		var counts map[string]any
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		testkit.Eventually(t, when+": completed", patience, func() bool {
 			c := get(t, base+"/v1/campaigns/"+id, token)
-			if counts, _ = c.data["counts"].(map[string]any); c.data["status"] == "completed" {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: not completed within 30 s: %s", when, c.body)
-			}
-		}
+			counts, _ = c.data["counts"].(map[string]any)
+			return c.data["status"] == "completed"
+		}, func() any { return counts })
 		if counts["sent"] != 10.0 || counts["skipped"] != 90.0 {
 			t.Errorf("%s: %v", when, counts)
 		}
@@ -121,11 +123,7 @@ func TestOnlineOnlyAcrossProcesses(t *testing.T) {
 			t.Errorf("%s: %s", when, r.body)
 		}
 		for i, l := range online {
-			for deadline := time.Now().Add(5 * time.Second); !l.has(id) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-			}
-			if !l.has(id) {
-				t.Errorf("%s: user-%02d was online and has not got it", when, i*7)
-			}
+			testkit.Eventually(t, fmt.Sprintf("%s: user-%02d, who is online, gets it", when, i*7), patience, func() bool { return l.has(id) })
 		}
 		for _, user := range []string{"user-00", "user-07", "user-01"} {
 			if r := get(t, base+"/v1/inbox/"+user+"/messages", token); !strings.Contains(r.body, `"messages":[]`) {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"carillon/handlers"
 	"carillon/internal/testkit"
@@ -50,11 +49,8 @@ func TestSIGHUPReadsTheAdminsAgain(t *testing.T) {
 			if err := process.Signal(syscall.SIGHUP); err != nil {
 				t.Fatal(err)
 			}
-			for deadline := time.Now().Add(patience); !strings.Contains(out.String(), logged); time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("no %q in\n%s", logged, out.String())
-				}
-			}
+			testkit.Eventually(t, "it logs "+logged, patience, func() bool { return strings.Contains(out.String(), logged) },
+				func() any { return out.String() })
 		}
 		want("at first", 200, 200, 403)
 		hangup("imAdmin\n\x01\n", "SIGHUP: the admins stay as they are")

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"carillon/handlers"
+	"carillon/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	patience   = 60 * time.Second // two busy cores under -race
+	patience   = testkit.Patience
 	testSecret = "a secret for tests only"
 )
 
@@ -98,11 +99,7 @@ func (p *process) wait() int {
 // until waits for a condition that the process brings about.
 func (p *process) until(what string, ok func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			p.t.Fatalf("waited in vain: %s", what)
-		}
-	}
+	testkit.Eventually(p.t, what, patience, ok)
 }
 
 // atURL is in what a process prints when it serves, waitsAtURL in what it logs while its database is away.

@@ -15,8 +15,8 @@ import (
 	"carillon/models"
 )
 
-// The scripts do what the reference does, whatever they are asked, and with other constants too: so no constant stands in a
-// script a second time.
+// The scripts do what the reference does, whatever they are asked, and with other constants too: so
+// no constant stands in a script a second time.
 func TestScriptsAgreeWithTheReference(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb *redis.Client) {

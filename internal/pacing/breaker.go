@@ -18,8 +18,8 @@ const (
 	resting               // the breaker is open: the provider asked for rest
 )
 
-// tally is what one process saw of a channel's provider since it last published. All numbers are of requests, but for
-// recipients and askedRest.
+// tally is what one process saw of a channel's provider since it last published. All numbers are of
+// requests, but for recipients and askedRest.
 type tally struct {
 	answered    int           // requests that were answered
 	began       time.Time     // the start of the latest of them
@@ -38,8 +38,8 @@ type tally struct {
 	errors      int           // of those, the ones that were no good
 }
 
-// evidence is failures that cannot be a matter of the recipients alone: how many, and their weight. The weight of failures
-// before the tally's last answer is zero.
+// evidence is failures that cannot be a matter of the recipients alone: how many, and their weight.
+// The weight of failures before the tally's last answer is zero.
 type evidence struct{ n, weight int }
 
 func (t tally) empty() bool { return t == tally{} }
@@ -54,7 +54,8 @@ type sharedView struct {
 	since            time.Duration // the same
 }
 
-// providerEvent is what the log tells of a provider. Whoever brings it about logs it, so all processes log it once.
+// providerEvent is what the log tells of a provider. Whoever brings it about logs it, so all
+// processes log it once.
 type providerEvent int
 
 const (
@@ -78,7 +79,8 @@ func (v sharedView) logEvent(log *slog.Logger, channel string) {
 	}
 }
 
-// observe adds what this process saw to the shared state, and returns what all processes together know.
+// observe adds what this process saw to the shared state, and returns what all processes together
+// know.
 func (s *sharedState) observe(ctx context.Context, channel string, t tally) (sharedView, error) {
 	age := func(at time.Time) int64 {
 		if at.IsZero() {
@@ -104,8 +106,8 @@ func (s *sharedState) observe(ctx context.Context, channel string, t tally) (sha
 	}, nil
 }
 
-// EndRest lets a channel go on at once although its provider asked for rest or does not answer, because an operator says so.
-// A provider that still asks for rest is heard again.
+// EndRest lets a channel go on at once although its provider asked for rest or does not answer,
+// because an operator says so. A provider that still asks for rest is heard again.
 func (h *Health) EndRest(ctx context.Context, channel string) error {
 	return h.rdb.HDel(ctx, healthKey(channel), "open", "probe", "rest", "asked", "by", "whole", "tested", "who").Err()
 }

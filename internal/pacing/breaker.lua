@@ -1,7 +1,8 @@
--- The breaker. state is the hash as stored, seen is what one process saw; observe.lua describes both. Times are in unix ms.
+-- The breaker. state is the hash as stored, seen is what one process saw; observe.lua describes
+-- both. Times are in unix ms.
 --
--- state.run grows with each failure and shrinks by ANSWER_CREDIT with each answer. So it reaches TRIP_AT only when nearly all
--- requests fail.
+-- state.run grows with each failure and shrinks by ANSWER_CREDIT with each answer. So it reaches
+-- TRIP_AT only when nearly all requests fail.
 
 local function count_run(state, seen, now)
   if state.ill and now - state.ill > RUN_FORGOTTEN_MS then state.run = 0 end
@@ -9,8 +10,8 @@ local function count_run(state, seen, now)
   state.run = math.min(RUN_MOST, math.max(0, state.run - ANSWER_CREDIT * seen.answered) + seen.weight)
 end
 
--- must_open says whether nearly all requests fail and nothing was answered for SILENT_MS, which is longer than a process keeps
--- what it saw to itself.
+-- must_open says whether nearly all requests fail and nothing was answered for SILENT_MS, which is
+-- longer than a process keeps what it saw to itself.
 local function must_open(state, now)
   return state.run >= TRIP_AT and (not state.good or now - state.good >= SILENT_MS)
 end
@@ -27,11 +28,12 @@ end
 
 -- close sets the ceiling with which the channel goes on:
 --   - after failures, from RESTART_SHARE of what was in use, and RESTART_LEAST at least;
---   - after a rest of the channel, or if somebody was served lately who had failed before, at half of what was in use;
+--   - after a rest of the channel, or if somebody was served lately who had failed before, at half
+--     of what was in use;
 --   - after a rest that one recipient alone got, as before.
 --
--- If more than SERVED_PER_REST were answered for each that asked for rest, the provider took what was in use: the ceiling may rise
--- back to that (state.ref).
+-- If more than SERVED_PER_REST were answered for each that asked for rest, the provider took what
+-- was in use: the ceiling may rise back to that (state.ref).
 local function close(state, now)
   if not state.asked then
     state.ceil = math.max(RESTART_LEAST, (state.ref or RATE_UNKNOWN) * RESTART_SHARE)

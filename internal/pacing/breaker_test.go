@@ -82,7 +82,8 @@ func answers(n int, ms float64) tally {
 
 func failures(n int) tally { return tally{failed: evidence{n, n}} }
 
-// run lets time pass in steps of a tenth of a second, with perSecond answers, or fewer under a ceiling.
+// run lets time pass in steps of a tenth of a second, with perSecond answers, or fewer under a
+// ceiling.
 func (d *line) run(span time.Duration, perSecond, ms float64) {
 	d.t.Helper()
 	for ; span > 0; span -= d.s.PublishEvery {
@@ -120,7 +121,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 			t.Fatalf("twelve, and nobody was answered since: %v", h)
 		}
 		probes := 0
-		for range 600 { // a minute; all processes ask
+		for range 240 { // a minute; all processes ask
 			for range 3 {
 				switch g := d.take(250); {
 				case !g.Open || g.N > 1 || g.N == 1 && !g.Probe || g.N == 0 && g.Wait <= 0:
@@ -129,7 +130,7 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 					probes++
 				}
 			}
-			d.pass(100 * time.Millisecond)
+			d.pass(250 * time.Millisecond)
 		}
 		if probes != 39 { // every 1.5 s, the first after as long
 			t.Errorf("%d probes in a minute, want 39", probes)
@@ -151,8 +152,8 @@ func TestBreakerOpensProbesAndCloses(t *testing.T) {
 	})
 }
 
-// Some users for whom the provider always fails are not its end: neither beside others, nor late ones whose
-// requests hung while others were served.
+// Some users for whom the provider always fails are not its end: neither beside others, nor late
+// ones whose requests hung while others were served.
 func TestPoisonDoesNotOpenTheBreaker(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		for range 300 {
@@ -232,7 +233,8 @@ func TestCeilingFallsAndRises(t *testing.T) {
 	}
 }
 
-// A limit of the provider's own is found and kept near to: the ceiling swings around it and does not collapse.
+// A limit of the provider's own is found and kept near to: the ceiling swings around it and does
+// not collapse.
 func TestCeilingSettlesAtTheProvidersLimit(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		const limit, want = 200.0, 1000.0
@@ -326,7 +328,8 @@ func (d *line) probe(r Recipient) bool {
 	return g.Probe
 }
 
-// What asks for rest opens the breaker at once. Whether it was about the channel shows a second later.
+// What asks for rest opens the breaker at once. Whether it was about the channel shows a second
+// later.
 func TestRestOfOneOrOfAll(t *testing.T) {
 	const rest = 20 * time.Second
 	restsFor := func(d *line) (n time.Duration) {
@@ -385,7 +388,8 @@ func (d *line) end() {
 	}
 }
 
-// A probe is first for those that never failed, then for those that did, and last for the one that was probed before.
+// A probe is first for those that never failed, then for those that did, and last for the one that
+// was probed before.
 func TestWhoIsProbed(t *testing.T) {
 	eachLine(t, func(t *testing.T, d *line) {
 		d.run(time.Second, 100, 5)

@@ -1,19 +1,22 @@
--- The ceiling is a rate of the channel, in recipients a second, that exists only after a slow-down. It is judged at the end of
--- each span: SPAN_MS with SPAN_REQUESTS at least, or SPAN_MOST_MS.
+-- The ceiling is a rate of the channel, in recipients a second, that exists only after a slow-down.
+-- It is judged at the end of each span: SPAN_MS with SPAN_REQUESTS at least, or SPAN_MOST_MS.
 --
 --   - Failures in the majority, HEAVY_FAILURES at least: × 1/2.
---   - Slow answers: × SLOWER, but no lower than SLOWER_FLOOR of state.ref, what was in use before the slow-down.
+--   - Slow answers: × SLOWER, but no lower than SLOWER_FLOOR of state.ref, what was in use before
+--     the slow-down.
 --   - Neither, below half of state.ref: × 2.
 --   - Neither, below state.ref: + RECOVERY_STEP of it.
---   - Neither, above: × BEYOND. The ceiling is removed from REMOVE_ABOVE × state.ref on, if less than REMOVE_UNUSED of it is used.
+--   - Neither, above: × BEYOND. The ceiling is removed from REMOVE_ABOVE × state.ref on, if less
+--     than REMOVE_UNUSED of it is used.
 
 -- new_span begins to measure anew.
 local function new_span(state, now)
   state.at, state.n, state.done, state.failed, state.log, state.timed = now, 0, 0, 0, 0, 0
 end
 
--- is_slow compares the span's mean latency with state.base, the usual one, and lets state.base follow: a rise within minutes,
--- so that a provider that stays slower becomes what is normal, and a fall within seconds.
+-- is_slow compares the span's mean latency with state.base, the usual one, and lets state.base
+-- follow: a rise within minutes, so that a provider that stays slower becomes what is normal, and a
+-- fall within seconds.
 local function is_slow(state, span)
   if state.timed < TIMED_LEAST then return false end
   local took = math.exp(state.log / state.timed)

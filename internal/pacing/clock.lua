@@ -1,4 +1,5 @@
--- clock_us returns the time in unix microseconds: the caller's, given in unix ms, or Redis' own if that is 0.
+-- clock_us returns the time in unix microseconds: the caller's, given in unix ms, or Redis' own if
+-- that is 0.
 local function clock_us(given_ms)
   if given_ms > 0 then return given_ms * 1000 end
   local t = redis.call('TIME')

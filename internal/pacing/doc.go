@@ -1,5 +1,5 @@
-// Package pacing decides when a campaign may send: how many pages of it a process holds, how many recipients it may send now, and
-// how the channel's provider does.
+// Package pacing decides when a campaign may send: how many pages of it a process holds, how many
+// recipients it may send now, and how the channel's provider does.
 //
 //	params.go    every constant, with its reason
 //	pacer.go     all of pacing of one process
@@ -12,5 +12,6 @@
 //	scripts.go   makes the two Lua scripts: take.lua grants recipients, observe.lua keeps the provider's state
 //	keys.go      the names of all that is kept in Redis
 //
-// Redis holds nothing that cannot be lost: a bucket begins empty, and a provider of which nothing is known is healthy.
+// Redis holds nothing that cannot be lost: a bucket begins empty, and a provider of which nothing
+// is known is healthy.
 package pacing

@@ -44,7 +44,8 @@ func (r *Rates) Explain(ctx context.Context, c *models.Campaign) (e Explanation,
 	return e, nil
 }
 
-// whyOpen says why a breaker is open. The times are in unix ms; rest is until when the provider asked for rest, 0 = it did not.
+// whyOpen says why a breaker is open. The times are in unix ms; rest is until when the provider
+// asked for rest, 0 = it did not.
 func (r *Rates) whyOpen(now, rest, probe int64) string {
 	at := func(ms int64) string { return models.Millis(ms).Time().Format(time.RFC3339) }
 	switch {

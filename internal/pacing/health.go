@@ -31,8 +31,8 @@ type channelHealth struct {
 	failedAt time.Time // the last failure
 	next     time.Time // while single: when the next request may start
 	asked    time.Time // the start of the latest request that served somebody
-	// The last time that somebody was served, and that somebody was served who had failed before: in this process, or in
-	// another one as last heard.
+	// The last time that somebody was served, and that somebody was served who had failed before:
+	// in this process, or in another one as last heard.
 	served, recovered time.Time
 	counted           map[string]bool // the recipients whose failures count against the provider, since somebody was served
 	// failing are the campaigns of which nobody was served since these failures began.
@@ -57,14 +57,14 @@ func (h *Health) of(channel string) *channelHealth {
 	return h.channels[channel]
 }
 
-// single reports whether requests start one by one: after TripAt failures in a row, before the shared breaker has opened. It
-// ends when somebody is served, or SingleFor after the last failure.
+// single reports whether requests start one by one: after TripAt failures in a row, before the
+// shared breaker has opened. It ends when somebody is served, or SingleFor after the last failure.
 func (h *Health) single(c *channelHealth) bool {
 	return c.run >= h.TripAt && time.Since(c.failedAt) < h.SingleFor
 }
 
-// throttle is asked before n tokens are taken. While requests start one by one it allows one recipient every SingleEvery;
-// with wait > 0 the next one is not due.
+// throttle is asked before n tokens are taken. While requests start one by one it allows one
+// recipient every SingleEvery; with wait > 0 the next one is not due.
 func (h *Health) throttle(channel string, n int) (allowed int, single bool, wait time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -79,8 +79,8 @@ func (h *Health) throttle(channel string, n int) (allowed int, single bool, wait
 	return 1, true, 0
 }
 
-// hearOpen takes in what the grant's script said of the shared breaker. An answer that asks for rest, and that is not published
-// yet, opens it too.
+// hearOpen takes in what the grant's script said of the shared breaker. An answer that asks for
+// rest, and that is not published yet, opens it too.
 func (h *Health) hearOpen(channel string, open bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,8 +124,8 @@ func (h *Health) Publish(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// record takes in one request of a campaign for these recipients: their outcomes, and how long it took. failed says that it
-// was no good.
+// record takes in one request of a campaign for these recipients: their outcomes, and how long it
+// took. failed says that it was no good.
 func (h *Health) record(channel string, campaign int64, of []Recipient, out []channels.Outcome, took time.Duration) (failed bool) {
 	o, now := out[0], time.Now()
 	asked := now.Add(-took)
@@ -205,30 +205,33 @@ func (h *Health) recordFailing(c *channelHealth, campaign int64, now time.Time) 
 	c.failing[campaign] = f
 }
 
-// unproven says that nothing shows yet that r's failures are its own: no attempt was counted, and nobody was served later
-// than ProvenAfter since r began to fail.
+// unproven says that nothing shows yet that r's failures are its own: no attempt was counted, and
+// nobody was served later than ProvenAfter since r began to fail.
 func (h *Health) unproven(c *channelHealth, r Recipient) bool {
 	return r.Counted == 0 && (r.FailingSince.IsZero() || c.served.Sub(r.FailingSince) < h.ProvenAfter)
 }
 
-// countsAgainstProvider says that a failure of r speaks against the provider. It does in two cases, unless the failures are the
-// campaign's own:
+// countsAgainstProvider says that a failure of r speaks against the provider. It does in two cases,
+// unless the failures are the campaign's own:
 //
 //   - Nothing shows yet that r's failures are its own.
-//   - Within RecoveredFor, somebody was served who had failed before: then the provider fails over one recipient and then over
-//     another, and having failed before proves nothing against a recipient.
+//   - Within RecoveredFor, somebody was served who had failed before: then the provider fails over
+//     one recipient and then over another, and having failed before proves nothing against a
+//     recipient.
 func (h *Health) countsAgainstProvider(c *channelHealth, campaign int64, r Recipient) bool {
 	return !h.campaignsOwn(c, campaign) && (h.unproven(c, r) || time.Since(c.recovered) < h.RecoveredFor)
 }
 
-// campaignsOwn says that the provider fails over what a campaign sends: it serves other campaigns, and nobody of this one.
+// campaignsOwn says that the provider fails over what a campaign sends: it serves other campaigns,
+// and nobody of this one.
 func (h *Health) campaignsOwn(c *channelHealth, campaign int64) bool {
 	f := c.failing[campaign]
 	return f.n >= h.CampaignFailures && c.served.Sub(f.since) >= h.ProvenAfter
 }
 
-// countOnce says whether a failed request for these recipients counts against the provider. again: it did so before. One
-// recipient that fails again and again is one failure, until somebody else is served.
+// countOnce says whether a failed request for these recipients counts against the provider. again:
+// it did so before. One recipient that fails again and again is one failure, until somebody else is
+// served.
 func (h *Health) countOnce(c *channelHealth, campaign int64, of []Recipient) (counts, again bool) {
 	for _, r := range of {
 		switch {

@@ -1,7 +1,9 @@
--- Adds what one process saw of a channel's provider to the shared state, and draws the conclusions for all processes by one clock.
+-- Adds what one process saw of a channel's provider to the shared state, and draws the conclusions
+-- for all processes by one clock.
 --
--- Names in capitals are fields of Params; see params.go. scripts.go puts them, clock.lua, ceiling.lua, breaker.lua and rest.lua
--- in front of this file. All times are in unix ms, all ages and spans in ms.
+-- Names in capitals are fields of Params; see params.go. scripts.go puts them, clock.lua,
+-- ceiling.lua, breaker.lua and rest.lua in front of this file. All times are in unix ms, all ages
+-- and spans in ms.
 
 local health_key = KEYS[1]
 -- A hash, the shared state. An absent field is not known, or not the case.
@@ -42,9 +44,14 @@ local seen = {
   errors      = tonumber(ARGV[18]),       -- of those, the ones that were no good
 }
 
--- Returns {state: 0 healthy, 1 suspect, 2 away, 3 resting; ms since somebody was answered, -1 = not known; ms since somebody was
--- served who had failed before, -1 = not known; event for the log: 0 none, 1 began to fail, 2 asked for rest, 3 came back;
--- and with an event, since the first error: requests, errors, ms}.
+-- Returns a list:
+--   1  the provider's state: 0 healthy, 1 suspect, 2 away, 3 resting
+--   2  ms since somebody was answered; -1 = not known
+--   3  ms since somebody was served who had failed before; -1 = not known
+--   4  an event for the log: 0 none, 1 began to fail, 2 asked for rest, 3 came back
+--   5  with an event: requests since the first error
+--   6  with an event: errors since the first error
+--   7  with an event: ms since the first error
 
 local state = {run = 0, n = 0, done = 0, failed = 0, log = 0, timed = 0, at = now}
 local stored = redis.call('HGETALL', health_key)

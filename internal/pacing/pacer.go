@@ -15,8 +15,8 @@ type Pacer struct {
 	Health *Health
 }
 
-// New makes a pacer of a process that holds up to slots pages. channelRates are recipients a second by channel, over all
-// processes; 0 or none = no limit.
+// New makes a pacer of a process that holds up to slots pages. channelRates are recipients a second
+// by channel, over all processes; 0 or none = no limit.
 func New(rdb redis.UniversalClient, p Params, channelRates map[string]int, slots int, log *slog.Logger) *Pacer {
 	s := newSharedState(rdb, p)
 	h := newHealth(s, log)

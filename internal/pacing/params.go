@@ -6,8 +6,9 @@ import (
 	"carillon/models"
 )
 
-// Params are the constants of pacing. Each stands here alone: Defaults gives their values, with the reason or the ADR. A field
-// with a lua tag goes to the scripts under that name; its unit is the end of the name, MS or S (seconds).
+// Params are the constants of pacing. Each stands here alone: Defaults gives their values, with the
+// reason or the ADR. A field with a lua tag goes to the scripts under that name; its unit is the
+// end of the name, MS or S (seconds).
 type Params struct {
 	// Places.
 	CampaignShare   float64       // of the slots of one process that one campaign may hold
@@ -95,82 +96,88 @@ type Params struct {
 }
 
 // Defaults are the values that Carillon runs with.
-func Defaults() Params {
-	return Params{
-		CampaignShare:   1.0 / 2, // so that two campaigns always find places
-		ChannelShare:    3.0 / 4, // a quarter of the slots is always free for other channels
-		SlotWaiters:     1.0 / 8, // half of what other channels always find free; ADR 12
-		SlotWait:        500 * time.Millisecond,
-		PlaceCheckEvery: 20 * time.Millisecond,
-		PlaceRetry:      200 * time.Millisecond,
-		RefusedFor:      500 * time.Millisecond, // a refused page is back within PlaceRetry and the queue's latency
+func Defaults() (p Params) {
+	p.placesAndRates()
+	p.providers()
+	return p
+}
 
-		RequeueLatency: 300 * time.Millisecond, // two loops look for work, one after the other
-		WindowWait:     time.Duration(models.WindowWait) * time.Millisecond,
+func (p *Params) placesAndRates() {
+	p.CampaignShare = 1.0 / 2 // so that two campaigns always find places
+	p.ChannelShare = 3.0 / 4  // a quarter of the slots is always free for other channels
+	p.SlotWaiters = 1.0 / 8   // half of what other channels always find free; ADR 12
+	p.SlotWait = 500 * time.Millisecond
+	p.PlaceCheckEvery = 20 * time.Millisecond
+	p.PlaceRetry = 200 * time.Millisecond
+	p.RefusedFor = 500 * time.Millisecond // a refused page is back within PlaceRetry and the queue's latency
 
-		Burst:      50 * time.Millisecond, // a rate holds within every second; ADR 4
-		LeastGrant: 25 * time.Millisecond, // one commit for many recipients; ADR 11
-		SlowRate:   10,                    // below 10/s each single token counts; ADR 12
-		SlowTokens: 2,                     // 1.1 s never bring more than the rate and one; ADR 12
-		BucketKept: time.Minute,
-		NoteKept:   3 * time.Second,
+	p.RequeueLatency = 300 * time.Millisecond // two loops look for work, one after the other
+	p.WindowWait = time.Duration(models.WindowWait) * time.Millisecond
 
-		CatchUp:    500 * time.Millisecond, // a page's way through the queue; ADR 11
-		TurnLead:   0.5,                    // ADR 11
-		WaitMargin: 20 * time.Millisecond,  // a timer is late
+	p.Burst = 50 * time.Millisecond      // a rate holds within every second; ADR 4
+	p.LeastGrant = 25 * time.Millisecond // one commit for many recipients; ADR 11
+	p.SlowRate = 10                      // below 10/s each single token counts; ADR 12
+	p.SlowTokens = 2                     // 1.1 s never bring more than the rate and one; ADR 12
+	p.BucketKept = time.Minute
+	p.NoteKept = 3 * time.Second
 
-		AskApart:     5 * time.Millisecond,
-		AskWithin:    250 * time.Millisecond,
-		AsksPerGrant: 3,
+	p.CatchUp = 500 * time.Millisecond   // a page's way through the queue; ADR 11
+	p.TurnLead = 0.5                     // ADR 11
+	p.WaitMargin = 20 * time.Millisecond // a timer is late
 
-		PublishEvery:     100 * time.Millisecond,
-		SingleEvery:      100 * time.Millisecond, // ten a second; ADR 7
-		SingleFor:        time.Second,
-		JudgeWithin:      500 * time.Millisecond, // ADR 7
-		UnprovenBackoff:  2 * time.Second,        // by the next attempt it shows who is to blame
-		SlowFailure:      time.Second,
-		ProvenAfter:      2 * time.Second,  // ADR 15
-		RememberedMost:   512,              // bounds the memory of a process
-		CampaignFailures: 20,               // ADR 15
-		RecoveredFor:     30 * time.Second, // ADR 15
+	p.AskApart = 5 * time.Millisecond
+	p.AskWithin = 250 * time.Millisecond
+	p.AsksPerGrant = 3
+}
 
-		TripAt:       12,  // ADR 7
-		AnswerCredit: 20,  // so that the run reaches TripAt only when nearly all requests fail
-		RunMost:      200, // so that ten answers end any run
-		AwayWeight:   4,   // ADR 7
-		FaultWeight:  1,
-		RunForgotten: 10 * time.Second,
-		Silent:       500 * time.Millisecond, // longer than a process keeps what it saw to itself; ADR 7
-		HealthKept:   10 * time.Minute,
-		// Above a second: with the requests that were under way when the breaker opened, a provider still gets less than one a
-		// second. ADR 7.
-		ProbeEvery:  1500 * time.Millisecond,
-		ProbeFailed: 500 * time.Millisecond, // ADR 15
+func (p *Params) providers() {
+	p.PublishEvery = 100 * time.Millisecond
+	p.SingleEvery = 100 * time.Millisecond // ten a second; ADR 7
+	p.SingleFor = time.Second
+	p.JudgeWithin = 500 * time.Millisecond // ADR 7
+	p.UnprovenBackoff = 2 * time.Second    // by the next attempt it shows who is to blame
+	p.SlowFailure = time.Second
+	p.ProvenAfter = 2 * time.Second   // ADR 15
+	p.RememberedMost = 512            // bounds the memory of a process
+	p.CampaignFailures = 20           // ADR 15
+	p.RecoveredFor = 30 * time.Second // ADR 15
 
-		RestOfOne:     time.Second, // ADR 15
-		RestShare:     0.1,         // ADR 15
-		ServedPerRest: 2,
-		RestartShare:  1.0 / 32, // four doublings to half of what was in use: two seconds
-		RestartLeast:  4,
-		RateUnknown:   640,
+	p.TripAt = 12       // ADR 7
+	p.AnswerCredit = 20 // so that the run reaches TripAt only when nearly all requests fail
+	p.RunMost = 200     // so that ten answers end any run
+	p.AwayWeight = 4    // ADR 7
+	p.FaultWeight = 1
+	p.RunForgotten = 10 * time.Second
+	p.Silent = 500 * time.Millisecond // longer than a process keeps what it saw to itself; ADR 7
+	p.HealthKept = 10 * time.Minute
+	// Above a second: with the requests that were under way when the breaker opened, a provider
+	// still gets less than one a second. ADR 7.
+	p.ProbeEvery = 1500 * time.Millisecond
+	p.ProbeFailed = 500 * time.Millisecond // ADR 15
 
-		Span:          500 * time.Millisecond, // the ceiling moves twice a second; ADR 7
-		SpanMost:      3 * time.Second,
-		SpanRequests:  3,
-		HeavyFailures: 5,
-		Slower:        0.7,
-		SlowerFloor:   0.1,
-		RecoveryStep:  0.06, // ADR 7
-		Beyond:        1.125,
-		RemoveAbove:   1.25,
-		RemoveUnused:  0.8,
-		RateKeeps:     0.97,
+	p.RestOfOne = time.Second // ADR 15
+	p.RestShare = 0.1         // ADR 15
+	p.ServedPerRest = 2
+	p.RestartShare = 1.0 / 32 // four doublings to half of what was in use: two seconds
+	p.RestartLeast = 4
+	p.RateUnknown = 640
 
-		TimedLeast: 3,
-		SlowTimes:  4,
-		SlowMore:   250 * time.Millisecond,
-		BaseRises:  10 * time.Minute, // a provider that stays slower becomes what is normal; ADR 7
-		BaseFalls:  5 * time.Second,
-		BaseSpan:   2 * time.Second,
-	}
+	p.Span = 500 * time.Millisecond // the ceiling moves twice a second; ADR 7
+	p.SpanMost = 3 * time.Second
+	p.SpanRequests = 3
+	p.HeavyFailures = 5
+	p.Slower = 0.7
+	p.SlowerFloor = 0.1
+	p.RecoveryStep = 0.06 // ADR 7
+	p.Beyond = 1.125
+	p.RemoveAbove = 1.25
+	p.RemoveUnused = 0.8
+	p.RateKeeps = 0.97
+
+	p.TimedLeast = 3
+	p.SlowTimes = 4
+	p.SlowMore = 250 * time.Millisecond
+	p.BaseRises = 10 * time.Minute // a provider that stays slower becomes what is normal; ADR 7
+	p.BaseFalls = 5 * time.Second
+	p.BaseSpan = 2 * time.Second
 }

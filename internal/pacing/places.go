@@ -42,7 +42,8 @@ func (p *Places) of(share float64) int { return max(1, int(float64(p.slots)*shar
 
 // Acquire takes a place for a page of c. If there is no place it returns the state for the page:
 //
-//   - PageNew, first in line, when c already holds its maximum: the workers that hold those places claim the page next.
+//   - PageNew, first in line, when c already holds its maximum: the workers that hold those places
+//     claim the page next.
 //   - PageWaiting for PlaceRetry when the channel is full.
 func (p *Places) Acquire(c models.Campaign) (instead models.Chunk, ok bool) {
 	p.mu.Lock()
@@ -60,7 +61,8 @@ func (p *Places) Acquire(c models.Campaign) (instead models.Chunk, ok bool) {
 	return models.Chunk{}, true
 }
 
-// AcquireInSlot is Acquire for a page that waits in its slot. It tries for up to SlotWait, and gives up when drain ends.
+// AcquireInSlot is Acquire for a page that waits in its slot. It tries for up to SlotWait, and
+// gives up when drain ends.
 func (p *Places) AcquireInSlot(drain context.Context, c models.Campaign) (ok bool) {
 	for begun := time.Now(); !ok && time.Since(begun) < p.SlotWait && drain.Err() == nil; {
 		time.Sleep(p.PlaceCheckEvery)
@@ -69,10 +71,11 @@ func (p *Places) AcquireInSlot(drain context.Context, c models.Campaign) (ok boo
 	return ok
 }
 
-// BeginSlotWait reports whether a page of c may wait in its slot for a place. EndSlotWait must follow if it may.
+// BeginSlotWait reports whether a page of c may wait in its slot for a place. EndSlotWait must
+// follow if it may.
 //
-//   - c must be slow, because its next token would be lost meanwhile. Faster campaigns gain nothing from waiting in the slot,
-//     and would delay campaigns that already hold a place.
+//   - c must be slow, because its next token would be lost meanwhile. Faster campaigns gain nothing
+//     from waiting in the slot, and would delay campaigns that already hold a place.
 //   - c must hold no place in this process, and no other page of c may wait.
 //   - At most an eighth of the slots wait at once, because the other slots are for other channels.
 func (p *Places) BeginSlotWait(c models.Campaign) bool {
@@ -105,8 +108,8 @@ func (p *Places) Release(c models.Campaign) {
 	p.releasedAt[c.ID] = time.Now()
 }
 
-// MustYield reports whether c must release a place. It must if more campaigns were refused a place on its channel within
-// RefusedFor than places are free. Only these campaigns count:
+// MustYield reports whether c must release a place. It must if more campaigns were refused a place
+// on its channel within RefusedFor than places are free. Only these campaigns count:
 //
 //   - those that hold no place;
 //   - those that hold at least two places fewer than c.

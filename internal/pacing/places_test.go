@@ -11,8 +11,8 @@ import (
 	"carillon/models"
 )
 
-// Campaigns that want more places on a channel than there are come to hold the same number each, whoever was first;
-// then they go on as they are, and no place stays empty.
+// Campaigns that want more places on a channel than there are come to hold the same number each,
+// whoever was first; then they go on as they are, and no place stays empty.
 func TestPlacesAreEven(t *testing.T) {
 	t.Parallel()
 	for _, campaigns := range []int{1, 2, 3, 5, 12} {
@@ -77,7 +77,8 @@ func TestPlacesGoRound(t *testing.T) {
 	}
 }
 
-// While a campaign without a place waits for one, the next that is free is not taken by a campaign that has some.
+// While a campaign without a place waits for one, the next that is free is not taken by a campaign
+// that has some.
 func TestPlaceIsKeptForWhoHasNone(t *testing.T) {
 	t.Parallel()
 	s := NewPlaces(Defaults(), 4) // three places on a channel, two for a campaign
@@ -105,7 +106,8 @@ func TestPlaceIsKeptForWhoHasNone(t *testing.T) {
 	}
 }
 
-// Of more campaigns than can come back in time, each finds a free place when it comes: none is kept for those that are away.
+// Of more campaigns than can come back in time, each finds a free place when it comes: none is kept
+// for those that are away.
 func TestPlacesOfManyCampaigns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -149,7 +151,8 @@ func TestPlacesOfManyCampaigns(t *testing.T) {
 	})
 }
 
-// A page of a slow campaign that has no place waits for one in its slot, half a second at most. Few do so at once, one of a campaign.
+// A page of a slow campaign that has no place waits for one in its slot, half a second at most. Few
+// do so at once, one of a campaign.
 func TestWaitInTheSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,7 +1,9 @@
--- The breaker is open: the provider is tried with one recipient every PROBE_EVERY_MS, over all processes.
+-- The breaker is open: the provider is tried with one recipient every PROBE_EVERY_MS, over all
+-- processes.
 
--- probe returns what take.lua returns. due and last are as stored: when the next probe is due (unix ms), and the hash of the
--- recipient who was probed last. recipient is the hash of the one who would be probed, 0 = nobody. Who comes first:
+-- probe returns what take.lua returns. due and last are as stored: when the next probe is due (unix
+-- ms), and the hash of the recipient who was probed last. recipient is the hash of the one who
+-- would be probed, 0 = nobody. Who comes first:
 --   - recipients whose tries never failed;
 --   - PROBE_FAILED_MS later those whose tries have failed;
 --   - PROBE_EVERY_MS later still the one who was probed last, for a probe that nobody else wants.

@@ -9,8 +9,9 @@ import (
 	"carillon/models"
 )
 
-// reference is what the scripts do, in plain Go: the buckets, the turns, the breaker and the ceiling of one channel. All times
-// are unix ms. TestScriptsAgreeWithTheReference holds the scripts against it.
+// reference is what the scripts do, in plain Go: the buckets, the turns, the breaker and the
+// ceiling of one channel. All times are unix ms. TestScriptsAgreeWithTheReference holds the scripts
+// against it.
 type reference struct {
 	p        Params
 	provider provider
@@ -145,8 +146,8 @@ func (r *reference) take(a asking, now float64) granted {
 	return granted{int64(n), int64(math.Ceil(wait)), false, by}
 }
 
-// firstWaiting is the campaign with the lowest turn of those that wait; 0 = none does. Waits that are over, and come before it,
-// are forgotten.
+// firstWaiting is the campaign with the lowest turn of those that wait; 0 = none does. Waits that
+// are over, and come before it, are forgotten.
 func (r *reference) firstWaiting(now float64) int64 {
 	ids := slices.Sorted(maps.Keys(r.each))
 	ids = slices.DeleteFunc(ids, func(id int64) bool { return !known(r.each[id].waits) })

@@ -1,10 +1,10 @@
--- Rest. An answer that asks for it (Retry-After) opens the breaker at once: for as long as it says if the channel is meant, and
--- else for REST_OF_ONE_MS. The channel is meant in two cases:
+-- Rest. An answer that asks for it (Retry-After) opens the breaker at once: for as long as it says
+-- if the channel is meant, and else for REST_OF_ONE_MS. The channel is meant in two cases:
 --   - A probe asks for rest, and its recipient is another one than the first who asked.
 --   - Two recipients or more ask, and they are more than REST_SHARE of those that are answered.
 --
--- Otherwise it may be about one recipient. What the probe of another recipient gets decides: when it is served, all goes on as
--- before.
+-- Otherwise it may be about one recipient. What the probe of another recipient gets decides: when
+-- it is served, all goes on as before.
 local function ask_rest(state, seen, now)
   if not state.open then
     state.open, state.probe, state.by, state.asked = now, now, seen.who, 0

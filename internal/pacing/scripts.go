@@ -33,8 +33,8 @@ func script(p Params, files []string) *redis.Script {
 	return redis.NewScript(constants(p, code.String()) + code.String())
 }
 
-// withoutComments is what runs. The embedded Redis reads a script's text anew each time it runs. No string in the scripts holds
-// two hyphens.
+// withoutComments is what runs. The embedded Redis reads a script's text anew each time it runs. No
+// string in the scripts holds two hyphens.
 func withoutComments(text string) string {
 	var code strings.Builder
 	for line := range strings.Lines(text) {
@@ -46,7 +46,8 @@ func withoutComments(text string) string {
 	return code.String()
 }
 
-// constants is Lua: the fields of p that have a lua tag and are named in the code, each as a local variable.
+// constants is Lua: the fields of p that have a lua tag and are named in the code, each as a local
+// variable.
 func constants(p Params, code string) string {
 	var lua strings.Builder
 	v := reflect.ValueOf(p)

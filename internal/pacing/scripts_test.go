@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Every name in capitals of a script is a constant of Params, and every constant with a lua tag is named by a script.
+// Every name in capitals of a script is a constant of Params, and every constant with a lua tag is
+// named by a script.
 func TestConstantsGoToTheScripts(t *testing.T) {
 	t.Parallel()
 	tagged := map[string]bool{}

@@ -1,7 +1,8 @@
--- Grants tokens for one chunk of a campaign. It takes them from the channel's and the campaign's bucket, both or neither.
+-- Grants tokens for one chunk of a campaign. It takes them from the channel's and the campaign's
+-- bucket, both or neither.
 --
--- Names in capitals are fields of Params; see params.go. scripts.go puts them, clock.lua, bucket.lua, turns.lua and probe.lua
--- in front of this file.
+-- Names in capitals are fields of Params; see params.go. scripts.go puts them, clock.lua,
+-- bucket.lua, turns.lua and probe.lua in front of this file.
 
 local health_key       = KEYS[1] -- hash, see observe.lua: the provider's shared state
 local channel_key      = KEYS[2] -- hash: the channel's tokens, at (unix µs), turn (the turn last granted)
@@ -19,7 +20,10 @@ local campaign         = ARGV[6]           -- its ID
 local recipient        = tonumber(ARGV[7]) -- hash of the chunk's first recipient; 0 = nobody
 local has_failed       = ARGV[8] == '1'    -- that recipient's tries have failed before
 
--- Returns {tokens granted, ms to wait before asking again, 1 if the breaker is open}.
+-- Returns a list:
+--   1  tokens granted
+--   2  with none: ms to wait before asking again
+--   3  1 if the breaker is open, else 0
 
 local now_ms = math.floor(now_us / 1000)
 local health = redis.call('HMGET', health_key, 'open', 'probe', 'ceil', 'who')
@@ -39,7 +43,8 @@ local least = wanted
 if channel_rate > 0 then least = least_grant(channel_rate, least) end
 if campaign_rate > 0 then least = least_grant(campaign_rate, least) end
 
--- What the two buckets grant; wait is until both hold the least grant, and every how long a least grant takes to come.
+-- What the two buckets grant; wait is until both hold the least grant, and every how long a least
+-- grant takes to come.
 local grant, wait, every, limited_by = wanted, 0, 0, nil
 local function limit(available, rate, reason)
   if math.floor(available) < grant then -- guard: rate
@@ -56,8 +61,9 @@ if channel_rate > 0 then
   local bucket = redis.call('HMGET', channel_key, 'tokens', 'at', 'turn')
   channel_tokens = refilled(bucket[1], bucket[2], channel_rate, now_us)
   latest_turn = tonumber(bucket[3]) or 0
-  -- A transactional campaign may take the bucket below zero, by as much as a full bucket holds. Bulk campaigns wait until it
-  -- is above zero again. So transactional sends always find their share of the rate.
+  -- A transactional campaign may take the bucket below zero, by as much as a full bucket holds.
+  -- Bulk campaigns wait until it is above zero again. So transactional sends always find their
+  -- share of the rate.
   local available = channel_tokens
   if is_transactional then available = channel_tokens + bucket_size(channel_rate) end
   limit(available, channel_rate, channel_reason)
@@ -82,8 +88,9 @@ if channel_rate > 0 and not is_transactional then
   redis.call('HSET', campaign_key, 'turn', whole(turn))
 end
 
--- The pages of a campaign that wait come one after the other, up to ASK_APART_MS apart. If all came at once, they would find a
--- grant for one. A page waits for its own tokens or ASK_WITHIN_MS, whichever is longer, and no longer.
+-- The pages of a campaign that wait come one after the other, up to ASK_APART_MS apart. If all came
+-- at once, they would find a grant for one. A page waits for its own tokens or ASK_WITHIN_MS,
+-- whichever is longer, and no longer.
 if grant == 0 then
   local ask = math.min(math.max(tonumber(stored[4]) or 0, now_ms + wait), now_ms + math.max(wait, ASK_WITHIN_MS))
   redis.call('HSET', campaign_key, 'ask', whole(ask + math.min(ASK_APART_MS, every / ASKS_PER_GRANT)))

@@ -46,12 +46,13 @@ func (t *Trial) MayStart() bool {
 	return t.probe || !c.open && !t.h.single(c)
 }
 
-// Record takes in what the channel says of one request: the outcomes of its recipients, from a place of the chunk on.
+// Record takes in what the channel says of one request: the outcomes of its recipients, from a
+// place of the chunk on.
 func (t *Trial) Record(from int, of []channels.Outcome, took time.Duration) {
 	switch {
 	case len(of) == 0, of[0].Result == channels.NotTried:
 		return
-	case of[0].Fault == channels.NoFault && of[0].Result != channels.Sent && of[0].ErrCode == models.CodeNetwork: // this process gave up
+	case of[0].Stopped:
 		return
 	}
 	if t.h.record(t.channel, t.campaign, t.recipients[from:from+len(of)], of, took) {
@@ -76,8 +77,9 @@ const (
 //   - If the provider served anybody else after them: the recipients.
 //   - Otherwise it is not known.
 //
-// It waits up to JudgeWithin for evidence. That the provider asked for rest, of one recipient, says nothing of the failures of
-// others. An error means that the shared state is not known; then nobody but the provider is blamed.
+// It waits up to JudgeWithin for evidence. That the provider asked for rest, of one recipient, says
+// nothing of the failures of others. An error means that the shared state is not known; then nobody
+// but the provider is blamed.
 func (t *Trial) Judge(ctx context.Context, of []channels.Outcome) (Blame, error) {
 	faults, unclear := 0, false
 	for i, o := range of {
@@ -115,7 +117,8 @@ func (t *Trial) Judge(ctx context.Context, of []channels.Outcome) (Blame, error)
 	}
 }
 
-// Excuses says whether the outcome of the recipient at a place of the chunk is a failure that costs the recipient no attempt.
+// Excuses says whether the outcome of the recipient at a place of the chunk is a failure that costs
+// the recipient no attempt.
 func (t *Trial) Excuses(b Blame, at int, o channels.Outcome) bool {
 	if o.Refused() {
 		return true

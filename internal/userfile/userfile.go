@@ -78,11 +78,19 @@ type Counts struct {
 // Taken is how many rows flush has taken.
 func (n Counts) Taken() int { return n.Rows - n.Refused }
 
-// Read hands what a file says of users to flush, in batches of at most 1,000 that flush must not keep, and what cannot be
-// taken to refuse. Empty lines are skipped. Every other line is in the counts, whatever its quotes are like.
+// Read reads a file of users.
 //
-// Errors: a *models.Error of code 1001 for a file, a CSV header or a map that cannot be used, before anything was read; the
-// error of flush, which ends the reading; a *ReadError. A line that a fault cut off is never taken for whole.
+//   - It calls flush with batches of at most 1,000 users. flush must not keep the slice.
+//   - It calls refuse for each row that it cannot take. Lines count from 1; a CSV record of several lines reports its first
+//     line. The reason never repeats values of the file.
+//   - Empty lines are skipped. Every other line is counted, however it is quoted.
+//   - A line that a fault cut off is never taken for a whole one.
+//
+// Errors:
+//
+//   - a *models.Error of code 1001, before anything is read: the file, the CSV header or the map cannot be used;
+//   - the error of flush, which ends the reading;
+//   - a *ReadError.
 func Read(r io.Reader, format Format, o Options, flush func([]models.UserChange) error, refuse func(Refusal)) (Counts, error) {
 	b := &batch{flush: flush, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 	err := read(r, format, o, b, refuse)
