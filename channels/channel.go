@@ -91,18 +91,30 @@ func (o Outcome) Denied() bool {
 	return o.Result == Retry && o.HTTP >= 400 && o.HTTP < 500 && o.HTTP != http.StatusTooEarly && o.RetryAfter == 0 && !o.Unsure
 }
 
+// Traits are what the others must know of a channel.
+type Traits struct {
+	Name string // in campaigns and settings: models.ChannelInbox, models.ChannelWebhook
+	// MaxBatch is the largest number of recipients that one request carries. A chunk may hold several requests.
+	MaxBatch int
+	// KnowsUsers: only users of the directory can be reached. An unknown one is failed with 1004 before sending.
+	KnowsUsers bool
+	// StoresInInbox: the row of a recipient who was sent the message is the message, which users and members of a group
+	// read here, later. So:
+	//   - a message that is stored once for a group cannot be for those online only;
+	//   - a group's campaign may leave out its sessionType.
+	StoresInInbox bool
+}
+
+// MaxTimeout is the longest that one request may take: it lives under its page's lease of 10 s, with room to write its
+// outcome.
+const MaxTimeout = 8 * time.Second
+
 // Channel sends one chunk. Send returns one Outcome per recipient, in order, and never an error: a fault of
 // the transport is an Outcome too. When ctx ends, Send gives up and reports what is then true (Retry if
 // nothing was written, else Ambiguous). Implementations are safe for concurrent use.
 type Channel interface {
-	// Name is the channel's name in campaigns and settings: models.ChannelInbox, models.ChannelWebhook.
-	Name() string
-	// MaxBatch is the largest number of recipients one request of this channel carries; a chunk may hold
-	// several requests.
-	MaxBatch() int
-	// KnowsUsers is true when only users of the directory can be reached, so that an unknown one is failed
-	// with 1004 before sending.
-	KnowsUsers() bool
+	// Traits are the same as long as the process lives.
+	Traits() Traits
 	Send(ctx context.Context, b Batch) []Outcome
 }
 

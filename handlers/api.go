@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"carillon/channels"
 	"carillon/models"
 )
 
@@ -28,16 +29,16 @@ type API struct {
 	Pace func(ctx context.Context, c models.CampaignView) models.Pace
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
-	Secret   string         // signs tokens
-	Previous string         // the secret before it: tokens that it has signed are still good; empty = none
-	Admins   []string       // user IDs that are admins, until SetAdmins
-	Channels []string       // set up here; the first is the default
-	Zone     string         // of users who have none; IANA name
-	BodyTime time.Duration  // within which a body must arrive; 0 = 30 s
-	Patience time.Duration  // within which the database must do something for a change; 0 = 8 s
-	Memory   int            // MiB that the process is to stay under; 0 = 256
-	Conns    *Conns         // the connections and their shares; nil = no limit
-	Proxies  []netip.Prefix // whose X-Forwarded-For is believed
+	Secret   string            // signs tokens
+	Previous string            // the secret before it: tokens that it has signed are still good; empty = none
+	Admins   []string          // user IDs that are admins, until SetAdmins
+	Channels []channels.Traits // set up here; the first is the default
+	Zone     string            // of users who have none; IANA name
+	BodyTime time.Duration     // within which a body must arrive; 0 = 30 s
+	Patience time.Duration     // within which the database must do something for a change; 0 = 8 s
+	Memory   int               // MiB that the process is to stay under; 0 = 256
+	Conns    *Conns            // the connections and their shares; nil = no limit
+	Proxies  []netip.Prefix    // whose X-Forwarded-For is believed
 	Log      *slog.Logger
 
 	waiters       waiters

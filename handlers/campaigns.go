@@ -136,16 +136,17 @@ func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.Ca
 // resolveChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
 func (a *API) resolveChannel(spec *models.CampaignSpec, prefix string) error {
 	if spec.Channel == "" {
-		spec.Channel = a.Channels[0]
+		spec.Channel = a.Channels[0].Name
 	}
-	if spec.Channel == models.ChannelInbox && spec.Message.IsOnlineOnly && spec.Message.SessionType == models.SessionLargeGroup {
+	traits, ok := a.channel(spec.Channel)
+	if traits.StoresInInbox && spec.Message.IsOnlineOnly && spec.Message.SessionType == models.SessionLargeGroup {
 		// the message is stored once and read later; there is no "once" for those online now
-		return models.Invalid([]models.FieldError{{Field: prefix + "isOnlineOnly", Reason: "cannot be used with sessionType 3 through inbox; use sessionType 2"}})
+		return models.Invalid([]models.FieldError{{Field: prefix + "isOnlineOnly", Reason: "cannot be used with sessionType 3 through " + traits.Name + "; use sessionType 2"}})
 	}
-	if !slices.Contains(a.Channels, spec.Channel) {
-		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + strings.Join(a.Channels, ", ")}})
+	if !ok {
+		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + a.channelNames()}})
 	}
-	if spec.SessionLeft && spec.Channel != models.ChannelInbox {
+	if spec.SessionLeft && !traits.StoresInInbox {
 		// Nothing stands there that a group's members could read: that their provider knows the
 		// group is for the caller to say.
 		return models.Invalid([]models.FieldError{{Field: prefix + "message.sessionType", Reason: "is required for a group through " + spec.Channel +

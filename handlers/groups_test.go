@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"carillon/channels"
 	"carillon/internal/testkit"
 )
 
@@ -160,7 +161,7 @@ func TestGroupOfTheMostMembersIsTaken(t *testing.T) {
 func TestGroupWithoutSessionType(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
-		s := newServer(t, stores, func(a *API) { a.Channels = []string{"inbox", "webhook"} })
+		s := newServer(t, stores, func(a *API) { a.Channels = append(a.Channels, channels.Traits{Name: "webhook"}) })
 		if _, err := s.Store.PutGroup(t.Context(), "g", nil, []string{"u1", "u2"}); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/models"
 )
 
@@ -40,7 +41,7 @@ func (a *API) listMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	messages := make([]channels.InboxMessage, len(stored))
+	messages := make([]inbox.Message, len(stored))
 	size := int64(0)
 	for _, m := range stored {
 		size += int64(len(m.Campaign.Message.Content))
@@ -104,13 +105,13 @@ func (a *API) fromNow(ctx context.Context, c models.InboxCursor) (_ models.Inbox
 
 // inboxMessage renders a stored message for its reader. One that was sent to a group has the group as its
 // recipient: all its members know it by the same clientMsgID.
-func inboxMessage(userID string, m models.InboxMessage) channels.InboxMessage {
+func inboxMessage(userID string, m models.InboxMessage) inbox.Message {
 	kind, id, to := models.KindUser, userID, channels.Recipient{UserID: userID}
 	if m.GroupID != "" {
 		kind, id, to = models.KindGroup, m.GroupID, channels.Recipient{GroupID: m.GroupID}
 	}
 	to.ClientMsgID = models.ClientMsgID(m.Campaign.PublicID, kind, id)
-	return channels.NewInboxMessage(m.Campaign.PublicID, &m.Campaign.Message, to, m.SentAt.Time())
+	return inbox.NewMessage(m.Campaign.PublicID, &m.Campaign.Message, to, m.SentAt.Time())
 }
 
 // inboxCursor writes a place in an inbox as clients get it; the start is "".

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -93,8 +93,8 @@ func (s *server) manyUsers(others ...string) {
 }
 
 type inboxPage struct {
-	Messages   []channels.InboxMessage `json:"messages"`
-	NextCursor string                  `json:"nextCursor"`
+	Messages   []inbox.Message `json:"messages"`
+	NextCursor string          `json:"nextCursor"`
 }
 
 func (s *server) inboxPage(userID, query string) (page inboxPage) {
@@ -138,7 +138,7 @@ func (s *server) wholeInbox(userID string, limit int) (texts []string, pages int
 	}
 }
 
-func text(m channels.InboxMessage) string {
+func text(m inbox.Message) string {
 	var content struct{ Content string }
 	_ = json.Unmarshal(m.Content, &content)
 	return content.Content

@@ -14,6 +14,8 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -46,7 +48,7 @@ func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *serve
 		Ready:     func(context.Context) []Problem { return nil },
 		Secret:    testSecret,
 		Admins:    []string{"openIMAdmin", "imAdmin"},
-		Channels:  []string{"inbox"},
+		Channels:  []channels.Traits{inbox.New(nil).Traits()},
 		Zone:      "UTC",
 		Log:       slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}

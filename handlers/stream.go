@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/models"
 )
 
@@ -67,7 +67,7 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	st := &stream{
 		api: a, cursor: after, seen: map[string]bool{},
 		subscriber: subscriber{
-			userID: userID, entry: user.AddedRev, channel: channels.StreamName(a.Redis, userID), end: end,
+			userID: userID, entry: user.AddedRev, channel: inbox.StreamName(a.Redis, userID), end: end,
 			live: make(chan string, liveBuffer), wake: make(chan struct{}, 1),
 		},
 		lease: newStreamLease(a.Redis, userID, a.streams.heartbeatEvery()),
@@ -191,7 +191,7 @@ func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
 }
 
 type placed struct {
-	message channels.InboxMessage
+	message inbox.Message
 	at      models.InboxCursor
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"carillon/channels"
+	"carillon/channels/inbox"
 )
 
 // takeLeaseScript counts a user's streams over all processes, by Redis' clock: each is a member that lapses
@@ -30,7 +30,7 @@ type streamLease struct {
 }
 
 func newStreamLease(rdb redis.UniversalClient, userID string, beat time.Duration) streamLease {
-	return streamLease{rdb, channels.StreamName(rdb, userID) + ":streams", rand.Text(), 3 * beat}
+	return streamLease{rdb, inbox.StreamName(rdb, userID) + ":streams", rand.Text(), 3 * beat}
 }
 
 // take takes the lease; ok is false when the user has none left.

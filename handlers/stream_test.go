@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -22,7 +23,7 @@ import (
 // event is one block of a stream.
 type event struct{ ID, Event, Data, Comment string }
 
-func (e event) message(t testing.TB) (m channels.InboxMessage) {
+func (e event) message(t testing.TB) (m inbox.Message) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(e.Data), &m); err != nil {
 		t.Fatalf("%+v: %v", e, err)
@@ -171,7 +172,7 @@ func (w worker) send(text string, userIDs ...string) []channels.Outcome {
 	for _, id := range userIDs {
 		b.Recipients = append(b.Recipients, channels.Recipient{UserID: id, ClientMsgID: models.ClientMsgID("01", models.KindUser, id)})
 	}
-	return channels.NewInbox(w.rdb).Send(w.t.Context(), b)
+	return inbox.New(w.rdb).Send(w.t.Context(), b)
 }
 
 func (w worker) online(userID string) bool {

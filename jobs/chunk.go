@@ -65,7 +65,7 @@ func recipients(chunk []member) []pacing.Recipient {
 // not, who does.
 func (d *delivery) readDirectory(ctx context.Context) error {
 	c := d.visit.Campaign
-	if c.Kind != models.KindUser || c.AudienceType != models.AudienceAll && !d.channel.KnowsUsers() {
+	if c.Kind != models.KindUser || c.AudienceType != models.AudienceAll && !d.channel.Traits().KnowsUsers {
 		return nil
 	}
 	all, err := d.store.AllKnown(ctx, d.visit)

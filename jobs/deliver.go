@@ -40,7 +40,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 		writer:    &pageWriter{store: w.store, visit: v, lease: l, drain: w.drain, drainTimeout: w.opts.DrainTimeout, log: log},
 		attempts:  attemptRules{maxAttempts: w.opts.MaxAttempts, backoff: w.opts.Backoff, pacing: w.pacer.Params, visit: v, jitter: rand.Float64()},
 		late:      newLateAnswers(),
-		chunkSize: chunkSize(w.opts.ChunkSize, ch.MaxBatch()),
+		chunkSize: chunkSize(w.opts.ChunkSize, ch.Traits().MaxBatch),
 		startedAt: claimedAt,
 		park:      park,
 	}

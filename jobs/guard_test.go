@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/webhook"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -77,7 +78,7 @@ func inspected(t *testing.T, s testkit.Stores, workers int, answer func(string) 
 // options are those of a worker that sends to the provider.
 func (j *judge) options(t *testing.T) jobs.Options {
 	t.Helper()
-	hook, err := channels.NewWebhook(channels.WebhookConfig{URL: j.url, Secret: webhookSecret})
+	hook, err := webhook.New(webhook.Config{URL: j.url, Secret: webhookSecret})
 	if err != nil {
 		t.Fatal(err)
 	}

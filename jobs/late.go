@@ -17,7 +17,7 @@ const (
 	maxLate   = 16                     // recipients of one visit
 	// lateHold is when somebody else may send to a late recipient, should this process be gone:
 	// later than the request's time-out.
-	lateHold = channels.MaxWebhookTimeout + 2*time.Second
+	lateHold = channels.MaxTimeout + 2*time.Second
 )
 
 // lateAnswers are the answers that a visit still waits for, of chunks that have been written.

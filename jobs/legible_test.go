@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/webhook"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -75,7 +76,7 @@ func (m *muddled) mend() {
 }
 
 func (m *muddled) rig(t *testing.T, s testkit.Stores, batch int) *rig {
-	hook, err := channels.NewWebhook(channels.WebhookConfig{URL: m.URL, Secret: webhookSecret, Batch: batch})
+	hook, err := webhook.New(webhook.Config{URL: m.URL, Secret: webhookSecret, Batch: batch})
 	if err != nil {
 		t.Fatal(err)
 	}

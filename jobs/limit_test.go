@@ -20,9 +20,9 @@ type sendLog struct {
 	times []time.Time
 }
 
-func (*sendLog) Name() string     { return "inbox" }
-func (*sendLog) MaxBatch() int    { return 1000 }
-func (*sendLog) KnowsUsers() bool { return true }
+func (*sendLog) Traits() channels.Traits {
+	return channels.Traits{Name: "inbox", MaxBatch: 1000, KnowsUsers: true, StoresInInbox: true}
+}
 
 func (l *sendLog) Send(_ context.Context, b channels.Batch) []channels.Outcome {
 	l.mu.Lock()

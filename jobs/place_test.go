@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/pacing"
 	"carillon/internal/testkit"
 	"carillon/models"
@@ -25,7 +26,7 @@ func stillWorker(t *testing.T, s testkit.Stores) *Worker {
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	return NewWorker(NewShared(testkit.OpenStore(t, s.DatabaseURL), NewQueue(rdb), Options{Channels: []channels.Channel{channels.NewInbox(rdb)}}, log))
+	return NewWorker(NewShared(testkit.OpenStore(t, s.DatabaseURL), NewQueue(rdb), Options{Channels: []channels.Channel{inbox.New(rdb)}}, log))
 }
 
 // stored makes a campaign of one page, and returns its task.

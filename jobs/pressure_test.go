@@ -21,9 +21,7 @@ type sick struct {
 	tries []time.Time
 }
 
-func (*sick) Name() string     { return "webhook" }
-func (*sick) MaxBatch() int    { return 1 }
-func (*sick) KnowsUsers() bool { return false }
+func (*sick) Traits() channels.Traits { return channels.Traits{Name: "webhook", MaxBatch: 1} }
 
 func (p *sick) turn(as channels.Outcome) {
 	p.mu.Lock()

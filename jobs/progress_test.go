@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -24,7 +25,7 @@ type stuck struct {
 // stuck runs a worker with such a channel.
 func (r *rig) stuck(opts jobs.Options) *rig {
 	r.t.Helper()
-	s := stuck{channels.NewInbox(r.rdb), make(chan struct{})}
+	s := stuck{inbox.New(r.rdb), make(chan struct{})}
 	opts.Channels = []channels.Channel{s}
 	other := r.with(opts)
 	r.t.Cleanup(func() { close(s.open) }) // before the worker is stopped

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -15,13 +16,13 @@ import (
 
 // slow is the inbox with a delay a chunk, so that a test has time to break things in the middle.
 type slow struct {
-	*channels.Inbox
+	*inbox.Channel
 	delay time.Duration
 }
 
 func (s slow) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
 	time.Sleep(s.delay)
-	return s.Inbox.Send(ctx, b)
+	return s.Channel.Send(ctx, b)
 }
 
 func TestFlushallInTheMiddle(t *testing.T) {
@@ -29,7 +30,7 @@ func TestFlushallInTheMiddle(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		r := newRig(t, s, jobs.Options{})
 		r.stop()
-		r = r.with(jobs.Options{ChunkSize: 50, BulkSlots: 4, Channels: []channels.Channel{slow{channels.NewInbox(r.rdb), 20 * time.Millisecond}}})
+		r = r.with(jobs.Options{ChunkSize: 50, BulkSlots: 4, Channels: []channels.Channel{slow{inbox.New(r.rdb), 20 * time.Millisecond}}})
 		r.users(3000)
 		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
 		testkit.Eventually(t, "the campaign is under way", testkit.Patience, func() bool {

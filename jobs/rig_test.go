@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -63,7 +64,7 @@ func (r *rig) with(opts jobs.Options) *rig {
 func (r *rig) withLog(opts jobs.Options, out io.Writer) *rig {
 	r.t.Helper()
 	if opts.Channels == nil {
-		opts.Channels = []channels.Channel{channels.NewInbox(r.rdb)}
+		opts.Channels = []channels.Channel{inbox.New(r.rdb)}
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	shared := jobs.NewShared(r.store, r.queue, opts, log)

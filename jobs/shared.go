@@ -35,7 +35,7 @@ func (o Options) Defaults() Options {
 		o.Backoff = 2 * time.Second
 	}
 	if o.DrainTimeout == 0 {
-		o.DrainTimeout = channels.MaxWebhookTimeout + time.Second // a request may take that long
+		o.DrainTimeout = channels.MaxTimeout + time.Second // a request may take that long
 	}
 	return o
 }

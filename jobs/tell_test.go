@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -59,7 +60,7 @@ func (r *rig) team(opts jobs.Options, schedulers bool) *book {
 	r.t.Helper()
 	b := &book{r: r}
 	if opts.Channels == nil {
-		opts.Channels = []channels.Channel{channels.NewInbox(r.rdb)}
+		opts.Channels = []channels.Channel{inbox.New(r.rdb)}
 	}
 	for range 2 {
 		shared := jobs.NewShared(r.store, r.queue, opts, b.log())

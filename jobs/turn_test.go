@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -17,20 +18,24 @@ import (
 
 // sizes is an inbox that notes how many recipients each chunk has.
 type sizes struct {
-	*channels.Inbox
+	*inbox.Channel
 	batch int
 
 	mu   sync.Mutex
 	seen []int
 }
 
-func (c *sizes) MaxBatch() int { return c.batch }
+func (c *sizes) Traits() channels.Traits {
+	t := c.Channel.Traits()
+	t.MaxBatch = c.batch
+	return t
+}
 
 func (c *sizes) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
 	c.mu.Lock()
 	c.seen = append(c.seen, len(b.Recipients))
 	c.mu.Unlock()
-	return c.Inbox.Send(ctx, b)
+	return c.Channel.Send(ctx, b)
 }
 
 // A chunk is whole requests of its channel, so that a batch is not cut in two by the write after it.
@@ -41,7 +46,7 @@ func TestChunksAreWholeRequests(t *testing.T) {
 		r.users(1000)
 		r.stop()
 		for batch, want := range map[int][]int{1: {250, 250, 250, 250}, 100: {200, 200, 200, 200, 200}, 300: {300, 300, 300, 100}, 500: {500, 500}, 1000: {500, 500}} {
-			ch := &sizes{Inbox: channels.NewInbox(r.rdb), batch: batch}
+			ch := &sizes{Channel: inbox.New(r.rdb), batch: batch}
 			w := r.with(jobs.Options{Channels: []channels.Channel{ch}})
 			if c := w.finished(w.post(spec(models.Audience{Type: models.AudienceAll}))); c.Sent != 1000 {
 				t.Fatalf("counts %+v", c.Counts)
@@ -180,7 +185,7 @@ func TestLaterCampaignGetsItsTurn(t *testing.T) {
 func laterCampaign(t *testing.T, s testkit.Stores, slots int) {
 	r := newRig(t, s, jobs.Options{})
 	r.stop()
-	ch := slow{channels.NewInbox(r.rdb), 200 * time.Millisecond}
+	ch := slow{inbox.New(r.rdb), 200 * time.Millisecond}
 	r = r.with(jobs.Options{ChunkSize: 100, BulkSlots: slots, Channels: []channels.Channel{ch}})
 	r.users(slots * 1500)
 	var first []string

@@ -13,6 +13,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"carillon/channels"
+	"carillon/channels/webhook"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -105,7 +106,7 @@ func TestWebhookOutcomes(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		p := newProvider(t)
-		hook, err := channels.NewWebhook(channels.WebhookConfig{URL: p.URL, Secret: webhookSecret, Timeout: time.Second})
+		hook, err := webhook.New(webhook.Config{URL: p.URL, Secret: webhookSecret, Timeout: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,7 +51,7 @@ func NewWorker(s *Shared) *Worker {
 		channels: map[string]channels.Channel{},
 	}
 	for _, c := range s.opts.Channels {
-		w.channels[c.Name()] = c
+		w.channels[c.Traits().Name] = c
 	}
 	w.drain, w.startDrain = context.WithCancel(context.Background())
 	w.slots = &workerSlots{queue: s.queue, places: s.pacer.Places, contact: s.contact, drain: w.drain}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"carillon/channels"
+	"carillon/channels/inbox"
 	"carillon/handlers"
 	"carillon/models"
 )
@@ -152,7 +152,7 @@ func (s *show) watch(ctx context.Context, id string) (campaign, error) {
 // readInbox shows that a user has got the campaign's message.
 func (s *show) readInbox(ctx context.Context, userID, campaignID string) error {
 	path := "/v1/inbox/" + url.PathEscape(userID) + "/messages"
-	var inbox struct{ Messages []channels.InboxMessage }
+	var inbox struct{ Messages []inbox.Message }
 	if err := s.call(ctx, http.MethodGet, path, "", nil, &inbox); err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
+	"carillon/channels/webhook"
 	"carillon/handlers"
 	"carillon/internal/config"
 	"carillon/jobs"
@@ -60,8 +62,8 @@ type system struct {
 	web        *http.Server
 	listener   net.Listener
 	enqueuer   *enqueuer
-	webhook    *channels.Webhook // nil where it is not set up
-	worker     *jobs.Worker      // nil without that role
+	webhook    *webhook.Channel // nil where it is not set up
+	worker     *jobs.Worker     // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
 	log        *slog.Logger
@@ -72,12 +74,24 @@ type system struct {
 	found   []handlers.Problem
 }
 
+// traits are those of the channels, in the order of names.
+func traits(set []channels.Channel, names []string) (list []channels.Traits) {
+	for _, name := range names {
+		for _, c := range set {
+			if t := c.Traits(); t.Name == name {
+				list = append(list, t)
+			}
+		}
+	}
+	return list
+}
+
 // newSystem wires a process. It owns stores and listener from here on, and does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
-	set := []channels.Channel{channels.NewInbox(s.redis)}
+	set := []channels.Channel{inbox.New(s.redis)}
 	if cfg.WebhookURL != "" {
-		webhook, err := channels.NewWebhook(cfg.Webhook())
+		webhook, err := webhook.New(cfg.Webhook())
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +113,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest,
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
-		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: cfg.Channels(), Log: log,
+		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits(set, cfg.Channels()), Log: log,
 	}
 	sys.listener = sys.api.Conns.Listener(listener)
 	sys.web = &http.Server{

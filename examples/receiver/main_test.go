@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"carillon/channels"
+	"carillon/channels/webhook"
 	"carillon/models"
 )
 
@@ -53,7 +54,7 @@ func start(t *testing.T) (url string, lines *bufio.Scanner) {
 // send sends to two users and a group, two a request, while the printed lines are read; it returns both.
 func send(t *testing.T, url, secret string, lines *bufio.Scanner, expect int) (out []channels.Outcome, printed string) {
 	t.Helper()
-	w, err := channels.NewWebhook(channels.WebhookConfig{URL: url, Secret: secret, Batch: 2})
+	w, err := webhook.New(webhook.Config{URL: url, Secret: secret, Batch: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"carillon/channels"
+	"carillon/channels/inbox"
+	"carillon/channels/webhook"
 	"carillon/internal/secretfile"
 )
 
@@ -67,8 +68,8 @@ func (c *Config) EmbeddedDatabase() bool { return c.DatabaseURL == "" || c.Datab
 func (c *Config) EmbeddedRedis() bool { return c.RedisURL == "" }
 
 // Webhook is the webhook channel's settings; without a URL there is no such channel.
-func (c *Config) Webhook() channels.WebhookConfig {
-	return channels.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret, Batch: c.WebhookBatch, Timeout: c.WebhookTimeout}
+func (c *Config) Webhook() webhook.Config {
+	return webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret, Batch: c.WebhookBatch, Timeout: c.WebhookTimeout}
 }
 
 // LogsJSON says whether the log is JSON.
@@ -78,11 +79,11 @@ func (c *Config) LogsJSON() bool { return c.LogFormat == "json" }
 func (c *Config) Channels() []string {
 	switch {
 	case c.WebhookURL == "":
-		return []string{inbox}
-	case c.Channel == webhook:
-		return []string{webhook, inbox}
+		return []string{inbox.Name}
+	case c.Channel == webhook.Name:
+		return []string{webhook.Name, inbox.Name}
 	}
-	return []string{inbox, webhook}
+	return []string{inbox.Name, webhook.Name}
 }
 
 // ReadFiles puts the contents of the files that settings name in the place of those settings. Its error

@@ -11,14 +11,13 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/inbox"
+	"carillon/channels/webhook"
 	"carillon/internal/zones"
 	"carillon/models"
 )
 
 const (
-	inbox   = models.ChannelInbox
-	webhook = models.ChannelWebhook
-
 	makeSecret        = `head -c 32 /dev/urandom | base64`                 //nolint:gosec // a command that makes one
 	makeWebhookSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"` //nolint:gosec // the same
 
@@ -31,7 +30,6 @@ const (
 	minPool     = 8 // below it the slots of a worker wait for each other's connections
 	maxPool     = 10_000
 	maxAttempts = 100
-	maxTimeout  = 8 * time.Second // a post lives under its page's lease
 )
 
 // mistakes collects what is wrong, one line each: the variable and what to do about it.
@@ -166,15 +164,15 @@ func (c *Config) checkProxies(m *mistakes) {
 }
 
 func (c *Config) checkChannels(m *mistakes) {
-	if c.Channel != inbox && c.Channel != webhook {
+	if c.Channel != inbox.Name && c.Channel != webhook.Name {
 		m.add("CARILLON_CHANNEL must be inbox or webhook")
 	}
 	c.checkRange(m, &c.WebhookBatch, 1, models.PageSize, "recipients in one post")
-	if c.WebhookTimeout < 100*time.Millisecond || c.WebhookTimeout > maxTimeout {
-		m.add("CARILLON_WEBHOOK_TIMEOUT must be 100ms to %s, with its unit, not %s", maxTimeout, c.WebhookTimeout)
+	if c.WebhookTimeout < 100*time.Millisecond || c.WebhookTimeout > channels.MaxTimeout {
+		m.add("CARILLON_WEBHOOK_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.WebhookTimeout)
 	}
 	switch {
-	case c.WebhookURL == "" && c.Channel == webhook:
+	case c.WebhookURL == "" && c.Channel == webhook.Name:
 		m.add("CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted")
 	case c.WebhookURL == "":
 	case c.WebhookSecret == "":
@@ -186,7 +184,7 @@ func (c *Config) checkChannels(m *mistakes) {
 
 // checkWebhook lets the channel judge URL and secret, of which it alone knows the rules.
 func (c *Config) checkWebhook(m *mistakes) {
-	_, err := channels.NewWebhook(channels.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret})
+	_, err := webhook.New(webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret})
 	if err == nil {
 		return
 	}

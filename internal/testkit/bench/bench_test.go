@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/channels/webhook"
 	"carillon/internal/testkit/services"
 	"carillon/models"
 )
@@ -53,7 +54,7 @@ func TestSameRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{1, 250} {
-		hook, err := channels.NewWebhook(channels.WebhookConfig{URL: p.URL(), Secret: "whsec_" + strings.Repeat("A", 44), Batch: n})
+		hook, err := webhook.New(webhook.Config{URL: p.URL(), Secret: "whsec_" + strings.Repeat("A", 44), Batch: n})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +112,7 @@ func TestBodiesAreJSON(t *testing.T) {
 // TestProbes: the provider notes when a probe came first, and takes its time when it is told to.
 func TestProbes(t *testing.T) {
 	p := startProvider(t)
-	hook, err := channels.NewWebhook(channels.WebhookConfig{URL: p.URL(), Secret: "whsec_" + strings.Repeat("A", 44)})
+	hook, err := webhook.New(webhook.Config{URL: p.URL(), Secret: "whsec_" + strings.Repeat("A", 44)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func TestSmallRun(t *testing.T) {
 // TestMoods: the provider treats some worse, as many as it says, and always the same ones.
 func TestMoods(t *testing.T) {
 	p := startProvider(t)
-	hook, err := channels.NewWebhook(channels.WebhookConfig{URL: p.URL(), Secret: "whsec_" + strings.Repeat("A", 44)})
+	hook, err := webhook.New(webhook.Config{URL: p.URL(), Secret: "whsec_" + strings.Repeat("A", 44)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package channels
-
-// receivedByPeer and unreadByPeer need a count that only Linux keeps; elsewhere nothing is certain.
-func receivedByPeer(*conn) int64 { return -1 }
-
-func unreadByPeer(*conn, int64, error) bool { return false }
