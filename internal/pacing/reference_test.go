@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 
 	"carillon/models"
 )
@@ -207,14 +206,4 @@ func newProvider() (h provider) {
 		*f = unknown
 	}
 	return h
-}
-
-// stored takes what Redis has.
-func (h *provider) stored(fields map[string]string) {
-	*h = newProvider()
-	for name, f := range h.fields() {
-		if text, ok := fields[name]; ok {
-			*f, _ = strconv.ParseFloat(text, 64)
-		}
-	}
 }

@@ -77,7 +77,7 @@ func anyValue(columns ...string) change {
 	list := regexp.MustCompile(`\b(?:` + strings.Join(columns, "|") + `) ?[<>]?= ?\?`)
 	return func(s site) ([]edit, error) {
 		if s.node == nil {
-			return nil, errors.New("Lua holds no SQL")
+			return nil, errors.New("a guard in Lua holds no SQL")
 		}
 		var edits []edit
 		where := false
