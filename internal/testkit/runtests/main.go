@@ -166,7 +166,7 @@ func (s *servers) stop() error {
 func goTest(ctx context.Context, args, env []string, r *report, stderr io.Writer) error {
 	// More packages and tests at a time than there are cores, because most tests wait for most of their time.
 	// A package's tests may take longer than go's own ten minutes; each test has limits of its own.
-	args = append([]string{"test", "-race", "-json", "-p=3", "-parallel=6", "-timeout=45m"}, args...)
+	args = append([]string{"test", "-race", "-json", "-p=2", "-parallel=4", "-timeout=45m"}, args...)
 	if !namesPackages(args) {
 		args = append(args, longestFirst...)
 		args = append(args, "./...")
