@@ -21,7 +21,7 @@ type Build struct {
 // Run builds the product as it is shipped, but for what b asks for, and gives the binary's file.
 func (b Build) Run(ctx context.Context) (bin string, err error) {
 	bin = filepath.Join(b.Dir, "carillon")
-	args, cgo := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", bin}, "CGO_ENABLED=0"
+	args, cgo := []string{"build", "-ldflags", "-s -w", "-o", bin}, "CGO_ENABLED=0"
 	if b.Race {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
