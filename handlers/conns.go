@@ -321,3 +321,34 @@ func (c *conn) CloseWrite() error { return c.linger() }
 
 // trusted says whether an address is a proxy whose X-Forwarded-For is believed.
 func (cs *Conns) trusted(addr netip.Addr) bool { return within(cs.proxies, addr) }
+
+// linger ends our side of a connection and reads the other's to its end, or to a bound.
+func (c *conn) linger() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	c.unread.Store(false)
+	c.conns.mu.Lock()
+	ending, most := c.conns.ending, c.conns.lingers
+	c.conns.setClass(c, silent)
+	c.conns.mu.Unlock()
+	if !ok || ending {
+		return nil
+	}
+	if err := half.CloseWrite(); err != nil {
+		return err
+	}
+	end := time.Now().Add(most.time)
+	buf := make([]byte, 16<<10)
+	for left := most.bytes; left > 0; {
+		limit := time.Now().Add(most.idle)
+		if limit.After(end) {
+			limit = end
+		}
+		_ = c.SetReadDeadline(limit)
+		n, err := c.Read(buf)
+		left -= n
+		if err != nil {
+			break // the other side is done, or too slow
+		}
+	}
+	return nil
+}

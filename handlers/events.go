@@ -1,10 +1,8 @@
 package handlers
 
 import (
-	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"carillon/models"
 )
@@ -79,18 +77,4 @@ func (a *API) eventPage(w http.ResponseWriter, r *http.Request, f models.EventFi
 		views[i] = EventJSON(e)
 	}
 	return answerData(w, http.StatusOK, map[string]any{"events": views, "nextCursor": next})
-}
-
-// recordWithin is for an event that tells of no change of the ledger. Whoever logs in waits no longer when the database is away.
-const recordWithin = time.Second
-
-// record stores such an event, by whom and under the request's operationID. A log-in needs no database, so one that cannot be
-// recorded is logged, and goes on.
-func (a *API) record(r *http.Request, userID string, e models.Event) {
-	by := models.Actor{ID: userID, Via: models.ViaAPI, OperationID: operationID(r.Context())}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWithin)
-	defer cancel()
-	if err := a.Store.Record(models.WithActor(ctx, by), e); err != nil {
-		a.Log.Warn("an event is not in the event log", "kind", e.Kind, "err", err, "operationID", by.OperationID)
-	}
 }

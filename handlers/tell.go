@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"carillon/models"
 )
@@ -25,4 +27,18 @@ func (a *API) tellRefused(r *http.Request, err error) {
 	code := int(models.AsError(err).Code)
 	a.Log.Warn("log-ins were refused", "refused", n, "route", routeName(r), "errCode", code, "operationID", operationID(r.Context()))
 	a.record(r, "", models.Event{Kind: models.EventLoginRefused, Data: models.EventData{"refused": n, "route": routeName(r), "errCode": code}})
+}
+
+// recordWithin is for an event that tells of no change of the ledger. Whoever logs in waits no longer when the database is away.
+const recordWithin = time.Second
+
+// record stores such an event, by whom and under the request's operationID. A log-in needs no database, so one that cannot be
+// recorded is logged, and goes on.
+func (a *API) record(r *http.Request, userID string, e models.Event) {
+	by := models.Actor{ID: userID, Via: models.ViaAPI, OperationID: operationID(r.Context())}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWithin)
+	defer cancel()
+	if err := a.Store.Record(models.WithActor(ctx, by), e); err != nil {
+		a.Log.Warn("an event is not in the event log", "kind", e.Kind, "err", err, "operationID", by.OperationID)
+	}
 }

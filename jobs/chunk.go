@@ -26,17 +26,6 @@ func chunkSize(set, batch int) int {
 	return min(max(usualChunk/batch*batch, batch), maxChunk)
 }
 
-// member is one recipient of the next chunk.
-type member struct {
-	id           string
-	hasRow       bool          // in the ledger, from an earlier attempt or a claim
-	attempts     int           // made before
-	counted      int           // of those, the ones that count against the member: since the last retry, as far as can be told
-	due          models.Millis // with a row: when the next attempt is due
-	failingSince models.Millis // its first try that failed, by the database's clock; 0 = none did
-	failingFrom  time.Time     // the same by this process' clock
-}
-
 // tried is a member that has a row.
 func (d *delivery) tried(id string, a models.Attempt) member {
 	m := member{id: id, hasRow: true, attempts: a.Attempts, due: a.NextAttemptAt, failingSince: a.FailingSince}

@@ -3,12 +3,10 @@ package jobs
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"time"
 
 	"carillon/channels"
-	"carillon/internal/pacing"
 	"carillon/internal/zones"
 	"carillon/models"
 )
@@ -54,36 +52,6 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 		return false, nil
 	}
 	return v.State == models.PageDone || v.State == models.PageNew || d.endedEarly, err
-}
-
-// delivery is one visit to one page.
-type delivery struct {
-	visit   *models.Visit // as the page stands once the pending write is done
-	channel channels.Channel
-	zone    *time.Location // of the page's members
-	lease   *lease
-	log     *slog.Logger
-
-	store   *models.Store
-	control *controls
-	pacer   *pacing.Pacer
-	guard   *guard
-	legible *legible
-	slots   *workerSlots
-	drain   context.Context // ends when no send may start any more
-	writer  *pageWriter
-
-	attempts  attemptRules
-	late      *lateAnswers
-	chunkSize int              // recipients
-	directory map[string]int64 // the page's members in the directory; nil when all are there, or it does not matter
-
-	startedAt  time.Time
-	endedEarly bool   // see ending.early
-	probe      bool   // the chunk is a single request that shows whether a failing provider is back
-	watch      *watch // of the last chunk sent; nil = the guard does not look at the campaign
-	park       func() // gives up the worker's slot; nil once that is done
-	lost       error  // the page could not be parked: it is not this worker's any more
 }
 
 // run goes through the page: members, grant, send, write.
@@ -240,4 +208,46 @@ func (d *delivery) claim(ctx context.Context, chunk []member) error {
 		chunk[i].hasRow = true
 	}
 	return d.writer.write(ctx, c)
+}
+
+// awaitLate waits for late answers, beside the slot if it may, and writes them. within bounds the
+// wait; 0 = until they come.
+func (d *delivery) awaitLate(ctx context.Context, within time.Duration) error {
+	d.leaveSlot(ctx)
+	if d.lost != nil {
+		return d.lost
+	}
+	var enough <-chan time.Time
+	if within > 0 {
+		enough = time.After(within)
+	}
+	select {
+	case rows := <-d.late.arrived:
+		return d.writeLate(ctx, rows)
+	case <-enough:
+		return nil
+	}
+}
+
+// collectLate writes the late answers that have come.
+func (d *delivery) collectLate(ctx context.Context) error {
+	for {
+		select {
+		case rows := <-d.late.arrived:
+			if err := d.writeLate(ctx, rows); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+func (d *delivery) writeLate(ctx context.Context, rows []models.RecipientOutcome) error {
+	d.late.took(rows)
+	d.stopIllegible(ctx)
+	if err := d.writer.writeBehind(ctx, models.Chunk{Outcomes: rows, State: models.PageRunning}); err != nil {
+		return err
+	}
+	return d.askGuard(ctx)
 }

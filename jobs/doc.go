@@ -4,16 +4,19 @@
 // The way of one campaign:
 //
 //	tasks.go       puts tasks into Redis
-//	worker.go      takes them out
+//	worker.go      the worker of a process
+//	serve.go       takes tasks out, and runs them
 //	plan.go        cuts the frozen audience into pages                                      (task "plan")
 //	window.go      lets a bounded number of pages into the queue, and finishes the campaign
 //	visit.go       claims a page, finds a place for it, and goes on with the next page      (task "page")
-//	deliver.go     one visit to one page: members, grant, send, write
+//	delivery.go    what one visit to one page works with
+//	deliver.go     the visit: members, grant, send, write
 //	chunk.go       members: who is in the next chunk; grant: how many of them may go now
 //	sending.go     send: hands the chunk to the channel, and takes the answers
 //	outcome.go     what an answer makes of a recipient's row: its end, or when it is tried again
 //	writer.go      write: one chunk while the next one is sent
 //	late.go        the last few answers of a chunk, which hold nobody up
+//	slots.go       who may stay in a slot, and who may wait beside one
 //	park.go        lets a visit that only waits for late answers wait beside its slot
 //
 // What a visit asks before it sends:

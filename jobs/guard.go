@@ -233,33 +233,19 @@ func (w *watch) publish(ctx context.Context, run int, own tries) (tries, error) 
 	return parseTries(texts)
 }
 
-// askGuard pauses the delivery's campaign when the guard says so after a chunk. An error is that of
-// the chunk's write. When the ledger cannot be reached, nothing more is sent before the guard is
-// asked again.
-func (d *delivery) askGuard(ctx context.Context) error {
-	trip, err := d.watch.judge(ctx)
-	if err != nil {
-		d.log.Warn("the guard's outcomes could not be told to the other workers", "err", err)
+// trip is what the rule says of outcomes; nil = go on. Its kinds are the fewest that must be left
+// out for the rule to let the campaign go on. So the guard goes on watching a rare kind beside a
+// common one.
+func (ts tries) trip(w *watched) *models.Trip {
+	now := ts.sums(w.allows)
+	t := &models.Trip{Run: w.run, Nobody: now.nobody(w.someSent)}
+	allows := slices.Clone(w.allows)
+	for s := now; s.bad(w.someSent); s = ts.sums(allows) {
+		t.Kinds, allows = append(t.Kinds, s.worst), append(allows, s.worst)
 	}
-	if trip == nil {
+	if len(t.Kinds) == 0 {
 		return nil
 	}
-	if err := d.writer.flush(); err != nil { // the ledger is asked who was sent and who is pending
-		return err
-	}
-	c := &d.visit.Campaign
-	paused, someSent, err := d.store.Guard(ctx, c.ID, *trip)
-	switch {
-	case paused:
-		d.log.Warn("the campaign paused itself: too many failed", "id", c.PublicID, "kinds", trip.Kinds, "by", "guard")
-	case someSent:
-		d.watch.sentSome()
-	}
-	if err == nil {
-		err = d.control.refresh(ctx, []int64{c.ID})
-	}
-	if err != nil {
-		d.log.Warn("the guard could not reach the ledger", "err", err)
-	}
-	return nil
+	t.Reason = now.reason(t.Nobody, w.words[now.worst])
+	return t
 }

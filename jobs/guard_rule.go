@@ -107,23 +107,6 @@ func (s sums) bad(someSent bool) bool {
 	return s.nobody(someSent) || n >= guardLeast && float64(s.failed) > guardShare*float64(n)
 }
 
-// trip is what the rule says of outcomes; nil = go on. Its kinds are the fewest that must be left
-// out for the rule to let the campaign go on. So the guard goes on watching a rare kind beside a
-// common one.
-func (ts tries) trip(w *watched) *models.Trip {
-	now := ts.sums(w.allows)
-	t := &models.Trip{Run: w.run, Nobody: now.nobody(w.someSent)}
-	allows := slices.Clone(w.allows)
-	for s := now; s.bad(w.someSent); s = ts.sums(allows) {
-		t.Kinds, allows = append(t.Kinds, s.worst), append(allows, s.worst)
-	}
-	if len(t.Kinds) == 0 {
-		return nil
-	}
-	t.Reason = now.reason(t.Nobody, w.words[now.worst])
-	return t
-}
-
 // reason is the statusReason. It quotes the provider's words, because an operator needs them.
 func (s sums) reason(nobody bool, words string) string {
 	const after = "; resume goes on regardless of this"

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"time"
 
 	"carillon/channels"
@@ -31,22 +30,6 @@ func newLateAnswers() *lateAnswers {
 	return &lateAnswers{members: map[string]bool{}, arrived: make(chan []models.RecipientOutcome, maxLate)}
 }
 
-// letGo has the rows of late members come through arrived.
-func (l *lateAnswers) letGo(ctx context.Context, s *sending, late []int) {
-	for _, i := range late {
-		l.members[s.chunk[i].id] = true
-	}
-	l.chunks++
-	go func() {
-		<-s.ended
-		rows := s.rows(ctx, late)
-		for i := range rows {
-			rows[i].HasRow = true
-		}
-		l.arrived <- rows
-	}()
-}
-
 // took takes in rows that have come.
 func (l *lateAnswers) took(rows []models.RecipientOutcome) {
 	l.chunks--
@@ -61,46 +44,4 @@ func (l *lateAnswers) abandon() {
 	for ; l.chunks > 0; l.chunks-- {
 		<-l.arrived
 	}
-}
-
-// awaitLate waits for late answers, beside the slot if it may, and writes them. within bounds the
-// wait; 0 = until they come.
-func (d *delivery) awaitLate(ctx context.Context, within time.Duration) error {
-	d.leaveSlot(ctx)
-	if d.lost != nil {
-		return d.lost
-	}
-	var enough <-chan time.Time
-	if within > 0 {
-		enough = time.After(within)
-	}
-	select {
-	case rows := <-d.late.arrived:
-		return d.writeLate(ctx, rows)
-	case <-enough:
-		return nil
-	}
-}
-
-// collectLate writes the late answers that have come.
-func (d *delivery) collectLate(ctx context.Context) error {
-	for {
-		select {
-		case rows := <-d.late.arrived:
-			if err := d.writeLate(ctx, rows); err != nil {
-				return err
-			}
-		default:
-			return nil
-		}
-	}
-}
-
-func (d *delivery) writeLate(ctx context.Context, rows []models.RecipientOutcome) error {
-	d.late.took(rows)
-	d.stopIllegible(ctx)
-	if err := d.writer.writeBehind(ctx, models.Chunk{Outcomes: rows, State: models.PageRunning}); err != nil {
-		return err
-	}
-	return d.askGuard(ctx)
 }

@@ -1,13 +1,10 @@
 package jobs
 
 import (
-	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"carillon/channels"
-	"carillon/models"
 )
 
 const (
@@ -112,29 +109,4 @@ func (l *legible) renew(campaign int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.campaigns[campaign] = &legibility{since: time.Now()}
-}
-
-// stopIllegible pauses the delivery's campaign when its answers cannot be read. After a resume the
-// answers are judged anew.
-func (d *delivery) stopIllegible(ctx context.Context) {
-	c := &d.visit.Campaign
-	why, ok := d.legible.toPause(c.ID)
-	if !ok {
-		return
-	}
-	var refused *models.Error
-	switch _, err := d.store.PauseCampaign(ctx, c.PublicID, models.CutText(illegibleReason+why, models.MaxTextChars)); {
-	case err == nil:
-		d.log.Warn("the campaign paused itself: the provider's answers cannot be read", "id", c.PublicID, "why", why, "by", "guard")
-	case !errors.As(err, &refused) || refused.Code != models.CodeIllegalTransition: // until it is paused no request starts here
-		d.log.Warn("the campaign could not be paused, though the provider's answers cannot be read", "err", err)
-		d.legible.notPaused(c.ID)
-		return
-	}
-	// The process must know of the pause before it judges anew. Otherwise a request could start in
-	// between, and its answer would pause the campaign once more after a resume.
-	if err := d.control.refresh(ctx, []int64{c.ID}); err != nil {
-		d.log.Warn("the campaign's control state cannot be read", "err", err)
-	}
-	d.legible.renew(c.ID)
 }

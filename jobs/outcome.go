@@ -106,3 +106,14 @@ func (r *attemptRules) used(attempts int) bool {
 func (r *attemptRules) jittered(wait time.Duration) time.Duration {
 	return wait*4/5 + time.Duration(r.jitter*float64(wait)*2/5)
 }
+
+// member is one recipient of the next chunk.
+type member struct {
+	id           string
+	hasRow       bool          // in the ledger, from an earlier attempt or a claim
+	attempts     int           // made before
+	counted      int           // of those, the ones that count against the member: since the last retry, as far as can be told
+	due          models.Millis // with a row: when the next attempt is due
+	failingSince models.Millis // its first try that failed, by the database's clock; 0 = none did
+	failingFrom  time.Time     // the same by this process' clock
+}

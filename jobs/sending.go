@@ -177,3 +177,19 @@ func (s *sending) rows(ctx context.Context, at []int) []models.RecipientOutcome 
 	s.watch.ended(at, outcomes, rows)
 	return rows
 }
+
+// letGo has the rows of late members come through arrived.
+func (l *lateAnswers) letGo(ctx context.Context, s *sending, late []int) {
+	for _, i := range late {
+		l.members[s.chunk[i].id] = true
+	}
+	l.chunks++
+	go func() {
+		<-s.ended
+		rows := s.rows(ctx, late)
+		for i := range rows {
+			rows[i].HasRow = true
+		}
+		l.arrived <- rows
+	}()
+}

@@ -152,12 +152,3 @@ func (w *Worker) nextNewPage(ctx context.Context, c models.Campaign) (*models.Vi
 	}
 	return w.store.ClaimNext(ctx, c)
 }
-
-// handOn queues a page that still has recipients for any worker.
-func (w *Worker) handOn(ctx context.Context, v *models.Visit) error {
-	tasks, err := w.store.HandOn(ctx, v)
-	if err != nil {
-		return err
-	}
-	return w.queue.Pages(ctx, tasks)
-}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // Idempotency is a caller's Idempotency-Key with what it is compared by. An empty Key means none was given.
@@ -212,15 +211,6 @@ func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryState, listed int)
 	return nil
 }
 
-// lockGroup locks a group's row: a PUT of new members comes wholly before or wholly after this transaction, so no
-// version that a campaign froze is ever purged.
-func (s *Store) lockGroup(tx *gorm.DB, groupID string) (Group, error) {
-	if s.d.name == "mysql" {
-		tx = tx.Clauses(clause.Locking{Strength: "UPDATE"})
-	}
-	return s.group(tx, groupID)
-}
-
 // insertCampaign stores the row and, where the audience is at hand, its pages, and queues the first of them if it
 // runs.
 func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Created) error {
@@ -271,13 +261,6 @@ func (s *Store) Campaign(ctx context.Context, publicID string) (CampaignView, er
 		return CampaignView{}, NotFound("campaign")
 	}
 	return s.campaign(ctx, "c.public_id = ?", publicID)
-}
-
-// isPublicID says whether a text has the form of the IDs that campaigns and schedules are given. Any other is not asked
-// for: MySQL refuses to compare a text that is not ASCII with such a column, and takes trailing spaces for nothing.
-func isPublicID(text string) bool {
-	id, err := ulid.ParseStrict(text)
-	return err == nil && id.String() == text
 }
 
 // CampaignByID is Campaign by the internal number.

@@ -97,11 +97,6 @@ func (s *Store) takeSlot(tx *gorm.DB, sch Schedule, f Firing) error {
 	return res.Error
 }
 
-func (s *Store) nowIn(tx *gorm.DB) (now Millis, err error) {
-	err = tx.Raw("SELECT " + s.d.now).Scan(&now).Error
-	return now, err
-}
-
 // recordOccurrence writes what became of the slot, and makes its campaign if it may.
 func (s *Store) recordOccurrence(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *Error, now Millis, out *Created) error {
 	row := Occurrence{ScheduleID: sch.ID, Slot: &f.Slot, Slots: 1, Outcome: OutcomeFired, CampaignID: c.PublicID, CreatedAt: now}
@@ -157,9 +152,6 @@ func (s *Store) recordSlot(tx *gorm.DB, sch Schedule, f Firing, e Event) error {
 	}
 	return s.record(tx, ViaScheduler, e)
 }
-
-// cut makes a reason fit its column.
-func cut(reason string) string { return CutText(reason, MaxTextChars) }
 
 func refusal(e *Error) string {
 	texts := []string{e.Detail}

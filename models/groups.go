@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // Group is a chat group: a name and a list of members.
@@ -208,4 +209,13 @@ func (s *Store) PurgeMembers(ctx context.Context, l MemberList, after string, n 
 	}
 	_, err = s.exec(ctx, "DELETE"+behind+" AND user_id<=?", l.GroupID, l.Version, after, last)
 	return last, busy, err
+}
+
+// lockGroup locks a group's row: a PUT of new members comes wholly before or wholly after this transaction, so no
+// version that a campaign froze is ever purged.
+func (s *Store) lockGroup(tx *gorm.DB, groupID string) (Group, error) {
+	if s.d.name == "mysql" {
+		tx = tx.Clauses(clause.Locking{Strength: "UPDATE"})
+	}
+	return s.group(tx, groupID)
 }

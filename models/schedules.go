@@ -268,3 +268,23 @@ func (s *Store) RunSchedule(ctx context.Context, publicID string, spec CampaignS
 		return s.insertCampaign(tx, &c, spec.Audience, out)
 	})
 }
+
+// ResumeAllSchedules resumes the schedules that the last PauseAllSchedules paused and that are paused by it still, and says
+// which they were. resume is what resumes one, as ChangeSchedule has it.
+func (s *Store) ResumeAllSchedules(ctx context.Context, resume func(sch *Schedule, now Millis) error) (resumed []Named, err error) {
+	return s.resumeAll(ctx, pauseSchedules, func(publicID string, pause int64) (bool, error) {
+		_, _, err := s.changeSchedule(ctx, publicID, ReasonResumeAll, nil, nil, func(sch *Schedule, now Millis) error {
+			if sch.Status != SchedulePaused || sch.PauseID != pause {
+				return errNothing
+			}
+			return resume(sch, now)
+		})
+		switch e := AsError(err); {
+		case err == nil:
+			return true, nil
+		case errors.Is(err, errNothing), e.Code == CodeIllegalTransition: // somebody was faster, or has deleted it
+			return false, nil
+		}
+		return false, err
+	})
+}

@@ -336,3 +336,8 @@ func quoteID(q *strings.Builder, id string) {
 	q.WriteString(strings.ReplaceAll(id, "'", "''"))
 	q.WriteByte('\'')
 }
+
+func (s *Store) nowIn(tx *gorm.DB) (now Millis, err error) {
+	err = tx.Raw("SELECT " + s.d.now).Scan(&now).Error
+	return now, err
+}

@@ -6,6 +6,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // CheckID says why nothing can have an ID, or "" when something can: 1–64 bytes of valid UTF-8 without control characters. IDs are
@@ -144,3 +146,13 @@ func isEmoji(r rune) bool {
 	}
 	return r >= 0x2100 && r <= 0x3299 && unicode.In(r, unicode.So, unicode.Sm)
 }
+
+// isPublicID says whether a text has the form of the IDs that campaigns and schedules are given. Any other is not asked
+// for: MySQL refuses to compare a text that is not ASCII with such a column, and takes trailing spaces for nothing.
+func isPublicID(text string) bool {
+	id, err := ulid.ParseStrict(text)
+	return err == nil && id.String() == text
+}
+
+// cut makes a reason fit its column.
+func cut(reason string) string { return CutText(reason, MaxTextChars) }
