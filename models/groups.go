@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -61,7 +62,7 @@ func (s *Store) PutGroup(ctx context.Context, groupID string, name *string, memb
 
 // errWriteLost: the purge has taken what a PUT had written so far.
 func errWriteLost() error {
-	return &Error{Code: CodeUnavailable, Detail: "writing the group's members took too long; nothing has changed", RetryAfter: idempotencyWait}
+	return &Error{Code: CodeUnavailable, Detail: "writing the group's members took too long; nothing has changed", RetryAfter: time.Second}
 }
 
 // writeMembers adds some members to a list that is being written, under the writer's lease.
