@@ -15,6 +15,10 @@ type Recipient struct {
 	UserID      string // empty for a group
 	GroupID     string // empty for a user
 	ClientMsgID string // deterministic per (campaign, recipient): the idempotency key towards the provider
+	Attempt     int    // 1 = the first
+	// MaybeSent: an earlier request for this recipient may have been accepted, and nobody knows. A channel whose Traits
+	// say Asks asks its provider about the recipient before it sends again.
+	MaybeSent bool
 }
 
 // Batch is one chunk to send: the same message to each of Recipients.
@@ -23,6 +27,9 @@ type Batch struct {
 	OperationID string
 	Message     *models.Message
 	Recipients  []Recipient
+	// AtMostOnce: no recipient may be sent the message twice. A recipient who is MaybeSent is asked about and never sent
+	// again: the outcome is Sent, or Ambiguous where the answer does not say so.
+	AtMostOnce bool
 	// MayStart is asked directly before each request; when it says no, that request is not begun and its
 	// recipients are NotTried. nil = always yes.
 	MayStart func() bool
@@ -103,6 +110,8 @@ type Traits struct {
 	//   - a message that is stored once for a group cannot be for those online only;
 	//   - a group's campaign may leave out its sessionType.
 	StoresInInbox bool
+	// Asks: the provider can be asked whether it has accepted a message. See Recipient.MaybeSent.
+	Asks bool
 }
 
 // MaxTimeout is the longest that one request may take: it lives under its page's lease of 10 s, with room to write its

@@ -30,7 +30,7 @@ type server struct {
 }
 
 // newServer serves a whole API until the test ends: a migrated ledger, its own Redis, the channel inbox, an
-// Enqueue that does nothing, nothing wrong on /readyz. change may replace any of that before it serves.
+// Enqueue that does nothing, nothing wrong on /readyz, and much patience. change may replace any of that before it serves.
 func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *server {
 	t.Helper()
 	conn, err := asynq.ParseRedisURI(stores.RedisURL)
@@ -46,6 +46,7 @@ func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *serve
 		Enqueue:   func(context.Context, models.Created) error { return nil },
 		Describe:  func([]byte) string { return "" },
 		Ready:     func(context.Context) []Problem { return nil },
+		Patience:  testkit.Patience, // the product's own is for a machine that runs one server, not all tests at once
 		Secret:    testSecret,
 		Admins:    []string{"openIMAdmin", "imAdmin"},
 		Channels:  []channels.Traits{inbox.New(nil).Traits()},

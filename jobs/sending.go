@@ -111,7 +111,7 @@ func (d *delivery) mayStart() bool {
 func (s *sending) batch() channels.Batch {
 	d := s.delivery
 	c := &d.visit.Campaign
-	b := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message}
+	b := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message, AtMostOnce: c.Delivery == models.AtMostOnce}
 	b.MayStart = func() bool { return d.mayStart() && s.trial.MayStart() && s.watch.mayStart() }
 	b.Answered = func(from int, of []channels.Outcome, took time.Duration) {
 		d.legible.note(c.ID, of, took)
@@ -121,7 +121,7 @@ func (s *sending) batch() channels.Batch {
 	}
 	b.Recipients = make([]channels.Recipient, len(s.chunk))
 	for i, m := range s.chunk {
-		r := channels.Recipient{UserID: m.id, ClientMsgID: models.ClientMsgID(c.PublicID, c.Kind, m.id)}
+		r := channels.Recipient{UserID: m.id, ClientMsgID: models.ClientMsgID(c.PublicID, c.Kind, m.id), Attempt: m.attempts + 1}
 		if c.Kind == models.KindGroup {
 			r.UserID, r.GroupID = "", m.id
 		}
