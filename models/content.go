@@ -11,25 +11,26 @@ import (
 	"strings"
 )
 
-// Content types that the code itself has to know; contentSpecs lists them all.
+// The content types that code refers to. contentSpecs lists all of them.
 const (
 	ContentText           = 101
 	ContentOANotification = 1400
 )
 
-// MaxContentBytes bounds a message's content. It stands in the campaign's row, is read with every page and
-// goes out with every send: at a million recipients each KiB more is a GiB more on the wire.
+// MaxContentBytes bounds a message's content, in bytes. The content stands in the campaign's row,
+// is read with every page and goes out with every send. At a million recipients, each KiB more is a
+// GiB more on the wire.
 const MaxContentBytes = 64 << 10
 
-// MaxFindings is how many refused fields one answer names: enough to mend a request by, few enough that a
-// list of 100,000 bad IDs does not make an answer as large as the list.
+// MaxFindings is how many refused fields one answer names. That is enough to mend a request. A list
+// of 100,000 bad IDs does not make an answer as large as the list.
 const MaxFindings = 10
 
-// maxAtUsers is the original's limit on atUserList.
+// maxAtUsers is OpenIM's limit on atUserList.
 const maxAtUsers = 1000
 
-// fieldRule is what one field of a content must be. A field that is absent or null only has to be there
-// when it is required; keys without a rule are kept and forwarded unread.
+// fieldRule is the rule for one field of a content. A field that is absent or null is refused only
+// if it is required. Fields without a rule are kept and forwarded unread.
 type fieldRule struct {
 	name     string
 	kind     fieldKind
@@ -50,8 +51,8 @@ const (
 	kindArray
 )
 
-// contentSpec is one contentType: the push title that stands in where a message brings none, as the
-// original has it, and the rules of its fields.
+// contentSpec is the rule for one contentType: the default push title, as OpenIM has it, and its
+// fields.
 type contentSpec struct {
 	pushTitle string
 	fields    []fieldRule
@@ -118,7 +119,7 @@ func needed(r fieldRule) fieldRule {
 	return r
 }
 
-// DefaultPushTitle is what the phone shows for a message that brings no push title of its own.
+// DefaultPushTitle is what the phone shows for a message without a push title of its own.
 func DefaultPushTitle(contentType int) string {
 	if spec, ok := contentSpecs[contentType]; ok {
 		return spec.pushTitle
@@ -126,10 +127,13 @@ func DefaultPushTitle(contentType int) string {
 	return "[NEWMSG]"
 }
 
-// CheckContent says whether content fits its contentType and sessionType, and gives the form in which it is
-// stored and sent: compact, and a wrapped text {"text":"{\"content\":\"…\"}"} unwrapped. Findings are named
-// from the message's root ("content.sourcePicture.width"); with any, normal is nil. Syntax is the decoder's
-// business: duplicate keys and ill-formed characters pass through here as they came.
+// CheckContent checks content against its contentType and sessionType. It returns the form in which
+// the content is stored and sent: compact, and with a wrapped text {"text":"{\"content\":\"…\"}"}
+// unwrapped.
+//
+// Findings are named from the message's root ("content.sourcePicture.width"). If there are any,
+// normal is nil. Syntax is left to the decoder: duplicate keys and ill-formed characters pass
+// unchanged.
 func CheckContent(contentType, sessionType int, content json.RawMessage) (normal json.RawMessage, fields []FieldError) {
 	spec, ok := contentSpecs[contentType]
 	if !ok {
@@ -154,7 +158,7 @@ func CheckContent(contentType, sessionType int, content json.RawMessage) (normal
 	}
 	if len(normal) > MaxContentBytes {
 		c.add("content", "must be at most %d bytes of JSON, has %d", MaxContentBytes, len(normal))
-		return nil, c.fields // its fields are not worth reading, nor naming
+		return nil, c.fields // there is no rule for its fields
 	}
 	if normal != nil {
 		c.object("content", normal, spec.fields)
@@ -174,9 +178,10 @@ func (c *contentCheck) add(field, format string, args ...any) {
 	}
 }
 
-// unwrapText turns the contract's {"text":"{\"content\":\"…\"}"} into {"content":"…"}; a text that is not
-// wrapped comes back as it is. Keys on either level are kept; a key on both would lose one of its values and
-// is refused. The inner bytes are taken over as they stand, so unwrapping does not make a content longer.
+// unwrapText turns the contract's {"text":"{\"content\":\"…\"}"} into {"content":"…"}. A text that
+// is not wrapped comes back unchanged. Keys on both levels are kept; a key that stands on both
+// would lose a value, and is refused. The inner bytes are copied as they are, so unwrapping does
+// not make a content longer.
 func (c *contentCheck) unwrapText(content json.RawMessage) json.RawMessage {
 	var outer map[string]json.RawMessage
 	_ = json.Unmarshal(content, &outer) // Compact has accepted it as an object
@@ -230,7 +235,7 @@ func (c *contentCheck) object(path string, raw json.RawMessage, rules []fieldRul
 	}
 }
 
-// value checks one value, which is not null unless it is an array's entry, against its rule.
+// value checks one value against its rule. Only an entry of an array may be null here.
 func (c *contentCheck) value(path string, raw json.RawMessage, r fieldRule) {
 	first := raw[0]
 	switch r.kind {
@@ -269,7 +274,7 @@ func (c *contentCheck) integer(path string, raw json.RawMessage, r fieldRule) {
 	}
 }
 
-// isInteger tells a number that is too large for an int64 from what is no integer at all.
+// isInteger reports whether a number is an integer, even one too large for an int64.
 func isInteger(raw []byte) bool {
 	return len(bytes.Trim(raw, "-0123456789")) == 0
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// FailureKind tells failures apart: by the code in the recipient's row and, where the provider answered with an error,
-// by its HTTP status.
+// FailureKind tells failures apart by the code in the recipient's row. If the provider answered
+// with an error, its HTTP status counts too.
 type FailureKind struct {
 	ErrCode Code
 	HTTP    int // 0 = none
@@ -24,21 +24,23 @@ func ParseFailureKind(text string) (k FailureKind, err error) {
 	return k, err
 }
 
-// maxFailureKinds is how many kinds a campaign remembers. A provider may give each recipient a code of its own.
+// maxFailureKinds is how many kinds a campaign remembers: a provider may give each recipient
+// another code.
 const maxFailureKinds = 32
 
 // anyFailure stands for all kinds.
 const anyFailure Code = -1
 
-// FailureKinds are the kinds of failure that a campaign's guard lets pass. They are stored as texts with commas between.
+// FailureKinds are the kinds of failure that a campaign's guard lets pass. They are stored as one
+// text, separated by commas.
 type FailureKinds []FailureKind
 
-// Has says whether the guard lets a kind pass.
+// Has reports whether the guard lets a kind pass.
 func (ks FailureKinds) Has(k FailureKind) bool {
 	return slices.ContainsFunc(ks, func(one FailureKind) bool { return one == k || one.ErrCode == anyFailure })
 }
 
-// with adds kinds; when they become too many, all pass.
+// with adds kinds. With more than maxFailureKinds, the result is every kind.
 func (ks FailureKinds) with(more FailureKinds) FailureKinds {
 	sum := slices.Clone(ks)
 	for _, k := range more {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Failure is one reason why recipients of a campaign failed or are unknown, and how many they are.
+// Failure is one reason why recipients of a campaign are failed or unknown, and their number.
 type Failure struct {
 	Status  RecipientStatus
 	ErrCode Code
@@ -15,28 +15,33 @@ type Failure struct {
 	Count   int64
 }
 
-// Failures are the reasons of a campaign's failed and unknown recipients. Total is the sum of all the others.
+// Failures are the reasons of a campaign's failed and unknown recipients. Total is the sum of List,
+// Rest and Uncounted.
 type Failures struct {
 	List      []Failure // the most frequent first
 	Rest      int64     // recipients whose reasons are not in List
-	Uncounted int64     // recipients that were not looked at, since the time ran out
+	Uncounted int64     // recipients that were not read because the time ran out
 	Total     int64
 }
 
 const (
-	// failurePages is how many pages one statement counts: no reader holds a connection for long.
+	// failurePages is how many pages one statement counts, so that no reader holds a connection for
+	// long.
 	failurePages = 20
-	// failuresFor is how long one count may take; then it says how many recipients it has not looked at.
+	// failuresFor is how long one count may take. Recipients that are not read by then are
+	// Uncounted.
 	failuresFor = 3 * time.Second
-	// maxReasons are held at once. Of more, each with a text of its own, the rarer half goes to the rest.
+	// maxReasons is how many different reasons a count keeps at once. When there are more, the
+	// rarer half is added to Rest. Each recipient may have a text of its own.
 	maxReasons = 10_000
 )
 
-// NoReason stands where a recipient's row has no text.
+// NoReason stands in for the reason where a recipient's row has no text.
 const NoReason = "no reason was given"
 
-// Failures counts why recipients of a campaign failed or are unknown: the most frequent reasons, at most limit. It
-// reads the rows of those pages alone whose counters know of such a recipient. Of a purged campaign it is 3001.
+// Failures counts why recipients of a campaign are failed or unknown. It returns the most frequent
+// reasons, at most limit. Only pages whose counters say that they hold such recipients are read. A
+// purged campaign is 3001.
 func (s *Store) Failures(ctx context.Context, c Campaign, limit int) (f Failures, err error) {
 	if err := c.ErrPurged(); err != nil {
 		return f, err
@@ -82,11 +87,12 @@ func (s *Store) Failures(ctx context.Context, c Campaign, limit int) (f Failures
 	return f, nil
 }
 
-// holdsFailures says whether the rows between a page's first member and the next page's can hold a recipient who
-// failed. Pages of several time zones interleave, so there any can.
+// holdsFailures reports whether a failed recipient can stand between the first member of this page
+// and the first member of the next. Pages of several time zones interleave, so there every page
+// can.
 func holdsFailures(c Campaign, p Page) bool { return c.Zoned() || p.Failed+p.Unknown > 0 }
 
-// countFailures counts the rows of some pages that follow each other; after are the pages behind them.
+// countFailures counts the rows of some consecutive pages. after are the pages behind them.
 func (s *Store) countFailures(ctx context.Context, c Campaign, pages, after []Page, found reasons) (n int64, err error) {
 	where, args := "campaign_id=? AND kind=? AND user_id>=?", []any{c.ID, c.Kind, pages[0].FirstID}
 	if len(after) > 0 {
@@ -96,7 +102,7 @@ func (s *Store) countFailures(ctx context.Context, c Campaign, pages, after []Pa
 	err = s.db.WithContext(ctx).Raw("SELECT status, COALESCE(err_code,0) AS err_code, COALESCE(err_msg,'') AS err_msg, COUNT(*) AS count FROM recipients WHERE "+where+
 		" AND status IN (?,?) GROUP BY status, err_code, err_msg", append(args, RecipientFailed, RecipientUnknown)...).Scan(&rows).Error
 	for _, p := range pages {
-		if p.AheadStatus == RecipientFailed && p.Pos < p.Size { // they have no rows
+		if p.AheadStatus == RecipientFailed && p.Pos < p.Size { // recipients ahead of the cursor have no rows
 			rows = append(rows, Failure{Status: p.AheadStatus, ErrMsg: c.StatusReason, Count: int64(p.Size - p.Pos)})
 		}
 	}
@@ -125,7 +131,7 @@ func (r reasons) add(f Failure) {
 	}
 }
 
-// most are the most frequent reasons, at most n.
+// most returns the n most frequent reasons.
 func (r reasons) most(n int) []Failure {
 	list := make([]Failure, 0, len(r))
 	for f, count := range r {

@@ -9,8 +9,9 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// DueSchedules are up to limit active schedules whose next slot has come, by public ID, and the database's clock. Those
-// come first that were acted upon longest ago: one that is due each second must not be in the way of one that is due once a day.
+// DueSchedules returns up to limit active schedules whose next slot has come, by public ID, and the
+// database's clock. The schedules that fired longest ago come first. So a schedule that is due each
+// second does not stand in the way of a schedule that is due once a day.
 func (s *Store) DueSchedules(ctx context.Context, limit int) (ids []string, now Millis, err error) {
 	if now, err = s.Now(ctx); err != nil {
 		return nil, 0, err
@@ -21,19 +22,20 @@ func (s *Store) DueSchedules(ctx context.Context, limit int) (ids []string, now 
 	return ids, now, err
 }
 
-// errNotOurs ends a firing that somebody else does, or has done.
+// errNotOurs ends a firing that another scheduler does or has done.
 var errNotOurs = errors.New("another scheduler has this slot")
 
-// Fire acts upon a schedule's next slot, in one transaction whose first statement takes the schedule by its version:
-// however many processes try, one of them does it. fired is false for all others. What keeps the campaign from being made
-// (an audience that is gone, an earlier campaign) is the slot's outcome, not an error.
+// Fire acts upon a schedule's next slot in one transaction. Its first statement takes the schedule
+// by its version: however many processes try, one of them fires. For all others, fired is false. If
+// the campaign cannot be made (its audience is gone, an earlier campaign still runs), that is the
+// slot's outcome and no error.
 func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []string) (out Created, fired bool, err error) {
 	var c Campaign
 	var refused *Error
 	if f.Slot != 0 {
 		f.Campaign.OperationID, f.Campaign.CreatedBy = sch.OperationID, sch.CreatedBy
 		f.Campaign.ScheduleID, f.Campaign.Slot = sch.PublicID, f.Slot
-		// The slot's campaign is frozen before the transaction, as a POST's is.
+		// The slot's campaign is frozen before the transaction, like the campaign of a POST.
 		if c, err = s.newCampaign(ctx, &f.Campaign, admins); err != nil && !errors.As(err, &refused) {
 			return Created{}, false, err
 		}
@@ -71,8 +73,8 @@ func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []strin
 	return out, err == nil, err
 }
 
-// takeSlot is the fence. A row that another scheduler holds is passed over, not waited for: one frozen process must not
-// hold up the others.
+// takeSlot is the fence. A row that another scheduler has locked is passed over, not waited for:
+// one frozen process must not hold up the others.
 func (s *Store) takeSlot(tx *gorm.DB, sch Schedule, f Firing) error {
 	if s.d.name == "mysql" {
 		var ids []int64
@@ -97,7 +99,7 @@ func (s *Store) takeSlot(tx *gorm.DB, sch Schedule, f Firing) error {
 	return res.Error
 }
 
-// recordOccurrence writes what became of the slot, and makes its campaign if it may.
+// recordOccurrence writes what became of the slot. If the slot may fire, its campaign is made too.
 func (s *Store) recordOccurrence(tx *gorm.DB, sch Schedule, f Firing, c Campaign, refused *Error, now Millis, out *Created) error {
 	row := Occurrence{ScheduleID: sch.ID, Slot: &f.Slot, Slots: 1, Outcome: OutcomeFired, CampaignID: c.PublicID, CreatedAt: now}
 	switch {
@@ -130,7 +132,8 @@ func (s *Store) recordOccurrence(tx *gorm.DB, sch Schedule, f Firing, c Campaign
 	return s.insertCampaign(tx, &c, f.Campaign.Audience, out)
 }
 
-// refuse writes once that the schedule's next slot could not be acted upon, however often that is found.
+// refuse records that the schedule's next slot could not be acted upon. It is recorded once,
+// however often that is found.
 func (s *Store) refuse(tx *gorm.DB, sch Schedule, f Firing, now Millis) error {
 	row := Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, Slots: 1, Outcome: OutcomeRefused, Reason: cut(f.Refused), CreatedAt: now}
 	var known bool
@@ -144,10 +147,11 @@ func (s *Store) refuse(tx *gorm.DB, sch Schedule, f Firing, now Millis) error {
 	return s.recordSlot(tx, sch, f, Event{Kind: EventScheduleSkipped, ReasonCode: ReasonRefused, Reason: f.Refused, Data: EventData{"slot": sch.shownSlot(sch.NextSlot)}})
 }
 
-// recordSlot stores what became of a slot. When no slot is left, the schedule has ended by it.
+// recordSlot stores what became of a slot. If no slot is left, the schedule ends.
 func (s *Store) recordSlot(tx *gorm.DB, sch Schedule, f Firing, e Event) error {
 	e.ScheduleID = sch.PublicID
-	if f.NextSlot == 0 && (f.Slot == 0 || e.Kind != EventScheduleMissed) { // the last event of a firing tells of it
+	// The last event of a firing says that the schedule has ended.
+	if f.NextSlot == 0 && (f.Slot == 0 || e.Kind != EventScheduleMissed) {
 		e.FromStatus, e.ToStatus = string(ScheduleActive), string(ScheduleEnded)
 	}
 	return s.record(tx, ViaScheduler, e)
@@ -164,9 +168,9 @@ func refusal(e *Error) string {
 	return cut(strings.Join(texts, "; "))
 }
 
-// unfinished is one of the schedule's last campaigns that has not ended, if there is one.
+// unfinished returns one of the schedule's last campaigns that has not ended, if there is one.
 func (s *Store) unfinished(tx *gorm.DB, schedulePublicID string) (publicID string, err error) {
-	const last = 10 // the one before, and those run by hand
+	const last = 10 // the campaign before, and those run by hand
 	err = tx.Raw("SELECT public_id FROM (SELECT public_id, status FROM campaigns WHERE schedule_id=? ORDER BY id DESC LIMIT ?) c WHERE status IN ? LIMIT 1",
 		schedulePublicID, last, []Status{StatusScheduled, StatusRunning, StatusPaused}).Scan(&publicID).Error
 	return publicID, err

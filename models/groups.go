@@ -15,7 +15,7 @@ type Group struct {
 	Name    string `json:"name"`
 	Version int64  `json:"-"` // the member list that counts now; a campaign freezes it
 	Size    int    `json:"memberCount"`
-	AddedAt Millis `json:"-"` // what was sent to the ID before is another group's
+	AddedAt Millis `json:"-"` // messages before this time belong to an earlier group of the same ID
 }
 
 func (Group) TableName() string { return "chat_groups" }
@@ -26,23 +26,23 @@ type groupMember struct {
 	UserID  string
 }
 
-// memberRows is how many members one transaction writes: others wait for no more than that.
+// memberRows is how many members one transaction writes. No other write waits for more than that.
 const memberRows = 1000
 
-// writeLease is how long the half-written members of a PUT are kept when their writer stands still, in milliseconds.
+// writeLease bounds how long a stalled PUT keeps its half-written members, in milliseconds.
 const writeLease Millis = 60_000
 
-// PutGroup creates or replaces a group and its whole member list; repeated members count once. A nil name
-// leaves the name that is there. The former
-// list stays until no campaign can need it.
+// PutGroup creates or replaces a group and its whole member list. Repeated members count once. With
+// name nil, the group keeps its name. The former list stays until no campaign can need it.
 //
-// The members are written some at a time, under a version that nobody reads yet: in one transaction a long list would
-// hold up every other write. Of two that come at the same time the later begun one stands in the end.
+// The members are written some at a time, under a version that nobody reads yet. One transaction
+// for a long list would hold up every other write. Of two PUTs at the same time, the one that began
+// later wins.
 func (s *Store) PutGroup(ctx context.Context, groupID string, name *string, memberIDs []string) (Group, error) {
 	members := sortedUnique(memberIDs)
 	g := Group{GroupID: groupID, Size: len(members)}
 	err := s.tx(ctx, func(tx *gorm.DB) (err error) {
-		// the directory's rev is a version that never comes twice
+		// The directory's rev never takes the same value twice.
 		if g.Version, err = s.bumpDirectory(tx); err != nil {
 			return err
 		}
@@ -60,12 +60,12 @@ func (s *Store) PutGroup(ctx context.Context, groupID string, name *string, memb
 	return g, err
 }
 
-// errWriteLost: the purge has taken what a PUT had written so far.
+// errWriteLost says that the purge has deleted what a PUT had written so far.
 func errWriteLost() error {
 	return &Error{Code: CodeUnavailable, Detail: "writing the group's members took too long; nothing has changed", RetryAfter: time.Second}
 }
 
-// writeMembers adds some members to a list that is being written, under the writer's lease.
+// writeMembers adds some members to a list that is being written, and extends the writer's lease.
 func (s *Store) writeMembers(tx *gorm.DB, g Group, some []string) error {
 	lease := tx.Exec("UPDATE group_writes SET due_at="+s.d.now+"+? WHERE version=?", writeLease, g.Version)
 	if lease.Error != nil {
@@ -81,7 +81,7 @@ func (s *Store) writeMembers(tx *gorm.DB, g Group, some []string) error {
 	return tx.Create(rows).Error
 }
 
-// standMembers makes a list that is wholly written the group's, unless a later one is.
+// standMembers makes a completely written list the group's current list, unless a later list is.
 func (s *Store) standMembers(tx *gorm.DB, g Group, name *string) (Group, error) {
 	done := tx.Exec("DELETE FROM group_writes WHERE version=?", g.Version)
 	if done.Error != nil {
@@ -92,11 +92,12 @@ func (s *Store) standMembers(tx *gorm.DB, g Group, name *string) (Group, error) 
 	if err != nil {
 		return g, err
 	}
-	// A program older than the leases purges what no group has yet.
+	// A program older than the leases deletes every list that no group has yet, even while it is
+	// written.
 	if done.RowsAffected == 0 || written != int64(g.Size) {
 		return g, errWriteLost()
 	}
-	if _, err := s.bumpDirectory(tx); err != nil { // which puts the writers of one group in order
+	if _, err := s.bumpDirectory(tx); err != nil { // this lock puts the writers of one group in order
 		return g, err
 	}
 	now, err := s.lockGroup(tx, g.GroupID)
@@ -121,7 +122,7 @@ func (s *Store) standMembers(tx *gorm.DB, g Group, name *string) (Group, error) 
 	return g, s.record(tx, ViaAPI, Event{Kind: EventGroupPut, Data: EventData{"groupID": g.GroupID, "members": g.Size}})
 }
 
-// Group reads one group; 1004 when there is none.
+// Group reads one group: 1004 when there is none.
 func (s *Store) Group(ctx context.Context, groupID string) (Group, error) {
 	return s.group(s.db.WithContext(ctx), groupID)
 }
@@ -137,14 +138,15 @@ func (s *Store) group(db *gorm.DB, groupID string) (Group, error) {
 	return groups[0], nil
 }
 
-// Groups reads up to limit groups whose ID comes after the given one, in byte order.
+// Groups reads up to limit groups whose ID comes after the given ID, in byte order.
 func (s *Store) Groups(ctx context.Context, after string, limit int) ([]Group, error) {
 	var groups []Group
 	err := s.db.WithContext(ctx).Where("group_id > ?", after).Order("group_id").Limit(limit).Find(&groups).Error
 	return groups, err
 }
 
-// GroupMembers reads up to limit current members whose ID comes after the given one; 1004 without the group.
+// GroupMembers reads up to limit current members whose ID comes after the given ID. 1004: there is
+// no such group.
 func (s *Store) GroupMembers(ctx context.Context, groupID, after string, limit int) ([]string, error) {
 	db := s.db.WithContext(ctx)
 	g, err := s.group(db, groupID)
@@ -161,7 +163,8 @@ func (s *Store) membersAfter(db *gorm.DB, groupID string, version int64, after s
 	return ids, err
 }
 
-// DeleteGroup removes a group; its members no longer read what was sent to it. 1004 when there is none.
+// DeleteGroup removes a group: 1004 when there is none. Its members no longer read what was sent to
+// the group.
 func (s *Store) DeleteGroup(ctx context.Context, groupID string) error {
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		del := tx.Where("group_id = ?", groupID).Delete(&Group{})
@@ -181,8 +184,8 @@ type MemberList struct {
 	Version int64
 }
 
-// OldMembers are up to 100 member lists that neither a group nor an unfinished plan needs, and that nobody is writing. A
-// writer that has stood still past its lease loses it.
+// OldMembers returns up to 100 member lists that may be deleted: no group and no unfinished plan
+// needs them, and nobody is writing them. A writer whose lease has ended loses its list.
 func (s *Store) OldMembers(ctx context.Context) (old []MemberList, err error) {
 	if _, err := s.exec(ctx, "DELETE FROM group_writes WHERE due_at<="+s.d.now); err != nil {
 		return nil, err
@@ -196,8 +199,9 @@ func (s *Store) OldMembers(ctx context.Context) (old []MemberList, err error) {
 	return old, err
 }
 
-// PurgeMembers deletes the next up to n members of an old list behind one, and returns the last of them: "" when there
-// was none. busy says that a campaign runs, and the database has better things to do.
+// PurgeMembers deletes the next up to n members of an old list after the member given, and returns
+// the last deleted member: "" when there was none. busy: a campaign runs, so the caller should slow
+// down.
 func (s *Store) PurgeMembers(ctx context.Context, l MemberList, after string, n int) (last string, busy bool, err error) {
 	db := s.db.WithContext(ctx)
 	const behind = " FROM group_members WHERE group_id=? AND version=? AND user_id>?"
@@ -212,8 +216,8 @@ func (s *Store) PurgeMembers(ctx context.Context, l MemberList, after string, n 
 	return last, busy, err
 }
 
-// lockGroup locks a group's row: a PUT of new members comes wholly before or wholly after this transaction, so no
-// version that a campaign froze is ever purged.
+// lockGroup locks a group's row. A PUT of new members is then wholly before or wholly after this
+// transaction, so no version that a campaign froze is ever purged.
 func (s *Store) lockGroup(tx *gorm.DB, groupID string) (Group, error) {
 	if s.d.name == "mysql" {
 		tx = tx.Clauses(clause.Locking{Strength: "UPDATE"})

@@ -17,7 +17,7 @@ func (a InboxCursor) less(b InboxCursor) bool {
 	return a.SentAt < b.SentAt || a.SentAt == b.SentAt && a.Campaign < b.Campaign
 }
 
-// Later is whichever of the two places comes later.
+// Later returns the later of the two places.
 func (a InboxCursor) Later(b InboxCursor) InboxCursor {
 	if a.less(b) {
 		return b
@@ -25,27 +25,30 @@ func (a InboxCursor) Later(b InboxCursor) InboxCursor {
 	return a
 }
 
-// InboxMessage is one message as it stands in a user's inbox.
+// InboxMessage is one message in a user's inbox.
 type InboxMessage struct {
 	Campaign Campaign
-	GroupID  string // set when it was sent to a group of the user's
+	GroupID  string // set when the message was sent to a group of the user's
 	SentAt   Millis
 }
 
 // Cursor is the message's place in the inbox.
 func (m InboxMessage) Cursor() InboxCursor { return InboxCursor{m.SentAt, m.Campaign.ID} }
 
-// inboxLookback is how far behind its cursor a read begins, in milliseconds. sent_at is taken before the commit, so a
-// message may be committed after others with a later sent_at. Clients know a repeated message by its clientMsgID.
+// inboxLookback is how far before its cursor a read begins, in milliseconds. sent_at is taken
+// before the commit, so a message may be committed after messages with a later sent_at. Clients
+// recognise a repeated message by its clientMsgID.
 const inboxLookback Millis = 10_000
 
 // Inbox reads a user's messages, oldest first:
 //
 //   - again the messages of the ten seconds up to the cursor;
-//   - then newer ones, at most limit, and no more than inboxBytes hold.
+//   - then newer ones: at most limit, and no more bytes than inboxBytes.
 //
-// A user does not read what was sent to the same ID before the user came into the directory. Members of a group do not
-// read what was sent to an earlier group of the same ID.
+// Two rules on IDs that were used before:
+//
+//   - A user does not read what was sent to the same ID before the user came into the directory.
+//   - Members of a group do not read what was sent to an earlier group of the same ID.
 func (s *Store) Inbox(ctx context.Context, userID string, after InboxCursor, limit int) ([]InboxMessage, error) {
 	var added Millis
 	if err := s.db.WithContext(ctx).Raw("SELECT added_at FROM users WHERE user_id=?", userID).Scan(&added).Error; err != nil {
@@ -68,7 +71,7 @@ func (s *Store) Inbox(ctx context.Context, userID string, after InboxCursor, lim
 	slices.SortFunc(refs, func(a, b inboxRef) int {
 		return cmp.Or(cmp.Compare(a.SentAt, b.SentAt), cmp.Compare(a.CampaignID, b.CampaignID))
 	})
-	// limit counts what is new, so that what comes again never crowds it out
+	// limit counts new messages, so that repeated messages never crowd them out.
 	again, _ := slices.BinarySearchFunc(refs, after, func(r inboxRef, after InboxCursor) int {
 		if after.less(r.cursor()) {
 			return 1
@@ -88,7 +91,7 @@ type inboxRef struct {
 
 func (r inboxRef) cursor() InboxCursor { return InboxCursor{r.SentAt, r.CampaignID} }
 
-// inboxKeys are the recipients' keys that a user reads, by kind: their own, and their groups'.
+// inboxKeys returns the recipients' keys that a user reads, by kind: the user's and the groups'.
 func (s *Store) inboxKeys(ctx context.Context, userID string) (map[int][]string, error) {
 	var groups []string
 	err := s.db.WithContext(ctx).Raw("SELECT m.group_id FROM group_members m JOIN chat_groups g ON g.group_id=m.group_id AND g.version=m.version WHERE m.user_id=?", userID).
@@ -96,8 +99,8 @@ func (s *Store) inboxKeys(ctx context.Context, userID string) (map[int][]string,
 	return map[int][]string{KindUser: {userID}, KindGroup: groups}, err
 }
 
-// smallRefs reads all of [floor, after] and up to limit later ones, of the user's keys. A group's own floor is when
-// it was made.
+// smallRefs reads the messages of the user's keys: all in [floor, after], then up to limit later
+// ones. For a group, nothing before the group was made is read.
 func (s *Store) smallRefs(ctx context.Context, keys map[int][]string, floor, after Millis, limit int) ([]inboxRef, error) {
 	const columns = "SELECT i.campaign_id, i.kind, i.user_id, i.sent_at FROM inbox_small i "
 	const chosen = "WHERE i.kind=? AND i.user_id IN ? AND i.sent_at"
@@ -124,16 +127,16 @@ func (s *Store) smallRefs(ctx context.Context, keys map[int][]string, floor, aft
 	return all, nil
 }
 
-// largeMore is how many messages of large campaigns are read beyond the wanted ones: those that come again,
-// and those of campaigns that ran at the same time.
+// largeMore is how many messages of large campaigns are read beyond limit: for those that are read
+// again and those of campaigns that ran at the same time.
 const largeMore = 50
 
-// largeRefs walks the large campaigns in the order in which they started, and looks the user up in each by primary key.
-// It stops as soon as no later campaign can hold an earlier message.
+// largeRefs walks the large campaigns in the order in which they started, and looks the user up in
+// each by primary key. It stops when no later campaign can hold an earlier message.
 func (s *Store) largeRefs(ctx context.Context, userID string, floor, after Millis, limit int) ([]inboxRef, error) {
 	db := s.db.WithContext(ctx)
 	var from inboxRef
-	// The walk begins at the first campaign that was not over by then.
+	// The walk begins at the first campaign that was not over at floor.
 	const begun = "SELECT MIN(started_at) AS began FROM campaigns WHERE inbox=? AND finished_at"
 	err := db.Raw("SELECT COALESCE(MIN(began),-1) AS started_at FROM ("+begun+"=0 UNION ALL "+begun+">=?) b", inboxLarge, inboxLarge, floor).Scan(&from).Error
 	if err != nil || from.StartedAt < 0 {
@@ -142,7 +145,8 @@ func (s *Store) largeRefs(ctx context.Context, userID string, floor, after Milli
 	var all []inboxRef
 	for {
 		var rows []inboxRef
-		// finished_at+0: the walk is in the order of started_at, whatever index would find the finished ones.
+		// finished_at+0 keeps MySQL from using an index on finished_at: the walk is in the order of
+		// started_at.
 		err := db.Raw(`SELECT r.campaign_id, r.kind, r.user_id, r.sent_at, c.started_at FROM campaigns c
 			JOIN recipients r ON r.campaign_id=c.id AND r.kind=? AND r.user_id=? AND r.status=? AND r.sent_at>=?
 			WHERE c.inbox=? AND c.started_at>=? AND (c.started_at>? OR c.id>?) AND (c.finished_at+0=0 OR c.finished_at+0>=?)
@@ -161,8 +165,8 @@ func (s *Store) largeRefs(ctx context.Context, userID string, floor, after Milli
 	}
 }
 
-// countCertain counts the messages after the cursor that were sent before t. No campaign that started at t or later can
-// hold a message that comes before them.
+// countCertain counts the messages after the cursor that were sent before t. A campaign that
+// started at t or later cannot hold a message that comes before them.
 func countCertain(refs []inboxRef, after, t Millis) (n int) {
 	for _, r := range refs {
 		if r.SentAt > after && r.SentAt < t {
@@ -172,14 +176,15 @@ func countCertain(refs []inboxRef, after, t Millis) (n int) {
 	return n
 }
 
-// inboxBytes bounds the new messages of one read; sizeFrom is how many messages can be beyond it: one has at most
-// 64 KiB of content and a little more.
+// inboxBytes bounds the new messages of one read. One message has at most 64 KiB of content and a
+// little more, so up to sizeFrom messages always fit.
 const (
 	inboxBytes = 4 << 20
 	sizeFrom   = 50
 )
 
-// countFitting is how many of refs a read may give: those that come again, and then what inboxBytes hold, at least one.
+// countFitting returns how many of refs one read may give: the repeated ones, then as many as
+// inboxBytes allows, at least one.
 func (s *Store) countFitting(ctx context.Context, refs []inboxRef, again int) (int, error) {
 	if len(refs)-again <= sizeFrom {
 		return len(refs), nil
@@ -242,23 +247,25 @@ func (s *Store) inboxMessages(ctx context.Context, refs []inboxRef, again int) (
 	return out, nil
 }
 
-// InboxNews is a message that stands in a user's inbox, without what it says.
+// InboxNews is a message in a user's inbox, without its content.
 type InboxNews struct {
 	UserID   string // whose inbox
 	Campaign int64
-	GroupID  string // set when it was sent to a group of theirs
+	GroupID  string // set when the message was sent to a group of the user's
 }
 
 // newsBatch is how many users one look-up covers.
 const newsBatch = 500
 
-// InboxNews finds what was stored for any of the given users since a time and in the ten seconds before it.
-// It costs one index read while no campaign for inboxes is running or has just finished; else it grows with
-// the given users, by primary key, and not with the campaigns' recipients.
+// InboxNews finds the messages stored for the given users since a time, and in the ten seconds
+// before that time. Its cost:
+//
+//   - one index read, while no campaign for inboxes is running or has just finished;
+//   - else one read by primary key for each given user, whatever the size of the campaigns.
 func (s *Store) InboxNews(ctx context.Context, users []string, since Millis) ([]InboxNews, error) {
 	floor := since - inboxLookback
 	var active []Campaign
-	// a UNION, not an OR: SQLite would read the campaigns of all time
+	// A UNION, not an OR: with OR SQLite would read the campaigns of all time.
 	const campaigns = "SELECT id, kind, inbox, group_id FROM campaigns WHERE inbox IN (1,2) AND finished_at"
 	err := s.db.WithContext(ctx).Raw(campaigns+"=0 UNION ALL "+campaigns+">=?", max(1, floor)).Scan(&active).Error
 	if err != nil {
@@ -302,7 +309,7 @@ func (s *Store) largeNews(ctx context.Context, active []Campaign, users []string
 	return news, nil
 }
 
-// groupNews finds the users among the members of each group that just got a message.
+// groupNews finds the given users among the members of each group that just got a message.
 func (s *Store) groupNews(ctx context.Context, active []Campaign, users []string, floor Millis) (news []InboxNews, err error) {
 	var groups []string
 	for _, c := range active {

@@ -15,10 +15,13 @@ type PlanStep struct {
 	Tasks []PageTask
 }
 
-// PlanNext cuts the next pages of a campaign's audience by one key-ordered read, and remembers how far it
-// came, in one transaction that only the holder of the plan's epoch can commit. When the walk ends it fixes
-// the campaign's total. zoneStart is asked for campaigns that go by time zone. ErrFenced: another worker plans it now.
-// ErrNotYet: this database does not know of the plan yet.
+// PlanNext cuts the next pages of a campaign's audience. One transaction reads some members in key
+// order and stores how far it came. Only the holder of the plan's epoch can commit it. When the
+// walk ends, the transaction fixes the campaign's total.
+//
+//   - zoneStart is called for campaigns that go by time zone.
+//   - ErrFenced: another worker plans the campaign now.
+//   - ErrNotYet: this database does not know of the plan yet.
 func (s *Store) PlanNext(ctx context.Context, task PlanTask, zoneStart func(c *Campaign, zone string, now Millis) ZoneStart) (PlanStep, error) {
 	var rows []Campaign
 	if err := s.db.WithContext(ctx).Where("id = ?", task.Campaign).Limit(1).Find(&rows).Error; err != nil {
@@ -63,7 +66,7 @@ func (s *Store) PlanNext(ctx context.Context, task PlanTask, zoneStart func(c *C
 	return step, err
 }
 
-// cutWalk cuts members in key order into pages, and queues the campaign's very first ones.
+// cutWalk cuts members in key order into pages, and queues the very first pages of the campaign.
 func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []packedPage, tasks []PageTask) {
 	members := make([]string, len(found))
 	for i, m := range found {
@@ -101,7 +104,8 @@ func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planChange
 		return err
 	}
 	if c.AudienceType == AudienceUsers {
-		// The total of a list is how many it named. It stays, so that pages that lack one of them are found out.
+		// The total of a list is the number of users it named. The total stays, so that Verify
+		// finds pages that lack one of them.
 		return tx.Exec("UPDATE campaigns SET planned=? WHERE id=?", true, c.ID).Error
 	}
 	var total int64
@@ -111,8 +115,9 @@ func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planChange
 	return tx.Exec("UPDATE campaigns SET planned=?, total=? WHERE id=?", true, total, c.ID).Error
 }
 
-// DuePlans gives every campaign whose planning has stood still past its lease a new epoch, and returns the
-// plans to enqueue. One that was paused or ended early is planned to its end too: each of its recipients has a status.
+// DuePlans gives a new epoch to every campaign whose planning has stood still past its lease. It
+// returns the plans to enqueue. A campaign that was paused or ended early is planned to its end
+// too, because each recipient has a status.
 func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 	var rows []Campaign
 	err := s.db.WithContext(ctx).Select("id", "plan_epoch", "priority").
@@ -134,9 +139,9 @@ func (s *Store) DuePlans(ctx context.Context) ([]PlanTask, error) {
 	return tasks, nil
 }
 
-// FinishCampaign completes a running campaign (or, after its expireAt, expires it) when all its pages are done and
-// their outcomes are its total.
-// Otherwise it stays as it is; when all pages are done and the sums still differ, statusReason says so.
+// FinishCampaign completes a running campaign when all its pages are done and their outcomes add up
+// to its total. After its expireAt, the campaign becomes expired instead. Otherwise it stays as it
+// is. If all pages are done and the sums still differ, statusReason says so.
 func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished bool, err error) {
 	var open int64
 	err = s.db.WithContext(ctx).Raw("SELECT COUNT(*) FROM (SELECT 1 AS one FROM pages WHERE campaign_id=? AND state IN (?,?,?,?,?,?) LIMIT 1) o",
@@ -159,7 +164,8 @@ func (s *Store) FinishCampaign(ctx context.Context, campaignID int64) (finished 
 		return false, err
 	}
 	if c.Expired > 0 && c.ExpireAt > 0 && c.ExpireAt <= now {
-		// The workers obey expireAt to the instant, so they may have closed every page before the row said so.
+		// Workers obey expireAt to the millisecond, so they may close every page before the row
+		// says expired.
 		return s.finish(ctx, campaignID, StatusRunning, move{to: StatusExpired, reason: expired, via: ViaWorker})
 	}
 	return s.finish(ctx, campaignID, StatusRunning, move{to: StatusCompleted, via: ViaWorker})

@@ -6,31 +6,35 @@ import (
 	"gorm.io/gorm"
 )
 
-// PurgeLease is how long a purger that stands still holds its campaign, in milliseconds.
+// PurgeLease is how long a purger that makes no step keeps its campaign, in milliseconds.
 const PurgeLease Millis = 60_000
 
 // PurgeMost is how many recipients one step of a purge deletes at most.
 const PurgeMost = 1000
 
-// purgePages is how many pages one step deletes: their blobs of members are some 5 KB each.
+// purgePages is how many pages one step deletes. The members of a page are a blob of some 5 KB.
 const purgePages = 50
 
-// Purge is a finished campaign whose recipients are being deleted, in the hands of one purger.
+// Purge is one purger's hold on a finished campaign whose recipients are being deleted.
 type Purge struct {
 	ID         int64
 	PublicID   string
 	Kind       int
 	Inbox      int
 	FinishedAt Millis
-	PurgeDue   Millis // end of the lease, and the fence of every step
+	PurgeDue   Millis // end of the lease; every step compares it, so it is the fence
 	Busy       bool   // a campaign was running at the last step
 
-	after string // deleted so far; a purger that takes over starts from whatever is there
+	after string // the last recipient deleted; a purger that takes over begins at the first that is left
 }
 
-// TakePurge takes a campaign whose recipients are to be deleted under the caller's lease: one that another purger
-// left half done, else the one that finished longest ago, at least keep milliseconds. nil: there is none, or
-// another purger is at work. From here on the campaign reads as purged, and cannot be retried.
+// TakePurge takes a campaign whose recipients are to be deleted, under the caller's lease:
+//
+//   - first, a campaign that another purger left half done;
+//   - else the campaign that finished longest ago, at least keep milliseconds ago.
+//
+// It returns nil if there is no such campaign or another purger is at work. From here on the
+// campaign reads as purged and cannot be retried.
 func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 	now, err := s.Now(ctx)
 	if err != nil {
@@ -47,7 +51,7 @@ func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 		if err != nil || len(rows) == 0 {
 			return nil, err
 		}
-		// Its counts must stand in its row before its pages go.
+		// The counts must stand in the campaign's row before its pages go.
 		if _, err := s.recount(ctx, Finished{rows[0].FinishedAt, rows[0].ID - 1}, s.d.now, 1); err != nil {
 			return nil, err
 		}
@@ -65,9 +69,12 @@ func (s *Store) TakePurge(ctx context.Context, keep Millis) (*Purge, error) {
 	return &p, nil
 }
 
-// PurgeStep deletes the next up to n recipients of a purge with their messages in inboxes, or, when none is left,
-// some of its pages, in one transaction. done: nothing is left. ErrFenced: another purger has the campaign.
-// It may be cut off anywhere: what was deleted stays so, and the next one goes on from there.
+// PurgeStep deletes, in one transaction, the next up to n recipients of a purge and their messages
+// in inboxes. When no recipient is left, it deletes some of the campaign's pages. done: nothing is
+// left. ErrFenced: another purger has the campaign.
+//
+// A purge may be cut off anywhere. What is deleted stays deleted; the next purger goes on from
+// there.
 func (s *Store) PurgeStep(ctx context.Context, p *Purge, n int) (done bool, err error) {
 	var at struct {
 		Now  Millis
@@ -106,14 +113,17 @@ func (s *Store) PurgeStep(ctx context.Context, p *Purge, n int) (done bool, err 
 	return done, err
 }
 
-// LeavePurge gives up a purge before its end, for the next purger to go on with at once.
+// LeavePurge gives up a purge before its end. The next purger can take it at once.
 func (s *Store) LeavePurge(ctx context.Context, p *Purge) error {
 	_, err := s.exec(ctx, "UPDATE campaigns SET purge_due=1 WHERE id=? AND purge_due=?", p.ID, p.PurgeDue)
 	return err
 }
 
-// purgeRecipients deletes the next range of recipients; last is its end, "" when there was none. It goes
-// from where it was: looking from the beginning would wade through what InnoDB has marked as deleted and not yet taken out.
+// purgeRecipients deletes the next range of recipients. last is the end of the range, "" when it
+// was empty.
+//
+// The range begins at the last deleted recipient. A read from the first key would pass over all the
+// rows that InnoDB has marked as deleted and not yet removed.
 func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {
 	const at = " FROM recipients WHERE campaign_id=? AND kind=? AND user_id>?"
 	if p.Inbox != inboxSmall {
@@ -139,7 +149,8 @@ func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {
 		}
 		to = max(to, *r.SentAt)
 	}
-	if len(ids) > 0 { // within the times of these rows, so that a user's other messages are not read
+	// The times of these rows bound the delete, so that a user's other messages are not read.
+	if len(ids) > 0 {
 		err := tx.Exec("DELETE FROM inbox_small WHERE kind=? AND user_id IN ? AND sent_at BETWEEN ? AND ? AND campaign_id=?", p.Kind, ids, from, to, p.ID).Error
 		if err != nil {
 			return "", err
@@ -148,13 +159,14 @@ func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {
 	return last, tx.Exec("DELETE"+at+" AND user_id<=?", p.ID, p.Kind, p.after, last).Error
 }
 
-// purgePagesOf deletes the next of a campaign's pages; more is false when there was none.
+// purgePagesOf deletes the next of a campaign's pages. more is false when there was none.
 func purgePagesOf(tx *gorm.DB, id int64) (more bool, err error) {
 	var nos []int
 	if err := tx.Raw("SELECT no FROM page_members WHERE campaign_id=? ORDER BY no LIMIT ?", id, purgePages).Scan(&nos).Error; err != nil {
 		return false, err
 	}
-	if len(nos) == 0 { // members and pages go together, so a page without members is damage; it goes too
+	// Members and pages go together. Members without a page are damage, and go too.
+	if len(nos) == 0 {
 		return false, tx.Exec("DELETE FROM pages WHERE campaign_id=?", id).Error
 	}
 	for _, table := range []string{"page_members", "pages"} {

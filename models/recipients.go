@@ -11,7 +11,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// RecipientCursor is a place in a campaign's recipients: a page and a position in it. The zero value is the start.
+// RecipientCursor is a place in a campaign's recipients: a page and a position in the page. The
+// zero value is the start.
 type RecipientCursor struct {
 	Page int
 	Pos  int
@@ -24,13 +25,15 @@ type RecipientFilter struct {
 	Limit  int
 }
 
-// Recipients lists recipients from a cursor on; those that are pending by arithmetic over their page are
-// listed as if their rows stood there. next is nil at the end. Pages without a recipient of the wanted
-// status are passed over by their counters, so a rare status is found without reading the recipients. Of a purged
-// campaign it is 3001.
+// Recipients lists recipients from a cursor on, in the order of the pages. next is nil at the end.
 //
-// An audience that is still being cut has no end: next is then where the following members will stand. It does not
-// pass a page that is still being filled.
+//   - A pending recipient that has no row (ahead of its page's cursor) is listed as if it had one.
+//   - Pages without a recipient of the wanted status are skipped by their counters. So a rare
+//     status is found without reading the other recipients.
+//   - While the audience is still being cut, there is no end: next is then the place of the
+//     members to come. It does not pass a page that is still being filled.
+//
+// A purged campaign is 3001.
 func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (list []Recipient, next *RecipientCursor, err error) {
 	from := f.From
 	for {
@@ -70,14 +73,14 @@ func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (
 	}
 }
 
-// planned says whether the whole audience of a campaign has been cut into pages.
+// planned reports whether a campaign's whole audience has been cut into pages.
 func (s *Store) planned(ctx context.Context, campaignID int64) (planned bool, err error) {
 	err = s.db.WithContext(ctx).Raw("SELECT planned FROM campaigns WHERE id=?", campaignID).Scan(&planned).Error
 	return planned, err
 }
 
-// nextPage finds the first page from no on that can hold a recipient of the status. A page that is still being filled
-// can hold any.
+// nextPage finds the first page, from number no on, that can hold a recipient of the status. A page
+// that is still being filled can hold any status.
 func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *RecipientStatus) (*Page, error) {
 	q := s.db.WithContext(ctx).Where("campaign_id = ? AND no >= ?", campaignID, no)
 	if status != nil {
@@ -96,7 +99,7 @@ func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *
 
 var missedReason = "missed: the local time had passed when the campaign came to it"
 
-// pageRecipients reads all recipients of a page in member order, the implied pending ones among them.
+// pageRecipients reads all recipients of a page in member order, with the pending that have no row.
 func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Recipient, error) {
 	db := s.db.WithContext(ctx)
 	members, err := s.members(db, c.ID, page.No)
@@ -123,8 +126,8 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 		switch {
 		case !ok:
 			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.AheadStatus}
-			switch r.Status { //nolint:exhaustive // what the campaign's status says is no reason of theirs
-			case RecipientSkipped: // the one reason to skip a page's rest
+			switch r.Status { //nolint:exhaustive // no other status takes the campaign's reason
+			case RecipientSkipped: // the campaign's reason is the only one why the rest of a page is skipped
 				r.ErrMsg = &missedReason
 			case RecipientFailed:
 				r.ErrMsg = &c.StatusReason
@@ -137,7 +140,8 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 	return out, nil
 }
 
-// Recipient finds one recipient of a campaign; 1004 when they are not in its audience (as far as it is planned).
+// Recipient finds one recipient of a campaign. 1004: the ID is not in the audience, as far as it is
+// planned.
 func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient, error) {
 	if err := c.ErrPurged(); err != nil {
 		return Recipient{}, &Error{Code: CodeRecordNotFound, Detail: AsError(err).Detail}
@@ -150,7 +154,8 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 	if len(rows) == 1 {
 		return rows[0], nil
 	}
-	// No row: the page whose first member comes last before the ID holds it, if any does; of each zone one may.
+	// There is no row. Of each zone, one page may hold the ID: the page with the last first member
+	// that is not behind the ID.
 	var pages []Page
 	err := db.Raw("SELECT p.* FROM pages p JOIN (SELECT zone, MAX(first_id) AS first_id FROM pages WHERE campaign_id=? AND first_id<=? GROUP BY zone) z"+
 		" ON p.zone=z.zone AND p.first_id=z.first_id WHERE p.campaign_id=?", c.ID, id, c.ID).Scan(&pages).Error
@@ -174,7 +179,7 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 	return Recipient{}, &Error{Code: CodeRecordNotFound, Detail: why}
 }
 
-// whyNot says why somebody is not among a campaign's recipients.
+// whyNot says why an ID is not among a campaign's recipients.
 func (s *Store) whyNot(ctx context.Context, c Campaign, id string) (string, error) {
 	if err := s.unpurged(ctx, c.ID); err != nil {
 		e := AsError(err)
@@ -193,8 +198,8 @@ func (s *Store) whyNot(ctx context.Context, c Campaign, id string) (string, erro
 
 const notTheSender = "the sender of a campaign to all users is not among its recipients"
 
-// notAmong says why a user is not among a campaign's recipients, of which they are not the sender; later: they came
-// into the directory after its audience was frozen.
+// notAmong says why a user who is not the sender is not among a campaign's recipients. later: the
+// user came into the directory after the audience was frozen.
 func notAmong(c Campaign, later bool) string {
 	switch {
 	case c.Kind == KindGroup:

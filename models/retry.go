@@ -12,18 +12,19 @@ import (
 	"gorm.io/gorm"
 )
 
-// Retry says which recipients of a finished campaign are taken up again.
+// Retry says which recipients of a finished campaign are sent to again.
 type Retry struct {
-	Statuses   []RecipientStatus `json:"statuses"`
-	ErrCodes   []Code            `json:"errCodes,omitempty"` // empty = any
-	Recipients int64             `json:"recipients"`         // how many that is, once the ledger has counted them
+	Statuses []RecipientStatus `json:"statuses"`
+	ErrCodes []Code            `json:"errCodes,omitempty"` // empty = any
+	// Recipients is how many they are, once the ledger has counted them.
+	Recipients int64 `json:"recipients"`
 }
 
 // maxRetryCodes keeps a retry within its column.
 const maxRetryCodes = 50
 
-// normal is a retry without repeats, or what is wrong with it. A status twice would be counted off
-// twice.
+// normal returns the retry without repeated values, or an error that says what is wrong with it. A
+// status that stands twice would be subtracted twice.
 func (r Retry) normal() (Retry, error) {
 	r.Statuses, r.ErrCodes = slices.Clone(r.Statuses), slices.Clone(r.ErrCodes)
 	slices.Sort(r.Statuses)
@@ -47,13 +48,13 @@ func (r Retry) normal() (Retry, error) {
 	return r, Invalid(found)
 }
 
-// retryable are the outcomes that a retry may take up. What was cancelled stays so, and what was
-// sent is not sent again.
+// retryable are the outcomes that a retry may take up. Cancelled recipients stay cancelled, and
+// sent recipients do not get the message again.
 var retryable = []RecipientStatus{RecipientFailed, RecipientSkipped, RecipientExpired, RecipientUnknown}
 
-// RetryCampaign makes a finished campaign running again for some of its recipients, under the same
-// clientMsgIDs, and says for how many. For none, nothing changes. The pages are reopened by the
-// reconciler, page by page.
+// RetryCampaign sets a finished campaign to running again for some of its recipients, with the same
+// clientMsgIDs, and returns how many they are. If there is none, nothing changes. The reconciler
+// reopens the pages one by one.
 func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c CampaignView, n int64, err error) {
 	if r, err = r.normal(); err != nil {
 		return c, 0, err
@@ -89,7 +90,7 @@ func (s *Store) RetryCampaign(ctx context.Context, publicID string, r Retry) (c 
 	return c, r.Recipients, err
 }
 
-// told is the retry as an event tells of it.
+// told is the retry as its event shows it.
 func (r Retry) told() EventData {
 	names := make([]string, len(r.Statuses))
 	for i, status := range r.Statuses {
@@ -118,7 +119,7 @@ func mayRetry(c Campaign) error {
 	return c.ErrPurged()
 }
 
-// underWay is how many recipients a retry that is under way takes up, if it is the same.
+// underWay returns how many recipients the retry under way takes up, if it is the same as this one.
 func (r Retry) underWay(text string) (int64, error) {
 	var now Retry
 	if err := json.Unmarshal([]byte(text), &now); err != nil {
@@ -130,7 +131,7 @@ func (r Retry) underWay(text string) (int64, error) {
 	return now.Recipients, nil
 }
 
-// countRetry is how many recipients of a finished campaign a retry takes up.
+// countRetry returns how many recipients of a finished campaign a retry takes up.
 func (s *Store) countRetry(ctx context.Context, c CampaignView, r Retry) (n int64, err error) {
 	if len(r.ErrCodes) > 0 {
 		err = s.db.WithContext(ctx).Model(&Recipient{}).
@@ -144,9 +145,9 @@ func (s *Store) countRetry(ctx context.Context, c CampaignView, r Retry) (n int6
 	return n, nil
 }
 
-// ReopenPages goes on with the retries under way, page by page and the campaigns in turn, until every page is looked
-// through. A campaign whose next page another process takes is left to that process, and one that cannot go on holds
-// up no other.
+// ReopenPages reopens pages of the campaigns with a retry under way, one page of each in turn,
+// until every page has been looked at. If another process reopens a campaign's next page, that
+// process keeps the campaign. A campaign that cannot go on does not hold up the others.
 func (s *Store) ReopenPages(ctx context.Context) error {
 	var errs []error
 	stuck := map[int64]bool{}
@@ -172,7 +173,7 @@ func (s *Store) ReopenPages(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// reopenNext takes up the next page of a retry; after the last one the retry is no longer under way.
+// reopenNext takes up the next page of a retry. After the last page the retry is over.
 func (s *Store) reopenNext(ctx context.Context, c Campaign) (reopened bool, err error) {
 	if c.RetryPage < c.Pages {
 		return s.reopenPage(ctx, c)
@@ -181,8 +182,9 @@ func (s *Store) reopenNext(ctx context.Context, c Campaign) (reopened bool, err 
 	return false, err
 }
 
-// reopenPage takes up the chosen recipients of one page. The campaign's retry_page is the fence: each page is
-// reopened once, whoever does it. The page stays outside the window until its turn comes, like one that nobody has visited.
+// reopenPage takes up the chosen recipients of one page. The campaign's retry_page is the fence:
+// each page is reopened once, by whichever process is first. Like a page that nobody has visited,
+// the page stays outside the window until its turn comes.
 func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err error) {
 	var r Retry
 	if err := json.Unmarshal([]byte(c.Retry), &r); err != nil {
@@ -213,7 +215,7 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 				return res.Error
 			}
 			n, column := res.RowsAffected, RecipientStatusNames[status]
-			if p.AheadStatus == status && len(r.ErrCodes) == 0 { // those ahead of the cursor have no row
+			if p.AheadStatus == status && len(r.ErrCodes) == 0 { // recipients ahead of the cursor have no row
 				sets = append(sets, fmt.Sprintf("rest=%d", RecipientPending))
 				n += int64(p.Size - p.Pos)
 				taken -= int64(p.Size - p.Pos)
@@ -234,10 +236,10 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 	return reopened && err == nil, err
 }
 
-// errNegative undoes a transaction that would take more off a counter than stands there.
+// errNegative undoes a transaction that would make a page's counter negative.
 var errNegative = errors.New("a page's counters do not hold what is to be taken off them; verify the campaign")
 
-// counted is the error of an update whose condition is that the page's counters suffice.
+// counted returns the error of an update whose condition is that the page's counters suffice.
 func counted(update *gorm.DB) error {
 	if update.Error == nil && update.RowsAffected == 0 {
 		return errNegative

@@ -12,8 +12,9 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// CreateSchedule stores a schedule, checked and with its next slot, and its Idempotency-Key with the complete answer
-// that answer renders. Its template must be one that would be a campaign today: 1004 as in CreateCampaign.
+// CreateSchedule stores a checked schedule with its next slot, and its Idempotency-Key with the
+// whole answer that answer renders. Its template must be a campaign that could be made today: 1004
+// as in CreateCampaign.
 func (s *Store) CreateSchedule(ctx context.Context, sch Schedule, admins []string, idem Idempotency, answer func(Schedule) []byte) (Created, error) {
 	if done, err := s.replay(ctx, idem); err != nil || done != nil {
 		return deref(done), err
@@ -55,7 +56,7 @@ func (s *Store) CheckTemplate(ctx context.Context, spec CampaignSpec, admins []s
 	return &in
 }
 
-// Schedule reads a schedule by its public ID; 1004 when there is none.
+// Schedule reads a schedule by its public ID: 1004 when there is none.
 func (s *Store) Schedule(ctx context.Context, publicID string) (Schedule, error) {
 	if !isPublicID(publicID) {
 		return Schedule{}, NotFound("schedule")
@@ -78,7 +79,7 @@ type ScheduleFilter struct {
 	Limit  int
 }
 
-// Schedules lists schedules, without their templates: one may hold a list of 100,000 recipients.
+// Schedules lists schedules without their templates: a template may list 100,000 recipients.
 func (s *Store) Schedules(ctx context.Context, f ScheduleFilter) ([]Schedule, error) {
 	q := s.db.WithContext(ctx).Omit("campaign").Where("id < ?", cmp.Or(f.Before, math.MaxInt64)).Order("id DESC").Limit(f.Limit)
 	if f.Status != "" {
@@ -102,17 +103,18 @@ func (s *Store) Occurrences(ctx context.Context, scheduleID, before int64, limit
 	return rows, err
 }
 
-// ChangeSchedule lets change alter a schedule as it stands, and stores what it made of it unless somebody else was
-// faster: then change is asked again. change gets the database's clock, and sets the next slot. A deleted schedule cannot be
-// changed (3001).
+// ChangeSchedule calls change with a copy of the schedule and the database's clock, and stores the
+// result. change must set the next slot. If somebody else changes the schedule meanwhile, change is
+// called again. A deleted schedule cannot be changed: 3001.
 //
-// A slot that is due by then is settled first, as due says, and has its line in the history: a change holds from the
-// next slot on. made are the campaigns of such slots, to be enqueued. A change that leaves the slots alone needs no due.
+// A slot that is already due is settled first: due decides about it, and the history gets its line.
+// The change counts from the next slot on. made are the campaigns of such slots, for the caller to
+// enqueue. A change that leaves the slots alone needs no due.
 func (s *Store) ChangeSchedule(ctx context.Context, publicID string, admins []string, due func(sch Schedule, now Millis) (Firing, error), change func(sch *Schedule, now Millis) error) (Schedule, []Created, error) {
 	return s.changeSchedule(ctx, publicID, ReasonOperator, admins, due, change)
 }
 
-// changeSchedule is ChangeSchedule for a reason.
+// changeSchedule is ChangeSchedule with the reason that the event names.
 func (s *Store) changeSchedule(ctx context.Context, publicID string, why ReasonCode, admins []string, due func(sch Schedule, now Millis) (Firing, error), change func(sch *Schedule, now Millis) error) (sch Schedule, made []Created, err error) {
 	for {
 		if sch, err = s.Schedule(ctx, publicID); err != nil {
@@ -158,10 +160,10 @@ func (s *Store) changeSchedule(ctx context.Context, publicID string, why ReasonC
 	}
 }
 
-// settleAgain is how long to wait for a scheduler that has a slot which is to be settled.
+// settleAgain is how long to wait for the scheduler that is at work on the slot to be settled.
 const settleAgain = 10 * time.Millisecond
 
-// settle acts upon a due slot, unless a scheduler does, and adds its campaign to made.
+// settle acts upon a due slot and adds its campaign to made. If a scheduler has the slot, it waits.
 func (s *Store) settle(ctx context.Context, sch Schedule, now Millis, admins []string, due func(Schedule, Millis) (Firing, error), made []Created) ([]Created, error) {
 	f, err := due(sch, now)
 	if err != nil {
@@ -184,8 +186,8 @@ func (s *Store) settle(ctx context.Context, sch Schedule, now Millis, admins []s
 	}
 }
 
-// DeleteSchedule ends a schedule for good; its history stays. Already deleted is no error. due is ChangeSchedule's, and
-// fires nothing.
+// DeleteSchedule ends a schedule for good; its history stays. A schedule that is already deleted is
+// no error. due is as in ChangeSchedule, but must fire nothing.
 func (s *Store) DeleteSchedule(ctx context.Context, publicID string, due func(Schedule, Millis) (Firing, error)) (Schedule, error) {
 	sch, _, err := s.ChangeSchedule(ctx, publicID, nil, due, func(sch *Schedule, _ Millis) error {
 		sch.Status, sch.NextSlot, sch.NextFire = ScheduleDeleted, 0, 0
@@ -197,8 +199,9 @@ func (s *Store) DeleteSchedule(ctx context.Context, publicID string, due func(Sc
 	return sch, err
 }
 
-// PauseAllSchedules pauses every active schedule at once, whoever sends it, and says which they were. Nothing is sent
-// from then on, so a slot that is due is missed, and has its line in the history.
+// PauseAllSchedules pauses every active schedule of every sender at once, and returns their names.
+// Nothing is sent from then on: a slot that is due counts as missed and has its line in the
+// history.
 func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err error) {
 	return s.pauseAll(ctx, pauseSchedules, func(tx *gorm.DB, pause int64) error {
 		now, err := s.nowIn(tx)
@@ -207,7 +210,7 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 		}
 		q := tx.Model(&Schedule{}).Select("id", "next_slot").Where("status = ? AND next_fire BETWEEN 1 AND ?", ScheduleActive, now)
 		if s.d.name == "mysql" {
-			q = q.Clauses(clause.Locking{Strength: "UPDATE"}) // a scheduler that has the slot comes first
+			q = q.Clauses(clause.Locking{Strength: "UPDATE"}) // a scheduler that has taken a slot comes first
 		}
 		var due []Schedule
 		if err := q.Find(&due).Error; err != nil {
@@ -218,7 +221,7 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 			lines[i] = Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, LastSlot: sch.NextSlot, Slots: 1, Outcome: OutcomeMissed, Reason: "all schedules were paused", CreatedAt: now}
 		}
 		if len(lines) > 0 {
-			// One that could not be read has its line already.
+			// A slot that could not be read has its line already.
 			if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(lines, 1000).Error; err != nil {
 				return err
 			}
@@ -236,8 +239,8 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 	})
 }
 
-// RunSchedule makes a campaign of a schedule's template now, whatever its slots and overlap say. Errors as of
-// CreateCampaign; 3001 for a deleted schedule.
+// RunSchedule makes a campaign of a schedule's template now, whatever its slots and overlap say.
+// Errors as of CreateCampaign; 3001 for a deleted schedule.
 func (s *Store) RunSchedule(ctx context.Context, publicID string, spec CampaignSpec, admins []string, idem Idempotency, answer func(Campaign) []byte) (Created, error) {
 	if done, err := s.replay(ctx, idem); err != nil || done != nil {
 		return deref(done), err
@@ -269,8 +272,8 @@ func (s *Store) RunSchedule(ctx context.Context, publicID string, spec CampaignS
 	})
 }
 
-// ResumeAllSchedules resumes the schedules that the last PauseAllSchedules paused and that are paused by it still, and says
-// which they were. resume is what resumes one, as ChangeSchedule has it.
+// ResumeAllSchedules resumes the schedules that the last PauseAllSchedules paused and that are still
+// paused by it, and returns their names. resume resumes one, as the change of ChangeSchedule.
 func (s *Store) ResumeAllSchedules(ctx context.Context, resume func(sch *Schedule, now Millis) error) (resumed []Named, err error) {
 	return s.resumeAll(ctx, pauseSchedules, func(publicID string, pause int64) (bool, error) {
 		_, _, err := s.changeSchedule(ctx, publicID, ReasonResumeAll, nil, nil, func(sch *Schedule, now Millis) error {
@@ -282,7 +285,7 @@ func (s *Store) ResumeAllSchedules(ctx context.Context, resume func(sch *Schedul
 		switch e := AsError(err); {
 		case err == nil:
 			return true, nil
-		case errors.Is(err, errNothing), e.Code == CodeIllegalTransition: // somebody was faster, or has deleted it
+		case errors.Is(err, errNothing), e.Code == CodeIllegalTransition: // resumed or deleted meanwhile
 			return false, nil
 		}
 		return false, err

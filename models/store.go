@@ -18,16 +18,19 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Store is the ledger. Any goroutine may call it and, on MySQL, any number of processes.
+// Store is the ledger. Any goroutine may call it. On MySQL, any number of processes may.
 //
-// An exported method is one statement, one transaction, or several of them in a row: CloseCampaign closes page after page.
-// Each leaves the ledger whole. A process that is killed between two leaves the rest to the next call, mostly the reconciler's.
+// An exported method is one statement, one transaction, or several in a row: CloseCampaign closes
+// page after page. Each of them leaves the ledger whole. If a process is killed between two, the
+// next call does the rest; mostly the reconciler makes it.
 type Store struct {
 	db *gorm.DB // reads
-	w  *gorm.DB // writes; on SQLite a pool of one connection, so that writers queue instead of failing
-	d  dialect
+	// On SQLite w is a pool of one connection, so that writers queue instead of failing.
+	w *gorm.DB
+	d dialect
 
-	// Of a server; nil with SQLite, which has no connections that could lead to another database than before.
+	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
+	// another database than before.
 	conns  *connections
 	config *mysqldriver.Config
 }
@@ -36,7 +39,7 @@ type Store struct {
 type dialect struct {
 	name    string                              // "mysql" or "sqlite"
 	now     string                              // unix milliseconds by the database's clock
-	onePage string                              // the table pages, where a statement changes one by its key
+	onePage string                              // the table pages in a statement that changes one page by its key
 	onRetry string                              // the upsert clause of a recipient that was tried again
 	id      func(q *strings.Builder, id string) // writes a recipient's ID as a literal
 }
@@ -46,7 +49,8 @@ var dialects = map[string]dialect{
 		name: "mysql",
 		now:  "CAST(UNIX_TIMESTAMP(NOW(3))*1000 AS SIGNED)",
 		id:   hexID,
-		// Two statements that lock the same page, one through its key and one through an index of states, end in a deadlock.
+		// Two statements deadlock if they lock the same page by different ways: by the primary key
+		// and by an index of states.
 		onePage: "pages FORCE INDEX (PRIMARY)",
 		onRetry: " ON DUPLICATE KEY UPDATE status=VALUES(status),attempts=VALUES(attempts),sent_at=VALUES(sent_at)," +
 			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id),failing_since=VALUES(failing_since)",
@@ -67,8 +71,8 @@ type Millis int64
 // Time is m in UTC.
 func (m Millis) Time() time.Time { return time.UnixMilli(int64(m)).UTC() }
 
-// Open connects to the ledger: "mysql://user:pass@host:3306/db" or "sqlite:/path/to/file.db". It does not
-// wait for the database and applies no migration.
+// Open connects to the ledger: "mysql://user:pass@host:3306/db" or "sqlite:/path/to/file.db". It
+// does not wait for the database and applies no migration.
 func Open(rawURL string) (*Store, error) {
 	if path, ok := strings.CutPrefix(rawURL, "sqlite:"); ok {
 		return openSQLite(path)
@@ -82,8 +86,8 @@ func Open(rawURL string) (*Store, error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	pool := sql.OpenDB(readCommitted{connector})
-	// gorm does not ask for the server's version, so that a process can start (and say so on /readyz) while
-	// the database is down.
+	// gorm does not ask for the server's version. So a process can start while the database is
+	// down, and say so on /readyz.
 	db, err := gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), gormConfig())
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -129,8 +133,9 @@ func gormConfig() *gorm.Config {
 	}
 }
 
-// readCommitted sets the isolation level of each new session by statement: the variable's name differs
-// between MySQL and MariaDB before 11.1. READ WRITE: the server's own default may be read only.
+// readCommitted sets the isolation level of each new session by a statement. The name of the
+// variable differs between MySQL and MariaDB before 11.1. READ WRITE: the server's default may be
+// read only.
 type readCommitted struct{ driver.Connector }
 
 func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
@@ -141,8 +146,8 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 	exec := conn.(driver.ExecerContext)
 	_, err = exec.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE", nil)
 	if err == nil {
-		// A process that is frozen in mid-transaction must not hold its row locks for longer than a lease. MySQL has
-		// no such limit: there the locks go with the connection.
+		// A process that is frozen in mid-transaction must not hold its row locks for longer than a
+		// lease. MySQL has no such limit: there the locks go with the connection.
 		_, err = exec.ExecContext(ctx, "SET SESSION idle_transaction_timeout=3", nil) // seconds
 		var m *mysqldriver.MySQLError
 		if errors.As(err, &m) && m.Number == unknownVariable {
@@ -157,8 +162,8 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 
 const unknownVariable = 1193 // MySQL's error number
 
-// mysqlConfig turns the URL into the driver's form and forces what the protocol rests on: matched (not
-// changed) rows from UPDATE, UTC and strict mode in every session.
+// mysqlConfig turns the URL into the driver's form. It forces what the protocol needs in every
+// session: UPDATE counts matched (not changed) rows, UTC, and strict mode.
 func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "mysql" || u.Host == "" || strings.Trim(u.Path, "/") == "" {
@@ -182,7 +187,7 @@ func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
 	c.ReadTimeout = time.Minute
 	c.WriteTimeout = time.Minute
 	c.Params = map[string]string{
-		"autocommit":               "1", // a server's default of 0 would leave every statement open
+		"autocommit":               "1", // with 0 (a server's default may be 0) every statement would stay open
 		"time_zone":                "'+00:00'",
 		"sql_mode":                 "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
 		"innodb_lock_wait_timeout": "10", // seconds
@@ -209,7 +214,8 @@ func (s *Store) Writer() (*sql.DB, string, error) {
 	return pool, s.d.name, err
 }
 
-// keepNow is now, and keeps it in the connection for kept. SQLite, which has no variables, reads its clock again.
+// keepNow is the expression now, which also keeps its value in the connection for kept. SQLite has
+// no variables and reads its clock again.
 func (d dialect) keepNow() string {
 	if d.name == "mysql" {
 		return "(@carillon_now:=" + d.now + ")"
@@ -217,8 +223,8 @@ func (d dialect) keepNow() string {
 	return d.now
 }
 
-// kept is what keepNow was in the same transaction. It is for statements of many rows: MariaDB takes a fifth longer over
-// 250 rows that each spell the clock out.
+// kept is the value of keepNow in the same transaction. Statements of many rows use it: if each of
+// 250 rows spells the clock out, MariaDB takes a fifth longer.
 func (d dialect) kept() string {
 	if d.name == "mysql" {
 		return "@carillon_now"
@@ -226,8 +232,8 @@ func (d dialect) kept() string {
 	return d.now
 }
 
-// UseClock makes now, an SQL expression in unix milliseconds, the ledger's clock: for tests that drive time.
-// It is called before anything else uses the store.
+// UseClock makes now, an SQL expression in unix milliseconds, the ledger's clock: for tests that
+// drive time. It must be called before anything else uses the store.
 func (s *Store) UseClock(now string) { s.d.now = now }
 
 // Now is the database's clock.
@@ -237,8 +243,8 @@ func (s *Store) Now(ctx context.Context) (Millis, error) {
 	return now, err
 }
 
-// Uptime is how long the database has been up. An embedded one is as old as its process, and a page that
-// was running in an earlier process has nobody to wait for: it counts as up since ever.
+// Uptime is how long the database has been up. An embedded database is as old as its process. No
+// other process can still be working on a page from before, so its uptime is infinite.
 func (s *Store) Uptime(ctx context.Context) (time.Duration, error) {
 	if s.d.name == "sqlite" {
 		_, err := s.Now(ctx)
@@ -253,12 +259,12 @@ func (s *Store) Uptime(ctx context.Context) (time.Duration, error) {
 
 const txTries = 8
 
-// tx runs f in one transaction, and again when the database asks for that.
+// tx runs f in one transaction, and repeats it when the database asks for that: see isRetryable.
 func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
 	return s.txAgain(ctx, isRetryable, f)
 }
 
-// txAgain runs f in one transaction, and again as long as it fails in the given way.
+// txAgain runs f in one transaction, and repeats it while such says so of its error.
 func (s *Store) txAgain(ctx context.Context, such func(error) bool, f func(tx *gorm.DB) error) error {
 	return s.onPrimary(func() error {
 		return repeat(ctx, such, func() error {
@@ -271,8 +277,9 @@ func (s *Store) txAgain(ctx context.Context, such func(error) bool, f func(tx *g
 	})
 }
 
-// exec runs one statement as a transaction of its own, and again when it met a deadlock. One that waited in vain for a lock
-// has taken its time: the loops come back to it when they have seen to the rest.
+// exec runs one statement as a transaction of its own, and repeats it after a deadlock. A statement
+// that waited in vain for a lock is not repeated: it has used its time, and the loops try again
+// after their other work.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	err = s.onPrimary(func() error {
 		return repeat(ctx, isDeadlock, func() error {
@@ -287,7 +294,7 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64
 	return rows, err
 }
 
-// repeat runs a whole transaction up to txTries times, as long as it fails in the given way.
+// repeat runs a whole transaction up to txTries times, while such says so of its error.
 func repeat(ctx context.Context, such func(error) bool, transaction func() error) error {
 	for try := 1; ; try++ {
 		err := transaction()
@@ -302,7 +309,7 @@ func repeat(ctx context.Context, such func(error) bool, transaction func() error
 	}
 }
 
-// MySQL's numbers for a deadlock and for a lock that was not to be had in time.
+// MySQL's error numbers for a deadlock and for a lock that was not free in time.
 const (
 	deadlock = 1213
 	lockWait = 1205
@@ -318,8 +325,8 @@ func isRetryable(err error) bool {
 	return errors.As(err, &m) && (m.Number == deadlock || m.Number == lockWait)
 }
 
-// hexID writes an ID as MySQL's hexadecimal literal, which is a byte string whatever the session's character set and
-// SQL mode, and holds nothing that the driver could take for a placeholder.
+// hexID writes an ID as MySQL's hexadecimal literal. The literal is a byte string in every
+// character set and SQL mode. It holds nothing that the driver could take for a placeholder.
 func hexID(q *strings.Builder, id string) {
 	const digits = "0123456789ABCDEF"
 	q.WriteString("X'")
@@ -330,7 +337,8 @@ func hexID(q *strings.Builder, id string) {
 	q.WriteByte('\'')
 }
 
-// quoteID writes an ID as SQLite's text literal, in which the quote alone is special. IDs hold no NUL.
+// quoteID writes an ID as SQLite's text literal, in which only the quote is special. IDs hold no
+// NUL.
 func quoteID(q *strings.Builder, id string) {
 	q.WriteByte('\'')
 	q.WriteString(strings.ReplaceAll(id, "'", "''"))

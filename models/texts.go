@@ -10,8 +10,8 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// CheckID says why nothing can have an ID, or "" when something can: 1–64 bytes of valid UTF-8 without control characters. IDs are
-// compared byte for byte, so no trimming or folding happens anywhere.
+// CheckID says why an ID is not possible, or "" if it is: 1–64 bytes of valid UTF-8 without control
+// characters. IDs are compared byte for byte: nothing trims them or folds their case.
 func CheckID(id string) string {
 	switch {
 	case id == "":
@@ -22,8 +22,9 @@ func CheckID(id string) string {
 	return CheckLine(id)
 }
 
-// CheckNewID is CheckID for IDs that are written. It refuses also what nobody can see, and white space at the ends: such an ID looks
-// like another one. Older rows may have such IDs, and can be read and deleted by them.
+// CheckNewID is CheckID for IDs that are written. It also refuses characters that nobody can see,
+// and white space at the ends: such an ID looks like another. Older rows may have such IDs, which
+// can be read and deleted.
 func CheckNewID(id string) string {
 	if why := CheckID(id); why != "" || plainASCII(id) {
 		return why
@@ -68,8 +69,8 @@ func CheckLine(s string) string {
 	return ""
 }
 
-// Shown is a text for a terminal or an error: what would move the cursor, turn the direction or stay unseen is written as \u001b, as in
-// JSON.
+// Shown is a text for a terminal or an error. Characters that move the cursor, turn the direction
+// or stay unseen are written as \u001b, as in JSON.
 func Shown(s string) string {
 	var out strings.Builder
 	for _, r := range s {
@@ -106,13 +107,14 @@ var (
 	}}
 )
 
-// unseen says whether a character takes no place, turns the direction, or is an empty one that is no white space.
+// unseen reports whether a character takes no place, turns the direction, or is blank without being
+// white space.
 func unseen(r rune) bool {
 	return unicode.In(r, marks...) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r) || unicode.Is(blanks, r)
 }
 
-// inEmoji says whether an unseen character makes an emoji out of its neighbours: a joiner between two, the form of one, or a tag of
-// a flag.
+// inEmoji reports whether an unseen character is part of an emoji: a joiner between two characters,
+// the emoji form of one, or a tag of a flag.
 func inEmoji(runes []rune, i int) bool {
 	before, after := rune(0), rune(0)
 	if i > 0 {
@@ -147,8 +149,9 @@ func isEmoji(r rune) bool {
 	return r >= 0x2100 && r <= 0x3299 && unicode.In(r, unicode.So, unicode.Sm)
 }
 
-// isPublicID says whether a text has the form of the IDs that campaigns and schedules are given. Any other is not asked
-// for: MySQL refuses to compare a text that is not ASCII with such a column, and takes trailing spaces for nothing.
+// isPublicID reports whether a text has the form of a campaign's or schedule's ID. The database is
+// not asked for any other text: MySQL refuses to compare non-ASCII text with such a column, and
+// ignores trailing spaces.
 func isPublicID(text string) bool {
 	id, err := ulid.ParseStrict(text)
 	return err == nil && id.String() == text

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// UserCampaign is what became of a user in one campaign: their recipient's row, as Recipient gives it, or why they have
-// none. A message that is stored once for a group is its members': there the recipient is the group.
+// UserCampaign is what became of a user in one campaign: the user's recipient row as Recipient
+// gives it, or the reason why there is none. A message that is stored once for a group counts for
+// each member: there the recipient is the group.
 type UserCampaign struct {
 	Campaign  Campaign // without its message
 	Recipient *Recipient
@@ -17,15 +18,17 @@ type UserCampaign struct {
 }
 
 const (
-	// userBatch is how many campaigns one step of UserCampaigns looks the user up in.
+	// userBatch is how many campaigns one step of UserCampaigns reads.
 	userBatch = 100
-	// userSteps is how many steps one page takes at most, whatever it has found.
+	// userSteps is how many steps one page takes at most, whatever they found.
 	userSteps = 5
 )
 
-// UserCampaigns lists the campaigns that a user is, was or could have been a recipient of, newest first, from the one
-// before the given internal number on; 0 = from the newest. Those that name others, or a group that is not the user's, are
-// passed over. next is where to go on, 0 at the end: a page may hold fewer than limit before the end.
+// UserCampaigns lists the campaigns that a user is, was or could have been a recipient of, newest
+// first. It begins before the internal number given; 0 = at the newest. Campaigns for other users,
+// or for a group the user is not in, are left out.
+//
+// next is where to go on, 0 at the end. A page may hold fewer than limit before the end.
 func (s *Store) UserCampaigns(ctx context.Context, userID string, before int64, limit int) (list []UserCampaign, next int64, err error) {
 	before = cmp.Or(before, math.MaxInt64)
 	look := userLook{Store: s, userID: userID}
@@ -62,8 +65,8 @@ func (s *Store) UserCampaigns(ctx context.Context, userID string, before int64, 
 type userLook struct {
 	*Store
 	userID string
-	known  bool  // they stand in the directory
-	added  int64 // the directory's revision at which they came
+	known  bool  // the user stands in the directory
+	added  int64 // the directory's revision at which the user was added
 	groups []string
 }
 
@@ -113,7 +116,7 @@ func (l *userLook) possible(c Campaign) bool {
 	case AudienceGroup:
 		return slices.Contains(l.groups, c.GroupID)
 	case AudienceUsers:
-		return !c.Planned || c.PurgedAt != 0 // nobody knows
+		return !c.Planned || c.PurgedAt != 0 // the list of recipients is not (or no longer) there to ask
 	case AudienceAll:
 	}
 	return true
@@ -121,12 +124,12 @@ func (l *userLook) possible(c Campaign) bool {
 
 func (l *userLook) whyNot(c Campaign) string {
 	if c.AudienceType == AudienceAll && c.Planned && l.known && l.added <= c.Mark {
-		return notTheSender // nobody else who stood there then is left out
+		return notTheSender // of the users there at the freeze, the sender alone is left out
 	}
 	return notAmong(c, l.known && l.added > c.Mark)
 }
 
-// rows are the user's recipients by campaign, those that are implied by a page's cursor among them.
+// rows returns the user's recipients by campaign ID, with the recipients that have no row yet.
 func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Recipient, error) {
 	ids, keys := map[int][]int64{}, map[int][]string{KindUser: {l.userID}}
 	byID := map[int64]Campaign{}
@@ -159,8 +162,8 @@ func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Re
 	return out, l.implied(ctx, byID, out)
 }
 
-// implied adds the recipients without a row. They stand ahead of the cursor of the page whose first member comes last
-// before them; of each zone one may be it.
+// implied adds the recipients without a row. Such a recipient stands ahead of the cursor of a page:
+// the page with the last first member that is not behind the ID. Each zone may have one such page.
 func (l *userLook) implied(ctx context.Context, byID map[int64]Campaign, out map[int64]Recipient) error {
 	var ids []int64
 	for id, c := range byID {
@@ -189,7 +192,7 @@ func (l *userLook) implied(ctx context.Context, byID map[int64]Campaign, out map
 	for _, page := range pages {
 		members, err := l.pageRecipients(ctx, byID[page.CampaignID], page)
 		if err != nil {
-			if AsError(err).Code == CodeIllegalTransition { // it is being purged
+			if AsError(err).Code == CodeIllegalTransition { // the campaign is being purged
 				continue
 			}
 			return err
@@ -202,7 +205,7 @@ func (l *userLook) implied(ctx context.Context, byID map[int64]Campaign, out map
 	return nil
 }
 
-// purgedNow are the campaigns whose recipients are gone by now.
+// purgedNow returns the campaigns whose recipients are gone by now, with the time of the purge.
 func (l *userLook) purgedNow(ctx context.Context, campaigns []Campaign) (map[int64]Millis, error) {
 	ids := make([]int64, len(campaigns))
 	for i, c := range campaigns {

@@ -9,9 +9,10 @@ import (
 
 // Report is what verifying a campaign found, from the ledger alone.
 type Report struct {
-	CampaignID string    `json:"campaignID"`
-	OK         bool      `json:"ok"`
-	Planned    bool      `json:"planned"` // false: the audience is not wholly cut into pages yet, so nothing is proven
+	CampaignID string `json:"campaignID"`
+	OK         bool   `json:"ok"`
+	// Planned is false while the audience is not wholly cut into pages. Then nothing is proven.
+	Planned    bool      `json:"planned"`
 	Pages      int       `json:"pages"`
 	Recipients int64     `json:"recipients"`
 	Findings   []Finding `json:"findings"` // at most maxVerifyFindings
@@ -25,13 +26,14 @@ type Finding struct {
 
 const maxVerifyFindings = 100
 
-// verifier walks a campaign's pages once, in order.
+// verifier walks a campaign's pages once, in the order of their numbers.
 type verifier struct {
 	*Store
 	c      CampaignView
 	report Report
-	last   map[string]string // by zone, the last member of the page before
-	seen   Counts            // pending recounted from rows and cursors, outcomes summed from the pages
+	last   map[string]string // by zone: the last member of the page checked before
+	// Pending is recounted from rows and cursors. The outcomes are summed from the pages.
+	seen Counts
 }
 
 func (v *verifier) find(page *int, format string, args ...any) {
@@ -40,10 +42,20 @@ func (v *verifier) find(page *int, format string, args ...any) {
 	}
 }
 
-// Verify proves a campaign from the ledger: its pages cover the frozen audience without gap or overlap, each
-// recipient stands once, the counters are what the rows say, and nothing is pending in a finished campaign.
-// Nothing is proven before its whole audience is planned. Findings name pages and numbers, not users. While a campaign runs, its pages are read one by one, so a
-// page that moves in between is read again. Of a purged campaign nothing can be proven: 3001.
+// Verify proves a campaign from the ledger:
+//
+//   - The pages cover the frozen audience without gap or overlap.
+//   - Each recipient stands once.
+//   - The counters are what the rows say.
+//   - Nothing is pending in a finished campaign.
+//
+// Nothing is proven before the whole audience is planned. Findings name pages and numbers, not
+// users.
+//
+// While a campaign runs, its pages are read one by one. A page that changes meanwhile is read
+// again.
+//
+// A purged campaign cannot be proven: 3001.
 func (s *Store) Verify(ctx context.Context, publicID string) (Report, error) {
 	c, err := s.Campaign(ctx, publicID)
 	if err == nil {
@@ -95,7 +107,7 @@ func (v *verifier) pages(ctx context.Context) error {
 	}
 }
 
-// page checks one page; one that moved while it was read is read again.
+// page checks one page. If the page changes between its two reads, both are made again.
 func (v *verifier) page(ctx context.Context, p Page) error {
 	for {
 		no := p.No
@@ -182,7 +194,7 @@ func (v *verifier) check(p Page, members []string, rows []Recipient) {
 	v.seen.Pending += int64(n[RecipientPending] + n[RecipientClaimed])
 }
 
-// finals compares the counts that a finished campaign keeps in its row with its pages.
+// finals compares the final counts in a finished campaign's row with its pages.
 func (v *verifier) finals() {
 	if v.c.FinishedAt == 0 {
 		return
@@ -194,12 +206,15 @@ func (v *verifier) finals() {
 	}
 }
 
-// coverage looks for members that stand in pages of two zones, and for members of the frozen audience in no page. It
-// knows the audience as far as that still stands: users in the directory, a group's members until their list is purged.
-// A list's is its total.
+// coverage looks for two faults: members in pages of two zones, and members of the frozen audience
+// in no page. The audience is what still stands of it:
+//
+//   - all: the users in the directory;
+//   - a group: its members, until their list is purged;
+//   - a list: its total alone.
 func (v *verifier) coverage(ctx context.Context) error {
 	listed := v.c.AudienceType == AudienceUsers
-	// Nobody was in it before it started, nor if its audience was gone by then.
+	// The audience is empty before the campaign starts, or when its audience was gone at the start.
 	frozen := v.c.StartedAt != 0 && (v.c.PlanEpoch != 0 || v.c.Pages != 0)
 	if v.c.Kind == KindGroup || listed && !v.c.Zoned() || !frozen {
 		return nil
@@ -235,7 +250,7 @@ func (v *verifier) coverage(ctx context.Context) error {
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
-	if twice > 0 && v.c.Zoned() { // within one zone the order of its pages has told
+	if twice > 0 && v.c.Zoned() { // within one zone, check compares each page with the page before
 		v.find(nil, "%d members stand in pages of two zones", twice)
 	}
 	if missing > 0 {
@@ -244,7 +259,7 @@ func (v *verifier) coverage(ctx context.Context) error {
 	return nil
 }
 
-// eachOfAudience walks those of a frozen audience who still stand where it was frozen.
+// eachOfAudience walks the members of a frozen audience that still stand where it was frozen.
 func (v *verifier) eachOfAudience(ctx context.Context, f func(id string)) error {
 	c := v.c.Campaign
 	c.PlanCursor = ""
@@ -263,7 +278,7 @@ func (v *verifier) eachOfAudience(ctx context.Context, f func(id string)) error 
 	}
 }
 
-// strays looks for rows that belong to no page: there are as many rows as the cursors say.
+// strays looks for rows that belong to no page: the cursors say how many rows there must be.
 func (v *verifier) strays(ctx context.Context) error {
 	var n struct{ Rows, Behind int64 }
 	err := v.db.WithContext(ctx).Raw("SELECT (SELECT COUNT(*) FROM recipients WHERE campaign_id=?) AS `rows`, (SELECT COALESCE(SUM(pos),0) FROM pages WHERE campaign_id=?) AS behind", v.c.ID, v.c.ID).Scan(&n).Error

@@ -7,17 +7,18 @@ import (
 	"io"
 )
 
-// memberWalk reads the members of all pages of a campaign in byte order. Pages of one zone follow each other in that
-// order; those of different zones interleave, so one page of each is held.
+// memberWalk reads the members of all pages of a campaign in byte order. The pages of one zone
+// follow each other in that order. Pages of different zones interleave, so the walk holds one page
+// of each zone.
 type memberWalk struct {
 	store *Store
-	ctx   context.Context //nolint:containedctx // it lives for one walk
+	ctx   context.Context //nolint:containedctx // a memberWalk lives for one walk
 	zones zoneHeap
 }
 
 type zoneWalk struct {
 	pages   []Page
-	members []string // what is left of the first page
+	members []string // what is left of pages[0]
 }
 
 type zoneHeap []*zoneWalk
@@ -54,7 +55,8 @@ func (s *Store) walkMembers(ctx context.Context, campaignID int64) (*memberWalk,
 	return w, nil
 }
 
-// load fetches the members of a zone's first page that can be read; one that cannot is reported where the pages are.
+// load fetches the members of the zone's next readable page. A page that cannot be read is skipped:
+// verifier.page reports it.
 func (w *memberWalk) load(z *zoneWalk) bool {
 	for ; len(z.pages) > 0; z.pages = z.pages[1:] {
 		var err error
@@ -65,7 +67,7 @@ func (w *memberWalk) load(z *zoneWalk) bool {
 	return false
 }
 
-// next is the next member; io.EOF at the end.
+// next returns the next member, and io.EOF at the end.
 func (w *memberWalk) next() (id string, err error) {
 	if len(w.zones) == 0 {
 		return "", cmp.Or(w.ctx.Err(), io.EOF)

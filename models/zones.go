@@ -9,12 +9,13 @@ import (
 	"slices"
 )
 
-// cutZones cuts members into pages, with one open page per time zone at a time. The audience is walked once for all zones,
-// so that nobody is met twice. An open page is released:
+// cutZones cuts members into pages, with at most one open page per time zone. The audience is
+// walked once for all zones, so that nobody is met twice. An open page is released:
 //
 //   - when it is full;
 //   - when the walk ends;
-//   - in a campaign by local time, when the time of its zone has come: those users must not wait for the walk.
+//   - in a campaign by local time, when the time of its zone has come: those users must not wait
+//     for the walk.
 func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMember, now Millis, zoneStart func(zone string) ZoneStart, done bool) (planChanges, error) {
 	byZone := map[string][]string{}
 	for _, m := range found {
@@ -58,7 +59,7 @@ func (s *Store) cutZones(ctx context.Context, c *Campaign, found []audienceMembe
 	return out, nil
 }
 
-// openPages reads the pages that are being filled, without their members: at most one per zone.
+// openPages reads the pages that are being filled, at most one per zone, without their members.
 func (s *Store) openPages(ctx context.Context, campaignID int64) ([]packedPage, error) {
 	var pages []Page
 	err := s.db.WithContext(ctx).Where("campaign_id = ? AND state = ?", campaignID, PageOpen).Order("no").Find(&pages).Error
@@ -69,7 +70,7 @@ func (s *Store) openPages(ctx context.Context, campaignID int64) ([]packedPage, 
 	return open, err
 }
 
-// fillPage moves members of the page's zone into it, as far as there is room.
+// fillPage moves members of the page's zone into the page, as far as there is room.
 func (s *Store) fillPage(ctx context.Context, p *packedPage, byZone map[string][]string) (changed bool, err error) {
 	more := byZone[p.Zone]
 	n := min(len(more), PageSize-p.Size)
@@ -162,21 +163,22 @@ func (s *Store) UsersOfZones(ctx context.Context, a Audience, sender string, pic
 	return n, nil
 }
 
-// CampaignsToAdvance are the running campaigns with pages outside the window whose time has come since they were planned or last
-// visited: time zones, and retries.
+// CampaignsToAdvance returns the running campaigns with pages outside the window (time zones,
+// retries) whose time has come since they were planned or last visited.
 func (s *Store) CampaignsToAdvance(ctx context.Context) (ids []int64, err error) {
 	err = s.db.WithContext(ctx).Raw("SELECT id FROM campaigns c WHERE status=? AND EXISTS(SELECT 1 FROM pages p WHERE p.campaign_id=c.id AND p.state=? AND p.due_at>0 AND p.due_at<="+s.d.now+")",
 		StatusRunning, PageNew).Scan(&ids).Error
 	return ids, err
 }
 
-// ZoneThatEnds is a campaign whose end counts from each zone's own time, with a zone in which somebody is pending.
+// ZoneThatEnds is a zone in which somebody is pending, of a campaign whose end counts from each
+// zone's own time.
 type ZoneThatEnds struct {
 	Campaign
 	PageZone string
 }
 
-// ZonesThatEnd are the zones of such campaigns, without their messages.
+// ZonesThatEnd returns those zones. Their campaigns come without messages.
 func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err error) {
 	err = s.db.WithContext(ctx).Raw("SELECT c.id, c.kind, c.wall_at, c.expire_after, c.zone, p.zone AS page_zone FROM campaigns c JOIN pages p ON p.campaign_id=c.id AND p.state IN ?"+
 		" WHERE c.status IN ? AND c.expire_after>0 GROUP BY c.id, c.kind, c.wall_at, c.expire_after, c.zone, p.zone",
@@ -184,8 +186,11 @@ func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err err
 	return zones, err
 }
 
-// ExpireZone expires whoever is pending in a zone of a campaign, as CloseCampaign does for all of it. A page under a live
-// lease is put back by its worker; with dead set, one whose lease has ended is closed, too.
+// ExpireZone expires the pending recipients in one zone of a campaign, as CloseCampaign does for
+// all.
+//
+//   - A page under a live lease is put back by its worker.
+//   - A page whose lease has ended is closed if dead is set.
 func (s *Store) ExpireZone(ctx context.Context, c Campaign, zone string, dead bool) error {
 	free := fmt.Sprintf("campaign_id=%d AND zone=? AND (state IN (%d,%d,%d)", c.ID, PageNew, PageQueued, PageWaiting)
 	if dead {
@@ -210,6 +215,6 @@ func (s *Store) ExpireZone(ctx context.Context, c Campaign, zone string, dead bo
 
 // ZoneStart says when the pages of one time zone may go out.
 type ZoneStart struct {
-	Due    Millis // from then on its pages may go out
+	Due    Millis // the time from which its pages may go out
 	Missed bool   // never: the local time has passed, and its recipients are skipped
 }
