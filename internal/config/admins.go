@@ -16,10 +16,10 @@ import (
 
 const (
 	maxAdmins     = 1000
-	maxAdminsFile = 128 << 10 // bytes; more than so many IDs need
+	maxAdminsFile = 128 << 10 // bytes; more than the longest accepted list needs
 )
 
-// readAdmins puts the IDs of the admins' file in the place of the list.
+// readAdmins replaces the list of admins by the IDs in the admins' file.
 func (c *Config) readAdmins(m *mistakes) {
 	if c.AdminsFile == "" {
 		return
@@ -40,8 +40,8 @@ func defaultAdmins() []string {
 	return strings.Split(field.Tag.Get("default"), ",")
 }
 
-// ReadAdmins reads a file with one admin's user ID a line. Empty lines and those that begin with # are none, and repeats
-// count once. Its error names the setting and the line, and quotes nothing.
+// ReadAdmins reads a file with one admin's user ID a line. Empty lines and lines that begin with #
+// are skipped. Repeats count once. The error names the setting and the line, and quotes nothing.
 func ReadAdmins(path string) ([]string, error) {
 	raw, err := readAdminsFile(path)
 	if err != nil {
@@ -69,7 +69,8 @@ func ReadAdmins(path string) ([]string, error) {
 	return admins, nil
 }
 
-// readAdminsFile reads a file that not everybody may change: whoever may makes admins. Its error completes a sentence.
+// readAdminsFile reads a file that not everybody may change: whoever can change it, can make
+// admins. Its error completes a sentence.
 func readAdminsFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the file
 	if err != nil {

@@ -2,7 +2,8 @@ package config
 
 import "fmt"
 
-// batchGrants is how many grants of a rate make a second: a request carries no more recipients than one grant.
+// batchGrants is how many grants of a rate are made per second. A request carries no more
+// recipients than one grant.
 const batchGrants = 20
 
 // BatchWarning says in words that the webhook's rate is too low for its batch; "" when it is not.

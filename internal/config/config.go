@@ -1,5 +1,5 @@
-// Package config holds the settings: every one of them is a flag, an environment variable and a key of a YAML
-// file under one name, checked once and shown with its secrets masked.
+// Package config holds the settings. Each setting is a flag, an environment variable and a key of a
+// YAML file, under one name. Settings are checked once and shown with their secrets masked.
 package config
 
 import (
@@ -12,9 +12,9 @@ import (
 	"carillon/internal/secretfile"
 )
 
-// Config is the settings as they were given. The name of a setting is that of its flag: "webhook-url" is also
-// CARILLON_WEBHOOK_URL in the environment and `webhook-url` (or `url` under `webhook`) in the YAML file.
-// A flag beats the environment, which beats the file; an empty value is none.
+// Config is the settings as they were given. A setting is named by its flag: "webhook-url" is also
+// CARILLON_WEBHOOK_URL in the environment, and `webhook-url` (or `url` under `webhook`) in the YAML
+// file. A flag beats the environment, which beats the file. An empty value counts as not given.
 type Config struct {
 	Config string `group:"settings" name:"config" placeholder:"FILE" help:"A YAML file with any of these settings."`
 
@@ -58,24 +58,24 @@ type Config struct {
 	EventsRetention time.Duration `group:"settings" name:"events-retention" default:"2160h" help:"How long the event log is kept, at least 1h. 0 = for ever."`
 }
 
-// databaseFile is the URL of SQLite in the data directory, as one may also write it.
+// databaseFile is the URL of SQLite in the data directory, as a user may also write it.
 const databaseFile = "sqlite:"
 
-// EmbeddedDatabase says whether the database is SQLite in the data directory.
+// EmbeddedDatabase reports whether the database is SQLite in the data directory.
 func (c *Config) EmbeddedDatabase() bool { return c.DatabaseURL == "" || c.DatabaseURL == databaseFile }
 
-// EmbeddedRedis says whether Redis is to run inside the process.
+// EmbeddedRedis reports whether Redis runs inside the process.
 func (c *Config) EmbeddedRedis() bool { return c.RedisURL == "" }
 
-// Webhook is the webhook channel's settings; without a URL there is no such channel.
+// Webhook returns the webhook channel's settings. Without a URL there is no such channel.
 func (c *Config) Webhook() webhook.Config {
 	return webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret, Batch: c.WebhookBatch, Timeout: c.WebhookTimeout}
 }
 
-// LogsJSON says whether the log is JSON.
+// LogsJSON reports whether the log is JSON.
 func (c *Config) LogsJSON() bool { return c.LogFormat == "json" }
 
-// Channels are the names of the channels that are set up; the first is the default.
+// Channels returns the names of the configured channels. The first is the default.
 func (c *Config) Channels() []string {
 	switch {
 	case c.WebhookURL == "":
@@ -86,8 +86,8 @@ func (c *Config) Channels() []string {
 	return []string{inbox.Name, webhook.Name}
 }
 
-// ReadFiles puts the contents of the files that settings name in the place of those settings. Its error
-// has one line per mistake.
+// ReadFiles reads the files that settings name, and puts their contents into the settings they
+// stand for. Its error has one line per mistake.
 func (c *Config) ReadFiles() error {
 	var m mistakes
 	for _, s := range []struct{ value, file *string }{
@@ -112,7 +112,8 @@ func (c *Config) ReadFiles() error {
 	return m.err()
 }
 
-// Proxies are the networks whose X-Forwarded-For is believed; Validate has refused what is none.
+// Proxies returns the networks whose X-Forwarded-For is believed. Validate has refused malformed
+// values.
 func (c *Config) Proxies() []netip.Prefix {
 	var list []netip.Prefix
 	for _, text := range c.TrustedProxies {
@@ -123,7 +124,7 @@ func (c *Config) Proxies() []netip.Prefix {
 	return list
 }
 
-// parseNetwork reads 10.0.0.0/8, or one address as the network that holds it alone.
+// parseNetwork reads 10.0.0.0/8, or one address as the network of that address alone.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		addr = addr.Unmap().WithZone("")
@@ -133,5 +134,5 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// reason is a file error's "open /path: permission denied".
+// reason is the text of a file error without "open ": "/path: permission denied".
 func reason(err error) string { return strings.TrimPrefix(err.Error(), "open ") }

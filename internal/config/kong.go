@@ -23,9 +23,11 @@ const (
 	configFlag = "config"
 )
 
-// Options make a kong parser read the settings from the environment, through lookup, and from the YAML file
-// that --config names. Kong's own way would let the file beat the environment, and take an empty variable,
-// as compose files pass them on, for a value.
+// Options make a kong parser read the settings from the environment, through lookup, and from the
+// YAML file that --config names. Two things differ from kong's own way:
+//
+//   - The environment beats the file.
+//   - An empty variable, as compose files pass on, is no value.
 func Options(lookup func(string) (string, bool)) []kong.Option {
 	return []kong.Option{
 		kong.Resolvers(&source{lookup: lookup}),
@@ -44,7 +46,7 @@ type source struct {
 	file   kong.Resolver // nil until the first setting is resolved
 }
 
-// Validate has nothing to do: what the file holds is checked when it is read.
+// Validate does nothing: what the file holds is checked when it is read.
 func (*source) Validate(*kong.Application) error { return nil }
 
 // Resolve gives a setting's value from the environment, else from the file, else nil.
@@ -70,14 +72,14 @@ func (s *source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) 
 	return s.file.Resolve(ctx, parent, flag)
 }
 
-// FileError is what is wrong with the YAML file. Kong wraps it in the name of the flag that it was reading at that moment,
-// which has nothing to do with it.
+// FileError says what is wrong with the YAML file. Kong wraps it in the name of the flag that it
+// was reading at that moment, which has nothing to do with the fault.
 type FileError struct{ Err error }
 
 func (e *FileError) Error() string { return e.Err.Error() }
 func (e *FileError) Unwrap() error { return e.Err }
 
-// ShowSettings lets the help list the settings, or not.
+// ShowSettings sets whether the help lists the settings.
 func ShowSettings(app *kong.Application, show bool) {
 	for _, flag := range app.Flags {
 		if isSetting(flag) {
@@ -88,7 +90,7 @@ func ShowSettings(app *kong.Application, show bool) {
 
 func isSetting(flag *kong.Flag) bool { return flag.Group != nil && flag.Group.Key == group }
 
-// path is the YAML file's, empty without one.
+// path is the path of the YAML file; empty without one.
 func (s *source) path(ctx *kong.Context) string {
 	for _, flag := range ctx.Flags() {
 		if flag.Name == configFlag {
@@ -101,8 +103,8 @@ func (s *source) path(ctx *kong.Context) string {
 	return path
 }
 
-// readYAML reads the file and refuses keys that are no settings: a misspelt one would silently leave its
-// setting at the default. What it returns is the same with all values as texts.
+// readYAML reads the file and refuses keys that are no settings: a misspelt key would silently
+// leave its setting at the default. It returns the same YAML with all values as texts.
 func readYAML(path string, flags []*kong.Flag) ([]byte, error) {
 	if path == "" {
 		return nil, nil
@@ -112,7 +114,7 @@ func readYAML(path string, flags []*kong.Flag) ([]byte, error) {
 		return nil, fmt.Errorf("CARILLON_CONFIG names a file that cannot be read: %s", reason(err))
 	}
 	var doc yaml.Node
-	if err := yaml.Unmarshal(raw, &doc); err != nil { // its text could quote a secret
+	if err := yaml.Unmarshal(raw, &doc); err != nil { // the error's text could quote a secret
 		return nil, notYAML(path)
 	}
 	if doc.Kind == 0 { // the file is empty
@@ -129,7 +131,8 @@ func notYAML(path string) error {
 	return fmt.Errorf("CARILLON_CONFIG names a file that is not YAML of the form `key: value`: %s", path)
 }
 
-// asText makes all values texts as they stand in the file: YAML would read the secret 0123 as the number 83.
+// asText makes all values texts as they stand in the file. YAML would read the secret 0123 as the
+// number 83.
 func asText(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null" {
 		n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
@@ -139,9 +142,11 @@ func asText(n *yaml.Node) {
 	}
 }
 
-// checkKeys refuses keys that are no settings and values that are no text or list of texts. What it says names
-// the line, and the key if it is a setting's; else it quotes nothing of the file: a key too may be a secret that slipped there.
-// above are the keys under which these stand.
+// checkKeys refuses keys that are no settings, and values that are no text or list of texts. above
+// are the keys under which the node stands.
+//
+// The error names the line, and the key if that is a setting's. It quotes nothing else of the file:
+// a secret may stand in the place of a key.
 func checkKeys(path string, above []string, n *yaml.Node, flags []*kong.Flag) error {
 	if n.Kind != yaml.MappingNode {
 		return notYAML(path)
@@ -179,7 +184,8 @@ func settingNamed(flags []*kong.Flag, name string) *kong.Flag {
 	return nil
 }
 
-// misfit says what a value must be that is none for its setting: one text, or for a list also a list of texts.
+// misfit says what a setting's value must be, if this value does not fit: one text, or for a list
+// also a list of texts.
 func misfit(value *yaml.Node, target reflect.Value) string {
 	notPlain := func(n *yaml.Node) bool { return n.Kind != yaml.ScalarNode }
 	switch {
@@ -189,7 +195,7 @@ func misfit(value *yaml.Node, target reflect.Value) string {
 		}
 	case notPlain(value):
 		return "must be one plain value"
-	case value.ShortTag() == "!!null": // is none
+	case value.ShortTag() == "!!null": // a null is no value
 	case target.Type() == reflect.TypeFor[time.Duration]():
 		if _, err := time.ParseDuration(value.Value); err != nil {
 			return mustBeTime
@@ -207,10 +213,10 @@ const (
 	mustBeTime   = "must be a time with its unit such as 5s, 10m or 168h"
 )
 
-// maxTypos is how many letters a name may be away from the one that was meant.
+// maxTypos is how many letters a misspelt name may be away from the name that was meant.
 const maxTypos = 2
 
-// nearest is the setting that a misspelt key was probably meant to be, in words.
+// nearest names, in words, the setting that a misspelt key was probably meant to be.
 func nearest(flags []*kong.Flag, name string) string {
 	var known []string
 	for _, f := range flags {
@@ -233,8 +239,8 @@ func scalar(ctx *kong.DecodeContext) (string, error) {
 	return fmt.Sprint(token.Value), nil
 }
 
-// wholeNumber and duration say what is wanted and under which name, where kong quotes the parser. They do not
-// quote the value: it may be a secret that stands under the wrong name.
+// wholeNumber and duration name the setting and what it must be, where kong quotes the parser. They
+// do not quote the value: a secret may stand under the wrong name.
 func wholeNumber(ctx *kong.DecodeContext, target reflect.Value) error {
 	s, err := scalar(ctx)
 	if err != nil {

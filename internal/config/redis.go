@@ -12,16 +12,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Redis may be away for long, and nothing that waits for it is worth waiting for: who finds it away says so
-// and comes back later.
+// Redis may be away for long. Nothing should wait for it: a caller that finds Redis away says so
+// and tries again later.
 const (
 	redisDial    = time.Second
 	redisIO      = 3 * time.Second
-	redisRetries = 1 // a pooled connection that Redis has closed meanwhile
+	redisRetries = 1 // for a pooled connection that Redis has closed meanwhile
 	redisPool    = 64
 )
 
-// RedisConn makes clients of one Redis, each a redis.UniversalClient; it is an asynq.RedisConnOpt.
+// RedisConn makes clients of one Redis. Each client is a redis.UniversalClient. It is an
+// asynq.RedisConnOpt.
 type RedisConn interface{ MakeRedisClient() any }
 
 // Redis turns a URL into the way to a Redis; it opens no connection. Its error completes the sentence
@@ -37,7 +38,7 @@ func Redis(rawURL string) (RedisConn, error) {
 	switch u.Scheme {
 	case "redis", "rediss":
 		o, err := redis.ParseURL(rawURL)
-		if err != nil { // its text could quote the password
+		if err != nil { // the error's text could quote the password
 			return nil, errors.New("must look like redis://:password@host:6379/0; after the host only the database's number can stand")
 		}
 		return single(*o), nil
@@ -50,7 +51,8 @@ func Redis(rawURL string) (RedisConn, error) {
 // single is one Redis server.
 type single redis.Options
 
-// RedisInside is the way to a Redis inside this process, which has no address: dial makes each connection.
+// RedisInside is the way to a Redis inside this process, which has no address: dial makes each
+// connection.
 func RedisInside(dial func() (net.Conn, error)) RedisConn {
 	return single{Addr: "embedded", Dialer: func(context.Context, string, string) (net.Conn, error) { return dial() }}
 }
@@ -64,7 +66,7 @@ func (s single) MakeRedisClient() any {
 	return redis.NewClient(&o)
 }
 
-// sentinel is whichever server the sentinels call the master.
+// sentinel is the server that the sentinels call the master at the time.
 type sentinel redis.FailoverOptions
 
 // MakeRedisClient gives a new client, a *redis.Client.
@@ -76,7 +78,7 @@ func (s sentinel) MakeRedisClient() any {
 	return redis.NewFailoverClient(&o)
 }
 
-// parseSentinel reads what neither go-redis nor asynq can: a list of hosts together with a user's name.
+// parseSentinel reads what neither go-redis nor asynq can read: a list of hosts with a user's name.
 func parseSentinel(u *url.URL) (RedisConn, error) {
 	o := redis.FailoverOptions{MasterName: u.Query().Get("master"), Username: u.User.Username()}
 	o.Password, _ = u.User.Password()

@@ -11,16 +11,18 @@ import (
 	"carillon/internal/near"
 )
 
-// EnvName is the environment's name of the setting with the flag's name: "webhook-url" is CARILLON_WEBHOOK_URL.
+// EnvName gives the environment's name of a setting from its flag: "webhook-url" is
+// CARILLON_WEBHOOK_URL.
 func EnvName(flag string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// prefix begins the environment's names of all settings.
+// prefix begins every setting's name in the environment.
 const prefix = "CARILLON_"
 
-// UnknownNames finds the names in an environment that look like those of settings and are none, each with the setting that was
-// probably meant ("" = none is near). CARILLON_PORT is the compose file's.
+// UnknownNames finds names in an environment that look like a setting's and are none. meant holds
+// for each the setting that was probably meant; "" = none is near. CARILLON_PORT is the compose
+// file's.
 func UnknownNames(environ []string) (unknown, meant []string) {
 	known := []string{"CARILLON_PORT"}
 	for field := range reflect.TypeFor[Config]().Fields() {
@@ -43,9 +45,11 @@ type Setting struct {
 
 const masked = "***"
 
-// Masked lists all settings without a secret in them: of a URL with a password the password is masked, of the
-// webhook's URL, whose path and query may hold a token, the host alone is shown. Settings that name
-// a file are listed under the setting that they give.
+// Masked lists all settings without a secret in them:
+//
+//   - Of a URL with a password, the password is masked.
+//   - Of the webhook's URL, only the host is shown: its path and query may hold a token.
+//   - A setting that names a file is listed under the setting that the file gives.
 func (c *Config) Masked() []Setting {
 	var list []Setting
 	v := reflect.ValueOf(*c)
@@ -77,7 +81,7 @@ func mask(name, value string) string {
 	return value
 }
 
-// MaskURL shows scheme, host and path of a URL; whatever else it holds is masked.
+// MaskURL shows scheme, host and path of a URL, and masks everything else.
 func MaskURL(raw string) string {
 	if raw == databaseFile {
 		return raw
@@ -93,7 +97,7 @@ func MaskURL(raw string) string {
 	return u.Scheme + "://" + user + u.Host + u.EscapedPath()
 }
 
-// Place is where a URL leads to: host and path, and nothing that lets anybody in.
+// Place is where a URL leads to: host and path, without anything that lets a caller in.
 func Place(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {

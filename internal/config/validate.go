@@ -22,17 +22,17 @@ const (
 	makeWebhookSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"` //nolint:gosec // the same
 
 	minSecret    = 16 // bytes
-	minDifferent = 8  // characters: "aaaaaaaaaaaaaaaa" is no secret
+	minDifferent = 8  // different characters: "aaaaaaaaaaaaaaaa" is no secret
 	minMemory    = 128
 	maxMemory    = 1 << 20 // MiB
 
 	maxRate     = 1_000_000
-	minPool     = 8 // below it the slots of a worker wait for each other's connections
+	minPool     = 8 // with fewer, the slots of a worker wait for each other's connections
 	maxPool     = 10_000
 	maxAttempts = 100
 )
 
-// mistakes collects what is wrong, one line each: the variable and what to do about it.
+// mistakes collects what is wrong, one line per mistake: the variable and the fix.
 type mistakes struct{ list []error }
 
 func (m *mistakes) add(format string, args ...any) {
@@ -41,20 +41,20 @@ func (m *mistakes) add(format string, args ...any) {
 
 func (m *mistakes) err() error { return errors.Join(m.list...) }
 
-// Use is what a command needs of the settings; it is not troubled with mistakes in the others.
+// Use is what a command needs of the settings. Mistakes in other settings do not stop the command.
 type Use int
 
 // The uses there are.
 const (
 	ForServing  Use = iota // all of them
-	ForDemo                // the same; but a weak secret is only warned of
+	ForDemo                // all of them; but a weak secret is only a warning
 	ForDatabase            // the database only
-	ForToken               // what a token is made of
+	ForToken               // the settings that tokens are made with
 	ForHealth              // where the API listens
 )
 
-// Validate checks the settings for a use. Its error has one line per mistake, which names the variable and the
-// fix, and quotes no secret.
+// Validate checks the settings for a use. Its error has one line per mistake, which names the
+// variable and the fix, and quotes no secret.
 func (c *Config) Validate(use Use) error {
 	var m mistakes
 	switch use {
@@ -114,8 +114,9 @@ func (c *Config) checkStores(m *mistakes) {
 			m.add("CARILLON_REDIS_URL %s", err)
 		}
 	}
-	// A Redis inside one process is invisible to the next, which would take the first one's work for lost: with
-	// a database that several processes can reach, nothing could hold a second one back.
+	// A second process cannot see a Redis inside the first process, and would take the first one's
+	// work for lost. With a database that several processes can reach, nothing would keep the
+	// second out.
 	if !c.EmbeddedDatabase() && c.EmbeddedRedis() {
 		m.add("CARILLON_REDIS_URL is required with CARILLON_DATABASE_URL: name a Redis that all processes share, or leave both out for the embedded stores")
 	}
@@ -182,7 +183,7 @@ func (c *Config) checkChannels(m *mistakes) {
 	}
 }
 
-// checkWebhook lets the channel judge URL and secret, of which it alone knows the rules.
+// checkWebhook lets the channel judge URL and secret: only the channel knows the rules.
 func (c *Config) checkWebhook(m *mistakes) {
 	_, err := webhook.New(webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret})
 	if err == nil {
@@ -209,7 +210,8 @@ var wellKnown = []string{
 	"1234567890123456", "0123456789abcdef", "changemechangeme", "secretsecretsecret",
 }
 
-// checkPrevious refuses a secret before that lets anybody in: its tokens are as good as the others.
+// checkPrevious refuses a previous secret that is easy to find out: its tokens let people in as
+// well.
 func (c *Config) checkPrevious(m *mistakes) {
 	if c.SecretPrevious != "" && c.SecretPrevious == c.Secret {
 		m.add("CARILLON_SECRET_PREVIOUS must be the secret before, not CARILLON_SECRET: leave it out when no secret is being changed")
@@ -219,7 +221,8 @@ func (c *Config) checkPrevious(m *mistakes) {
 	}
 }
 
-// weakSecret says why others can find a secret out; empty when they cannot, or when there is none.
+// weakSecret says how others could find out a secret; empty when they cannot, or when there is
+// none.
 func weakSecret(name, secret string) string {
 	different := map[rune]bool{}
 	for _, r := range secret {
@@ -239,7 +242,7 @@ func weakSecret(name, secret string) string {
 	return ""
 }
 
-// Warnings are what an operator should hear of and may yet want.
+// Warnings are settings that are allowed and that an operator should know of.
 func (c *Config) Warnings() []string {
 	if why := weakSecret("CARILLON_SECRET", c.Secret); why != "" {
 		return []string{why}

@@ -1,5 +1,6 @@
-// Package embedded holds the stores that need nothing installed: a data directory with SQLite in it, and a
-// Redis inside the process. They belong to one process, which a lock on the directory makes sure of.
+// Package embedded holds the stores that need no installation: a data directory with SQLite in it,
+// and a Redis inside the process. Both belong to one process; a lock on the directory keeps others
+// out.
 package embedded
 
 import (
@@ -23,14 +24,14 @@ const (
 	databaseFile = "carillon.db"
 )
 
-// Dir is a data directory, absolute.
+// Dir is a data directory. Its path is absolute.
 type Dir struct {
 	path string
-	lock *os.File // nil where it was only found
+	lock *os.File // nil when Find made the Dir
 }
 
-// Lock makes the data directory if it is not there and takes it for this process until Close. It refuses
-// one that another process has taken.
+// Lock takes the data directory for this process until Close, and makes it if it is not there. A
+// directory that another process has locked is refused.
 func Lock(path string) (*Dir, error) {
 	d, err := absolute(path)
 	if err != nil {
@@ -51,7 +52,7 @@ func Lock(path string) (*Dir, error) {
 		return nil, errors.Join(fmt.Errorf("the data directory %s cannot be locked: %w", d.path, err), f.Close())
 	}
 	d.lock = f
-	// SQLite gives its other files the mode of this one.
+	// SQLite gives its other files the mode of this file.
 	db, err := os.OpenFile(d.file(databaseFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the data directory cannot be used: %w", err), d.Close())
@@ -59,7 +60,8 @@ func Lock(path string) (*Dir, error) {
 	return d, db.Close()
 }
 
-// Find gives a data directory that a Lock has made, beside whoever holds it; it never makes one.
+// Find returns a data directory that Lock has made, whether or not a process holds it. It never
+// makes a directory.
 func Find(path string) (*Dir, error) {
 	d, err := absolute(path)
 	if err != nil {
@@ -74,7 +76,7 @@ func Find(path string) (*Dir, error) {
 	return d, nil
 }
 
-// NoDirError says that there is no data directory where one was looked for.
+// NoDirError says that there is no data directory at a path.
 type NoDirError struct{ Path string }
 
 func (e *NoDirError) Error() string {
@@ -96,8 +98,9 @@ func absolute(path string) (*Dir, error) {
 	return &Dir{path: abs}, nil
 }
 
-// closeToOthers takes a directory that was there already away from other users, if all in it is ours: somebody's
-// home, or /tmp, stays as it is. Where that is not permitted the files' own modes protect them.
+// closeToOthers takes away other users' access to a directory that was there before, but only if
+// everything in it is ours. Somebody's home, or /tmp, stays as it is. Where the change is not
+// permitted, the modes of the files protect them.
 func (d *Dir) closeToOthers() {
 	entries, err := os.ReadDir(d.path)
 	foreign := func(e os.DirEntry) bool {
@@ -132,12 +135,13 @@ func (d *Dir) Secret() (string, error) {
 	return secret, nil
 }
 
-// MakeSecret reads the secret, and makes it first where there is none. Only the holder of the lock may.
+// MakeSecret reads the secret, and makes it first if there is none. Only the holder of the lock may
+// call it.
 func (d *Dir) MakeSecret() (string, error) {
 	if _, err := os.Lstat(d.file(secretFile)); !errors.Is(err, fs.ErrNotExist) {
 		return d.Secret()
 	}
-	// Renamed into place, so that `carillon token` never reads half of it.
+	// The file is renamed into place, so that `carillon token` never reads half of it.
 	tmp := d.file(secretFile + ".new")
 	err := os.WriteFile(tmp, []byte(rand.Text()+rand.Text()+"\n"), 0o600)
 	if err == nil {
@@ -149,12 +153,12 @@ func (d *Dir) MakeSecret() (string, error) {
 	return d.Secret()
 }
 
-// Close gives the directory back. It may be called twice.
+// Close gives up the directory. It may be called twice.
 func (d *Dir) Close() error {
 	if d.lock == nil {
 		return nil
 	}
-	err := d.lock.Close() // the lock goes with the file
+	err := d.lock.Close() // closing the file gives up the lock
 	d.lock = nil
 	return err
 }

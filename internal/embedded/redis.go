@@ -13,8 +13,8 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// Redis is a Redis inside this process. It listens nowhere, so that nobody else can reach it: a few bytes from a stranger would
-// end the process. What it holds ends with it; the ledger finds that out and goes on.
+// Redis is a Redis inside this process. It listens on no address: a few bytes from a stranger would
+// end the process. Its data ends with it; the ledger notices the loss and goes on.
 type Redis struct {
 	server *miniredis.Miniredis
 	peers  *server.Server
@@ -26,10 +26,10 @@ type Redis struct {
 	closed bool
 }
 
-// StartRedis starts one.
+// StartRedis starts a Redis. Close ends it.
 func StartRedis() (*Redis, error) {
 	r := &Redis{server: miniredis.NewMiniRedis(), stop: make(chan struct{})}
-	first, err := r.server.Dial() // which starts it without a port
+	first, err := r.server.Dial() // Dial starts the server without a port
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded Redis: %w", err)
 	}
@@ -39,8 +39,8 @@ func StartRedis() (*Redis, error) {
 	return r, nil
 }
 
-// Dial makes a connection: two sockets that know each other and have no name. The in-memory pipes of miniredis hold nothing, so a
-// client and a server that both write would wait for each other.
+// Dial makes a connection: a pair of unnamed sockets. The in-memory pipes of miniredis have no
+// buffer, so a client and a server that both write would wait for each other.
 func (r *Redis) Dial() (net.Conn, error) {
 	client, peer, err := socketPair()
 	if err != nil {
@@ -57,11 +57,13 @@ func (r *Redis) Dial() (net.Conn, error) {
 	return client, nil
 }
 
-// mostWaiting is how many bytes a client may leave unread before it is cut off, as a Redis of its own has it for subscribers.
+// mostWaiting is how many bytes a client may leave unread before its connection is closed. A
+// separate Redis has the same limit for subscribers.
 const mostWaiting = 32 << 20
 
-// outbox is the server's end of a connection. What the server says is kept until the client reads it: miniredis answers each command
-// of a pipeline at once, and go-redis reads when it has written all of them. A socket holds some 300 answers.
+// outbox is the server's end of a connection. It keeps what the server writes until the client
+// reads it. Without it a long pipeline would block: miniredis answers each command at once,
+// go-redis reads only after it has written all, and a socket holds some 300 answers.
 type outbox struct {
 	net.Conn
 	mu     sync.Mutex
@@ -76,7 +78,7 @@ func newOutbox(conn net.Conn) *outbox {
 	return o
 }
 
-// Write keeps b and waits for nobody.
+// Write keeps b and never blocks.
 func (o *outbox) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -93,7 +95,7 @@ func (o *outbox) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// carry brings to the socket what was written, until the connection is closed.
+// carry copies what was written to the socket, until the connection is closed.
 func (o *outbox) carry() {
 	defer o.Close()
 	for {
@@ -123,7 +125,7 @@ func (o *outbox) Close() error {
 }
 
 func socketPair() (a, b net.Conn, err error) {
-	syscall.ForkLock.RLock() // no child process is to get them
+	syscall.ForkLock.RLock() // no child process may inherit the descriptors
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
 		syscall.CloseOnExec(fds[0])
@@ -142,14 +144,15 @@ func socketPair() (a, b net.Conn, err error) {
 	return a, b, nil
 }
 
-// socket takes a descriptor over.
+// socket makes a connection of a descriptor, and owns the descriptor.
 func socket(fd int) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "embedded Redis")
 	defer f.Close() // FileConn has its own copy
 	return net.FileConn(f)
 }
 
-// tick moves the expiries: miniredis has no clock of its own, but for one that walks all keys on every command.
+// tick moves the expiries of keys. miniredis has no clock of its own, except one that walks all
+// keys on every command.
 func (r *Redis) tick() {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -163,7 +166,7 @@ func (r *Redis) tick() {
 	}
 }
 
-// Close ends it. It may be called twice.
+// Close ends the Redis. It may be called twice.
 func (r *Redis) Close() {
 	r.mu.Lock()
 	again := r.closed

@@ -2,7 +2,7 @@ package slots
 
 import "time"
 
-// maxOffset is more than any zone was ever away from UTC; Manila was 15:56:08 behind.
+// maxOffset is more than any zone was ever away from UTC: Manila was 15:56:08 behind.
 const maxOffset = 24 * time.Hour
 
 // offset is how far the local clock is ahead of UTC at t.
@@ -11,14 +11,15 @@ func offset(t time.Time, loc *time.Location) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// clock is what the local clock shows at t, on the floating clock.
+// clock is the date and time that the local clock shows at t, on the floating clock.
 func clock(t time.Time, loc *time.Location) time.Time {
 	return t.Round(0).UTC().Add(offset(t, loc)) // Round drops the monotonic reading
 }
 
-// nextBound is an instant after t up to which the offset at t holds; zero when it holds for ever. On the last day
-// of a leap year beyond a zone's table the standard library names a bound that has passed; nothing changes before that
-// day's end.
+// nextBound is an instant after t up to which the offset at t holds: zero when it holds for ever.
+//
+// Beyond a zone's table, on the last day of a leap year, the standard library names a bound that
+// has passed. Nothing changes before that day's end.
 func nextBound(t time.Time, loc *time.Location) time.Time {
 	_, end := t.In(loc).ZoneBounds()
 	if !end.IsZero() && !end.After(t) {
@@ -27,9 +28,11 @@ func nextBound(t time.Time, loc *time.Location) time.Time {
 	return end
 }
 
-// Instant is the instant, in UTC, of a local date and time of day, which wall gives as if in UTC. One that
-// does not exist is the first instant after the gap, one that comes twice is its first coming: the first
-// instant at which the local clock shows wall or later.
+// Instant is the instant, in UTC, of a local date and time of day. wall gives the local time as if
+// in UTC. The result is the first instant at which the local clock shows wall or later:
+//
+//   - of a time that does not exist, the first instant after the gap;
+//   - of a time that comes twice, its first coming.
 func Instant(wall time.Time, loc *time.Location) time.Time {
 	wall = wall.Round(0).UTC()
 	for begin := wall.Add(-maxOffset); ; {
@@ -45,7 +48,8 @@ func Instant(wall time.Time, loc *time.Location) time.Time {
 	}
 }
 
-// Note marks a slot on a day on which the zone's clocks change, in words; it is "" on every other day.
+// Note describes in words a slot on a day on which the zone's clocks change. On every other day it
+// is "".
 func (s Spec) Note(slot time.Time) string {
 	at, before, after, ok := change(slot, s.loc)
 	if !ok {
@@ -81,7 +85,8 @@ func (s Spec) Note(slot time.Time) string {
 	}
 }
 
-// change is the change of clocks on the local day of t: at that instant the local clock goes from before to after.
+// change is the change of clocks on the local day of t. At the instant at, the local clock goes
+// from before to after.
 func change(t time.Time, loc *time.Location) (at, before, after time.Time, ok bool) {
 	today := day(clock(t, loc))
 	start, end := t.In(loc).ZoneBounds()
@@ -90,12 +95,12 @@ func change(t time.Time, loc *time.Location) (at, before, after time.Time, ok bo
 			continue
 		}
 		before, after := clock(at.Add(-1), loc).Add(1), clock(at, loc)
-		// The days that lack times or have some twice, and the one that begins right after a gap.
+		// The days that lack times or have some twice, and the day that begins right after a gap.
 		first, last := before, after
 		if after.Before(before) {
 			first, last = after, before.Add(-1)
 		}
-		// Bounds without a change exist: the standard library also puts one at the turn of the year.
+		// Not every bound is a change: the standard library also puts one at the turn of the year.
 		if !before.Equal(after) && !today.Before(day(first)) && !today.After(day(last)) {
 			return at, before, after, true
 		}

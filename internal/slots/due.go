@@ -6,9 +6,9 @@ import (
 	"carillon/models"
 )
 
-// Due says what is to be done about a schedule whose next slot has come. A slot that is not late fires. After a time in
-// which nobody was there, all slots up to now count as one run of missed ones: with MissedOnce its last one still
-// fires if it is within the grace.
+// Due decides about a schedule whose next slot has come. A slot that is not late fires. After a
+// time without a scheduler, all slots up to now count as one run of missed slots. With MissedOnce,
+// the last slot of the run still fires if it is within the grace.
 func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 	t, err := Of(sch)
 	if err != nil {
@@ -20,7 +20,7 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 	}
 	f := models.Firing{Slot: sch.NextSlot}
 	last := sch.NextSlot
-	// Even its last zone is past.
+	// The slot is past in the last zone too.
 	// guard: missed-slots
 	if until := now - t.Span(); sch.NextSlot < until-models.OnTime {
 		f.Missed, f.Slot, last = t.missed(sch, until)
@@ -35,27 +35,27 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 // lookAgain is how long a schedule that cannot be read is left alone.
 const lookAgain = models.Millis(time.Minute / time.Millisecond)
 
-// refused leaves the next slot where it is, for a program that can read the schedule.
+// refused leaves the next slot as it is, for a program that can read the schedule.
 func refused(sch models.Schedule, now models.Millis, why error) models.Firing {
 	return models.Firing{Refused: models.AsError(why).Detail, NextSlot: sch.NextSlot, NextFire: now + lookAgain}
 }
 
-// passRefused goes on behind a slot that a program refused which could not read the schedule: it has its line in the
-// history.
+// passRefused goes on behind a slot that an older program could not read and so refused. That
+// program has written the slot's line in the history.
 func (t Timetable) passRefused(sch *models.Schedule) {
 	if sch.NextFire > t.Fire(sch.NextSlot) {
 		sch.NextSlot, sch.NextFire = t.After(sch.NextSlot)
 	}
 }
 
-// Reasons of Forgo.
+// Reasons for Forgo.
 const (
 	Paused  = "the schedule was paused"
 	Deleted = "the schedule was deleted"
 )
 
-// Forgo says what is to be done about a schedule whose next slot has come when an operator stops it: nothing is sent any
-// more, and the history says so of each slot up to now. reason follows in the history.
+// Forgo decides about a due slot when an operator stops the schedule. Nothing fires. The history
+// says so of each slot up to now, with the reason.
 func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, error) {
 	return func(sch models.Schedule, now models.Millis) (f models.Firing, err error) {
 		t, err := Of(sch)
@@ -73,7 +73,8 @@ func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, e
 	}
 }
 
-// Since is due for slots behind lostUntil. Those up to there may have fired in a ledger that was lost: they do not fire again.
+// Since limits due to slots behind lostUntil. Slots up to then may have fired in a ledger that was
+// lost, so they do not fire again.
 func Since(lostUntil models.Millis, due func(models.Schedule, models.Millis) (models.Firing, error)) func(models.Schedule, models.Millis) (models.Firing, error) {
 	return func(sch models.Schedule, now models.Millis) (models.Firing, error) {
 		if sch.NextFire > lostUntil {
@@ -83,7 +84,7 @@ func Since(lostUntil models.Millis, due func(models.Schedule, models.Millis) (mo
 	}
 }
 
-// missed sums up the slots up to until, and says which of them still fires, if one does.
+// missed sums up the slots up to until. It also returns the slot that still fires, if there is one.
 func (t Timetable) missed(sch models.Schedule, until models.Millis) (run *models.MissedRun, fires, last models.Millis) {
 	n, last := t.Missed(sch.NextSlot, until)
 	run = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: "no scheduler was running"}

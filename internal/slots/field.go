@@ -14,10 +14,10 @@ type field struct {
 	min    int
 	max    int
 	limits string
-	names  []string      // of its values, from min on
-	unit   string        // what one step is
-	each   time.Duration // how long one step is; 0 = not always the same
-	whole  string        // of what all of its values are one; "" = of different lengths
+	names  []string      // names of its values, from min on
+	unit   string        // one step in words
+	each   time.Duration // the length of one step; 0 = not always the same
+	whole  string        // what all its values together make, in words; "" = of different lengths
 }
 
 var fields = [...]field{
@@ -37,21 +37,22 @@ var fields = [...]field{
 const (
 	domField = 2
 	dowField = 4
-	sunday   = 7 // its second number
+	sunday   = 7 // the second number of Sunday
 )
 
-// entry is one member of a field's list: the values from lo on, step by step, up to hi. One that wraps has hi below lo.
+// entry is one member of a field's list: the values from lo up to hi, step by step. When it wraps
+// around the field's end, hi is below lo.
 type entry struct {
 	text   string
 	lo, hi int
 	step   int
-	star   bool // each value of the field, so that the field restricts nothing
+	star   bool // every value of the field, so the field restricts nothing
 	open   bool // goes on to the field's end, as */step and lo/step do
 }
 
 func (f field) size() int { return f.max - f.min + 1 }
 
-// span is how far it is from lo to hi.
+// span is the distance from lo to hi, around the field's end if the entry wraps.
 func (f field) span(e entry) int {
 	if e.hi < e.lo {
 		return e.hi - e.lo + f.size()
@@ -59,7 +60,7 @@ func (f field) span(e entry) int {
 	return e.hi - e.lo
 }
 
-// values are what an entry means, in the order in which the clock comes to them.
+// values returns the values of an entry, in the order in which the clock comes to them.
 func (f field) values(e entry) (list []int) {
 	for off := 0; off <= f.span(e); off += e.step {
 		list = append(list, f.min+(e.lo-f.min+off)%f.size())
@@ -122,7 +123,7 @@ func (f field) entry(text string) (e entry, err error) {
 	return e, nil
 }
 
-// week lets 7 be Sunday: at a range's end the seventh day, and everywhere else 0.
+// week lets 7 be Sunday. At a range's end, 7 is the seventh day. Everywhere else it is 0.
 func (f field) week(e *entry) {
 	if f.max != sunday-1 {
 		return
@@ -172,7 +173,7 @@ func (f field) value(text string) (int, error) {
 	return 0, fmt.Errorf("%s is no %s; %s", shorten(text), f.name, f.limits)
 }
 
-// plain is what entries mean together, value by value.
+// plain writes the values of all entries together, one by one.
 func (f field) plain(entries []entry) string {
 	var on [60]bool
 	for _, e := range entries {
@@ -189,7 +190,7 @@ func (f field) plain(entries []entry) string {
 	return strings.Join(texts, ",")
 }
 
-// tooMany stands for a number that has more digits than any that means something.
+// tooMany stands for a number with more digits than any meaningful number has.
 const tooMany = 1_000_000_000
 
 // digits reads a number that is written in digits alone.
@@ -210,7 +211,7 @@ func quoteEmpty(text string) string {
 	return text
 }
 
-// shorten cuts what came from outside to what a reason can hold.
+// shorten cuts a text from outside to the length that a reason can hold.
 func shorten(text string) string {
 	const longest = 40
 	if len(text) > longest {
@@ -219,8 +220,8 @@ func shorten(text string) string {
 	return text
 }
 
-// beyond says what is wrong with an entry whose step leads past its end, so that it means its first value alone; "" when
-// nothing is.
+// beyond says what is wrong with an entry whose step leads past its end, so that only its first
+// value counts. It is "" when nothing is wrong.
 func (f field) beyond(e entry) string {
 	if !strings.Contains(e.text, "/") || e.step <= f.span(e) {
 		return ""
@@ -238,7 +239,7 @@ func (f field) beyond(e entry) string {
 	return alone + f.limits + "; name them, such as " + fmt.Sprintf("%d,%d", f.min, f.min+f.size()/2)
 }
 
-// every says how to write a step of real time; "" when there is no way.
+// every says how to write a step in real time; "" when there is no way.
 func (f field) every(step int) string {
 	if f.each == 0 || step > int(maxEvery/f.each) {
 		return ""
@@ -250,7 +251,7 @@ func (f field) every(step int) string {
 	return fmt.Sprintf("for every %s write @every %s", amount(step, f.unit), duration)
 }
 
-// uneven says how an entry fires whose steps do not fill the field; "" when they do.
+// uneven says how an entry fires if its steps do not divide the field evenly; "" if they do.
 func (f field) uneven(e entry) string {
 	if !e.open || e.step == 1 || e.step > f.span(e) {
 		return ""
@@ -278,7 +279,7 @@ func amount(n int, unit string) string {
 	return fmt.Sprintf("%d %ss", n, unit)
 }
 
-// series are values in words; of many, those at both ends.
+// series writes values in words. Of many values it names those at both ends.
 func series(list []int) string {
 	texts := make([]string, len(list))
 	for i, v := range list {
@@ -294,7 +295,7 @@ func series(list []int) string {
 	return strings.Join(texts[:last], ", ") + " and " + texts[last]
 }
 
-// brief is a duration without its zeros: 90m is 1h30m, and 36h is 36h.
+// brief writes a duration without zero parts: 90m is 1h30m, and 36h is 36h.
 func brief(d time.Duration) string {
 	text := d.String()
 	if d >= time.Minute {

@@ -17,8 +17,8 @@ const (
 	yearDays   = 365.25
 )
 
-// Often is how often a timetable fires on a day, on average over the years and without days on which clocks change, and
-// the same in words.
+// Often is how many times a day a timetable fires, and the same in words. It is the average over
+// the years, without days on which clocks change.
 func (t Timetable) Often() (perDay float64, words string) { return t.spec.often() }
 
 func (s Spec) often() (perDay float64, words string) {
@@ -52,7 +52,7 @@ func (s Spec) often() (perDay float64, words string) {
 	return perDay, words
 }
 
-// days counts the days on which the spec fires, and all days, of 28 years.
+// days counts, in 28 years, the days on which the spec fires, and all days.
 func (s Spec) days() (fires, all int) {
 	end := time.Date(cycleBegin+cycleYears, 1, 1, 0, 0, 0, 0, time.UTC)
 	for d := time.Date(cycleBegin, 1, 1, 0, 0, 0, 0, time.UTC); d.Before(end); d = d.AddDate(0, 0, 1) {
@@ -81,10 +81,10 @@ func times(n int) string {
 
 func rounded(f float64) float64 { return math.Round(f*10_000) / 10_000 }
 
-// oftenBelow is the time between two slots below which it is said what that means.
+// oftenBelow is a time between two slots: below it, a warning says what that means.
 const oftenBelow = time.Minute
 
-// Warnings say what a timetable that is taken may not mean.
+// Warnings says what an accepted timetable may do that its author did not mean.
 func (t Timetable) Warnings() []string {
 	list := []string{}
 	if every := t.Every(); every != 0 && every < oftenBelow {
@@ -110,8 +110,9 @@ func (t Timetable) Warnings() []string {
 	return list
 }
 
-// meetsNext says whether a field's end and its next beginning both fire, so that the time between them is met with: the
-// minutes of an hour and of the next, the hours of a day and of the next, the days of a month and of the next.
+// meetsNext reports whether both the end and the beginning of a field fire. Then the time between
+// them counts as a time between slots. For minutes it is the end of an hour and the beginning of
+// the next. Hours of a day and days of a month are treated alike.
 func (s Spec) meetsNext(field int) bool {
 	days := func() bool {
 		dom, dow := neighbours(s.cron.Dom, fields[domField]), neighbours(s.cron.Dow, fields[dowField])
@@ -134,7 +135,7 @@ func (s Spec) meetsNext(field int) bool {
 	return true
 }
 
-// neighbours says whether two values of a field follow each other, around its end too.
+// neighbours reports whether two values of a field follow each other, also around the field's end.
 func neighbours(set uint64, f field) bool {
 	for v := f.min; v <= f.max; v++ {
 		if next := f.min + (v-f.min+1)%f.size(); set&(1<<v) != 0 && set&(1<<next) != 0 {

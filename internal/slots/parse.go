@@ -16,7 +16,7 @@ const (
 	maxEvery     = 366 * 24 * time.Hour
 )
 
-// Spec is when a schedule fires: a parsed cron text in a zone. Only Parse makes one that can be used.
+// Spec is when a schedule fires: a parsed cron text in a zone. Only Parse makes a usable Spec.
 type Spec struct {
 	loc      *time.Location
 	interval bool
@@ -24,12 +24,15 @@ type Spec struct {
 	every    int64              // in seconds
 	anchor   int64              // Unix seconds: the first slot of @every
 	entries  [len(fields)][]entry
-	beyond   string // what is wrong with a step that its field cannot hold
+	beyond   string // what is wrong with a step that is too large for its field
 }
 
-// Parse reads five fields, a name such as @daily, or @every <duration>, in whole seconds from 1 s to 366 days.
-// Spaces around the text are ignored. The slots of @every are anchor + k·every, k ≥ 0, with the anchor
-// truncated to whole seconds. The error's text is a reason that follows a field's name.
+// Parse reads five fields, a name such as @daily, or @every <duration>. The duration is in whole
+// seconds from 1 s to 366 days. Spaces around the text are ignored.
+//
+// The slots of @every are anchor + k·every, k ≥ 0. The anchor is truncated to whole seconds.
+//
+// The error's text is a reason that follows a field's name.
 func Parse(text string, loc *time.Location, anchor time.Time) (Spec, error) {
 	s, err := read(text, loc, anchor)
 	if err == nil && s.beyond != "" {
@@ -38,8 +41,8 @@ func Parse(text string, loc *time.Location, anchor time.Time) (Spec, error) {
 	return s, err
 }
 
-// read is Parse, and takes steps that their field cannot hold too: schedules with such steps were stored by earlier
-// programs, and go on as they were.
+// read is Parse, but also takes steps that are too large for their field. Earlier programs stored
+// schedules with such steps, and these schedules go on as before.
 func read(text string, loc *time.Location, anchor time.Time) (Spec, error) {
 	text, err := checkText(text)
 	if err != nil {
@@ -65,15 +68,15 @@ func read(text string, loc *time.Location, anchor time.Time) (Spec, error) {
 	if err := s.readFields(strings.Fields(text)); err != nil {
 		return Spec{}, err
 	}
-	// A day that exists comes back within eight years, so any year is as good to begin at.
+	// A day that exists comes back within eight years, so the search may begin in any year.
 	if _, ok := s.after(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)); !ok {
 		return Spec{}, errors.New("never fires: no such day exists")
 	}
 	return s, nil
 }
 
-// readFields reads the five fields, and hands the parser what they mean value by value: it knows no range over
-// midnight, no second number of Sunday, and no words for what it does not take.
+// readFields reads the five fields and gives the parser their values one by one. The parser knows
+// no range over midnight, no second number of Sunday, and no useful words for what it refuses.
 func (s *Spec) readFields(texts []string) error {
 	switch n := len(texts); {
 	case n == len(fields)+1:
@@ -110,11 +113,11 @@ func (s *Spec) readFields(texts []string) error {
 	return err
 }
 
-// Interval says whether the spec follows real time: @every, or an hour field that begins with `*`. Every
-// other is fixed to the local clock.
+// Interval reports whether the spec follows real time: @every, or an hour field that begins with
+// `*`. Every other spec is fixed to the local clock.
 func (s Spec) Interval() bool { return s.interval }
 
-// checkText takes what could be a cron text and trims it.
+// checkText trims a text and refuses what cannot be a cron text.
 func checkText(text string) (string, error) {
 	if len(text) > maxTextBytes {
 		return "", fmt.Errorf("must be at most %d bytes, has %d", maxTextBytes, len(text))
@@ -132,7 +135,7 @@ func checkText(text string) (string, error) {
 	switch {
 	case text == "":
 		return "", errors.New("must not be empty")
-	// The parser reads a zone here and panics when nothing follows it.
+	// The parser reads a zone here, and panics when nothing follows the zone.
 	case strings.HasPrefix(upper, "TZ="), strings.HasPrefix(upper, "CRON_TZ="):
 		return "", errors.New("must not name a zone: write the zone in timezone")
 	}
@@ -174,7 +177,7 @@ func parseEvery(text string) (int64, error) {
 	return int64(every / time.Second), nil
 }
 
-// parseCron asks the parser; a panic in there is a refusal, for the text came from outside.
+// parseCron asks the parser. The text came from outside, so a panic of the parser is a refusal.
 func parseCron(text string) (s *cron.SpecSchedule, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -6,12 +6,12 @@ import (
 	"carillon/models"
 )
 
-// Quiet are quiet hours, in minutes of the local day: From belongs to them, To no longer does. They may wrap
-// past midnight. From == To is no quiet hours.
+// Quiet are quiet hours, in minutes of the local day. From belongs to them, To does not. They may
+// wrap past midnight. From == To means no quiet hours.
 type Quiet struct{ From, To int }
 
-// ParseQuiet reads two times of day, "00:00" to "23:59". Equal ones are refused, for they would be the whole
-// day. A reason follows its field's name, and is "" when nothing is wrong.
+// ParseQuiet reads two times of day, "00:00" to "23:59". Two equal times are refused: they would
+// mean the whole day. A reason follows its field's name, and is "" when nothing is wrong.
 func ParseQuiet(from, to string) (q Quiet, fromReason, toReason string) {
 	q.From, fromReason = parseClock(from)
 	q.To, toReason = parseClock(to)
@@ -27,14 +27,15 @@ func ParseQuiet(from, to string) (q Quiet, fromReason, toReason string) {
 func parseClock(text string) (minute int, reason string) {
 	const layout = "15:04"
 	t, err := time.Parse(layout, text)
-	if err != nil || len(text) != len(layout) { // "8:00" is read, too
+	if err != nil || len(text) != len(layout) { // time.Parse also accepts "8:00"
 		return 0, "must be a time of day as HH:MM, 00:00 to 23:59"
 	}
 	return t.Hour()*60 + t.Minute(), ""
 }
 
-// Until says whether the local clock shows quiet hours at t, and when they end: the first instant after t at
-// which it does not, in UTC. Of a clock that goes back into quiet hours both comings are quiet.
+// Until reports whether the local clock shows quiet hours at t, and when they end, in UTC. The end
+// is the first instant after t at which the local clock does not show quiet hours. When a clock
+// goes back into quiet hours, both comings are quiet.
 func (q Quiet) Until(t time.Time, loc *time.Location) (end time.Time, quiet bool) {
 	local := clock(t, loc)
 	if !q.holds(local) {
@@ -51,13 +52,13 @@ func (q Quiet) Until(t time.Time, loc *time.Location) (end time.Time, quiet bool
 			return at, true
 		}
 		begin, local = next, clock(next, loc)
-		if !q.holds(local) { // the clock went over their end
+		if !q.holds(local) { // the clock jumped over their end
 			return begin.UTC(), true
 		}
 	}
 }
 
-// holds is for a floating time.
+// holds reports whether a floating time is within the quiet hours.
 func (q Quiet) holds(local time.Time) bool {
 	minute := local.Hour()*60 + local.Minute()
 	if q.From <= q.To {
@@ -66,12 +67,14 @@ func (q Quiet) holds(local time.Time) bool {
 	return minute >= q.From || minute < q.To
 }
 
-// zoneSteps is by how much the zones of the world differ from each other, at least.
+// zoneSteps is the smallest difference between two zones of the world.
 const zoneSteps = 15 * time.Minute
 
-// Reachable says whether a campaign can be sent to anybody: whether on some clock of the world there is a moment outside
-// the quiet hours between its beginning and its end. It begins at start, or by local time with each clock's own time, and
-// ends at expireAt, or expireAfter later; 0 = none.
+// Reachable reports whether a campaign can be sent to anybody: on some clock of the world there
+// must be a moment outside the quiet hours between its beginning and its end.
+//
+//   - It begins at start or, by local time, when each clock shows that time.
+//   - It ends at expireAt, or expireAfter later; 0 = no end.
 func Reachable(t models.Timing, start, expireAt, expireAfter models.Millis) bool {
 	if expireAt == 0 && expireAfter == 0 {
 		return true

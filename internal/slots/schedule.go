@@ -7,8 +7,8 @@ import (
 	"carillon/models"
 )
 
-// The zones farthest from UTC. A local date and clock comes first where clocks are ahead by 14 hours, and last where
-// they are behind by 12.
+// The zones farthest from UTC. A local date and clock comes first where clocks are 14 hours ahead,
+// and last where they are 12 hours behind.
 const (
 	maxAhead  = 14 * time.Hour
 	maxBehind = 12 * time.Hour
@@ -22,10 +22,10 @@ const maxSlot = models.MaxInstant - firstZone
 // FirstInstant is when the first zone comes to a local date and clock, written as if in UTC.
 func FirstInstant(wall models.Millis) models.Millis { return wall - firstZone }
 
-// LastInstant is when the last zone comes to it.
+// LastInstant is when the last zone comes to a local date and clock, written as if in UTC.
 func LastInstant(wall models.Millis) models.Millis { return wall + lastZone }
 
-// Replan sets a schedule's next slot: the first that is acted upon after now.
+// Replan sets a schedule's next slot: the first slot that fires after now.
 func Replan(s *models.Schedule, now models.Millis) error {
 	t, err := Of(*s)
 	if err == nil {
@@ -34,7 +34,8 @@ func Replan(s *models.Schedule, now models.Millis) error {
 	return err
 }
 
-// Resume takes a paused schedule up again, from the first slot after now: those in between were not wanted.
+// Resume makes a paused schedule active again, from the first slot after now. The slots in between
+// were not wanted.
 func Resume(s *models.Schedule, now models.Millis) error {
 	if s.Status == models.ScheduleActive {
 		return nil
@@ -67,8 +68,8 @@ func RunNow(s models.Schedule) models.CampaignSpec {
 	return c
 }
 
-// Timetable is when the slots of a schedule come. Slots of a local-time schedule are local dates and clocks, as if in
-// UTC; it acts upon one when the first zone comes to it.
+// Timetable is when the slots of a schedule come. The slots of a local-time schedule are local
+// dates and clocks, as if in UTC. Such a slot fires when the first zone comes to it.
 type Timetable struct {
 	spec       Spec
 	loc        *time.Location
@@ -76,8 +77,8 @@ type Timetable struct {
 	start, end models.Millis
 }
 
-// Of is the timetable of a schedule. The error is one for who asked (3001), and names the cron text or zone that this
-// program cannot read: a newer one wrote it.
+// Of is the timetable of a schedule. The error is for the caller of the API (3001). It names the
+// cron text or zone that this program cannot read: a newer program wrote it.
 func Of(s models.Schedule) (Timetable, error) {
 	loc, err := zones.Load(s.Timezone)
 	if err != nil {
@@ -93,7 +94,7 @@ func Of(s models.Schedule) (Timetable, error) {
 	return Timetable{spec, loc, s.LocalTime, s.StartAt, s.EndAt}, nil
 }
 
-// Show is a slot by the clocks where it counts, with a note on days on which they change.
+// Show writes a slot by the clocks where it counts. note describes it on days on which they change.
 func (t Timetable) Show(slot models.Millis) (local, note string) {
 	if t.local {
 		return slot.Time().Format(models.WallClock), ""
@@ -102,10 +103,10 @@ func (t Timetable) Show(slot models.Millis) (local, note string) {
 	return at.In(t.loc).Format(time.RFC3339), t.spec.Note(at)
 }
 
-// Every is the time between two slots of an @every text; 0 of any other.
+// Every is the time between two slots of an @every text; 0 for any other text.
 func (t Timetable) Every() time.Duration { return time.Duration(t.spec.every) * time.Second }
 
-// Fire is the instant at which a slot is acted upon.
+// Fire is the instant at which a slot fires.
 func (t Timetable) Fire(slot models.Millis) models.Millis {
 	if t.local {
 		return FirstInstant(slot)
@@ -113,7 +114,7 @@ func (t Timetable) Fire(slot models.Millis) models.Millis {
 	return slot
 }
 
-// Span is how long after its slot, read as UTC, the last zone comes to it.
+// Span is how long after its slot, read as UTC, the last zone comes to the slot.
 func (t Timetable) Span() models.Millis {
 	if t.local {
 		return lastZone
@@ -121,7 +122,7 @@ func (t Timetable) Span() models.Millis {
 	return 0
 }
 
-// Next is the first slot that is acted upon after the given instant; 0 when there is none.
+// Next is the first slot that fires after the given instant; 0 when there is none.
 func (t Timetable) Next(after models.Millis) (slot, fire models.Millis) {
 	if t.local {
 		return t.After(after + firstZone)
@@ -129,10 +130,11 @@ func (t Timetable) Next(after models.Millis) (slot, fire models.Millis) {
 	return t.After(after)
 }
 
-// After is the first slot behind a slot, or behind any other point of the slots' own time.
+// After is the first slot after a point of the slots' own time, which may be a slot.
 func (t Timetable) After(from models.Millis) (slot, fire models.Millis) {
 	if t.start != 0 {
-		from = max(from, t.start+from-t.Fire(from)-1) // the start is an instant, and a slot upon it counts
+		// The start is an instant, and a slot exactly at the start counts.
+		from = max(from, t.start+from-t.Fire(from)-1)
 	}
 	next, ok := t.spec.Next(from.Time())
 	if !ok {
@@ -145,7 +147,7 @@ func (t Timetable) After(from models.Millis) (slot, fire models.Millis) {
 	return slot, fire
 }
 
-// Missed counts the slots from one up to a point of the slots' own time, and returns the last of them.
+// Missed counts the slots from one slot up to a point of the slots' own time, and returns the last.
 func (t Timetable) Missed(from, until models.Millis) (n int, last models.Millis) {
 	if t.end != 0 {
 		until = min(until, t.end+until-t.Fire(until))

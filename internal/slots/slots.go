@@ -2,15 +2,15 @@ package slots
 
 import "time"
 
-// maxCount is where Missed stops counting: a minute's schedule after ten weeks.
+// maxCount is where Missed stops counting: a schedule of every minute after ten weeks.
 const maxCount = 100_000
 
-// horizonYears is how far Next looks ahead: twice the longest wait for a 29 February and some more, as a gap may
-// take one from an interval.
+// horizonYears is how far Next looks ahead: twice the longest wait for a 29 February, and some
+// more, because a gap may take one from an interval.
 const horizonYears = 20
 
-// Next is the first slot strictly after t, in UTC. ok is false when there is none in sight; Parse refuses the
-// texts that never fire.
+// Next is the first slot strictly after t, in UTC. ok is false when there is none within the
+// horizon. Parse refuses texts that never fire.
 func (s Spec) Next(t time.Time) (slot time.Time, ok bool) {
 	switch {
 	case s.cron == nil:
@@ -30,7 +30,8 @@ func (s Spec) nextEvery(t time.Time) time.Time {
 	return time.Unix(next, 0).UTC()
 }
 
-// nextInterval goes from one change of clocks to the next; between two, local time is real time moved by an offset.
+// nextInterval goes from one change of clocks to the next. Between two changes, local time is real
+// time moved by an offset.
 func (s Spec) nextInterval(t time.Time) (time.Time, bool) {
 	local := clock(t, s.loc)
 	for begin, horizon := t, t.AddDate(horizonYears, 0, 0); begin.Before(horizon); {
@@ -49,8 +50,8 @@ func (s Spec) nextInterval(t time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// nextFixed ends because local times are walked in their order: those that come to t or earlier, having had
-// their first coming, are at most as many as the clocks once went back.
+// nextFixed walks the local times in order. It ends: a local time whose first coming is at t or
+// earlier is skipped, and there are at most as many of those as the clocks once went back.
 func (s Spec) nextFixed(t time.Time) (time.Time, bool) {
 	for local := clock(t, s.loc); ; {
 		next, ok := s.after(local)
@@ -66,7 +67,7 @@ func (s Spec) nextFixed(t time.Time) (time.Time, bool) {
 
 // after is the next match strictly after local, on the floating clock.
 func (s Spec) after(local time.Time) (next time.Time, ok bool) {
-	// The parser looks five years ahead, and eight may lie between two 29ths of February.
+	// The parser looks five years ahead, and eight years may lie between two 29ths of February.
 	for range 2 {
 		if next = s.cron.Next(local); !next.IsZero() {
 			return next, true
@@ -76,8 +77,8 @@ func (s Spec) after(local time.Time) (next time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// Missed counts the slots from `from`, a slot itself, up to and with until, and returns the last of them. Of a
-// cron text it counts at most 100,000; last is the true last one nevertheless.
+// Missed counts the slots from `from`, itself a slot, up to and including until. It returns the
+// last of them. For a cron text it counts at most 100,000; last is still the true last slot.
 func (s Spec) Missed(from, until time.Time) (n int, last time.Time) {
 	next, ok := s.Next(from.Add(-1))
 	if !ok || next.After(until) {
@@ -96,7 +97,8 @@ func (s Spec) Missed(from, until time.Time) (n int, last time.Time) {
 	return n, last
 }
 
-// lastSlot halves the time between a slot and until, where no slot follows, down to the last one.
+// lastSlot finds the last slot up to until by halving. It begins with a slot and a time after which
+// no slot follows.
 func (s Spec) lastSlot(slot, until time.Time) time.Time {
 	for end := until; end.Sub(slot) >= time.Second; {
 		mid := slot.Add(end.Sub(slot) / 2)

@@ -16,24 +16,26 @@ import (
 	"carillon/models"
 )
 
-// maxShown is how much of a column's or field's name, which is the caller's own, a reason repeats.
+// maxShown is how much of a column's or field's name a reason repeats. The name comes from the
+// caller's file.
 const maxShown = 64
 
-// columns are what a file may say about a user.
+// columns are the fields of a user that a file may have.
 var columns = []string{"userID", "nickname", "faceURL", "timezone", "ex"}
 
 const others = "; name it in map, or ignore other columns"
 
-// commas may stand between fields. The first one that makes the header name userID does.
+// commas may stand between fields. The first of them that makes the header name userID is taken.
 var commas = []byte(",;\t")
 
-// Map are names of a file's columns, each with the name that it has here.
+// Map gives the columns of a file the names that they have here.
 type Map []Named
 
-// Named is a column's name in the file, and ours.
+// Named is one column: its name in the file and its name here.
 type Named struct{ From, To string }
 
-// ParseMap reads names as they are given to a command or in a query: user_id=userID, several with commas between.
+// ParseMap reads names as a command or a query gives them: user_id=userID, several with commas
+// between.
 func ParseMap(texts ...string) (Map, error) {
 	var m Map
 	from := ""
@@ -41,7 +43,7 @@ func ParseMap(texts ...string) (Map, error) {
 		from += piece
 		i := strings.LastIndexByte(from, '=')
 		if i < 0 && from != "" {
-			from += "," // of the name
+			from += "," // the comma belongs to the name
 			continue
 		}
 		if from == "" {
@@ -64,7 +66,8 @@ func ParseMap(texts ...string) (Map, error) {
 	return m, nil
 }
 
-// plainName is a column's name without what people write differently.
+// plainName is a column's name without the differences that do not count: capitals, spaces and the
+// like.
 func plainName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r == '-' || r == ' ' {
@@ -76,7 +79,7 @@ func plainName(name string) string {
 
 func sameName(a, b string) bool { return plainName(a) == plainName(b) }
 
-// target is the column that a name of the file stands for: -1 for none.
+// target is the column that a name of the file stands for: -1 = none.
 func (m Map) target(name string, same func(a, b string) bool) int {
 	for _, n := range m {
 		if same(n.From, name) {
@@ -85,7 +88,7 @@ func (m Map) target(name string, same func(a, b string) bool) int {
 	}
 	at := slices.IndexFunc(columns, func(c string) bool { return same(c, name) })
 	if at >= 0 && slices.ContainsFunc(m, func(n Named) bool { return n.To == columns[at] }) {
-		return -1 // another one stands for it
+		return -1 // the Map gives this column another name
 	}
 	return at
 }
@@ -94,20 +97,20 @@ func (m Map) target(name string, same func(a, b string) bool) int {
 type table struct {
 	options Options
 	comma   byte
-	names   map[string]bool // plain ones of the header
-	targets []int           // of its columns; -1 is left out
-	unnamed int             // columns at the end without a name
-	id      int             // the column with the ID
+	names   map[string]bool // of the header, each by its plainName
+	targets []int           // for each column of the file its number in columns; -1 is left out
+	unnamed int             // how many columns at the end have no name
+	id      int             // which column has the ID
 }
 
-// readHeader reads what the columns are, and finds out what stands between them.
+// readHeader reads the header, and finds out which comma stands between the fields.
 func readHeader(in *records, o Options) (*table, error) {
 	in.isRow = func([]byte) bool { return false }
 	given := commas
 	for {
 		rec, comma, err := in.header(given, o)
 		switch {
-		case err == io.EOF: //nolint:errorlint // a fault that wraps it is no end
+		case err == io.EOF: //nolint:errorlint // a fault may wrap io.EOF and is no end
 			return nil, badFile("header", "is missing; the first line names the columns, userID among them")
 		case err != nil:
 			return nil, &ReadError{err}
@@ -116,7 +119,7 @@ func readHeader(in *records, o Options) (*table, error) {
 		case in.blank(rec.text):
 			continue
 		case len(rec.text) == len("sep=,") && bytes.HasPrefix(rec.text, []byte("sep=")) && bytes.IndexByte(commas, rec.text[4]) >= 0:
-			given = bytes.Clone(rec.text[4:]) // spreadsheets write this line
+			given = bytes.Clone(rec.text[4:]) // some spreadsheets write this line
 			continue
 		}
 		t := &table{options: o, comma: comma}
@@ -125,7 +128,8 @@ func readHeader(in *records, o Options) (*table, error) {
 	}
 }
 
-// header reads the next record with each of the given commas, and takes it with the one that makes the most of it.
+// header reads the next record once with each of the given commas. It takes the comma that makes
+// the most sense of the record.
 func (s *records) header(given []byte, o Options) (best record, comma byte, err error) {
 	most := -1
 	for _, c := range given {
@@ -176,7 +180,7 @@ func (t *table) readNames(record []byte) error {
 		case at < 0 && t.options.IgnoreOther:
 		case at < 0:
 			reason := "is not a column of users"
-			if len(found) == 0 { // once is enough
+			if len(found) == 0 { // one fault is enough
 				reason += "; the columns are " + strings.Join(columns, ", ") + ", separated by commas, semicolons or tabs" + others
 			}
 			add(shown(name), reason+encodingOf([]byte(name)))
@@ -202,7 +206,7 @@ func (t *table) readNames(record []byte) error {
 // width is how many fields a row has.
 func (t *table) width() int { return len(t.targets) + t.unnamed }
 
-// cell is a cell as it was before Guard.
+// cell is the text of a cell before Guard.
 func (t *table) cell(text string) string {
 	if t.options.Raw {
 		return text
@@ -210,7 +214,7 @@ func (t *table) cell(text string) string {
 	return Unguard(text)
 }
 
-// isRow says whether a line by itself is a row, whatever its other cells hold.
+// isRow reports whether a line by itself is a row, whatever its other cells hold.
 func (t *table) isRow(line []byte) bool {
 	if len(line) == 0 || bytes.Count(line, []byte{t.comma}) < t.width()-1 {
 		return false
@@ -219,7 +223,7 @@ func (t *table) isRow(line []byte) bool {
 	return fault == "" && len(cells) == t.width() && models.CheckNewID(t.cell(cells[t.id])) == ""
 }
 
-// isHeader says whether a row is made of the header's names.
+// isHeader reports whether a row repeats the names of the header.
 func (t *table) isHeader(cells []string) bool {
 	for _, cell := range cells[:len(t.targets)] {
 		if len(cell) > maxShown || !t.names[plainName(cell)] {
@@ -231,7 +235,7 @@ func (t *table) isHeader(cells []string) bool {
 
 const severalFiles = ": are these several files in one?"
 
-// decode reads one record; reason says why it is none.
+// decode reads one record. reason says why the record is no user.
 func (t *table) decode(record []byte) (u models.UserChange, reason string) {
 	if bytes.HasPrefix(record, []byte(ByteOrderMark)) {
 		return u, "begins with a byte order mark (U+FEFF)" + severalFiles
@@ -257,7 +261,7 @@ func (t *table) decode(record []byte) (u models.UserChange, reason string) {
 	return u, ""
 }
 
-// set gives a user the text of one of the columns.
+// set sets a user's field, given by the number of its column.
 func set(u *models.UserChange, column int, text string) {
 	switch column {
 	case 0:
@@ -273,8 +277,8 @@ func set(u *models.UserChange, column int, text string) {
 	}
 }
 
-// jsonDecoder reads one line as strictly as the API reads a body: valid UTF-8, no field twice, none unknown. A null counts as an
-// absent field.
+// jsonDecoder reads one line as strictly as the API reads a body: valid UTF-8, no field twice, no
+// unknown field. A null counts as an absent field.
 func jsonDecoder(o Options) func([]byte) (models.UserChange, string) {
 	return func(line []byte) (u models.UserChange, reason string) {
 		if bytes.HasPrefix(line, []byte(ByteOrderMark)) {

@@ -2,8 +2,9 @@ package userfile
 
 import "strings"
 
-// Guard keeps a spreadsheet from running a cell: it puts an apostrophe before a text that would be a formula. Unguard takes it away.
-// A text that looks like a guarded one gets another apostrophe, so that no two texts become one.
+// Guard keeps a spreadsheet from running a cell. It puts an apostrophe before a text that would be
+// a formula; Unguard takes the apostrophe away. A text that looks guarded gets another apostrophe,
+// so that no two texts become the same.
 func Guard(text string) string {
 	if runs(strings.TrimLeft(text, "'")) {
 		return "'" + text
@@ -11,7 +12,7 @@ func Guard(text string) string {
 	return text
 }
 
-// Unguard is the text before Guard.
+// Unguard returns the text that was given to Guard.
 func Unguard(cell string) string {
 	if strings.HasPrefix(cell, "'") && runs(strings.TrimLeft(cell, "'")) {
 		return cell[1:]
@@ -19,7 +20,8 @@ func Unguard(cell string) string {
 	return cell
 }
 
-// runs says whether a spreadsheet takes a text for a formula. A number with a sign is none.
+// runs reports whether a spreadsheet takes a text for a formula. A number with a sign is no
+// formula.
 func runs(text string) bool {
 	for _, begin := range []string{"=", "@", "\t", "\r", "＝", "＠"} {
 		if strings.HasPrefix(text, begin) {

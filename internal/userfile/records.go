@@ -5,38 +5,41 @@ import (
 	"io"
 )
 
-// records cuts a file into records and counts its lines. A record is one line, or in CSV several with line ends inside quotes.
-// A quote that is not one of CSV's takes no other row with it: the reading goes on behind the line in which it opened.
+// records cuts a file into records and counts its lines. A record is one line. In CSV, a record
+// with line ends inside quotes is several lines. A quote that is not one of CSV's takes no other
+// row with it: reading goes on behind the line in which the quote opened.
 type records struct {
 	*source
 	csv   bool
-	comma byte  // what stands between two fields
+	comma byte  // the delimiter between two fields
 	lines int   // read so far
-	ends  []int // of found, to be used again
+	ends  []int // the slice of found.ends, used again
 	isRow func(line []byte) bool
 }
 
-// record is what next gives: text until the next call, or the fault for which its lines are refused.
+// record is the result of next: a text that is valid until the next call, or the fault for which
+// its lines are refused.
 type record struct {
 	text  []byte
-	line  int // its first
+	line  int // number of its first line
 	last  int
-	lines int // that are not empty
-	rows  int // that are refused with a fault
+	lines int // how many of its lines are not empty
+	rows  int // how many rows are refused with a fault
 	fault string
 }
 
-// found is the place where a record ends in the window, which may have been read further than that.
+// found is where a record ends in the window. The window may have been read further than that.
 type found struct {
 	scan
-	size     int   // of the record in the window
-	ends     []int // of each of its lines in the window, behind the line end
+	size     int   // bytes of the record in the window
+	ends     []int // of each of its lines in the window: the place behind its line end
 	dropped  bool  // the first line is too long and no longer in the window; ends[0] is 0
-	overflow bool  // the window ends before the record
-	over     bool  // the file ends with it
+	overflow bool  // the window ends before the record does
+	over     bool  // the file ends with the record
 }
 
-// next gives the next record. Errors: io.EOF, or the reader's own: then what was read of a record is dropped.
+// next returns the next record. Errors: io.EOF, or the reader's own. After an error of the reader,
+// what was read of a record is dropped.
 func (s *records) next() (record, error) {
 	f, err := s.find()
 	if err != nil {
@@ -52,7 +55,7 @@ func (s *records) next() (record, error) {
 	return rec, err
 }
 
-// whole takes a record that ends where CSV says it does.
+// whole takes a record that ends where the rules of CSV say.
 func (s *records) whole(f *found, rec *record) {
 	text := s.window()[:f.size]
 	row := 0 // which of its lines is a row, counted from 1
@@ -80,8 +83,9 @@ func (s *records) whole(f *found, rec *record) {
 	}
 }
 
-// heldRow says whether a line that begins within a quoted text would be a row without the quote that closes the text. When all of its
-// delimiters stand behind that quote, it is as it should be, unless the record's first line is a row too.
+// heldRow reports whether a line that begins inside a quoted text would be a row without the quote
+// that closes the text. If all delimiters of the line stand behind that quote, the line is normal,
+// unless the record's first line is a row too.
 func (s *records) heldRow(first, line []byte) bool {
 	at := closing(line)
 	if at < 0 {
@@ -93,7 +97,7 @@ func (s *records) heldRow(first, line []byte) bool {
 	return s.isRow(append(bytes.Clone(line[:at]), line[at+1:]...))
 }
 
-// closing is where in a line a quoted text ends that began before it, or -1.
+// closing is the place in a line where a quoted text from an earlier line ends, or -1.
 func closing(line []byte) int {
 	for i := 0; i < len(line); i++ {
 		switch {
@@ -107,8 +111,8 @@ func closing(line []byte) int {
 	return -1
 }
 
-// giveUp refuses a record whose quotes are wrong. When what it took with it reads as rows, only the lines up to the one with the
-// last opening quote are refused, and the others are read anew.
+// giveUp refuses a record whose quotes are wrong. If the lines that it took with it read as rows,
+// only the lines up to the one with the last opening quote are refused. The others are read again.
 func (s *records) giveUp(f *found, rec *record) error {
 	opened := rec.line + f.opened
 	switch {
@@ -132,8 +136,9 @@ func (s *records) giveUp(f *found, rec *record) error {
 	return s.readOver(f, rec)
 }
 
-// mostAreRows says whether most of the lines behind the one with the opening quote are rows. A line in which a quote
-// at the begin of a field ended the text is one: there the sense of the quotes was turned round.
+// mostAreRows reports whether most lines behind the line with the opening quote are rows. A line
+// also counts as a row if a quote at the beginning of a field ended the text: from there on,
+// opening and closing quotes were exchanged.
 func (s *records) mostAreRows(f *found) bool {
 	text := s.window()
 	rows, others := 0, 0
@@ -151,14 +156,14 @@ func (s *records) mostAreRows(f *found) bool {
 	return rows > others || rows+others == 0
 }
 
-// take leaves the first lines of what was found behind.
+// take consumes the first lines of what was found.
 func (s *records) take(f *found, rec *record, lines int) {
 	s.skip(f.ends[lines-1])
 	s.lines += lines
 	rec.last = s.lines
 }
 
-// count is how many rows are refused with some lines: each that is not empty.
+// count is how many rows are refused with some lines: each line that is not empty is one.
 func count(text []byte, f *found) (rows int) {
 	if f.dropped {
 		rows = 1
@@ -171,14 +176,14 @@ func count(text []byte, f *found) (rows int) {
 	return rows
 }
 
-// readOver takes a record that is longer than the window to its end.
+// readOver consumes a record that is longer than the window.
 func (s *records) readOver(f *found, rec *record) error {
 	s.take(f, rec, len(f.ends))
 	rec.rows = count(s.buf[s.start-f.ends[len(f.ends)-1]:s.start], f)
 	at := f.scan
 	for at.state == quoted {
 		size, err := s.line(&at)
-		if err == io.EOF { //nolint:errorlint // a fault that wraps it is no end
+		if err == io.EOF { //nolint:errorlint // a fault may wrap io.EOF and is no end
 			break
 		}
 		if err != nil {
@@ -198,7 +203,8 @@ func (s *records) readOver(f *found, rec *record) error {
 	return nil
 }
 
-// line reads one line of any length over and gives its size without the line end; EOF where there is none.
+// line consumes one line of any length and returns its size without the line end; EOF if there is
+// none.
 func (s *records) line(at *scan) (size int, err error) {
 	began := false
 	for {
@@ -219,7 +225,7 @@ func (s *records) line(at *scan) (size int, err error) {
 		if s.more() {
 			continue
 		}
-		if s.err != io.EOF { //nolint:errorlint // a fault that wraps it is no end
+		if s.err != io.EOF { //nolint:errorlint // a fault may wrap io.EOF and is no end
 			return size, s.err
 		}
 		w = s.window()
@@ -233,12 +239,13 @@ func (s *records) line(at *scan) (size int, err error) {
 	}
 }
 
-// find looks for the end of the next record, and takes nothing but a first line that is too long.
+// find looks for the end of the next record. It consumes nothing, except a first line that is too
+// long.
 func (s *records) find() (f found, err error) {
 	f.ends = s.ends[:0]
 	defer func() { s.ends = f.ends }()
-	from := 0 // of the line
-	i := 0    // what is behind it in the window was not looked at
+	from := 0 // where the line begins
+	i := 0    // the window was looked at up to here
 	for {
 		w := s.window()
 		n := bytes.IndexByte(w[i:], '\n')
@@ -261,7 +268,7 @@ func (s *records) find() (f found, err error) {
 			return f, nil
 		case s.more():
 			continue
-		case s.err != io.EOF: //nolint:errorlint // a fault that wraps it is no end
+		case s.err != io.EOF: //nolint:errorlint // a fault may wrap io.EOF and is no end
 			return f, s.err
 		case i == from && (len(f.ends) > 0 || !f.dropped):
 			if len(f.ends) == 0 {
@@ -292,7 +299,7 @@ func trimEnd(record []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(record, []byte("\n")), []byte("\r"))
 }
 
-// blank says whether there is nothing in a record; in CSV spaces are something.
+// blank reports whether a record is empty. In CSV, spaces are not empty.
 func (s *records) blank(record []byte) bool {
 	if s.csv {
 		return len(record) == 0

@@ -12,23 +12,23 @@ const (
 	fieldStart state = iota
 	unquoted
 	quoted
-	quoteSeen // inside quotes, behind a quote: the field's end or the first half of ""
+	quoteSeen // inside quotes, after a quote: the field's end, or the first half of ""
 	broken    // the quotes are wrong: the record ends with the line
 )
 
 // scan follows the quotes of a record.
 type scan struct {
 	state  state
-	opened int  // the line of the record in which the last quoted field begins, counted from 0
+	opened int  // the record's line, counted from 0, in which the last quoted field begins
 	opens  bool // a quoted field began in this line
-	turned bool // the quote that broke it stood where a field begins
-	border bool // the byte before was a delimiter, or none of this line
+	turned bool // the quote that broke the record stood at the beginning of a field
+	border bool // the byte before was a delimiter, or this is the line's first byte
 }
 
 // read goes on with a line, or a part of it, without the line end.
 func (s *scan) read(text []byte, comma byte) {
 	if (s.state == fieldStart || s.state == unquoted) && bytes.IndexByte(text, '"') < 0 {
-		if len(text) > 0 { // where no quote comes, the fields are no matter
+		if len(text) > 0 { // without a quote, the fields do not matter
 			s.state = unquoted
 			if text[len(text)-1] == comma {
 				s.state = fieldStart
@@ -61,7 +61,7 @@ func (s *scan) read(text []byte, comma byte) {
 	}
 }
 
-// endLine ends the record's line no n. Inside quotes the record goes on.
+// endLine ends line n of the record. Inside quotes the record goes on.
 func (s *scan) endLine(n int) {
 	if s.state == quoted && s.opens {
 		s.opened = n
@@ -69,7 +69,7 @@ func (s *scan) endLine(n int) {
 	s.opens, s.border = false, true
 }
 
-// split cuts a CSV record into its cells. A fault says why it is none.
+// split cuts a CSV record into its cells. fault says why that is not possible.
 func split(record string, comma byte, width int) (cells []string, fault string) {
 	cells = make([]string, 0, width)
 	for {

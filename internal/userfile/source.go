@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// readAhead holds one line of any length that is taken.
+	// readAhead holds one line of any accepted length.
 	readAhead = 2 * MaxLine
-	// maxAhead is how far a quote that does not close is followed before its line is given up. It is far more than a text
-	// of a user has: whoever writes such a text must not write rows.
+	// maxAhead is how far the closing quote is looked for before the line is given up, in bytes. No
+	// text of a user needs that much. A longer text must not look like rows.
 	maxAhead = 1 << 20
 
 	saveAsUTF8 = "save the file as UTF-8"
@@ -23,7 +23,7 @@ const (
 // ByteOrderMark at a file's begin tells spreadsheets that it is UTF-8.
 const ByteOrderMark = "\ufeff"
 
-// source is a file as UTF-8, with a window over what comes next.
+// source is a file as UTF-8, with a window over the bytes that come next.
 type source struct {
 	r          io.Reader
 	buf        []byte
@@ -32,7 +32,8 @@ type source struct {
 	returns    bool  // lines end with a CR alone
 }
 
-// newSource looks at the first bytes of a file: they tell how it is encoded. It gives an error for an encoding that cannot be read.
+// newSource looks at the first bytes of a file, which tell its encoding. An encoding that cannot be
+// read is an error.
 func newSource(r io.Reader) (*source, error) {
 	s := &source{r: r, buf: make([]byte, readAhead)}
 	for s.end < len(utf32Little) && s.more() {
@@ -48,7 +49,7 @@ func newSource(r io.Reader) (*source, error) {
 	case len(head) >= 2 && (head[0] == 0) != (head[1] == 0):
 		return nil, badFile("file", "is UTF-16 without a byte order mark; "+saveAsUTF8)
 	case bytes.HasPrefix(head, []byte(ByteOrderMark)):
-		s.skip(len(ByteOrderMark)) // it is no part of the first name
+		s.skip(len(ByteOrderMark)) // the mark is no part of the first name
 	}
 	return s, nil
 }
@@ -73,7 +74,7 @@ func (s *source) window() []byte { return s.buf[s.start:s.end] }
 
 func (s *source) skip(n int) { s.start += n }
 
-// more makes the window longer. It is false at the end of what can be read: err says why.
+// more makes the window longer. It returns false when nothing more can be read: err says why.
 func (s *source) more() bool {
 	if s.err != nil {
 		return false
@@ -100,11 +101,11 @@ func (s *source) more() bool {
 	return false
 }
 
-// maxIdle is how often a reader may give nothing in a row.
+// maxIdle is how many times in a row a reader may return nothing.
 const maxIdle = 100
 
-// findLineEnds finds out whether the file's lines end with a CR alone, by its first line. quotes: a line end inside quotes does
-// not count.
+// findLineEnds finds out from the first line whether lines end with a CR alone. With quotes set, a
+// line end inside quotes does not count.
 func (s *source) findLineEnds(quotes bool) {
 	inside := false
 	for i := range readAhead {
@@ -121,7 +122,7 @@ func (s *source) findLineEnds(quotes bool) {
 			if i+1 < s.end-s.start || s.more() {
 				s.returns = s.window()[i+1] != '\n'
 			} else {
-				s.returns = s.err == io.EOF //nolint:errorlint // a fault that wraps it is no end
+				s.returns = s.err == io.EOF //nolint:errorlint // a fault may wrap io.EOF and is no end
 			}
 			if s.returns {
 				returnsToFeeds(s.window())
@@ -139,12 +140,13 @@ func returnsToFeeds(text []byte) {
 	}
 }
 
-// utf16Reader gives UTF-16 as UTF-8. Half a character becomes a byte that is not UTF-8, so that it is refused with its line.
+// utf16Reader turns UTF-16 into UTF-8. Half a character becomes a byte that is not UTF-8, so its
+// line is refused.
 type utf16Reader struct {
 	r     io.Reader
 	order binary.ByteOrder
-	raw   []byte // not read so far
-	ready []byte // UTF-8 that was not asked for yet
+	raw   []byte // not converted so far
+	ready []byte // UTF-8 that was not read yet
 	err   error
 }
 
@@ -167,7 +169,7 @@ func (u *utf16Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// convert takes what is there of raw, and says whether nothing is left.
+// convert converts what is there of raw, and reports whether nothing is left.
 func (u *utf16Reader) convert() (whole bool) {
 	u.ready = nil
 	ended := u.err != nil
@@ -201,8 +203,8 @@ func (u *utf16Reader) convert() (whole bool) {
 
 const notUTF8 = 0xff
 
-// likeWindows1252 says whether text that is not UTF-8 may be Windows-1252: it holds no character of UTF-8 beyond ASCII, and
-// no byte that Windows-1252 does not have.
+// likeWindows1252 reports whether text that is not UTF-8 may be Windows-1252. The text must hold no
+// UTF-8 character beyond ASCII, and no byte that Windows-1252 does not have.
 func likeWindows1252(text []byte) bool {
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)

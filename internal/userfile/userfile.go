@@ -1,5 +1,5 @@
-// Package userfile reads files of users: CSV with a header row, or one JSON object a line. It holds one batch
-// in memory, whatever the file's size.
+// Package userfile reads files of users: CSV with a header row, or one JSON object a line. It holds
+// one batch in memory, whatever the file's size.
 package userfile
 
 import (
@@ -20,40 +20,41 @@ const (
 	NDJSON Format = "application/x-ndjson" // one user a line, with the fields of the API
 )
 
-// MaxLine is how long a line, or a CSV record of several lines, may be in bytes, without its line end.
+// MaxLine is the largest length of a line, or of a CSV record of several lines, in bytes without
+// the line end.
 const MaxLine = 64 << 10
 
-// A batch is flushed when it holds so many users or bytes: long texts make small batches, so that memory and
-// the statement stay small.
+// A batch is flushed when it holds this many users or bytes. Long texts make small batches, so
+// memory and the statement stay small.
 const (
 	batchUsers = 1000
 	batchBytes = 1 << 20
 )
 
-// maxSeen is how many users of one file are remembered, to tell who comes again: some 20 MiB. In a
-// longer file a user behind them who comes again in another batch is taken for one who stood in the
-// directory.
+// maxSeen is how many users of one file are remembered, to find repeats: some 20 MiB. In a longer
+// file, a later user who comes again in another batch counts as a user who stood in the directory.
 const maxSeen = 1_000_000
 
-// ReadError is a fault of the reader: the file was not read to its end. What came before is imported.
+// ReadError is a fault of the reader: the file was not read to its end. The users before the fault
+// are imported.
 type ReadError struct{ Err error }
 
 func (e *ReadError) Error() string { return "the file could not be read to its end: " + e.Err.Error() }
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// Options say how a file is to be understood.
+// Options say how to read a file.
 type Options struct {
-	Map         Map  // names of its own for the columns or keys
+	Map         Map  // the file's own names of columns or keys
 	IgnoreOther bool // columns or keys that users do not have are left out
-	Raw         bool // cells are as they stand: Guard was not used
+	Raw         bool // cells are taken as they stand: Guard was not used
 }
 
-// Refusal is why one row, or some lines together, were not taken.
+// Refusal is why one row, or some lines together, were refused.
 type Refusal struct {
 	Line   int    `json:"line"`             // counted from 1
-	ToLine int    `json:"toLine,omitempty"` // the last one, where there are several
-	Rows   int    `json:"rows,omitempty"`   // that are refused with it, where there are several
-	Error  string `json:"error"`            // it repeats no values
+	ToLine int    `json:"toLine,omitempty"` // the last line, if there are several
+	Rows   int    `json:"rows,omitempty"`   // how many rows are refused with it, if there are several
+	Error  string `json:"error"`            // never repeats values of the file
 }
 
 // Count is how many rows are refused.
@@ -67,11 +68,11 @@ func (r Refusal) String() string {
 	return fmt.Sprintf("lines %d to %d: %s", r.Line, r.ToLine, r.Error)
 }
 
-// Counts are of what was read. A line is a row, but for the header, empty lines, and the further lines of a row whose texts have
-// several.
+// Counts are of what was read. Each line is a row, except the header, empty lines, and the further
+// lines of a row whose texts span several.
 type Counts struct {
 	Lines   int `json:"lines"`
-	Rows    int `json:"rows"` // taken or refused
+	Rows    int `json:"rows"` // accepted or refused
 	Refused int `json:"refusedCount"`
 }
 
@@ -117,7 +118,7 @@ func read(r io.Reader, format Format, o Options, b *batch, refuse func(Refusal))
 	for {
 		rec, err := in.next()
 		switch {
-		case err == io.EOF: //nolint:errorlint // a fault that wraps it is no end
+		case err == io.EOF: //nolint:errorlint // a fault may wrap io.EOF and is no end
 			return b.empty()
 		case err != nil:
 			return cmp.Or(b.empty(), error(&ReadError{err}))
@@ -177,7 +178,7 @@ func heldRow(line, opened int) string {
 	return fmt.Sprintf("line %d, within a quoted field that opens in line %d, reads as a row of its own: %s; NDJSON takes texts with such lines", line, opened, ownRow)
 }
 
-// encodingOf is what there is to say of the encoding of a line that is not UTF-8.
+// encodingOf says in which encoding a line that is not UTF-8 may be.
 func encodingOf(line []byte) string {
 	if !utf8.Valid(line) && likeWindows1252(line) {
 		return "; it looks like Windows-1252: " + saveAsUTF8
@@ -200,9 +201,9 @@ type batch struct {
 	flush  func([]models.UserChange) error
 	users  []models.UserChange
 	bytes  int
-	counts Counts // Rows are those taken
+	counts Counts // Rows counts the accepted rows
 	seed   maphash.Seed
-	seen   map[uint64]struct{} // hashes of the IDs that came
+	seen   map[uint64]struct{} // hashes of the IDs read so far
 }
 
 func (b *batch) add(u models.UserChange) error {
