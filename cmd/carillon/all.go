@@ -9,7 +9,7 @@ import (
 	"carillon/models"
 )
 
-// exitNothing: what was to be paused or resumed was not there, so nothing was changed.
+// exitNothing: there was nothing to pause or resume, so nothing has changed.
 const exitNothing = 3
 
 // helpAll explains --all in the help of pause and resume.
@@ -17,7 +17,7 @@ const helpAll = `resume --all resumes exactly what the last pause --all paused, 
 
 Exit codes: 0 it was done, 3 there was nothing to pause or to resume, 1 it could not be done.`
 
-// oneOrAll refuses an ID together with --all, and neither of them.
+// oneOrAll accepts either an ID or --all.
 func oneOrAll(what, id string, all bool) error {
 	if all == (id != "") {
 		return fmt.Errorf("say which %s, or --all", what)
@@ -25,8 +25,8 @@ func oneOrAll(what, id string, all bool) error {
 	return nil
 }
 
-// reportAll lists what a command with --all has changed; done is "paused" or "resumed", and nothing says why there was
-// nothing to do. err is why the list is not whole.
+// reportAll lists what a command with --all has changed. done is "paused" or "resumed". nothing
+// says why there was nothing to do. With err, the list is not complete.
 func (a *app) reportAll(done, what string, list []models.Named, asJSON bool, nothing string, err error) error {
 	switch {
 	case err != nil && len(list) == 0:
@@ -49,7 +49,7 @@ func (a *app) reportAll(done, what string, list []models.Named, asJSON bool, not
 	return exit(exitNothing)
 }
 
-// counted is a number with its noun, whose plural ends with an s.
+// counted writes a number with its noun. The plural of the noun ends with an s.
 func counted(n int, plural string) string {
 	if n == 1 {
 		return "1 " + strings.TrimSuffix(plural, "s")

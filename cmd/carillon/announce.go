@@ -13,14 +13,14 @@ import (
 	"carillon/models"
 )
 
-// announce tells who started a process where it is and what to do with it.
+// announce tells the person who started a process where it listens and what to do next.
 func announce(a *app, s *system) {
 	out, url := a.stdout, s.url()
 	fmt.Fprintf(out, "Carillon serves %s at %s\n\n", s.roles, url)
 	if s.dir != nil {
 		fmt.Fprintf(out, "  data directory   %s\n", models.Shown(s.dir.Path()))
 	} else {
-		name, _ := ledgerName(a.ctx, a.cfg, s.ledger) // which has just answered
+		name, _ := ledgerName(a.ctx, a.cfg, s.ledger) // the ledger has just answered
 		fmt.Fprintf(out, "  ledger           %s\n", name)
 	}
 	if s.inside == nil {
@@ -44,12 +44,12 @@ Add a user, then send to all users:
 `, s.curl(a, "/v1/users"), s.curl(a, "/msg/batch_send_msg"), s.api.Admins[0])
 }
 
-// curl is the beginning of a command that posts JSON to a route, ready to be pasted into a shell.
+// curl is the beginning of a command that posts JSON to a route, ready to paste into a shell.
 func (s *system) curl(a *app, path string) string {
 	return fmt.Sprintf(`curl -sS -X POST %s%s -H "token: $(%s)" -H 'operationID: try-it' -H 'Content-Type: application/json'`, s.url(), path, s.tokenCommand(a))
 }
 
-// tokenCommand prints an admin's token when it is run in a shell on this machine.
+// tokenCommand is a shell command for this machine that prints an admin's token.
 func (s *system) tokenCommand(a *app) string {
 	cmd := program() + " token"
 	if a.cfg.Config != "" {
@@ -63,7 +63,7 @@ func (s *system) tokenCommand(a *app) string {
 	return cmd
 }
 
-// program is how the program that runs can be called again.
+// program is the command that calls this program again.
 func program() string {
 	self, err := os.Executable()
 	if err != nil {
@@ -72,7 +72,7 @@ func program() string {
 	if found, err := exec.LookPath("carillon"); err == nil && sameFile(found, self) {
 		return "carillon"
 	}
-	if strings.Contains(self, string(filepath.Separator)+"go-build") { // `go run` removes it when it ends
+	if strings.Contains(self, string(filepath.Separator)+"go-build") { // `go run` removes the file when it ends
 		return "go run ./cmd/carillon"
 	}
 	return quote(self)
@@ -84,7 +84,7 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
-// quote makes one word of a path in a shell.
+// quote quotes a path as one word of a shell.
 func quote(path string) string {
 	plain := func(r rune) bool {
 		return r == '/' || r == '.' || r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
@@ -95,10 +95,11 @@ func quote(path string) string {
 	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
-// url is where this process is reached from this machine.
+// url is the address of this process for a caller on this machine.
 func (s *system) url() string { return "http://" + reachable(s.listener.Addr().String()) }
 
-// reachable turns an address to listen on into one to connect to: all addresses include loopback.
+// reachable turns an address to listen on into an address to connect to. An address that means all
+// interfaces becomes loopback.
 func reachable(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {

@@ -12,10 +12,11 @@ import (
 	"carillon/models"
 )
 
-// measureFor is how long campaigns are looked at to see how fast they go.
+// measureFor is how long campaigns are watched to measure their speed.
 const measureFor = time.Second
 
-// measure is how many recipients a second the running campaigns of a list come to, by their internal numbers.
+// measure returns how many recipients a second each running campaign of a list completes, by
+// internal number.
 func measure(ctx context.Context, ledger *models.Store, list []models.CampaignView) (map[int64]float64, error) {
 	before := map[int64]int64{}
 	for _, v := range list {
@@ -35,14 +36,15 @@ func measure(ctx context.Context, ledger *models.Store, list []models.CampaignVi
 	now, err := ledger.RunningCounts(ctx)
 	paces := map[int64]float64{}
 	for _, v := range now {
-		if pending, ok := before[v.ID]; ok && v.Planned { // until then its total is not final
+		if pending, ok := before[v.ID]; ok && v.Planned { // before that, its total is not final
 			paces[v.ID] = float64(max(0, pending-v.Pending)) / time.Since(began).Seconds()
 		}
 	}
 	return paces, err
 }
 
-// campaignTable prints campaigns with all their counts. RATE is recipients a second now, and of how many at most.
+// campaignTable prints campaigns with all their counts. RATE is the recipients a second now, and
+// the limit.
 func campaignTable(out io.Writer, list []models.CampaignView, paces map[int64]float64) error {
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tSTATUS\tTOTAL\tPENDING\tSENT\tFAILED\tSKIPPED\tEXPIRED\tCANCELLED\tUNKNOWN\tCREATED\tBY\tRATE\tETA\tNAME\tREASON")
@@ -67,7 +69,7 @@ func rate(pace float64, known bool, limit int) string {
 	return "-"
 }
 
-// eta is how long the pending take at a pace; without one nobody knows.
+// eta is how long the pending recipients take at a pace. At pace 0 it is unknown.
 func eta(pending int64, pace float64) string {
 	if pace <= 0 {
 		return "-"

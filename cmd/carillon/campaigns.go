@@ -55,7 +55,8 @@ func plain(err error) error {
 	return errors.New(e.Words())
 }
 
-// notify has a process that serves log what was done here. It is done, whether or not the notice can be left.
+// notify leaves a notice of what was done here, for the log of a process that serves. If the notice
+// cannot be left, the command has succeeded all the same.
 func (a *app) notify(ledger *models.Store, what, campaign string, campaigns int64) {
 	_ = ledger.Notify(a.ctx, models.Notice{What: what, Campaign: campaign, Campaigns: campaigns})
 }

@@ -42,7 +42,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	a.level = max(a.level, slog.LevelWarn) // its own words are all there is to read
+	a.level = max(a.level, slog.LevelWarn) // the demo's own lines are the only output
 	sys, err := open(a, cfg, roles{true, true, true}, listenSomewhere)
 	if err != nil {
 		return err
@@ -61,7 +61,8 @@ func (c *demoCmd) Run(a *app) (err error) {
 	return errors.Join(shown, <-served)
 }
 
-// demoSettings are the configured ones, with embedded stores in dir and the inbox alone.
+// demoSettings are the configured settings, but with embedded stores in dir and the inbox as the
+// only channel.
 func demoSettings(a *app, dir string) (*config.Config, error) {
 	if err := a.cfg.ReadFiles(); err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func demoSettings(a *app, dir string) (*config.Config, error) {
 	return &cfg, cfg.Validate(config.ForDemo)
 }
 
-// listenSomewhere takes any free port when the wanted one is busy.
+// listenSomewhere listens on addr, or on any free port if that port is taken.
 func listenSomewhere(ctx context.Context, addr string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -87,7 +88,7 @@ func listenSomewhere(ctx context.Context, addr string) (net.Listener, error) {
 	return l, err
 }
 
-// invite says what there is to look at while it goes on serving.
+// invite tells the user what to look at while the demo goes on serving.
 func (c *demoCmd) invite(a *app, sys *system) {
 	token, url := sys.tokenCommand(a), sys.url()
 	fmt.Fprintf(a.stdout, `

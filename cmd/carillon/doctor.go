@@ -23,18 +23,18 @@ func (doctorCmd) Help() string {
     carillon doctor --json | jq '.checks[] | select(.status == "FAIL")'`
 }
 
-// The states of a finding. A warning does not fail the command.
+// The states of a finding. A warning does not make the command fail.
 const (
 	stateOK   = "ok"
 	stateWarn = "WARN"
 	stateFail = "FAIL"
 )
 
-// finding is one line of the doctor's.
+// finding is one line of the doctor's output.
 type finding struct {
 	Name   string `json:"name"` // settings, environment, secret, data directory, database, migrations, redis, clocks, webhook batch, webhook, channels
 	Status string `json:"status"`
-	Detail string `json:"detail"` // what was found, and behind it what to do
+	Detail string `json:"detail"` // what was found, then what to do
 }
 
 // examination collects findings.
@@ -48,7 +48,7 @@ func (x *examination) add(name, status, format string, args ...any) {
 	x.findings = append(x.findings, finding{name, status, fmt.Sprintf(format, args...)})
 }
 
-// Run examines everything, in the order in which things depend on each other.
+// Run examines everything. What others depend on is examined first.
 func (c *doctorCmd) Run(a *app) error {
 	x := &examination{a: a}
 	if x.settings() {
@@ -87,7 +87,7 @@ func (c *doctorCmd) print(x *examination, ok bool) error {
 	return nil
 }
 
-// settings says whether the rest is worth asking.
+// settings examines the settings, and reports whether the rest can be examined.
 func (x *examination) settings() bool {
 	unknown, meant := config.UnknownNames(os.Environ())
 	for i, name := range unknown {
@@ -132,7 +132,7 @@ func (x *examination) channels() {
 
 var errTooOld = errors.New("is too old")
 
-// atLeast compares the first two numbers of a version; a text without them passes.
+// atLeast compares the first two numbers of a version. A text without two numbers passes.
 func atLeast(version string, major, minor int) error {
 	var a, b int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &a, &b); n == 2 && (a < major || a == major && b < minor) {

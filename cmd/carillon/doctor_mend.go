@@ -14,7 +14,7 @@ import (
 	"carillon/models"
 )
 
-// MySQL's numbers of what a server says before anybody is in.
+// MySQL's error numbers for refusals before a log-in is complete.
 const (
 	noDatabaseRights = 1044
 	wrongPassword    = 1045
@@ -23,11 +23,11 @@ const (
 	wantsTLS         = 3159
 )
 
-// mendDatabase says what to do about a database that lets nobody in.
+// mendDatabase says what to do about a database that refuses the connection.
 func mendDatabase(ctx context.Context, rawURL string, err error) string {
 	var refused *mysql.MySQLError
 	switch {
-	case errors.As(err, &refused) && refused.Number == wrongPassword && opensWithTLS(ctx, rawURL): // MariaDB says so to who comes without
+	case errors.As(err, &refused) && refused.Number == wrongPassword && opensWithTLS(ctx, rawURL): // MariaDB answers so to a user who must use TLS and does not
 		return "it wants TLS: add ?tls=true to CARILLON_DATABASE_URL"
 	case errors.As(err, &refused) && (refused.Number == wrongPassword || refused.Number == noPlugin):
 		return "it runs and refuses the user or the password: mend them in CARILLON_DATABASE_URL, with special characters percent-encoded"
@@ -47,7 +47,8 @@ func mendDatabase(ctx context.Context, rawURL string, err error) string {
 	return "start it, or mend CARILLON_DATABASE_URL"
 }
 
-// opensWithTLS says whether a database that was asked without TLS lets its user in with it.
+// opensWithTLS reports whether a database that refused its user without TLS accepts the user with
+// TLS.
 func opensWithTLS(ctx context.Context, rawURL string) bool {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Query().Has("tls") {
@@ -63,7 +64,7 @@ func opensWithTLS(ctx context.Context, rawURL string) bool {
 	return err == nil
 }
 
-// mendRedis says what to do about a Redis that answers no question.
+// mendRedis says what to do about a Redis that does not answer.
 func mendRedis(ctx context.Context, rawURL string, err error) string {
 	text := err.Error()
 	has := func(parts ...string) bool {
@@ -91,7 +92,7 @@ func mendRedis(ctx context.Context, rawURL string, err error) string {
 	return "start it, or mend CARILLON_REDIS_URL"
 }
 
-// takesTLS says whether a Redis that was asked without TLS shakes hands with it.
+// takesTLS reports whether a Redis that was asked without TLS completes a TLS handshake.
 func takesTLS(ctx context.Context, rawURL string) bool {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "redis" {
@@ -101,7 +102,7 @@ func takesTLS(ctx context.Context, rawURL string) bool {
 	if port == "" {
 		port = "6379"
 	}
-	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // nothing is sent to it
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // nothing is sent over the connection
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return false
@@ -110,7 +111,7 @@ func takesTLS(ctx context.Context, rawURL string) bool {
 	return true
 }
 
-// noTLS says that what was asked with TLS answered with something else.
+// noTLS reports whether the answer to a TLS handshake was not TLS.
 func noTLS(err error) bool {
 	var header tls.RecordHeaderError
 	return errors.As(err, &header) || strings.Contains(err.Error(), "first record does not look like a TLS handshake")

@@ -14,13 +14,15 @@ import (
 	"time"
 )
 
-// Free space of the data directory below which the doctor speaks up: a campaign to 1,000,000 users takes some 100 MiB.
+// The doctor warns when the data directory has less free space than this. A campaign to 1,000,000
+// users takes some 100 MiB.
 const (
 	littleSpace = 1 << 30
 	noSpace     = 64 << 20
 )
 
-// dataDirectory examines the directory of the embedded database, or where it is to be made, and says whether it can be used.
+// dataDirectory examines the directory of the embedded database, or the place where it will be
+// made. It reports whether the directory can be used.
 func (x *examination) dataDirectory() bool {
 	path, err := filepath.Abs(x.a.cfg.DataDir)
 	place, what := "", ""
@@ -66,7 +68,7 @@ func size(bytes uint64) string {
 	return fmt.Sprintf("%d MiB", bytes>>20)
 }
 
-// nearestDirectory is path, or the directory above it in which it would be made.
+// nearestDirectory is path if it exists, else the nearest directory above it.
 func nearestDirectory(path string) (string, error) {
 	for {
 		info, err := os.Stat(path)
@@ -84,16 +86,17 @@ func nearestDirectory(path string) (string, error) {
 func tryDirectory(path string) error {
 	f, err := os.CreateTemp(path, ".carillon-doctor-*")
 	if err != nil {
-		return errors.Unwrap(err) // the path is said already
+		return errors.Unwrap(err) // the caller names the path
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// webhook connects to the provider, and for https shakes hands. It sends no request: a provider may take any for a delivery.
+// webhook connects to the provider and, for https, makes the TLS handshake. It sends no request: a
+// provider may take any request for a delivery.
 func (x *examination) webhook() {
 	u, err := url.Parse(x.a.cfg.WebhookURL)
 	if err != nil || u.Host == "" {
-		return // there is none
+		return // there is no webhook
 	}
 	port := u.Port()
 	if port == "" {
@@ -122,13 +125,13 @@ func (x *examination) webhook() {
 	x.add("webhook", stateOK, "%s takes connections; no request was sent", u.Host)
 }
 
-// clock is how far another clock is from that of this machine, and how well that is known.
+// clock is the difference between another clock and this machine's, and how exactly it is known.
 type clock struct {
 	name         string
 	ahead, vague time.Duration
 }
 
-// readClock asks a clock. The answer is of some instant while it was asked.
+// readClock asks a clock. The answer belongs to some instant between question and answer.
 func readClock(name string, ask func() (time.Time, error)) (clock, error) {
 	before := time.Now()
 	theirs, err := ask()
@@ -136,13 +139,14 @@ func readClock(name string, ask func() (time.Time, error)) (clock, error) {
 	return clock{name, theirs.Sub(before.Add(vague)), vague}, err
 }
 
-// maxApart is how far clocks may be apart before it shows: at begins, ends and slots, and at tokens.
+// maxApart is the largest harmless difference between clocks. A larger one moves begins, ends and
+// slots, and makes tokens invalid.
 const maxApart = 2 * time.Second
 
-// compareClocks says which clocks are apart.
+// compareClocks names the clocks that are apart.
 func (x *examination) compareClocks() {
 	if len(x.clocks) == 0 {
-		return // the embedded stores go by this machine's
+		return // the embedded stores use this machine's clock
 	}
 	if found := clocksApart(append([]clock{{name: "this machine"}}, x.clocks...)); len(found) > 0 {
 		for _, text := range found {
@@ -153,7 +157,7 @@ func (x *examination) compareClocks() {
 	x.add("clocks", stateOK, "within %s of each other", maxApart)
 }
 
-// clocksApart is a line for each two clocks that are certainly too far apart.
+// clocksApart returns a line for each two clocks that are certainly too far apart.
 func clocksApart(clocks []clock) (found []string) {
 	for i, a := range clocks {
 		for _, b := range clocks[i+1:] {

@@ -25,7 +25,7 @@ func (x *examination) ledger() {
 	ledger, err := openLedger(cfg)
 	switch none := new(embedded.NoDirError); {
 	case errors.As(err, &none):
-		return // as was said
+		return // the finding is reported already
 	case err != nil:
 		x.add("database", stateFail, "%v", err)
 		return
@@ -55,12 +55,12 @@ func (x *examination) ledger() {
 	}
 }
 
-// writing says whether the database can be written, by this user and now.
+// writing examines whether this user can write to the database now.
 func (x *examination) writing(ledger *models.Store, version string) {
 	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
 	defer cancel()
 	err := checkLedger(ctx, ledger)
-	if err == nil { // else there is no table yet to be written to
+	if err == nil { // otherwise there may be no table to write to yet
 		err = ledger.TryWrite(ctx)
 	}
 	if err != nil && !errors.Is(err, errNotMigrated) {
@@ -73,7 +73,7 @@ func (x *examination) writing(ledger *models.Store, version string) {
 	x.add("database", stateOK, "%s", version)
 }
 
-// server looks at what only a database's server can have wrong.
+// server examines what only a database server can have wrong.
 func (x *examination) server(ledger *models.Store) {
 	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
 	defer cancel()
@@ -88,10 +88,12 @@ func (x *examination) server(ledger *models.Store) {
 	}
 }
 
-// needPacket is what a statement may come to: the lists of 100 pages, 100,000 IDs of 64 bytes, with half of it escaped.
+// needPacket is the largest statement in bytes: the lists of 100 pages, 100,000 IDs of 64 bytes,
+// half of them escaped.
 const needPacket = 16 << 20
 
-// smallPackets says in words that the server refuses statements which a POST can need; "" when it takes them, as SQLite does.
+// smallPackets says in words that the server refuses statements that a POST can need. It is "" if
+// the server accepts them. SQLite always does.
 func smallPackets(ctx context.Context, ledger *models.Store) (string, error) {
 	db, dialect, err := ledger.Writer()
 	if err != nil || dialect == "sqlite" {
@@ -104,7 +106,7 @@ func smallPackets(ctx context.Context, ledger *models.Store) (string, error) {
 	return fmt.Sprintf("max_allowed_packet is %d, and a POST with 100,000 recipients needs %d: set it to 16M in the server's configuration, and now with: SET GLOBAL max_allowed_packet=%d", size, needPacket, needPacket), nil
 }
 
-// databaseAge is nil for MariaDB from 10.6 and MySQL from 8.0 on.
+// databaseAge is nil for MariaDB from 10.6 and MySQL from 8.0.
 func (x *examination) databaseAge(version string) error {
 	switch {
 	case x.a.cfg.EmbeddedDatabase():
@@ -130,7 +132,8 @@ func databaseVersion(ctx context.Context, ledger *models.Store) (version string,
 	return version, err
 }
 
-// redis examines Redis: it must be new enough, and must refuse rather than forget when its memory is full.
+// redis examines Redis. It must be new enough and, when its memory is full, must refuse writes and
+// not drop data.
 func (x *examination) redis() {
 	if x.a.cfg.EmbeddedRedis() {
 		x.add("redis", stateOK, "embedded in the process that serves")
@@ -141,7 +144,7 @@ func (x *examination) redis() {
 		x.add("redis", stateFail, "CARILLON_REDIS_URL %v", err)
 		return
 	}
-	rdb := conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // so it is documented
+	rdb := conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // RedisConn documents this type
 	defer func() { _ = rdb.Close() }()
 	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
 	defer cancel()
@@ -172,7 +175,7 @@ func (x *examination) redis() {
 	}
 }
 
-// evicts says in words that a full Redis drops what it holds; "" when it refuses writes instead.
+// evicts says in words that a full Redis drops data; "" when it refuses writes instead.
 func evicts(ctx context.Context, rdb redis.UniversalClient) (string, error) {
 	memory, err := rdb.Info(ctx, "memory").Result()
 	if policy := infoField(memory, "maxmemory_policy"); err == nil && policy != "noeviction" && policy != "" {

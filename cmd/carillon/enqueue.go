@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	enqueueSlots = 256                   // campaigns on their way to the queue at once
-	enqueueTime  = 3 * time.Second       // for one of them
-	enqueueWait  = 50 * time.Millisecond // for a slot, while Redis answers
+	enqueueSlots = 256                   // campaigns on their way to the queue at the same time
+	enqueueTime  = 3 * time.Second       // for one campaign
+	enqueueWait  = 50 * time.Millisecond // to wait for a slot, while Redis answers
 )
 
-// enqueuer puts stored campaigns into the queue beside their POSTs: a Redis that is away must not delay an
-// answer. What fails, or finds no slot, is the reconciler's to pick up.
+// enqueuer puts stored campaigns into the queue in the background: a Redis that is away must not
+// delay the answer to a POST. The reconciler picks up what fails or finds no slot.
 type enqueuer struct {
 	put   func(context.Context, models.Created) error
 	log   *slog.Logger
 	slots chan struct{}
 	wg    sync.WaitGroup
-	away  atomic.Bool // the last one failed
+	away  atomic.Bool // the last attempt failed
 }
 
 func newEnqueuer(put func(context.Context, models.Created) error, log *slog.Logger) *enqueuer {
@@ -63,7 +63,7 @@ func (e *enqueuer) take() bool {
 	}
 }
 
-// note logs once per spell.
+// note logs the first failure and the first success after failures.
 func (e *enqueuer) note(err error) {
 	switch was := e.away.Swap(err != nil); {
 	case err != nil && !was:
@@ -73,5 +73,5 @@ func (e *enqueuer) note(err error) {
 	}
 }
 
-// close waits for those on their way.
+// close waits for the campaigns on their way.
 func (e *enqueuer) close() { e.wg.Wait() }

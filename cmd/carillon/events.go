@@ -15,7 +15,8 @@ import (
 	"carillon/models"
 )
 
-// operator is who runs a command: the system's user, and where it has no name its number.
+// operator is the person who runs a command: the name of the system's user, or the number if there
+// is no name.
 func operator() models.Actor {
 	name := strconv.Itoa(os.Getuid())
 	if u, err := user.Current(); err == nil && models.CheckID(u.Username) == "" {
@@ -52,7 +53,7 @@ func (c *eventsCmd) Run(a *app) error {
 	return withLedger(a, func(ledger *models.Store) error { return a.listEvents(ledger, f, c.Limit, c.JSON) })
 }
 
-// kinds are all kinds of events, each with a space before and a comma behind.
+// kinds lists all kinds of events, each with a space before and a comma behind.
 func kinds() string {
 	var text strings.Builder
 	for _, kind := range models.EventKinds {

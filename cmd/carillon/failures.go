@@ -50,7 +50,7 @@ func (c *failuresCmd) Run(a *app) error {
 				return err
 			}
 		}
-		if c.JSON { // a sum is no line of the list
+		if c.JSON { // the sum is not an entry of the list
 			return nil
 		}
 		_, err = fmt.Fprintf(a.stdout, "%d failed or unknown, of them %d for other reasons and %d not counted\n", f.Total, f.Rest, f.Uncounted)

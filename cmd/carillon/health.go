@@ -33,7 +33,7 @@ func (healthCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: this is our own process
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: the process is our own
 	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("nothing answers: %w", err)

@@ -1,5 +1,5 @@
-// Command carillon sends messages to the users of a chat app: one POST becomes a campaign with a status for
-// every single recipient.
+// Command carillon sends messages to the users of a chat app. One POST becomes a campaign with a
+// status for every single recipient.
 package main
 
 import (
@@ -20,7 +20,8 @@ func main() {
 	os.Exit(code)
 }
 
-// quietRedis: the client also logs what it returns as errors, in lines that no level quiets.
+// quietRedis silences the Redis client's own log. The client also returns those errors, and no log
+// level would hide its lines.
 func quietRedis() { redis.SetLogger(silence{}) }
 
 type silence struct{}

@@ -39,7 +39,7 @@ func (migrateCmd) Run(a *app) error {
 		return err
 	}
 	defer func() { _ = ledger.Close() }()
-	where, _ := ledgerName(a.ctx, a.cfg, ledger) // a server that does not answer is told by migrate
+	where, _ := ledgerName(a.ctx, a.cfg, ledger) // if the server does not answer, migrate says so
 	fmt.Fprintf(a.stderr, "ledger: %s\n", where)
 	n, err := migrate(a.ctx, ledger)
 	if err != nil {
@@ -57,7 +57,7 @@ func (migrateCmd) Run(a *app) error {
 	return err
 }
 
-// lockWait is for another migrate to end; a process that serves does not.
+// lockWait is how long to wait for another migrate to end. A process that serves does not end.
 const lockWait = 15 * time.Second
 
 // lockSoon takes a data directory that another migrate may hold for a moment.

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress is a bar on stderr where that is a terminal, and nothing elsewhere: a log or a pipe would keep
-// every one of its states. max < 0 = unknown.
+// progress is a bar on stderr if that is a terminal. Elsewhere it is nothing: a log or a pipe would
+// keep every state of the bar. maximum < 0 = unknown.
 func progress(stderr io.Writer, title string, maximum int64, more ...progressbar.Option) *progressbar.ProgressBar {
 	w := io.Discard
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {

@@ -8,8 +8,8 @@ import (
 	"carillon/internal/config"
 )
 
-// rereadAdmins reads the admins' file again whenever this process gets a SIGHUP, until stop is called. A file that is
-// not right changes nothing. Without a file the signal ends the process, as it would any other.
+// rereadAdmins reads the admins' file again at each SIGHUP, until stop is called. A file with a
+// fault changes nothing. Without a file the signal ends the process, as it does by default.
 func (s *system) rereadAdmins(path string) (stop func()) {
 	if path == "" {
 		return func() {}
@@ -25,7 +25,7 @@ func (s *system) rereadAdmins(path string) (stop func()) {
 				continue
 			}
 			s.api.SetAdmins(admins)
-			s.log.Info("SIGHUP: the file of the admins was read again", "admins", len(admins)) // their IDs are personal data
+			s.log.Info("SIGHUP: the file of the admins was read again", "admins", len(admins)) // counted, not listed: IDs are personal data
 		}
 	}()
 	return func() {

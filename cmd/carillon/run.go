@@ -16,7 +16,7 @@ import (
 	"carillon/models"
 )
 
-// Exit codes. Those of single commands stand in their help.
+// Exit codes. Commands with codes of their own name them in their help.
 const (
 	exitFailed = 1
 	exitUsage  = 2
@@ -45,18 +45,18 @@ type cli struct {
 
 // app is what every command gets.
 type app struct {
-	ctx            context.Context //nolint:containedctx // kong hands commands one value, and it lives as long as they do
+	ctx            context.Context //nolint:containedctx // kong hands commands one value, which lives as long as they do
 	cfg            *config.Config
 	level          slog.Level
 	stdout, stderr io.Writer
 }
 
-// exit is an error that only sets the exit code: what there is to say has been said.
+// exit is an error that only sets the exit code: the command has printed everything.
 type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// settingsHelp is the flag that shows the help with the settings in it.
+// settingsHelp is the flag that shows the help with the settings.
 type settingsHelp bool
 
 // BeforeReset is called when the flag stands on the command line.
@@ -69,7 +69,8 @@ func (settingsHelp) BeforeReset(ctx *kong.Context) error {
 	return nil
 }
 
-// ownFirst lets a command's help begin with its own flags: kong shows first what is in no group.
+// ownFirst lets a command's help begin with the command's own flags. Kong shows first the flags
+// that are in no group.
 func ownFirst(app *kong.Application) {
 	every := &kong.Group{Key: "every", Title: "Flags of every command:"}
 	for _, flag := range app.Flags {
@@ -113,7 +114,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return report(stderr, cmd.Run(a), exitFailed)
 }
 
-// report prints an error, each of its lines as one of ours, and returns the exit code.
+// report prints each line of an error in our format, and returns the exit code.
 func report(stderr io.Writer, err error, code int) int {
 	var own exit
 	switch {
@@ -128,7 +129,8 @@ func report(stderr io.Writer, err error, code int) int {
 	return code
 }
 
-// plainWriter is what commands print on: nothing of it moves a terminal's cursor but tabs and line ends. JSON stays the same JSON.
+// plainWriter is what commands print on. It removes everything that moves a terminal's cursor,
+// except tabs and line ends. JSON stays the same JSON.
 type plainWriter struct{ w io.Writer }
 
 func (p plainWriter) Write(text []byte) (int, error) {
@@ -146,7 +148,7 @@ func (p plainWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// version is the module's, which Go takes from git where the program was built.
+// version is the module's version, which Go takes from git where the program was built.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return "carillon " + info.Main.Version
@@ -154,7 +156,7 @@ func version() string {
 	return "carillon (unknown version)"
 }
 
-// settings checks the settings for a use, and warns of what an operator may not know.
+// settings checks the settings for a use, and prints warnings for the operator.
 func (a *app) settings(use config.Use) error {
 	if err := a.cfg.ReadFiles(); err != nil {
 		return err
@@ -173,7 +175,7 @@ func (a *app) settings(use config.Use) error {
 	return nil
 }
 
-// warn says on stderr what an operator may not know, as a line of the log where that is JSON.
+// warn prints a warning for the operator on stderr: as a line of the log if the log is JSON.
 func (a *app) warn(text string) {
 	if a.cfg.LogsJSON() {
 		a.logger(a.level).Warn(text)

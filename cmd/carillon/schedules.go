@@ -77,7 +77,7 @@ func zoneOf(s models.Schedule) string {
 	return s.Timezone
 }
 
-// nextSlot is when an active schedule fires next, by its own clock; "-" when it does not.
+// nextSlot is when an active schedule fires next, by the schedule's own clock; "-" if it does not.
 func nextSlot(s models.Schedule) string {
 	table, err := slots.Of(s)
 	if err != nil || s.NextSlot == 0 || s.Status != models.ScheduleActive {
@@ -87,7 +87,7 @@ func nextSlot(s models.Schedule) string {
 	return local
 }
 
-// scheduleRow is a schedule on one line of JSON.
+// scheduleRow is a schedule as one line of JSON.
 func scheduleRow(s models.Schedule) map[string]any {
 	return map[string]any{"id": s.PublicID, "name": s.Name, "status": s.Status, "cron": s.Cron, "timezone": s.Timezone, "localTime": s.LocalTime, "nextSlot": nextSlot(s)}
 }
@@ -138,7 +138,8 @@ func (c *schedulesNextCmd) Run(a *app) error {
 	})
 }
 
-// noSchedule words a schedule that is not there; withLedger would call it a campaign.
+// noSchedule words the error for a schedule that does not exist. withLedger would call it a
+// campaign.
 func noSchedule(err error) error {
 	if models.AsError(err).Code == models.CodeRecordNotFound {
 		return errors.New("there is no such schedule")
@@ -224,7 +225,7 @@ type schedulesRunCmd struct {
 	JSON bool   `name:"json" help:"Print the campaign as JSON."`
 }
 
-// Run makes a campaign now; whoever serves finds it in the ledger.
+// Run makes a campaign now. The process that serves finds the campaign in the ledger.
 func (c *schedulesRunCmd) Run(a *app) error {
 	return withLedger(a, func(ledger *models.Store) error {
 		s, err := ledger.Schedule(a.ctx, c.ID)

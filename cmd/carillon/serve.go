@@ -40,7 +40,8 @@ Messages leave through your own provider:
 SIGTERM and Ctrl-C stop it within 10 s: what is being sent is finished and written first.`
 }
 
-// Run serves until the context ends. Where the log is JSON all of stderr is: why it could not go on, too.
+// Run serves until the context ends. If the log is JSON, all of stderr is JSON, also the reason why
+// it stopped.
 func (c *serveCmd) Run(a *app) error {
 	err := c.serve(a)
 	if err == nil || !a.cfg.LogsJSON() {
@@ -60,7 +61,8 @@ func (c *serveCmd) serve(a *app) error {
 	if err != nil {
 		return err
 	}
-	// Beyond the budget for bodies and answers the collector works harder. An eighth is for what it does not count.
+	// Near this limit the garbage collector works harder. The budget for bodies and answers is part
+	// of the memory. An eighth is left for what the limit does not count.
 	debug.SetMemoryLimit(int64(a.cfg.Memory) << 20 / 8 * 7)
 	sys, err := open(a, a.cfg, r, listen)
 	if err != nil {
@@ -71,8 +73,8 @@ func (c *serveCmd) serve(a *app) error {
 	return sys.serve(a.ctx)
 }
 
-// open opens stores and port, in this order: of two mistakes at once the taken data directory is the one to
-// hear of.
+// open opens first the stores, then the port. If both fail, the user hears of the data directory
+// that is taken.
 func open(a *app, cfg *config.Config, r roles, listen func(context.Context, string) (net.Listener, error)) (*system, error) {
 	s, err := openStores(a.ctx, cfg)
 	if err != nil {

@@ -25,15 +25,15 @@ import (
 var example []byte
 
 const (
-	exampleSender = "openIMAdmin" // who sends it
-	stalledAfter  = time.Minute   // without a single further outcome the demo gives up
+	exampleSender = "openIMAdmin" // the sender of the example
+	stalledAfter  = time.Minute   // the demo gives up after this time without a further outcome
 	lookEvery     = 100 * time.Millisecond
 )
 
-// statuses are a campaign's counts in the order they are shown.
+// statuses are a campaign's counts in the order in which they are shown.
 var statuses = []string{"pending", "sent", "failed", "skipped", "expired", "cancelled", "unknown", "total"}
 
-// show is one campaign as a client sees it: all it does goes through the API.
+// show is one campaign as a client sees it: everything goes through the API.
 type show struct {
 	a      *app
 	base   string
@@ -44,11 +44,11 @@ type show struct {
 }
 
 func newShow(a *app, sys *system, users int) *show {
-	// A transport of its own, so that its connections end with it.
+	// The client has its own transport, so that its connections end with it.
 	return &show{a: a, base: sys.url(), users: users, secret: sys.secret, client: http.Client{Transport: &http.Transport{}}}
 }
 
-// run is the whole show; nil when every user got the message.
+// run shows the whole campaign. It returns nil when every user got the message.
 func (s *show) run(ctx context.Context) (err error) {
 	defer s.client.CloseIdleConnections()
 	if s.token, err = handlers.AdminToken(s.secret, exampleSender); err != nil {
@@ -89,7 +89,7 @@ func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisec
 
 func userID(i int) string { return fmt.Sprintf("demo-%07d", i) }
 
-// importUsers streams a CSV file to the API while it is being made up.
+// importUsers streams a CSV file to the API while it makes the file up.
 func (s *show) importUsers(ctx context.Context) error {
 	bar := progress(s.a.stderr, "import", int64(s.users))
 	r, w := io.Pipe()
@@ -114,7 +114,7 @@ func (s *show) importUsers(ctx context.Context) error {
 	return err
 }
 
-// campaign is what the show reads of a campaign.
+// campaign holds the fields of a campaign that the show reads.
 type campaign struct {
 	Status     string
 	Counts     map[string]int64
@@ -165,7 +165,8 @@ func (s *show) readInbox(ctx context.Context, userID, campaignID string) error {
 	return fmt.Errorf("the message is not in the inbox of %s", userID)
 }
 
-// call makes one request with the headers that the contract asks for, and reads data from its envelope.
+// call makes one request with the headers that the contract demands, and reads data from the
+// envelope of the answer.
 func (s *show) call(ctx context.Context, method, path, contentType string, body io.Reader, data any) error {
 	req, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"carillon/models"
 )
 
-// stores are the ledger and Redis, wherever they are, with the secret that signs tokens.
+// stores are the ledger and Redis, embedded or elsewhere, with the secret that signs tokens.
 type stores struct {
 	dir    *embedded.Dir // nil without an embedded database
 	ledger *models.Store
@@ -26,11 +26,11 @@ type stores struct {
 	secret string
 
 	inside   *embedded.Redis // nil without an embedded Redis
-	migrated atomic.Bool     // the ledger was found to be as this program needs it
+	migrated atomic.Bool     // the ledger's tables are those that this program needs
 }
 
-// openStores opens what a process that serves needs. It takes and migrates the data directory, if there is
-// one to take; of stores elsewhere it asks nothing yet.
+// openStores opens what a process that serves needs. It locks and migrates the data directory, if
+// one is used. It asks nothing yet of stores elsewhere.
 func openStores(ctx context.Context, cfg *config.Config) (_ *stores, err error) {
 	s := &stores{secret: cfg.Secret}
 	defer func() {
@@ -69,7 +69,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ *stores, err error) 
 			return nil, err
 		}
 	}
-	s.redis = s.conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // so it is documented
+	s.redis = s.conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // RedisConn documents this type
 	return s, nil
 }
 
@@ -89,7 +89,8 @@ func (s *stores) close() {
 	}
 }
 
-// openLedger opens the database alone, beside whoever serves. It makes no data directory.
+// openLedger opens the database alone. A process that serves may run at the same time. It makes no
+// data directory.
 func openLedger(cfg *config.Config) (*models.Store, error) {
 	if !cfg.EmbeddedDatabase() {
 		return models.Open(cfg.DatabaseURL)
@@ -101,8 +102,9 @@ func openLedger(cfg *config.Config) (*models.Store, error) {
 	return models.Open(dir.DatabaseURL())
 }
 
-// toldLedger opens the database alone, says on stderr which one it is, and checks its tables: a command in the wrong folder
-// speaks to another ledger than whoever serves. What the command changes is its operator's from here on.
+// toldLedger opens the database alone, names it on stderr, and checks its tables. In the wrong
+// folder, a command would speak to another ledger than the process that serves. Changes made
+// through the result are recorded as the operator's.
 func (a *app) toldLedger() (*models.Store, error) {
 	ledger, err := openLedger(a.cfg)
 	if err != nil {
@@ -121,7 +123,8 @@ func (a *app) toldLedger() (*models.Store, error) {
 	return ledger, nil
 }
 
-// ledgerName is what a ledger is and where, without user and password. An error is that a server does not say what it is.
+// ledgerName says what a ledger is and where, without user and password. It returns an error if the
+// server does not say what it is.
 func ledgerName(ctx context.Context, cfg *config.Config, ledger *models.Store) (string, error) {
 	if cfg.EmbeddedDatabase() {
 		path, err := filepath.Abs(cfg.DataDir)
@@ -131,7 +134,7 @@ func ledgerName(ctx context.Context, cfg *config.Config, ledger *models.Store) (
 	return databaseKind(version) + " " + models.Shown(config.Place(cfg.DatabaseURL)), err
 }
 
-// databaseKind is which of the servers has this version; "" is one that did not answer.
+// databaseKind is the server product that has this version; "" if the server did not answer.
 func databaseKind(version string) string {
 	switch {
 	case version == "":
@@ -142,7 +145,7 @@ func databaseKind(version string) string {
 	return "MySQL"
 }
 
-// migrate brings a ledger up to date and returns how many migrations it took.
+// migrate brings a ledger up to date and returns the number of migrations applied.
 func migrate(ctx context.Context, ledger *models.Store) (int, error) {
 	db, dialect, done, err := ledger.Migrator()
 	if err != nil {
@@ -152,13 +155,13 @@ func migrate(ctx context.Context, ledger *models.Store) (int, error) {
 	return migrations.Up(ctx, db, dialect)
 }
 
-// errNotMigrated: the database answers, and its tables are not those of this program.
+// errNotMigrated: the database answers, but its tables are not those of this program.
 var errNotMigrated = errors.New("the database is not up to date")
 
 const askTime = 5 * time.Second // for one question to a database
 
-// checkLedger is nil when the database answers and its tables are those of this program, and errNotMigrated
-// in the chain when they are not.
+// checkLedger returns nil if the database answers and its tables are those of this program. If they
+// are not, the error wraps errNotMigrated.
 func checkLedger(ctx context.Context, ledger *models.Store) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -179,19 +182,19 @@ func checkLedger(ctx context.Context, ledger *models.Store) error {
 	return nil
 }
 
-// tryRedisScript needs what the work needs: scripts, and room for one more key, which it takes away again.
+// tryRedisScript needs what the work needs: scripts, and room for one more key. It removes the key.
 var tryRedisScript = redis.NewScript(`
 redis.call('SET', KEYS[1], '1', 'PX', 1000)
 return redis.call('DEL', KEYS[1])
 `)
 
-// tryRedis says whether Redis can be written, by scripts as the queue and the limiter do it.
+// tryRedis reports an error if Redis cannot be written by scripts, as queue and limiter write it.
 func tryRedis(ctx context.Context, rdb redis.UniversalClient) error {
 	return tryRedisScript.Run(ctx, rdb, []string{"carillon:try"}).Err()
 }
 
-// await returns when the ledger can be worked with. While the database is away it asks again and again, and
-// says so once per spell; it gives up with errNotMigrated.
+// await returns when the ledger can be used. While the database is away it asks again, and reports
+// the failure once per spell. It gives up with errNotMigrated.
 func (s *stores) await(ctx context.Context, failing func(error)) error {
 	for away := false; ; {
 		err := checkLedger(ctx, s.ledger)

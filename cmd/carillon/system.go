@@ -22,10 +22,11 @@ import (
 const (
 	headerTime = 10 * time.Second // for a request's header to arrive
 	idleTime   = 2 * time.Minute
-	// answerTime is for a whole request whose handler sets no time of its own; all of ours do.
+	// answerTime is for a whole request whose handler sets no time of its own. All our handlers set
+	// one.
 	answerTime = 2 * time.Minute
 	maxHeader  = 16 << 10
-	// stopTime is for the requests under way; with what comes after it a process is gone within 10 s.
+	// stopTime is for the requests under way. With all that follows, a process ends within 10 s.
 	stopTime = 7 * time.Second
 )
 
@@ -62,19 +63,19 @@ type system struct {
 	web        *http.Server
 	listener   net.Listener
 	enqueuer   *enqueuer
-	webhook    *webhook.Channel // nil where it is not set up
+	webhook    *webhook.Channel // nil without a webhook URL
 	worker     *jobs.Worker     // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
 	log        *slog.Logger
-	begun      func() // called once the process serves
+	begun      func() // called when the process begins to serve
 
 	asked   sync.Mutex
 	askedAt time.Time
 	found   []handlers.Problem
 }
 
-// traits are those of the channels, in the order of names.
+// traits returns the traits of the channels, in the order of names.
 func traits(set []channels.Channel, names []string) (list []channels.Traits) {
 	for _, name := range names {
 		for _, c := range set {
@@ -86,7 +87,7 @@ func traits(set []channels.Channel, names []string) (list []channels.Traits) {
 	return list
 }
 
-// newSystem wires a process. It owns stores and listener from here on, and does nothing until serve.
+// newSystem wires a process. From then on it owns stores and listener. It does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
 	set := []channels.Channel{inbox.New(s.redis)}
@@ -134,7 +135,7 @@ func describe(payload []byte) string {
 	return p.String()
 }
 
-// tellStarted logs where the process is and what it works on, without passwords.
+// tellStarted logs where the process runs and which stores it uses, without passwords.
 func (s *system) tellStarted() {
 	database, redis := config.MaskURL(s.cfg.DatabaseURL), config.MaskURL(s.cfg.RedisURL)
 	if s.dir != nil {
@@ -146,7 +147,8 @@ func (s *system) tellStarted() {
 	s.log.Info("started", "version", version(), "roles", s.roles.String(), "address", s.url(), "database", database, "redis", redis)
 }
 
-// recordStarted puts into the event log how the process was started: its settings, secrets masked.
+// recordStarted writes into the event log how the process was started: its settings, secrets
+// masked.
 func (s *system) recordStarted(ctx context.Context) {
 	settings := map[string]string{}
 	for _, one := range s.cfg.Masked() {
@@ -158,7 +160,8 @@ func (s *system) recordStarted(ctx context.Context) {
 	}
 }
 
-// routes are all of the API's, or its health alone in a process without that role.
+// routes are all routes of the API. In a process without that role they are the health routes
+// alone.
 func (s *system) routes() http.Handler {
 	if s.roles.api {
 		return s.api.Routes()
@@ -166,7 +169,7 @@ func (s *system) routes() http.Handler {
 	return s.api.Health()
 }
 
-// serve works until ctx ends, then stops in good order. An error is why it could not go on.
+// serve works until ctx ends, then stops in good order. The error says why it could not go on.
 func (s *system) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -188,7 +191,7 @@ func (s *system) serve(ctx context.Context) error {
 		}
 	})
 	<-ctx.Done()
-	<-starting // what is only starting cannot be stopped
+	<-starting // a part that is still starting cannot be stopped
 	s.stop()
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -197,7 +200,8 @@ func (s *system) serve(ctx context.Context) error {
 	return nil
 }
 
-// begin waits for the ledger and starts what works on it. Redis is not waited for: who needs it finds out.
+// begin waits for the ledger and starts the parts that use it. It does not wait for Redis: each
+// part that needs Redis copes.
 func (s *system) begin(ctx context.Context) error {
 	away := false
 	err := s.await(ctx, func(err error) {
@@ -215,7 +219,7 @@ func (s *system) begin(ctx context.Context) error {
 	} else if err != nil {
 		s.log.Warn("the database does not say how large a statement may be", "err", err)
 	}
-	if err := s.reconciler.Compare(ctx); err != nil { // the workers wait for it, the others need not
+	if err := s.reconciler.Compare(ctx); err != nil { // the workers wait for the comparison; the others need not
 		s.log.Warn("the ledger cannot be compared with Redis yet; until then nothing is sent", "err", err)
 	}
 	s.tellStarted()
@@ -233,7 +237,7 @@ func (s *system) begin(ctx context.Context) error {
 // lookAgain is how often a Redis is asked that does not answer yet.
 const lookAgain = 5 * time.Second
 
-// lookAtRedis warns of a Redis that drops what it holds when it is full, as soon as it answers.
+// lookAtRedis warns of a Redis that drops data when it is full. It does so once Redis answers.
 func (s *system) lookAtRedis(ctx context.Context) {
 	if s.inside != nil {
 		return
@@ -256,7 +260,7 @@ func (s *system) lookAtRedis(ctx context.Context) {
 	}
 }
 
-// stop ends the process' work: no new request and no new send, then what is under way, then the stores.
+// stop ends the process's work in order: new requests and new sends, work under way, the stores.
 func (s *system) stop() {
 	s.log.Info("stopping")
 	s.scheduler.Stop() // what it starts goes through the enqueuer
@@ -267,7 +271,7 @@ func (s *system) stop() {
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
-		s.api.Conns.Silence() // they would be waited for in vain
+		s.api.Conns.Silence() // waiting for them would be in vain
 		if err := s.web.Shutdown(ctx); err != nil {
 			s.log.Warn("requests were cut off", "err", err)
 			_ = s.web.Close()
@@ -283,7 +287,7 @@ func (s *system) stop() {
 	s.close()
 }
 
-// askedAgo: whoever asks more often gets the same answer, since anybody may ask and each check is two writes.
+// askedAgo is how long an answer is reused. Anybody may ask, and each check makes two writes.
 const askedAgo = 500 * time.Millisecond
 
 // problems is what /readyz answers from.
@@ -297,7 +301,7 @@ func (s *system) problems(ctx context.Context) []handlers.Problem {
 	return s.found
 }
 
-// check tries to write: a replica, or a Redis that is full, can be read as well as ever.
+// check tries to write, because a replica or a full Redis can still be read.
 func (s *system) check(ctx context.Context) []handlers.Problem {
 	var database, queue []handlers.Problem
 	var wg sync.WaitGroup

@@ -60,7 +60,8 @@ func (c *tokenCmd) Run(a *app) error {
 	return err
 }
 
-// sign makes the token. A user's names the entry in the directory that it is for, which is read from there.
+// sign makes the token. A user's token names the directory entry that it is for, read from the
+// directory.
 func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 	if c.User == "" {
 		return handlers.AdminTokenFor(secret, cmp.Or(c.Admin, a.cfg.Admins[0]), c.TTL)
@@ -83,7 +84,7 @@ func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 	return handlers.UserTokenFor(secret, user, 0, c.TTL)
 }
 
-// check refuses IDs that cannot be whose the token is to be.
+// check refuses IDs for which no token can be made.
 func (c *tokenCmd) check(admins []string) error {
 	switch {
 	case c.User != "" && slices.Contains(admins, c.User):

@@ -18,7 +18,7 @@ import (
 	"carillon/models"
 )
 
-// exitRefused: the import went to its end, and some lines were not taken.
+// exitRefused: the import read the whole file, and refused some lines.
 const exitRefused = 3
 
 type usersCmd struct {
@@ -106,12 +106,12 @@ func (c *importCmd) Run(a *app) error {
 	return errors.Join(c.report(a, done, n, refused), plain(err), unrecorded, outcome(n, err))
 }
 
-// pace is how an import goes.
+// pace words how fast an import went.
 func pace(rows int, took time.Duration) string {
 	return fmt.Sprintf("import: %d rows, %.0f rows/s", rows, float64(rows)/max(took, time.Millisecond).Seconds())
 }
 
-// report says what was taken, also when the import did not come to its end.
+// report says what was imported, also when the import did not come to its end.
 func (c *importCmd) report(a *app, done models.UserCounts, n userfile.Counts, refused []userfile.Refusal) error {
 	if c.JSON {
 		return json.NewEncoder(a.stdout).Encode(struct {
@@ -150,7 +150,7 @@ func (c *importCmd) format() (userfile.Format, error) {
 	return "", errors.New("the file's name does not tell how it is written: say --format csv or --format ndjson")
 }
 
-// open gives the file and its size, -1 where it has none.
+// open returns the file and its size: -1 if the size is unknown.
 func (c *importCmd) open() (file *os.File, size int64, err error) {
 	if c.File == "-" {
 		return os.Stdin, -1, nil
