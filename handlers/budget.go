@@ -15,27 +15,28 @@ const (
 	defaultMemory = 256
 	// budgetWait is how long a request waits for memory before it is turned away.
 	budgetWait = 2 * time.Second
-	// freeBytes of a body are read on no account: a short message is never turned away for long ones.
+	// freeBytes is the part of a body that costs nothing: long messages never crowd out short ones.
 	freeBytes = 64 << 10
-	// decodeFactor and valueBytes weigh a body by what it costs to decode: the text, its copy, what goes to the
-	// database, and room for the most values that so many bytes can hold.
+	// decodeFactor and valueBytes weigh a body by what decoding costs: the text, its copy, what
+	// goes to the database, and room for the most values that the bytes can hold.
 	decodeFactor = 4
 	valueBytes   = 192
-	// importBytes is a batch of an import: as read, as checked and as SQL.
+	// importBytes is one batch of an import: as read, as checked and as SQL.
 	importBytes = 24 << 20
 	// resultBytes is one recipient in the answer to a request that waited.
 	resultBytes = 512
 )
 
-// budget is the memory that large bodies and large answers of this process share: half of CARILLON_MEMORY.
-// The zero value is ready.
+// budget is the memory that large bodies and large answers of this process share: half of
+// CARILLON_MEMORY. The zero value is ready.
 type budget struct {
 	once sync.Once
 	size int64
 	sem  *semaphore.Weighted
 }
 
-// take takes n bytes, of half of the memory, until give is called, or fails with 3005. Who needs more than there is takes all.
+// take takes n bytes of half of the memory until give is called, or fails with 3005. A caller that
+// needs more than all of it takes all of it.
 func (b *budget) take(ctx context.Context, memory, n int64) (give func(), err error) {
 	b.once.Do(func() {
 		b.size = memory / 2

@@ -17,20 +17,26 @@ import (
 )
 
 const (
-	// connsPerMiB of CARILLON_MEMORY: a connection may cost 32 KiB, and all of them a quarter of the memory.
+	// connsPerMiB is connections per MiB of CARILLON_MEMORY. A connection may cost 32 KiB, and all
+	// connections a quarter of the memory.
 	connsPerMiB = 8
-	// spell is how long the port counts as full after it last turned somebody away.
+	// spell is how long the port counts as full after the last newcomer was turned away.
 	spell = 10 * time.Second
-	// maxRequests of one user at a time and process; five of them may be streams.
+	// maxRequests of one user may be under way at a time in a process. Five of them may be streams.
 	maxRequests = 10
 )
 
-// Conns is the connections of one port. When there is no room it ends connections that have asked for nothing,
-// then those of unknown callers, then those that known callers keep open between requests. It turns the newcomer
-// away only when there are none of these.
+// Conns are the connections of one port. When there is no room, connections are ended in this
+// order:
+//
+//   - connections that have not asked for anything;
+//   - connections of unknown callers;
+//   - connections that known callers keep open between requests.
+//
+// The newcomer is turned away only if there is none of these.
 type Conns struct {
-	max     int // altogether
-	share   int // of one address that is no trusted proxy
+	max     int // in all
+	share   int // of one address that is not a trusted proxy
 	maxLong int // of streams, exports and requests that wait
 	proxies []netip.Prefix
 	lingers lingering
@@ -38,24 +44,24 @@ type Conns struct {
 
 	mu      sync.Mutex
 	open    map[*conn]struct{}
-	queues  [known]*list.List // of all classes but known: who is there longest stands first
+	queues  [known]*list.List // of all classes but known: the oldest stands first
 	byAddr  map[netip.Addr]int
 	users   map[string]int // requests under way
 	longNow int
-	ending  bool      // the process stops
+	ending  bool      // the process is stopping
 	refused int       // in this spell
 	fullAt  time.Time // when the last newcomer was turned away
 	why     string
 }
 
-// conn is one connection. Its class is what it is worth when there is no room.
+// conn is one connection. Its class is what the connection is worth when there is no room.
 type conn struct {
 	net.Conn
 	conns  *Conns
 	addr   netip.Addr
 	class  class
 	place  *list.Element // in the queue of its class; nil = known
-	met    bool          // a request of a known caller has come through it
+	met    bool          // a known caller has sent a request through it
 	unread atomic.Bool   // the last request was answered before its body had come
 	once   sync.Once
 }
@@ -63,14 +69,14 @@ type conn struct {
 type class int
 
 const (
-	silent  class = iota // no request is under way, and there was none of a known caller
-	unknown              // one is, of a caller who has not been identified
+	silent  class = iota // no request is under way, and no known caller has sent one
+	unknown              // a request is under way, from a caller not yet identified
 	kept                 // a known caller's, between two requests
-	known                // a known caller's request is under way; it has no queue, as it is not ended for others
+	known                // a known caller's request is under way; no queue, because it is never ended for others
 )
 
-// NewConns makes room for as many connections as memory (MiB) and descriptors allow. Three eighths of the
-// descriptors are left to database, Redis and provider.
+// NewConns makes room for as many connections as memory (MiB) and descriptors allow. Three eighths
+// of the descriptors are left to the database, Redis and the provider.
 func NewConns(memory int, descriptors uint64, proxies []netip.Prefix, log *slog.Logger) *Conns {
 	most := max(8, min(memory*connsPerMiB, int(min(descriptors, 1<<30))*5/8))
 	return &Conns{
@@ -88,7 +94,7 @@ func Descriptors() uint64 {
 	return limit.Cur
 }
 
-// Listener makes l's connections those of cs.
+// Listener puts the connections that l accepts under the limits of cs.
 func (cs *Conns) Listener(l net.Listener) net.Listener { return &listener{l, cs} }
 
 type listener struct {
@@ -96,7 +102,7 @@ type listener struct {
 	conns *Conns
 }
 
-// Accept gives the next connection that there is room for.
+// Accept returns the next connection that there is room for.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -104,7 +110,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.conns.noDescriptors()
 		}
 		if err != nil {
-			return nil, err // the server waits a little and asks again, unless the listener is closed
+			return nil, err // the server waits a little and calls again, unless the listener is closed
 		}
 		if c, ok := l.conns.add(raw); ok {
 			return c, nil
@@ -113,7 +119,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// add takes a new connection in, perhaps in the place of another.
+// add takes a new connection, perhaps in the place of another.
 func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 	c := &conn{Conn: raw, conns: cs, addr: addrOf(raw.RemoteAddr().String())}
 	if tcp, ok := raw.(*net.TCPConn); ok {
@@ -145,7 +151,7 @@ func (cs *Conns) add(raw net.Conn) (*conn, bool) {
 	return c, true
 }
 
-// setClass puts a connection behind all others of a class; mu is held.
+// setClass puts a connection at the end of a class's queue. mu must be held.
 func (cs *Conns) setClass(c *conn, to class) {
 	if c.place != nil {
 		cs.queues[c.class].Remove(c.place)
@@ -157,15 +163,16 @@ func (cs *Conns) setClass(c *conn, to class) {
 	c.class = to
 }
 
-// victim is the connection that is worth the least: the lowest class there is, and of the first in the queue one of
-// the address that has the most. It is called with mu held; nil when all are known callers'.
+// victim is the connection that is worth the least: in the lowest class that has any. Among the
+// first few of that class's queue, it is one of the address with the most connections. victim is
+// nil when all connections are known callers' with a request under way. mu must be held.
 func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
 	const few = 16
 	for _, queue := range cs.queues {
 		var worst *conn
 		seen := 0
 		for e := queue.Front(); e != nil && seen < few; e = e.Next() {
-			c := e.Value.(*conn) //nolint:forcetypeassert // nothing else is in it
+			c := e.Value.(*conn) //nolint:forcetypeassert // the list holds nothing else
 			if sameAddr && c.addr != addr {
 				continue
 			}
@@ -181,7 +188,7 @@ func (cs *Conns) victim(addr netip.Addr, sameAddr bool) *conn {
 	return nil
 }
 
-// remove forgets a connection; mu is held.
+// remove forgets a connection. mu must be held.
 func (cs *Conns) remove(c *conn) {
 	if _, there := cs.open[c]; !there {
 		return
@@ -208,7 +215,8 @@ func (cs *Conns) noDescriptors() {
 	}
 }
 
-// turnedAway counts a newcomer that was turned away, with mu held. What it returns logs that, once per spell.
+// turnedAway counts a newcomer that was turned away. mu must be held. say logs that, once per
+// spell.
 func (cs *Conns) turnedAway(why string) (say func()) {
 	first := time.Since(cs.fullAt) > spell
 	cs.fullAt, cs.why = time.Now(), why
@@ -226,18 +234,18 @@ func (cs *Conns) turnedAway(why string) (say func()) {
 	}
 }
 
-// openDescriptors counts this process' open files, as far as the system tells.
+// openDescriptors counts this process's open files, if the system tells.
 func openDescriptors() int {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
-		return 0 // also when there is no descriptor left to ask with
+		return 0 // also when no descriptor is left to read the folder
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
 	return len(names)
 }
 
-// Problem says on /readyz that newcomers are turned away; nil = there is room.
+// Problem says on /readyz that newcomers are turned away. nil = there is room.
 func (cs *Conns) Problem() *Problem {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -264,7 +272,7 @@ func (cs *Conns) State(raw net.Conn, state http.ConnState) {
 		cs.setClass(c, c.idleClass())
 	case http.StateClosed, http.StateHijacked:
 		cs.remove(c)
-	case http.StateNew: // add has seen to it
+	case http.StateNew: // add has done it
 	}
 }
 
@@ -276,7 +284,7 @@ func (c *conn) idleClass() class {
 	return silent
 }
 
-// Context is the server's ConnContext: requests know their connection.
+// Context is the server's ConnContext. It puts the connection into the context of its requests.
 func (cs *Conns) Context(ctx context.Context, raw net.Conn) context.Context {
 	return context.WithValue(ctx, ctxConn, raw)
 }
@@ -297,7 +305,7 @@ func (cs *Conns) Silence() {
 	}
 }
 
-// Close closes the connection, after it has read what its last request has left.
+// Close closes the connection, after reading what is left of its last request.
 func (c *conn) Close() error {
 	if c.unread.Load() {
 		_ = c.linger()
@@ -319,10 +327,10 @@ func (c *conn) end() error {
 // CloseWrite is how the server ends an answer whose request it has not read to the end.
 func (c *conn) CloseWrite() error { return c.linger() }
 
-// trusted says whether an address is a proxy whose X-Forwarded-For is believed.
+// trusted reports whether an address is a proxy whose X-Forwarded-For is believed.
 func (cs *Conns) trusted(addr netip.Addr) bool { return within(cs.proxies, addr) }
 
-// linger ends our side of a connection and reads the other's to its end, or to a bound.
+// linger ends our side of a connection, then reads the other side to its end or to a bound.
 func (c *conn) linger() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	c.unread.Store(false)
@@ -347,7 +355,7 @@ func (c *conn) linger() error {
 		n, err := c.Read(buf)
 		left -= n
 		if err != nil {
-			break // the other side is done, or too slow
+			break // the other side has ended, or is too slow
 		}
 	}
 	return nil

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// maxDepth is far beyond any message (four levels) and far below what troubles a parser, ours or one
-	// of a provider that is handed the content.
+	// maxDepth is far more than any message has (four levels). It is far less than what troubles a
+	// parser, ours or that of a provider that gets the content.
 	maxDepth = 100
-	// maxEntries of one array is a little more than any list may have. maxFields of one object is more than content of its
-	// size can hold. Both bound what a body can cost beyond its bytes.
+	// maxEntries of one array is a little more than any list may have. maxFields of one object is
+	// more than content of its size can hold. Both bound the cost of a body beyond its bytes.
 	maxEntries = 110_000
 	maxFields  = 20_000
 	// maxNameBytes and maxPathBytes bound what a finding repeats of the caller's own keys.
@@ -30,8 +30,9 @@ const (
 	maxPathBytes = 256
 )
 
-// unknownFields says what becomes of a field that the request does not have: nil ignores it, as the original
-// server does; otherwise it is refused, with the reason that stands under its dotted name, or a general one.
+// unknownFields says what happens to a field that the request does not have. With nil it is
+// ignored, as OpenIM's server does. Otherwise it is refused, with the reason under its dotted name
+// or a general one.
 type unknownFields map[string]string
 
 var (
@@ -39,8 +40,8 @@ var (
 	refuseUnknown = unknownFields{}
 )
 
-// bindError marks a body that is no request at all, where the HTTP status differs from that of a request
-// whose values are refused: /msg answers 400 and 200, /v1 answers 400 and 422.
+// bindError marks a body that is no request at all. Its HTTP status differs from that of a request
+// whose values are refused: on /msg 400 and 200, on /v1 400 and 422.
 type bindError struct{ err *models.Error }
 
 func (e *bindError) Error() string { return e.err.Error() }
@@ -51,7 +52,7 @@ func isBindError(err error) bool {
 	return errors.As(err, &bind)
 }
 
-// asBindError marks err; a nil err stays nil.
+// asBindError marks err. A nil err stays nil.
 func asBindError(err error) error {
 	if err == nil || isBindError(err) {
 		return err
@@ -59,9 +60,11 @@ func asBindError(err error) error {
 	return &bindError{models.AsError(err)}
 }
 
-// decodeJSON reads body, which must be one JSON object, into the struct that into points to. Malformed JSON
-// is a bindError, a value of the wrong type or an unknown field is not; both are a *models.Error of code 1001
-// whose finding names the place. A null counts as an absent field.
+// decodeJSON reads body, which must be one JSON object, into the struct that into points to. A null
+// counts as an absent field.
+//
+// Errors are a *models.Error of code 1001 whose finding names the place. Malformed JSON is a
+// bindError too; a value of the wrong type and an unknown field are not.
 func decodeJSON(body []byte, into any, unknown unknownFields) error {
 	if finding := scanJSON(body); finding != nil {
 		return asBindError(models.Invalid([]models.FieldError{*finding}))
@@ -95,7 +98,7 @@ func mustBe(e *json.SemanticError) string {
 	if t == nil {
 		return "has a value that cannot be read"
 	}
-	switch t.Kind() { //nolint:exhaustive // the default is for the rest
+	switch t.Kind() { //nolint:exhaustive // the default is for the other kinds
 	case reflect.String:
 		return "must be a string"
 	case reflect.Bool:
@@ -113,9 +116,15 @@ func mustBe(e *json.SemanticError) string {
 	return "has a value of the wrong type"
 }
 
-// scanJSON finds the first place where body is not one strict JSON object: valid UTF-8, no NUL, no lone
-// surrogates, no key twice, at most maxDepth levels, nothing behind it. It runs before anything is decoded,
-// so that what is only carried along (content, unknown fields) is as strict as what is read.
+// scanJSON finds the first place where body is not one strict JSON object:
+//
+//   - valid UTF-8, no NUL, no lone surrogates;
+//   - no key twice;
+//   - at most maxDepth levels;
+//   - nothing behind it.
+//
+// It runs before anything is decoded. So text that is only passed on (content, unknown fields) is
+// checked as strictly as what is read.
 func scanJSON(body []byte) *models.FieldError {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return &models.FieldError{Field: "body", Reason: "must not be empty"}
@@ -174,8 +183,8 @@ func syntaxFinding(body []byte, err error) *models.FieldError {
 	return finding
 }
 
-// dotted turns a JSON pointer into the form findings use: "recvIDs.3", and "body" for the root. Its names
-// may be the caller's own, so they are cut and cleared of control characters.
+// dotted turns a JSON pointer into the form of findings: "recvIDs.3", and "body" for the root.
+// Names may be the caller's own, so they are cut and cleared of control characters.
 func dotted(p jsontext.Pointer) string {
 	if p == "" {
 		return "body"
@@ -196,7 +205,7 @@ func dotted(p jsontext.Pointer) string {
 	return cutText(path.String(), maxPathBytes)
 }
 
-// cutText keeps at most limit bytes of s, on a character's edge, without control characters.
+// cutText keeps at most limit bytes of s, without control characters. It never cuts a character.
 func cutText(s string, limit int) string {
 	if len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit], "") + "…"

@@ -7,13 +7,13 @@ import (
 	"carillon/models"
 )
 
-// EventView is one event of the log as it is shown.
+// EventView is one event of the log as the API shows it.
 type EventView struct {
 	ID          int64             `json:"id"`
 	At          string            `json:"at"`
 	Kind        models.EventKind  `json:"kind"`
-	CampaignID  string            `json:"campaignID"` // empty = about none
-	ScheduleID  string            `json:"scheduleID"` // empty = about none
+	CampaignID  string            `json:"campaignID"` // empty = about no campaign
+	ScheduleID  string            `json:"scheduleID"` // empty = about no schedule
 	From        string            `json:"from"`       // the state before; empty = none, or the state did not change
 	To          string            `json:"to"`
 	ReasonCode  models.ReasonCode `json:"reasonCode"`
@@ -21,10 +21,10 @@ type EventView struct {
 	Actor       string            `json:"actor"` // empty = the program itself
 	Via         models.Via        `json:"via"`
 	OperationID string            `json:"operationID"`
-	Data        models.EventData  `json:"data"` // null = nothing more
+	Data        models.EventData  `json:"data"` // null = no details
 }
 
-// EventJSON is an event as it is shown.
+// EventJSON renders an event.
 func EventJSON(e models.Event) EventView {
 	return EventView{e.ID, shown(e.At), e.Kind, e.CampaignID, e.ScheduleID, e.FromStatus, e.ToStatus, e.ReasonCode, e.Reason, e.Actor, e.Via, e.OperationID, e.Data}
 }

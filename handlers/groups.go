@@ -10,12 +10,12 @@ import (
 const maxMembers = 100_000
 
 type groupBody struct {
-	Name      *string  `json:"name"` // absent keeps the one that is there
+	Name      *string  `json:"name"` // absent = the group keeps its name
 	MemberIDs []string `json:"memberIDs"`
 }
 
-// putGroup creates a group or replaces its name and all of its members. A campaign under way keeps the
-// members that it froze.
+// putGroup creates a group, or replaces its name and all its members. A campaign under way keeps
+// the members that it froze.
 func (a *API) putGroup(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "id")
 	if err != nil {
@@ -46,7 +46,7 @@ func (b *groupBody) check(id string) error {
 		c.name(*b.Name)
 	}
 	switch n := len(b.MemberIDs); {
-	case b.MemberIDs == nil: // forgotten, it must not empty the group
+	case b.MemberIDs == nil: // a forgotten list must not empty the group
 		c.add("memberIDs", "is required; [] is a group without members")
 	case n > maxMembers:
 		return tooMany("memberIDs", maxMembers, n, "")

@@ -15,7 +15,7 @@ import (
 	"carillon/models"
 )
 
-// maxRefusedShown is how many refusals an answer names; all are counted.
+// maxRefusedShown is how many refusals an answer names. All are counted.
 const maxRefusedShown = 100
 
 type importAnswer struct {
@@ -24,8 +24,9 @@ type importAnswer struct {
 	Refused []userfile.Refusal `json:"refused"`
 }
 
-// importUsers reads a file of users of any size while it arrives. Good lines are kept whatever becomes of the
-// others; a body that breaks off leaves what was imported, and the answer says how much.
+// importUsers reads a file of users of any size while it arrives. Good lines are kept whatever
+// happens to the others. If the body breaks off, the users imported so far stay, and the answer
+// says how many.
 func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 	format, err := importFormat(r)
 	if err != nil {
@@ -40,7 +41,7 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body := &timedBody{body: r.Body, ctl: http.NewResponseController(w), start: cmp.Or(a.BodyTime, bodyTime), rate: importRate}
-	// a fault of the body ends the request's context, but what came before it is kept
+	// A fault of the body ends the request's context, but the users before the fault are kept.
 	ctx := lasting(r.Context())
 	flush := func(users []models.UserChange) error {
 		some, err := a.Store.UpsertUsers(ctx, users)
@@ -68,8 +69,8 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, done)
 }
 
-// recordImport records an import that took something. Its users stand in the ledger, so an event that cannot be stored is no fault
-// of the import: it is logged.
+// recordImport records an import that imported somebody. The users are stored already. So if the
+// event cannot be stored, that is logged and the import succeeds.
 func (a *API) recordImport(ctx context.Context, done importAnswer, whole bool) {
 	if done.Sum() == 0 {
 		return
@@ -117,7 +118,7 @@ func importFormat(r *http.Request) (userfile.Format, error) {
 		Fields: []models.FieldError{{Field: "Content-Type", Reason: reason}}}}
 }
 
-// importFault says what stopped an import, the ledger or the body, and what is kept all the same.
+// importFault says what stopped an import (the ledger or the body), and what is kept.
 func importFault(err error, imported int, limit time.Duration) error {
 	kept := fmt.Sprintf("; %d users before that are imported", imported)
 	if broken := new(userfile.ReadError); !errors.As(err, &broken) {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// lockouts remembers who has been refused, so that a flood of tries does not reach Redis. Redis alone counts.
+// lockouts remembers who has been refused, so that a flood of tries does not reach Redis. Only
+// Redis counts.
 type lockouts struct {
 	mu   sync.Mutex
 	ends map[string]time.Time
@@ -17,12 +18,12 @@ func (l *lockouts) lockUntil(key string, end time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ends == nil || len(l.ends) >= maxLocked {
-		l.ends = map[string]time.Time{} // they are asked for again
+		l.ends = map[string]time.Time{} // Redis is asked for them again
 	}
 	l.ends[key] = end
 }
 
-// remaining is how long a key is still locked; 0 = not that we know.
+// remaining is how long a key is still locked. 0 = not locked, as far as this process knows.
 func (l *lockouts) remaining(key string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,7 +45,8 @@ type refusals struct {
 	last time.Time
 }
 
-// due counts a refusal, and says how many there were when it is time to tell of them; else 0.
+// due counts a refusal. When it is time to report, it returns the number of refusals since the last
+// report; else 0.
 func (l *refusals) due() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,5 +59,6 @@ func (l *refusals) due() int {
 	return n
 }
 
-// tellRefusals: so often at most the log and the event log tell of refused log-ins, and how many there were since it told last.
+// tellRefusals is the shortest time between two reports of refused log-ins in the log and the event
+// log.
 const tellRefusals = 10 * time.Second

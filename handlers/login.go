@@ -17,15 +17,15 @@ import (
 //go:embed login.html
 var loginHTML string
 
-// afterLogin is where a login leads that came from nowhere in particular.
+// afterLogin is where a login leads that names no page.
 const afterLogin = "/monitor/"
 
-// loginView is what the page shows.
+// loginView is what the login page shows.
 type loginView struct {
-	Nonce string // of the one style that the page may have
+	Nonce string // of the only style that the page may have
 	Next  string
 	Error string
-	Admin string // whose session this browser has, if any
+	Admin string // whose session this browser has; empty = none
 }
 
 // loginPage answers the form.
@@ -37,8 +37,8 @@ func (a *API) loginPage(w http.ResponseWriter, r *http.Request) error {
 	return renderLogin(w, http.StatusOK, view)
 }
 
-// login takes the form's token and next. An admin's token opens a session; otherwise the form comes again, with
-// 401, 403, 429 or 503 and the reason.
+// login reads the form's fields token and next. An admin's token opens a session. Otherwise the
+// form comes again with the reason, and the status 401, 403, 429 or 503.
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	var who caller
 	next := ""
@@ -59,7 +59,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.record(r, who.UserID, models.Event{Kind: models.EventLoginAccepted})
 	if old := sessionIn(r); old != "" {
-		_ = a.closeSession(r.Context(), old) // this browser has lost it; while Redis is away it ends by itself
+		_ = a.closeSession(r.Context(), old) // the browser has no cookie for it any more; while Redis is away it ends by itself
 	}
 	http.SetCookie(w, sessionOf(r, cookie, int(life.Seconds())))
 	if next == "" {
@@ -69,7 +69,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readLogin says who logs in, and where to go then.
+// readLogin returns who logs in and where to go then.
 func (a *API) readLogin(w http.ResponseWriter, r *http.Request) (who caller, next string, err error) {
 	body, err := a.readBody(w, r, loginBody)
 	if err != nil {
@@ -96,8 +96,7 @@ func refuseLogin(w http.ResponseWriter, r *http.Request, err error, next string)
 	return renderLogin(w, statusOf(err, e, false), loginView{Next: next, Error: e.Words()})
 }
 
-// logout ends the session, in this browser and wherever else its cookie is. The token that it was opened with
-// stays valid.
+// logout ends the session, wherever its cookie is. The token that opened the session stays valid.
 func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := a.closeSession(r.Context(), sessionIn(r)); err != nil {
 		return err
@@ -107,25 +106,26 @@ func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sessionOf is the session's cookie. A proxy that ends TLS says so in X-Forwarded-Proto; who forges that
-// loses their own session only.
+// sessionOf is the session's cookie. A proxy that ends TLS says so in X-Forwarded-Proto. A caller
+// who forges the header loses only their own session.
 func sessionOf(r *http.Request, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{ //nolint:gosec // Secure only behind TLS: on plain HTTP a browser would not send it back
+	return &http.Cookie{ //nolint:gosec // Secure only behind TLS: on plain HTTP a browser would not send the cookie back
 		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.TLS != nil || strings.EqualFold(forwardedProto(r), "https"),
 	}
 }
 
-// forwardedProto is what the browser's own connection spoke: each proxy adds to the end of the list.
+// forwardedProto is the protocol of the browser's own connection. Each proxy adds its value to the
+// end of the list.
 func forwardedProto(r *http.Request) string {
 	first, _, _ := strings.Cut(strings.Join(r.Header.Values("X-Forwarded-Proto"), ","), ",")
 	return strings.TrimSpace(first)
 }
 
-// sameSite lets only a path of this site through; anything else becomes "". Browsers read a backslash as a
-// slash and leave out control characters, so neither may hide a second slash.
+// sameSite accepts only a path of this site, and turns everything else into "". Browsers read a
+// backslash as a slash and drop control characters, so neither may hide a second slash.
 func sameSite(next string) string {
-	u, err := url.Parse(next) // refuses control characters
+	u, err := url.Parse(next) // url.Parse refuses control characters
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.Contains(next, `\`) {
 		return ""
 	}

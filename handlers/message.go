@@ -14,15 +14,15 @@ import (
 // Limits of a message's own texts. The whole message stands in one row and goes out with every send.
 const (
 	maxNameChars     = 255  // a nickname and a campaign's name: the width of their columns
-	maxFaceURLBytes  = 1024 // longer ones are pictures put into the URL
+	maxFaceURLBytes  = 1024 // a longer URL is a picture put into a URL
 	maxExBytes       = 8 << 10
-	maxPushBytes     = 1024          // each; Apple and Google refuse a push of more than 4 KiB as a whole
-	maxChannelBytes  = 16            // the column; the channel's name itself is judged where the channels are known
-	maxPlatformID    = AdminPlatform // 1–9 as in the contract, 10 = the original's own administrators
+	maxPushBytes     = 1024          // each; Apple and Google refuse a whole push of more than 4 KiB
+	maxChannelBytes  = 16            // the column; the name itself is checked where the channels are known
+	maxPlatformID    = AdminPlatform // 1–9 as in the contract, 10 = OpenIM's own administrators
 	maxRatePerSecond = 1_000_000
 )
 
-// messageBody is what both routes know of a message.
+// messageBody is the part of a message that both routes have.
 type messageBody struct {
 	SendID           string                  `json:"sendID"`
 	SenderNickname   string                  `json:"senderNickname"`
@@ -46,9 +46,9 @@ type batchBody struct {
 	IsSendAll bool     `json:"isSendAll"`
 }
 
-// parseBatchSend reads and checks the body of POST /msg/batch_send_msg. Where the original cannot bind a
-// body (malformed, a wrong type, a required field missing), the error is a bindError and the HTTP status 400;
-// any other error is answered with 200 and its code.
+// parseBatchSend reads and checks the body of POST /msg/batch_send_msg. If OpenIM cannot bind a
+// body (malformed, wrong type, required field missing), the error is a bindError and the HTTP
+// status 400. Any other error is answered with 200 and its code.
 func parseBatchSend(body []byte) (models.CampaignSpec, error) {
 	var b batchBody
 	if err := decodeJSON(body, &b, ignoreUnknown); err != nil {
@@ -78,11 +78,11 @@ func parseBatchSend(body []byte) (models.CampaignSpec, error) {
 	return models.CampaignSpec{Message: message, Audience: audience, Priority: priority}, nil
 }
 
-// checker collects what is wrong with a request; prefix is where the message stands in it.
+// checker collects what is wrong with a request. prefix is where the message stands in the request.
 type checker struct {
 	prefix string
 	fields []models.FieldError
-	tooBig *models.Error // goes before all findings: 3004
+	tooBig *models.Error // beats all findings: 3004
 }
 
 func (c *checker) add(field, format string, args ...any) {
@@ -110,7 +110,7 @@ func (c *checker) id(field, id string) {
 	}
 }
 
-// name checks what people call a campaign, a schedule or a group.
+// name checks the name that people give a campaign, a schedule or a group.
 func (c *checker) name(name string) {
 	c.atMost("name", "characters", utf8.RuneCountInString(name), maxNameChars)
 	if why := models.CheckLine(name); why != "" {
@@ -127,7 +127,7 @@ func (c *checker) rate(perSecond int) {
 // given is false for a field that is absent or null.
 func given(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
 
-// required checks the four fields that a message cannot do without; the zero value is as good as none.
+// required checks the four fields that every message needs. The zero value counts as missing.
 func (c *checker) required(m *messageBody) {
 	for _, f := range []struct {
 		name  string
@@ -144,10 +144,12 @@ func (c *checker) required(m *messageBody) {
 	}
 }
 
-// message checks what required has let through and gives the message as it is stored. Each switch stands on
-// its own, as in the contract. isOnlineOnly with sessionType 3 is let through too: the original pushes such a
-// message to the members who are online, so the channels that hand a group on to a provider can do it; inbox,
-// which keeps one copy for the group or nothing, reports the group as skipped.
+// message checks the message after required, and returns it as it is stored. The switches are
+// independent, as in the contract.
+//
+// isOnlineOnly with sessionType 3 is accepted: OpenIM pushes such a message to the members who are
+// online, so channels that hand a group to a provider can send it. The inbox keeps one copy for the
+// group or nothing, and reports the group as skipped.
 func (c *checker) message(m *messageBody) models.Message {
 	if m.SendID != "" {
 		c.id("sendID", m.SendID)
@@ -167,7 +169,7 @@ func (c *checker) message(m *messageBody) models.Message {
 		c.atMost("offlinePushInfo.ex", "bytes", len(p.Ex), maxPushBytes)
 		c.atMost("offlinePushInfo.iOSPushSound", "bytes", len(p.IOSPushSound), maxPushBytes)
 		if *p == (models.OfflinePushInfo{}) {
-			m.OfflinePushInfo = nil // says nothing: the default title stands in
+			m.OfflinePushInfo = nil // empty: the default title is used
 		}
 	}
 	return models.Message{
@@ -177,10 +179,10 @@ func (c *checker) message(m *messageBody) models.Message {
 	}
 }
 
-// content gives the content as it is stored, or nil with findings.
+// content returns the content as it is stored, or nil with findings.
 func (c *checker) content(m *messageBody) []byte {
 	if m.Content.Kind() != '{' || m.ContentType == 0 {
-		return nil // required has found it
+		return nil // required has reported it
 	}
 	normal, findings := models.CheckContent(m.ContentType, m.SessionType, []byte(m.Content))
 	for _, f := range findings {
@@ -189,14 +191,15 @@ func (c *checker) content(m *messageBody) []byte {
 	if normal == nil {
 		return nil
 	}
-	// A wrapped text is JSON inside a JSON string: only unwrapped can it be held to the body's own rules.
+	// A wrapped text is JSON inside a JSON string. The body's own rules can be checked only after
+	// unwrapping.
 	if bad := scanJSON(normal); bad != nil {
 		c.add("content.text", "holds JSON whose %s %s", bad.Field, bad.Reason)
 	}
 	return normal
 }
 
-// audienceRequest is an audience as a route's body gives it, with the names its fields have there.
+// audienceRequest is an audience as a route's body gives it, with the names of its fields there.
 type audienceRequest struct {
 	all          bool
 	users        []string
@@ -208,8 +211,8 @@ type audienceRequest struct {
 	sessionField string
 }
 
-// audience checks who is to receive and gives it without repeats. All users and listed users go with
-// sessionType 1 and 4, a group with 2 and 3.
+// audience checks who is to receive, and returns the audience without repeats. All users and listed
+// users need sessionType 1 or 4, a group 2 or 3.
 func (c *checker) audience(r audienceRequest) models.Audience {
 	if n := len(r.users); n > models.MaxListed {
 		reason := fmt.Sprintf("must have at most %d entries, has %d", models.MaxListed, n)
@@ -253,12 +256,12 @@ func (c *checker) audience(r audienceRequest) models.Audience {
 	case r.group != "":
 		return models.Audience{Type: models.AudienceGroup, GroupID: r.group}
 	}
-	slices.Sort(r.users) // pages are cut in this order anyway, and sorting what is sorted costs next to nothing
+	slices.Sort(r.users) // pages are cut in this order, and sorting a sorted list later costs next to nothing
 	return models.Audience{Type: models.AudienceUsers, UserIDs: slices.Compact(r.users)}
 }
 
-// priority fills in the default, or holds the asked one to its limit. A group's size is the store's to know:
-// it refuses a transactional campaign whose group has too many members.
+// priority fills in the default, or checks the priority against its limit. Only the store knows a
+// group's size: it refuses a transactional campaign whose group has too many members.
 func (c *checker) priority(asked models.Priority, a models.Audience) models.Priority {
 	listed := len(a.UserIDs)
 	switch asked {

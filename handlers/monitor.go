@@ -7,8 +7,8 @@ import (
 	"github.com/hibiken/asynqmon"
 )
 
-// monitorPolicy allows what the monitor's page is made of: one script inside it, and inline styles. Its fonts
-// are on another site and stay there: an operator's browser asks nobody but us.
+// monitorPolicy allows what the monitor's page needs: one inline script, and inline styles. The
+// page's fonts are on another site and stay blocked: an operator's browser asks no server but ours.
 const monitorPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -27,13 +27,13 @@ func (m *monitor) open(conn asynq.RedisConnOpt, describe func(payload []byte) st
 		m.page = asynqmon.New(asynqmon.Options{
 			RootPath: "/monitor", RedisConnOpt: conn, ReadOnly: true,
 			PayloadFormatter: asynqmon.PayloadFormatterFunc(func(_ string, payload []byte) string { return describe(payload) }),
-			ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }), // our tasks have none
+			ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }), // our tasks have no result
 		})
 	}
 	return m.page
 }
 
-// close ends the connections; what is asked for later gets 503.
+// close ends the connections. Later requests get 503.
 func (m *monitor) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

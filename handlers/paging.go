@@ -16,11 +16,15 @@ const (
 	badCursor    = "must be a nextCursor of this list"
 )
 
-// parsePage reads the query of a list: cursor as the caller was given it in nextCursor, decoded, "" for the
-// first page; and limit, 1 to 1,000, by default 100. Errors: 1001 naming the
-// parameter. A cursor only looks right so far; what it stands for is the handler's to judge.
+// parsePage reads the query of a list:
+//
+//   - cursor: the caller's nextCursor, decoded; "" for the first page;
+//   - limit: 1 to 1,000, by default 100.
+//
+// Errors: 1001, naming the parameter. Only the form of the cursor is checked; the handler checks
+// what it stands for.
 func parsePage(r *http.Request) (cursor string, limit int, err error) {
-	query := r.URL.Query() // checkQuery has found it well formed
+	query := r.URL.Query() // checkQuery has checked its form
 	var fields []models.FieldError
 	limit = defaultLimit
 	if given := query.Get("limit"); given != "" {
@@ -35,11 +39,12 @@ func parsePage(r *http.Request) (cursor string, limit int, err error) {
 	return string(raw), limit, models.Invalid(fields)
 }
 
-// encodeCursor makes the nextCursor that parsePage gives back as s. "" stays "": there is no next page.
+// encodeCursor makes the nextCursor that parsePage decodes to s. "" stays "": there is no next
+// page.
 func encodeCursor(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// cutPage takes what a store was asked for with limit+1: it gives the page without the row too many, and the
-// nextCursor when there was one. The page is never null in JSON.
+// cutPage takes rows that a store was asked for with limit+1. It returns the page without the extra
+// row, and the nextCursor if there was an extra row. The page is never null in JSON.
 func cutPage[T any](rows []T, limit int, key func(T) string) (page []T, next string) {
 	if len(rows) > limit {
 		rows = rows[:limit]
@@ -51,7 +56,7 @@ func cutPage[T any](rows []T, limit int, key func(T) string) (page []T, next str
 	return rows, next
 }
 
-// parseIDPage is parsePage for lists in the order of IDs, whose cursor is the last ID.
+// parseIDPage is parsePage for lists in the order of IDs. Their cursor is the last ID.
 func parseIDPage(r *http.Request) (after string, limit int, err error) {
 	after, limit, err = parsePage(r)
 	if err == nil && after != "" && models.CheckID(after) != "" {
@@ -60,8 +65,8 @@ func parseIDPage(r *http.Request) (after string, limit int, err error) {
 	return after, limit, err
 }
 
-// parseBeforePage is parsePage for lists that go from the newest back, whose cursor is the last entry's internal number.
-// before is 0 for the first page.
+// parseBeforePage is parsePage for lists from newest to oldest. Their cursor is the internal number
+// of the last entry. before is 0 for the first page.
 func parseBeforePage(r *http.Request) (before int64, limit int, err error) {
 	cursor, limit, err := parsePage(r)
 	if err != nil || cursor == "" {
@@ -74,7 +79,7 @@ func parseBeforePage(r *http.Request) (before int64, limit int, err error) {
 	return before, limit, nil
 }
 
-// beforeCursor is the text behind the nextCursor of such a list.
+// beforeCursor is the text that encodeCursor turns into the nextCursor of such a list.
 func beforeCursor(id int64) string { return strconv.FormatInt(id, 10) }
 
 // queryError refuses one parameter of the query, or one header: 1001.

@@ -9,8 +9,8 @@ import (
 	"carillon/internal/near"
 )
 
-// checkQuery refuses a query parameter that a route does not have, or that comes twice: ignored, a
-// misspelt filter would answer with everything.
+// checkQuery refuses a query parameter that the route does not have, or that comes twice. If a
+// misspelt filter were ignored, the answer would be everything.
 func checkQuery(r *http.Request, known []string) error {
 	if r.URL.RawQuery == "" {
 		return nil
@@ -53,5 +53,5 @@ func instead(name string, known []string) string {
 	return "it takes " + strings.Join(known, ", ")
 }
 
-// maxTypos is how many letters a name may be away from the one that was meant.
+// maxTypos is how many letters a name may differ from the name that was meant.
 const maxTypos = 2

@@ -29,7 +29,7 @@ func success(data any) []byte { return envelope{Data: data}.encode() }
 func (e envelope) encode() []byte {
 	raw, err := models.JSON(e)
 	if err != nil {
-		panic("an answer that cannot be encoded: " + err.Error()) // our own types: a fault of the program
+		panic("an answer that cannot be encoded: " + err.Error()) // only our own types are encoded: a fault of the program
 	}
 	return raw
 }
@@ -65,7 +65,7 @@ var v1Status = map[models.Code]int{
 	models.CodeInternal:              http.StatusInternalServerError,
 }
 
-// httpError is an error with an HTTP status of its own, where the code alone does not tell it.
+// httpError is an error with an HTTP status of its own, where the code alone does not give it.
 type httpError struct {
 	status int
 	err    *models.Error
@@ -74,8 +74,11 @@ type httpError struct {
 func (e *httpError) Error() string { return e.err.Error() }
 func (e *httpError) Unwrap() error { return e.err }
 
-// statusOf is an error's HTTP status: on /v1 by its code; on /auth and /msg 200 as in the original, but 400
-// for what cannot be bound and the true status for what the original never answers.
+// statusOf is an error's HTTP status. On /v1 the code gives it. On /auth and /msg it is OpenIM's:
+//
+//   - 200 for the errors that OpenIM answers with 200;
+//   - 400 for a body that cannot be bound;
+//   - the true status for errors that OpenIM never answers.
 func statusOf(err error, e *models.Error, original bool) int {
 	var own *httpError
 	switch {
@@ -87,18 +90,19 @@ func statusOf(err error, e *models.Error, original bool) int {
 	status := v1Status[e.Code]
 	if !original {
 		if e.Code == models.CodeRecordNotFound && len(e.Fields) > 0 {
-			return http.StatusUnprocessableEntity // a field names what does not exist; the route does
+			return http.StatusUnprocessableEntity // a field names something that does not exist; the route exists
 		}
 		return status
 	}
-	switch e.Code { //nolint:exhaustive // the others were the original's and are answered with 200
+	switch e.Code { //nolint:exhaustive // the others are OpenIM's and are answered with 200
 	case models.CodeTooManyRequests, models.CodeIdempotencyMismatch, models.CodeIdempotencyInProgress, models.CodeTooLarge, models.CodeUnavailable:
 		return status
 	}
 	return http.StatusOK
 }
 
-// asAnswer is an error as the caller gets it: a database that is away or hangs is no fault of ours.
+// asAnswer is an error as the caller gets it. A database that is away or hangs is not an internal
+// error.
 func asAnswer(r *http.Request, err error) *models.Error {
 	e := models.AsError(err)
 	if e.Code == models.CodeInternal && (models.IsUnavailable(err) || errors.Is(context.Cause(r.Context()), errImpatient)) {
@@ -140,7 +144,8 @@ func refuseEncoding(r *http.Request) error {
 	return nil
 }
 
-// pageHeaders are those of a page of HTML: no other site may frame it, and policy says what it may load.
+// pageHeaders sets the headers of an HTML page. No other site may frame the page. policy says what
+// it may load.
 func pageHeaders(h http.Header, policy string) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Frame-Options", "DENY")

@@ -8,7 +8,8 @@ import (
 	"carillon/models"
 )
 
-// scheduleBody is the body of POST and PATCH /v1/schedules: on PATCH what is absent stays as it is.
+// scheduleBody is the body of POST and PATCH /v1/schedules. On PATCH, an absent field stays as it
+// is.
 type scheduleBody struct {
 	Name        *string         `json:"name"`
 	Cron        *string         `json:"cron"`
@@ -83,7 +84,7 @@ func set[T any](field, given *T) {
 	}
 }
 
-// template checks the campaign of a schedule. What is of one instant alone cannot stand in it.
+// template checks the campaign of a schedule. Fields that name one instant are refused.
 func (c *checker) template(b *campaignBody) models.CampaignSpec {
 	c.prefix = "campaign."
 	defer func() { c.prefix = "" }()
@@ -109,7 +110,7 @@ func (c *checker) template(b *campaignBody) models.CampaignSpec {
 
 const maxExpireAfter = 366 * 24 * time.Hour
 
-// timetable checks when a schedule fires. The zero Timetable comes with findings.
+// timetable checks when a schedule fires. With findings it returns the zero Timetable.
 func (c *checker) timetable(sch models.Schedule) slots.Timetable {
 	loc, err := zones.Load(sch.Timezone)
 	if err != nil {
@@ -138,7 +139,7 @@ func (c *checker) timetable(sch models.Schedule) slots.Timetable {
 	return table
 }
 
-// plan sets a schedule's next slot after now, and refuses one that has none.
+// plan sets a schedule's next slot after now. It refuses a schedule that has none.
 func (c *checker) plan(sch *models.Schedule, now models.Millis) error {
 	table := c.timetable(*sch)
 	if err := c.err(); err != nil {
@@ -155,10 +156,11 @@ func (c *checker) plan(sch *models.Schedule, now models.Millis) error {
 	return c.err()
 }
 
-// slotsAhead is of how many coming slots it is said whether they can be sent.
+// slotsAhead is how many coming slots reachable checks.
 const slotsAhead = 100
 
-// reachable refuses a schedule with a slot that could be sent to nobody, since its campaign ends before quiet hours do.
+// reachable refuses a schedule with a slot that could be sent to nobody, because its campaign ends
+// before quiet hours end.
 func (c *checker) reachable(t slots.Timetable, sch *models.Schedule, now models.Millis) {
 	spec := sch.Campaign
 	if !spec.Quiet() || spec.ExpireAfter == 0 || c.err() != nil {

@@ -5,7 +5,8 @@ import (
 	"carillon/models"
 )
 
-// scheduleView is a schedule as /v1 shows it. Slots are instants, or with localTime local dates and clocks.
+// scheduleView is a schedule as /v1 shows it. Slots are instants, or with localTime local dates and
+// clocks.
 type scheduleView struct {
 	ID          string                `json:"id"`
 	Name        string                `json:"name"`
@@ -18,14 +19,15 @@ type scheduleView struct {
 	Missed      models.Missed         `json:"missed"`
 	MissedGrace string                `json:"missedGrace"`
 	Overlap     models.Overlap        `json:"overlap"`
-	NextSlot    *string               `json:"nextSlot"` // null while it is paused, and at the end
+	NextSlot    *string               `json:"nextSlot"` // null while paused and after the last slot
 	OperationID string                `json:"operationID"`
 	CreatedBy   string                `json:"createdBy"`
 	CreatedAt   string                `json:"createdAt"`
 	Campaign    *templateView         `json:"campaign,omitempty"` // left out of lists
-	Warnings    []string              `json:"warnings,omitempty"` // of how often it fires, and of the template where the request held one
+	Warnings    []string              `json:"warnings,omitempty"` // about how often it fires, and about the template if the request held one
 
-	// When it fires, in the answer to POST and to a PATCH that changes that.
+	// These fields say when the schedule fires. They stand in the answers to POST and to a PATCH
+	// that changes that.
 	FiresPerDay float64    `json:"firesPerDay,omitempty"` // on average
 	Fires       string     `json:"fires,omitempty"`       // the same in words
 	Slots       []slotView `json:"slots,omitempty"`       // the next five
@@ -40,7 +42,7 @@ func (v *scheduleView) showFiring(t slots.Timetable, after models.Millis) {
 	v.Slots = slotsJSON(t, after, slotsShown)
 }
 
-// templateView is a template in the form in which it can be sent again.
+// templateView is a template in a form that can be sent again.
 type templateView struct {
 	Name          string          `json:"name,omitempty"`
 	Channel       string          `json:"channel"`
@@ -100,11 +102,11 @@ type scheduleHistory struct {
 
 type occurrenceView struct {
 	Slot       *string        `json:"slot"`               // null = run by hand
-	LastSlot   *string        `json:"lastSlot,omitempty"` // of a run of missed slots
+	LastSlot   *string        `json:"lastSlot,omitempty"` // the last of a run of missed slots
 	Slots      int            `json:"slots"`              // how many this entry stands for
 	Outcome    models.Outcome `json:"outcome"`
 	Reason     string         `json:"reason"`
-	CampaignID string         `json:"campaignID"` // empty = none was made
+	CampaignID string         `json:"campaignID"` // empty = no campaign was made
 	At         string         `json:"at"`
 }
 
@@ -119,12 +121,12 @@ func occurrenceJSON(s models.Schedule, o models.Occurrence) occurrenceView {
 }
 
 type slotView struct {
-	UTC   string `json:"utc"`   // with localTime: where it comes first
-	Local string `json:"local"` // with its offset, or with localTime the date and clock everywhere
+	UTC   string `json:"utc"`   // with localTime: in the zone where it comes first
+	Local string `json:"local"` // with its offset; with localTime the date and clock, the same everywhere
 	Note  string `json:"note"`  // on days on which the clocks change
 }
 
-// slotsJSON are up to n slots after an instant.
+// slotsJSON returns up to n slots after an instant.
 func slotsJSON(t slots.Timetable, after models.Millis, n int) []slotView {
 	views := []slotView{}
 	for slot, fire := t.Next(after); slot != 0 && len(views) < n; slot, fire = t.After(slot) {

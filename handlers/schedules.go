@@ -121,11 +121,11 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, v)
 }
 
-// dueSlot decides what becomes of a slot whose time has come when its schedule is changed.
+// dueSlot decides about a slot that is due when its schedule is changed.
 type dueSlot func(models.Schedule, models.Millis) (models.Firing, error)
 
-// change changes the schedule that the path names, and gives what it is then. due says what becomes of a slot
-// whose time has come and that no scheduler has acted upon.
+// change changes the schedule that the path names, and returns the result. due decides about a slot
+// that is due and that no scheduler has acted upon.
 func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) (scheduleView, error) {
 	id, err := pathID(r, "id")
 	if err != nil {
@@ -141,7 +141,7 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.AdminIDs(), due, change)
 	for _, c := range made {
 		a.Log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "campaign", c.PublicID)
-		_, _ = a.enqueueCreated(r, c, nil) // fails never: what is stored is enqueued, or found by the reconciler
+		_, _ = a.enqueueCreated(r, c, nil) // never fails: a stored campaign is enqueued now, or by the reconciler
 	}
 	if err != nil {
 		return scheduleView{}, err
@@ -149,7 +149,7 @@ func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule,
 	return scheduleJSON(sch), nil
 }
 
-// changeAndAnswer is change with its answer.
+// changeAndAnswer calls change and answers with the schedule.
 func (a *API) changeAndAnswer(w http.ResponseWriter, r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) error {
 	v, err := a.change(r, due, change)
 	if err != nil {
@@ -184,7 +184,8 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// The key's scope is the route, and the schedule stands in the path.
+	// The key's scope is the route, and the schedule stands in the path: so the key covers the
+	// schedule.
 	idem, err := idempotency(r, []byte(sch.PublicID))
 	if err != nil {
 		return err

@@ -17,29 +17,33 @@ const (
 	eventStream = "text/event-stream"
 )
 
-// stream is one open stream. Its handler alone writes to the client; streamHub only fills live and wake.
+// stream is one open stream. Only its handler writes to the client; streamHub only fills live and
+// wake.
 type stream struct {
 	api *API
 	subscriber
 
 	cursor models.InboxCursor
-	note   string          // what the client is told at the begin; empty = nothing
-	seen   map[string]bool // clientMsgIDs of the last read: all that the next one can repeat
+	note   string          // what the client is told at the beginning; empty = nothing
+	seen   map[string]bool // clientMsgIDs of the last read: the only ones that the next read can repeat
 	lease  streamLease
 	w      http.ResponseWriter
 	ctl    *http.ResponseController
 }
 
-// streamMessages sends a user's messages as they come, as server-sent events. The user is online from before
-// its first byte until it ends. It begins at the cursor in Last-Event-ID (or the query's after), else now:
+// streamMessages sends a user's messages as they come, as server-sent events. The user is online
+// from before the first byte until the stream ends. The stream begins at the cursor in
+// Last-Event-ID (or in the query's after), else now:
 //
-//	id: <cursor>                             the place it begins at, without an event
+//	id: <cursor>                             where the stream begins; without an event
 //	event: message, id: <cursor>, data: …    a stored message
-//	event: message, data: …                  one for those online only; it is nowhere else
+//	event: message, data: …                  a message for those online only; it is nowhere else
 //	event: note, data: …                     what the client should know, in words
 //
-// Errors before the first byte: 1004 unknown user, 429 too many streams, 503 Redis is away. The stream ends
-// with its token, with its user, with the process, and when its client does not keep up; to go on, open it again.
+// Errors before the first byte: 1004 unknown user, 429 too many streams, 503 Redis is away.
+//
+// The stream ends with its token, its user or its process, and when its client does not keep up.
+// The client then opens it again.
 func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	userID, err := pathID(r, "userID")
 	if err != nil {
@@ -53,7 +57,7 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodHead { // nobody reads it, so nobody is online
+	if r.Method == http.MethodHead { // nobody reads a stream here, so nobody is online
 		w.Header().Set("Content-Type", eventStream)
 		return nil
 	}
@@ -84,7 +88,7 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("X-Accel-Buffering", "no") // nginx would hold the events back
-	h.Set("Connection", "close")     // it has our write deadlines
+	h.Set("Connection", "close")     // the connection has our write deadlines
 	writesWithin(w, streamTime)
 	st.run(ctx)
 	return nil
@@ -118,9 +122,11 @@ func (st *stream) open(ctx context.Context) error {
 	return st.api.streams.closingOr(away)
 }
 
-// begin lets a stream without a cursor begin at this instant: what stands in the inbox already counts as seen, so
-// that of the ten seconds that a read goes back only what is committed from now on is sent. A cursor from the future
-// would send nothing until then, so it counts as none, and the client is told.
+// begin sets where a stream without a cursor begins: now. Messages in the inbox count as seen. A
+// read goes ten seconds back; of those, only what is committed from now on is sent.
+//
+// A cursor from the future would send nothing until then. So it counts as no cursor, and the client
+// is told.
 func (st *stream) begin(ctx context.Context) (err error) {
 	if st.cursor == (models.InboxCursor{}) {
 		st.cursor.SentAt, err = st.api.Store.Now(ctx)
@@ -133,14 +139,14 @@ func (st *stream) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// run sends until the stream is over. After its first byte there is no answer left for an error: the client
-// comes back from its cursor.
+// run sends until the stream is over. After the first byte no error can be answered: the client
+// comes back with its cursor.
 func (st *stream) run(ctx context.Context) {
 	beat := time.NewTicker(st.api.streams.heartbeatEvery())
 	defer beat.Stop()
 	retry := time.NewTimer(retryRead)
 	retry.Stop()
-	st.poke() // for what came since the cursor
+	st.poke() // for messages since the cursor
 	err := st.write("id: " + inboxCursor(st.cursor) + "\n\n")
 	if err == nil && st.note != "" {
 		err = st.write("event: note\ndata: " + st.note + "\n\n")
@@ -163,12 +169,13 @@ func (st *stream) run(ctx context.Context) {
 	}
 }
 
-// deliver sends what was stored since the cursor, up to one read of it; when there may be more it comes back.
+// deliver sends what was stored since the cursor, at most one read. If there may be more, it wakes
+// the stream again.
 func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
 	cursor := st.cursor
 	messages, err := st.unseen(ctx)
 	if err != nil {
-		retry.Reset(retryRead) // the ledger is away, which streamHub has in the log
+		retry.Reset(retryRead) // the ledger is away; streamHub logs that
 		return nil
 	}
 	for _, m := range messages {
@@ -195,8 +202,8 @@ type placed struct {
 	at      models.InboxCursor
 }
 
-// unseen reads on from the cursor and moves it; of what the read repeats it returns only what was committed
-// late. What it returns counts as seen.
+// unseen reads on from the cursor and moves it. Of the messages that the read repeats, only those
+// committed late are returned. Everything returned counts as seen.
 func (st *stream) unseen(ctx context.Context) ([]placed, error) {
 	stored, err := st.api.streams.read(ctx, st.api.Store, st.userID, st.cursor)
 	if err != nil {
@@ -216,7 +223,7 @@ func (st *stream) unseen(ctx context.Context) ([]placed, error) {
 	return fresh, nil
 }
 
-// write sends text at once, or fails when the client does not take it in time.
+// write sends text at once. It fails if the client does not take the text in time.
 func (st *stream) write(text string) error {
 	if _, err := st.w.Write([]byte(text)); err != nil {
 		return err

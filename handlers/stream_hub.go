@@ -16,24 +16,27 @@ import (
 
 const (
 	heartbeat   = 15 * time.Second
-	newsEvery   = 500 * time.Millisecond // between two looks for stored messages
-	readsAtOnce = 4                      // inboxes that the streams of one process read at the same time
+	newsEvery   = 500 * time.Millisecond // between two reads of the ledger for stored messages
+	readsAtOnce = 4                      // inboxes that one process reads for its streams at the same time
 	readLimit   = 50                     // messages of one such read
 	liveBuffer  = 64                     // online-only messages that wait for a slow client
-	pingEvery   = time.Second            // the connection that subscribes is asked whether it lives
-	deafAfter   = 4 * time.Second        // without any answer it is made anew
-	maxStreams  = 5                      // a user may hold open, over all processes
+	pingEvery   = time.Second            // between two pings on the subscribing connection
+	deafAfter   = 4 * time.Second        // without any answer, that connection is made anew
+	maxStreams  = 5                      // that a user may hold open, over all processes
 )
 
-// streamHub is all the streams that this process holds open, and the two ways a message comes to them: one
-// subscription in Redis for those online only, one look into the ledger for all that is stored. The zero
-// value is ready; it connects when the first stream opens.
+// streamHub is all the streams that this process holds open. Messages come to them in two ways:
+//
+//   - messages for those online only: by one subscription in Redis;
+//   - stored messages: by one regular read of the ledger for all streams.
+//
+// The zero value is ready. It connects when the first stream opens.
 type streamHub struct {
 	beat time.Duration // between heartbeats; 0 = heartbeat
 
 	mu      sync.Mutex
-	online  map[string]*presence // by name of the Redis channel
-	dirty   map[string]bool      // names whose subscription may not be what it should be
+	online  map[string]*presence // by the name of the Redis channel
+	dirty   map[string]bool      // names whose subscription may be out of date
 	changed chan struct{}        // holds a token when dirty has names
 	joined  bool                 // a stream was opened since endDeparted last looked
 	closed  bool
@@ -44,8 +47,8 @@ type streamHub struct {
 	loops   sync.WaitGroup
 }
 
-// presence is one user's streams in this process. While it stands in streamHub.online the user's channel is
-// subscribed to, which is what makes the user online everywhere.
+// presence is one user's streams in this process. While it stands in streamHub.online, the hub
+// subscribes to the user's channel. The subscription makes the user online for all processes.
 type presence struct {
 	userID  string
 	streams map[*subscriber]struct{}
@@ -67,11 +70,12 @@ func (f *streamHub) close() {
 	}
 	stop()
 	f.streams.Wait()
-	_ = pubsub.Close() // the second time it says that it is closed
+	_ = pubsub.Close() // the second Close reports that it is closed
 	f.loops.Wait()
 }
 
-// closingOr says that this process is closing, if it is, instead of err: that is why whatever failed.
+// closingOr returns the error that this process is closing, if it is: the true cause of any
+// failure. Else it returns err.
 func (f *streamHub) closingOr(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,8 +92,8 @@ func (f *streamHub) heartbeatEvery() time.Duration {
 	return heartbeat
 }
 
-// join adds a stream and returns when Redis has confirmed its user's subscription. Every stream that joins
-// asks for a confirmation of its own, because an older one may date from before a lost connection.
+// join adds a stream and returns when Redis has confirmed its user's subscription. Each stream asks
+// for a confirmation of its own: an older one may be from before a lost connection.
 func (f *streamHub) join(ctx context.Context, from sources, sub *subscriber) error {
 	confirmed := make(chan struct{})
 	f.mu.Lock()
@@ -104,7 +108,7 @@ func (f *streamHub) join(ctx context.Context, from sources, sub *subscriber) err
 		f.online[sub.channel] = p
 	}
 	p.streams[sub] = struct{}{}
-	f.joined = true // its user may have gone between the look into the directory and now
+	f.joined = true // the user may have been deleted since the directory was read
 	p.waiting = append(p.waiting, confirmed)
 	f.markDirty(sub.channel)
 	f.streams.Add(1)
@@ -119,7 +123,7 @@ func (f *streamHub) join(ctx context.Context, from sources, sub *subscriber) err
 	}
 }
 
-// leave removes a stream; with the last one its user goes offline.
+// leave removes a stream. When the last one leaves, its user goes offline.
 func (f *streamHub) leave(sub *subscriber) {
 	defer f.streams.Done()
 	f.mu.Lock()
@@ -132,7 +136,7 @@ func (f *streamHub) leave(sub *subscriber) {
 	}
 }
 
-// markDirty is called with mu held after each change of online.
+// markDirty notes that online has changed for a channel. mu must be held.
 func (f *streamHub) markDirty(channel string) {
 	f.dirty[channel] = true
 	select {
@@ -141,9 +145,11 @@ func (f *streamHub) markDirty(channel string) {
 	}
 }
 
-// syncSubscriptions makes the subscriptions what they should be. It alone changes them, so the last command to Redis
-// fits the last change, and no stream waits for a Redis that hangs. What could not be sent is not lost: when
-// the connection is made again it subscribes to all that it was ever asked for and not released from.
+// syncSubscriptions brings the subscriptions up to date. Nothing else changes them. So the last
+// command to Redis matches the last change, and no stream waits for a Redis that hangs.
+//
+// A command that could not be sent is not lost. A new connection subscribes to everything that was
+// ever subscribed to and not unsubscribed from.
 func (f *streamHub) syncSubscriptions(ctx context.Context) {
 	for {
 		select {
@@ -162,7 +168,7 @@ func (f *streamHub) syncSubscriptions(ctx context.Context) {
 		}
 		clear(f.dirty)
 		f.mu.Unlock()
-		if len(unwanted) > 0 { // none would mean all
+		if len(unwanted) > 0 { // an empty list would mean all
 			_ = f.pubsub.Unsubscribe(ctx, unwanted...)
 		}
 		if len(wanted) > 0 {
@@ -171,7 +177,7 @@ func (f *streamHub) syncSubscriptions(ctx context.Context) {
 	}
 }
 
-// start sets up what all streams share, once.
+// start sets up, once, what all streams share.
 func (f *streamHub) start(from sources) {
 	if f.stop != nil {
 		return
@@ -187,8 +193,9 @@ func (f *streamHub) start(from sources) {
 	f.loops.Go(func() { f.pollNews(ctx, from.store, from.log) })
 }
 
-// listen hears what comes from Redis. A server that hangs, or that a firewall forgot, closes no connection, so silence ends it: the
-// next read makes a new one, which subscribes to all that the old one had. go-redis' own check asks and wants no answer.
+// listen receives what comes from Redis. A server that hangs, or a connection that a firewall
+// forgot, never closes. So after a silence the connection is closed, and the next read makes a new
+// one with all subscriptions. go-redis's own check sends a ping and waits for no answer.
 func (f *streamHub) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		within, cancel := context.WithTimeout(ctx, deafAfter)
@@ -208,7 +215,7 @@ func (f *streamHub) listen(ctx context.Context) {
 	}
 }
 
-// ping keeps answers coming where no messages do.
+// ping makes Redis answer when no messages come.
 func (f *streamHub) ping(ctx context.Context) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -219,13 +226,13 @@ func (f *streamHub) ping(ctx context.Context) {
 		case <-tick.C:
 		}
 		within, cancel := context.WithTimeout(ctx, pingEvery)
-		_ = f.pubsub.Ping(within) // listen finds out
+		_ = f.pubsub.Ping(within) // listen notices a failure
 		cancel()
 	}
 }
 
-// dispatch takes one message from Redis. It never waits: a stream whose buffer is full is ended, and its client
-// comes back from its cursor.
+// dispatch hands one message from Redis to the streams. It never waits. A stream whose buffer is
+// full is ended, and its client comes back with its cursor.
 func (f *streamHub) dispatch(msg any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -254,14 +261,15 @@ func (f *streamHub) dispatch(msg any) {
 	}
 }
 
-// pollNews asks the ledger what is new for all open streams at once, and wakes those that it concerns.
+// pollNews asks the ledger what is new for all open streams at once, and wakes the streams
+// concerned.
 func (f *streamHub) pollNews(ctx context.Context, store *models.Store, log *slog.Logger) {
 	tick := time.NewTicker(newsEvery)
 	defer tick.Stop()
-	var since models.Millis // of the last look that succeeded; 0 = there was nobody to look for
+	var since models.Millis // when the last successful read was made; 0 = there was nobody to read for
 	told := map[models.InboxNews]bool{}
 	failing := false
-	var rev int64 // the directory's, when the users were last looked for in it
+	var rev int64 // the directory's revision when endDeparted last looked
 	for {
 		select {
 		case <-ctx.Done():
@@ -302,9 +310,9 @@ func readNews(ctx context.Context, store *models.Store, users []string, since mo
 	return news, now, err
 }
 
-// endDeparted ends the streams of users who no longer stand in the directory, or do so again since they were opened. It
-// looks only when streams were opened or the directory has changed since revision rev, and returns the one at which
-// it has looked.
+// endDeparted ends the streams of users who have left the directory, even if they came back since.
+// It looks only when streams were opened or the directory has changed since revision rev. It
+// returns the revision at which it has looked.
 func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users []string, rev int64) (int64, error) {
 	dir, err := store.Directory(ctx)
 	if err != nil {
@@ -321,7 +329,7 @@ func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users 
 	for batch := range slices.Chunk(users, 500) {
 		some, err := store.KnownUsers(ctx, batch)
 		if err != nil {
-			return 0, err // it looks again, whatever the revision
+			return 0, err // the next call looks again, whatever the revision
 		}
 		maps.Copy(known, some)
 	}
@@ -341,8 +349,8 @@ func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users 
 	return dir.Rev, nil
 }
 
-// wakeStreams wakes the streams of the users that have news since they were told last, and returns what they have
-// been told now: all that the next look can repeat.
+// wakeStreams wakes the streams of users with news since the last call. It returns the news told
+// now: the only news that the next read can repeat.
 func (f *streamHub) wakeStreams(news []models.InboxNews, told map[models.InboxNews]bool) map[models.InboxNews]bool {
 	now := make(map[models.InboxNews]bool, len(news))
 	users := map[string]bool{}
@@ -375,7 +383,7 @@ func (f *streamHub) onlineUsers() []string {
 	return users
 }
 
-// read reads one stream's inbox in its turn.
+// read reads one stream's inbox, at most readsAtOnce at the same time.
 func (f *streamHub) read(ctx context.Context, store *models.Store, userID string, after models.InboxCursor) ([]models.InboxMessage, error) {
 	select {
 	case f.reads <- struct{}{}:

@@ -10,8 +10,9 @@ import (
 	"carillon/channels/inbox"
 )
 
-// takeLeaseScript counts a user's streams over all processes, by Redis' clock: each is a member that lapses
-// unless its heartbeat renews it. KEYS: the user's streams. ARGV: stream, limit, life in ms.
+// takeLeaseScript counts a user's streams over all processes, by Redis's clock. Each stream is a
+// member that lapses unless its heartbeat renews it. KEYS: the user's streams. ARGV: stream, limit,
+// life in ms.
 var takeLeaseScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -22,7 +23,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 `)
 
-// streamLease is a stream's place among its user's, in Redis.
+// streamLease is a stream's place among its user's streams, in Redis.
 type streamLease struct {
 	rdb     redis.UniversalClient
 	key, id string
@@ -33,21 +34,21 @@ func newStreamLease(rdb redis.UniversalClient, userID string, beat time.Duration
 	return streamLease{rdb, inbox.StreamName(rdb, userID) + ":streams", rand.Text(), 3 * beat}
 }
 
-// take takes the lease; ok is false when the user has none left.
+// take takes the lease. ok is false when the user has as many streams as allowed.
 func (s streamLease) take(ctx context.Context) (ok bool, err error) {
 	return takeLeaseScript.Run(ctx, s.rdb, []string{s.key}, s.id, maxStreams, s.life.Milliseconds()).Bool()
 }
 
-// renew keeps the lease. A stream that is open stays open and is counted again, whatever became of Redis'
-// memory and whoever took a lease meanwhile.
+// renew keeps the lease. An open stream stays open and counted, even if Redis has lost its memory
+// or other streams took a lease meanwhile.
 func (s streamLease) renew(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	const noLimit = 1 << 30
-	_ = takeLeaseScript.Run(ctx, s.rdb, []string{s.key}, s.id, noLimit, s.life.Milliseconds()).Err() // the next beat tries again
+	_ = takeLeaseScript.Run(ctx, s.rdb, []string{s.key}, s.id, noLimit, s.life.Milliseconds()).Err() // the next heartbeat tries again
 }
 
-// free gives the lease back; if that fails it lapses by itself.
+// free gives the lease back. If that fails, the lease lapses by itself.
 func (s streamLease) free() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// pastLimit: a sendAt that was now when its request was made is not refused.
+	// pastLimit is how far sendAt may be past: it was now when the request was made.
 	pastLimit = time.Minute
-	// defaultGrace is how late MissedOnce still sends a slot, or to a zone, unless told otherwise.
+	// defaultGrace is how late MissedOnce still sends: a schedule's slot, or to a zone.
 	defaultGrace = models.Millis(10 * time.Minute / time.Millisecond)
 	maxGrace     = 7 * 24 * time.Hour
 )
@@ -22,7 +22,7 @@ type quietBody struct {
 	To   string `json:"to"`
 }
 
-// ownZones refuses what has no time zone of its own.
+// ownZones refuses an audience without time zones of its own.
 func (c *checker) ownZones(field string, spec *models.CampaignSpec) {
 	if spec.Audience.Type == models.AudienceGroup && spec.Message.SessionType == models.SessionLargeGroup {
 		c.add(field, "cannot be used with sessionType 3, whose one recipient is the group; use sessionType 2")
@@ -38,7 +38,7 @@ func (c *checker) instant(field, text string) (at models.Millis, ok bool) {
 	return at, reason == ""
 }
 
-// instantOrNone reads an instant; empty = none.
+// instantOrNone reads an instant. Empty = none.
 func (c *checker) instantOrNone(field, text string) models.Millis {
 	if text == "" {
 		return 0
@@ -47,8 +47,8 @@ func (c *checker) instantOrNone(field, text string) models.Millis {
 	return at
 }
 
-// sendAt reads an instant that has not passed. Empty is no instant: only who leaves the field out
-// sends at once.
+// sendAt reads an instant that has not passed. An empty text is refused: to send at once, leave the
+// field out.
 func (c *checker) sendAt(text string, now time.Time) models.Millis {
 	at, ok := c.instant("sendAt", text)
 	if ok && now.Sub(at.Time()) > pastLimit {
@@ -57,8 +57,8 @@ func (c *checker) sendAt(text string, now time.Time) models.Millis {
 	return at
 }
 
-// wallAt reads a local date and clock, and says when the first zone comes to it. An offset is read over: the date and
-// clock count.
+// wallAt reads a local date and clock, and says when the first zone comes to it. An offset is
+// ignored: the date and clock count.
 func (c *checker) wallAt(text string, now time.Time) (wall, first models.Millis) {
 	wall, reason := models.ParseWall(text)
 	if reason != "" {
@@ -71,7 +71,7 @@ func (c *checker) wallAt(text string, now time.Time) (wall, first models.Millis)
 	return wall, slots.FirstInstant(wall)
 }
 
-// missed reads what becomes of times that have passed, with its defaults.
+// missed reads what happens to times that have passed, with the defaults.
 func (c *checker) missed(policy models.Missed, grace string, otherwise models.Millis) (models.Missed, models.Millis) {
 	switch policy {
 	case "":
@@ -105,7 +105,7 @@ func (c *checker) quietHours(b *quietBody, spec *models.CampaignSpec) {
 	spec.QuietFrom, spec.QuietTo = quiet.From, quiet.To
 }
 
-// expireAt reads a time that has yet to come; empty = never.
+// expireAt reads a time in the future. Empty = never.
 func (c *checker) expireAt(text string, now time.Time) models.Millis {
 	at := c.instantOrNone("expireAt", text)
 	if at != 0 && !at.Time().After(now) {
@@ -137,7 +137,7 @@ func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, min
 
 func durationJSON(m models.Millis) string { return (time.Duration(m) * time.Millisecond).String() }
 
-// instantJSON is a time of a campaign or schedule: RFC 3339, or a local date and clock; nil = none.
+// instantJSON is a time of a campaign or schedule: RFC 3339, or a local date and clock. nil = none.
 func instantJSON(m models.Millis, local bool) *string {
 	if m == 0 {
 		return nil
@@ -149,6 +149,6 @@ func instantJSON(m models.Millis, local bool) *string {
 	return &text
 }
 
-// shown is an instant in an answer. Views hold texts, since time.Time cannot be encoded for every
-// instant.
+// shown is an instant in an answer. Views hold texts, because not every instant can be encoded as
+// time.Time.
 func shown(m models.Millis) string { return m.Shown(time.RFC3339Nano) }

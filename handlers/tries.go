@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	maxTries = 10 // log-ins a minute and address that did not succeed
+	maxTries = 10 // failed log-ins per minute and address
 	triesFor = time.Minute
 )
 
-// triesScript counts a try and returns how many there were in this minute and how long it lasts, in ms.
+// triesScript counts a try. It returns the number of tries in this minute, and what is left of the
+// minute in ms.
 var triesScript = redis.NewScript(`
 local n = redis.call('INCR', KEYS[1])
 if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
@@ -29,8 +30,8 @@ return {n, redis.call('PTTL', KEYS[1])}
 // forgiveScript takes back a try that succeeded, unless its minute is over.
 var forgiveScript = redis.NewScript(`if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end return 0`)
 
-// clientAddr is the caller's address. Behind trusted proxies it is the last one in X-Forwarded-For that is no such
-// proxy's: whatever stands before that was written by the caller.
+// clientAddr is the caller's address. Behind trusted proxies, it is the last address in
+// X-Forwarded-For that is not a trusted proxy's. The caller may have written everything before it.
 func (a *API) clientAddr(r *http.Request) netip.Addr {
 	addr := addrOf(r.RemoteAddr)
 	if !within(a.Proxies, addr) {
@@ -40,7 +41,7 @@ func (a *API) clientAddr(r *http.Request) netip.Addr {
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop := addrOf(strings.TrimSpace(hops[i]))
 		if !hop.IsValid() {
-			return addr // what no proxy of ours has written
+			return addr // not written by a proxy of ours
 		}
 		addr = hop
 		if !within(a.Proxies, hop) {
@@ -50,7 +51,8 @@ func (a *API) clientAddr(r *http.Request) netip.Addr {
 	return addr
 }
 
-// triesKey holds an address only as a keyed hash. Of IPv6 one customer has a whole /64.
+// triesKey holds an address only as a keyed hash. For IPv6 it takes the /64, which one customer has
+// whole.
 func (a *API) triesKey(r *http.Request) string {
 	addr := a.clientAddr(r)
 	if addr.Is6() {
@@ -63,10 +65,14 @@ func (a *API) triesKey(r *http.Request) string {
 	return "carillon:tries:" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// throttled runs a log-in. Each is counted before anything of it is read. What fails is refused with 429 when its address has
-// had too many in the last minute, whatever process they came to, so that nobody can tell a guess from another. What is
-// right is let in all the same: others behind the same address must not lock its owner out. While Redis is away all is as
-// if there were no limit: the secret is what protects.
+// throttled runs a log-in under a limit per address:
+//
+//   - A try is counted before anything of it is read.
+//   - A failed try gets 429 if its address had too many tries in the last minute, in all processes
+//     together. So nobody can tell one guess from another.
+//   - A correct token is always accepted: others behind the same address must not lock its owner
+//     out.
+//   - While Redis is away there is no limit: the secret is the protection.
 func (a *API) throttled(r *http.Request, logIn func() error) error {
 	tooMany := a.countTry(r)
 	err := logIn()
@@ -83,7 +89,7 @@ func (a *API) throttled(r *http.Request, logIn func() error) error {
 	return err
 }
 
-// countTry counts a try, and is an error when there are too many.
+// countTry counts a try. It returns an error when there are too many.
 func (a *API) countTry(r *http.Request) error {
 	key := a.triesKey(r)
 	if rest := a.lockouts.remaining(key); rest > 0 {
@@ -103,8 +109,8 @@ func (a *API) countTry(r *http.Request) error {
 	return tooManyTries(rest)
 }
 
-// sayThrottled logs, once a minute, whose tries are too many. An operator has to know whom to ask, or that a proxy stands for
-// all callers.
+// sayThrottled logs, once a minute, whose tries are too many. The address tells an operator whom to
+// ask, or that a proxy stands for all callers.
 func (a *API) sayThrottled(r *http.Request, rest time.Duration) {
 	peer := addrOf(r.RemoteAddr)
 	log := a.Log.With("address", a.clientAddr(r).String(), "connectedFrom", peer.String(), "for", rest.Round(time.Second).String())

@@ -13,8 +13,7 @@ type usersBody struct {
 	Users []models.UserChange `json:"users"`
 }
 
-// putUsers adds and changes up to 1,000 users, all or none. What a user does not say stays as it
-// is.
+// putUsers adds and changes up to 1,000 users, all or none. An absent field stays as it is.
 func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
 	body, err := a.readBody(w, r, listBody)
 	if err != nil {
@@ -58,7 +57,8 @@ func tooMany(field string, limit, n int, hint string) error {
 	return e
 }
 
-// listUsers pages through the directory, or those of it whose IDs begin with search, in the order of the IDs' bytes.
+// listUsers pages through the directory in the order of the IDs' bytes. With search, it lists the
+// users whose IDs begin with that text.
 func (a *API) listUsers(w http.ResponseWriter, r *http.Request) error {
 	after, limit, err := parseIDPage(r)
 	if err != nil {
@@ -96,12 +96,13 @@ type UserCampaignView struct {
 	Channel        string        `json:"channel"`
 	Audience       string        `json:"audience"`
 	CreatedAt      string        `json:"createdAt"`
-	// Recipient is null where the user is none; with a groupID the message stands once for the group, and the user reads it there.
+	// Recipient is null if the user is no recipient. With a groupID the message stands once for the
+	// group, and the user reads it there.
 	Recipient *recipientView `json:"recipient"`
 	Why       string         `json:"why"`
 }
 
-// UserCampaignJSON is a user's campaign as it is shown.
+// UserCampaignJSON renders what became of a user in one campaign.
 func UserCampaignJSON(u models.UserCampaign) UserCampaignView {
 	c := u.Campaign
 	v := UserCampaignView{CampaignID: c.PublicID, Name: c.Name, CampaignStatus: c.Status, Channel: c.Channel,
@@ -113,8 +114,8 @@ func UserCampaignJSON(u models.UserCampaign) UserCampaignView {
 	return v
 }
 
-// userCampaigns lists the campaigns that a user is or could have been a recipient of, newest first. A user who has left
-// the directory still has theirs.
+// userCampaigns lists the campaigns that a user is or could have been a recipient of, newest first.
+// A user who has left the directory keeps this list.
 func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "id")
 	if err != nil {
@@ -139,7 +140,7 @@ func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
 	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": nextCursor})
 }
 
-// deleteUser takes a user out of the directory; campaigns under way skip them.
+// deleteUser takes a user out of the directory. Campaigns under way skip the user.
 func (a *API) deleteUser(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "id")
 	if err != nil {
