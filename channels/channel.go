@@ -75,7 +75,7 @@ const (
 type Outcome struct {
 	Result      Result
 	ErrCode     models.Code   // 0 when Sent
-	ErrMsg      string        // shown to operators; at most 255 characters are kept
+	ErrMsg      string        // shown to operators; at most models.MaxTextChars characters are kept
 	ServerMsgID string        // the provider's own ID of the message, where it gave one
 	RetryAfter  time.Duration // > 0: the provider asked for the whole channel to be left alone so long
 	Fault       Fault

@@ -188,7 +188,7 @@ func idempotency(r *http.Request, body []byte) (models.Idempotency, error) {
 		reason = "must be given once"
 	case len(given) == 1:
 		if key = given[0]; len(key) > maxIdempotencyKey {
-			reason = "must be at most 255 bytes"
+			reason = fmt.Sprintf("must be at most %d bytes", maxIdempotencyKey)
 		} else if strings.TrimFunc(key, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) }) == "" { // whose client believes to be safe, and is not
 			reason = "must not be blank; leave it out to post without one"
 		}

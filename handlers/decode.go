@@ -207,13 +207,10 @@ func dotted(p jsontext.Pointer) string {
 
 // cutText keeps at most limit bytes of s, without control characters. It never cuts a character.
 func cutText(s string, limit int) string {
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
-	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return utf8.RuneError
 		}
 		return r
-	}, s)
+	}, models.Shorten(s, limit))
 }

@@ -77,7 +77,8 @@ func TestExportEditedInASpreadsheet(t *testing.T) {
 				want := before[id]
 				want.Nickname = fmt.Sprint(way, i)
 				u, err := s.Store.User(t.Context(), id)
-				if u.AddedRev, u.AddedAt = 0, 0; err != nil || !reflect.DeepEqual(u, want) {
+				u.AddedRev, u.AddedAt = 0, 0
+				if err != nil || !reflect.DeepEqual(u, want) {
 					t.Errorf("%q: %+v %v", id, u, err)
 				}
 			}

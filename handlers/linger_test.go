@@ -158,7 +158,8 @@ func TestLingeringHoldsNothing(t *testing.T) {
 		began, text := time.Now(), strings.Repeat("x", piece)
 		for time.Since(began) < 5*time.Second {
 			n, err := io.WriteString(c, text)
-			if sent += n; err != nil {
+			sent += n
+			if err != nil {
 				return sent, time.Since(began)
 			}
 			time.Sleep(every)

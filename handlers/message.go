@@ -13,7 +13,6 @@ import (
 
 // Limits of a message's own texts. The whole message stands in one row and goes out with every send.
 const (
-	maxNameChars     = 255  // a nickname and a campaign's name: the width of their columns
 	maxFaceURLBytes  = 1024 // a longer URL is a picture put into a URL
 	maxExBytes       = 8 << 10
 	maxPushBytes     = 1024          // each; Apple and Google refuse a whole push of more than 4 KiB
@@ -112,7 +111,7 @@ func (c *checker) id(field, id string) {
 
 // name checks the name that people give a campaign, a schedule or a group.
 func (c *checker) name(name string) {
-	c.atMost("name", "characters", utf8.RuneCountInString(name), maxNameChars)
+	c.atMost("name", "characters", utf8.RuneCountInString(name), models.MaxNameChars)
 	if why := models.CheckLine(name); why != "" {
 		c.add("name", "%s", why)
 	}
@@ -154,7 +153,7 @@ func (c *checker) message(m *messageBody) models.Message {
 	if m.SendID != "" {
 		c.id("sendID", m.SendID)
 	}
-	c.atMost("senderNickname", "characters", utf8.RuneCountInString(m.SenderNickname), maxNameChars)
+	c.atMost("senderNickname", "characters", utf8.RuneCountInString(m.SenderNickname), models.MaxNameChars)
 	c.atMost("senderFaceURL", "bytes", len(m.SenderFaceURL), maxFaceURLBytes)
 	if m.SenderPlatformID < 0 || m.SenderPlatformID > maxPlatformID {
 		c.add("senderPlatformID", "must be from 0, which is none, to %d", maxPlatformID)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"carillon/models"
@@ -79,8 +80,31 @@ func parseBeforePage(r *http.Request) (before int64, limit int, err error) {
 	return before, limit, nil
 }
 
-// beforeCursor is the text that encodeCursor turns into the nextCursor of such a list.
+// beforeCursor is the text behind the nextCursor of such a list, for cutPage.
 func beforeCursor(id int64) string { return strconv.FormatInt(id, 10) }
+
+// parsePlacePage is parsePage for a campaign's recipients. Their cursor is a place: page.position.
+func parsePlacePage(r *http.Request) (from models.RecipientCursor, limit int, err error) {
+	cursor, limit, err := parsePage(r)
+	if err != nil || cursor == "" {
+		return from, limit, err
+	}
+	page, pos, _ := strings.Cut(cursor, ".")
+	no, pageErr := strconv.ParseUint(page, 10, 31)
+	at, posErr := strconv.ParseUint(pos, 10, 31)
+	if pageErr != nil || posErr != nil {
+		return from, limit, queryError("cursor", badCursor)
+	}
+	return models.RecipientCursor{Page: int(no), Pos: int(at)}, limit, nil
+}
+
+// placeCursor is the nextCursor of such a list; "" when there is no next place.
+func placeCursor(next *models.RecipientCursor) string {
+	if next == nil {
+		return ""
+	}
+	return encodeCursor(fmt.Sprintf("%d.%d", next.Page, next.Pos))
+}
 
 // queryError refuses one parameter of the query, or one header: 1001.
 func queryError(field, reason string) error {

@@ -78,22 +78,13 @@ func wantedStatus(r *http.Request) (*models.RecipientStatus, error) {
 }
 
 func (a *API) listRecipients(w http.ResponseWriter, r *http.Request) error {
-	cursor, limit, err := parsePage(r)
+	from, limit, err := parsePlacePage(r)
 	if err != nil {
 		return err
 	}
-	f := models.RecipientFilter{Limit: limit}
+	f := models.RecipientFilter{From: from, Limit: limit}
 	if f.Status, err = wantedStatus(r); err != nil {
 		return err
-	}
-	if cursor != "" {
-		page, pos, _ := strings.Cut(cursor, ".")
-		no, err1 := strconv.ParseUint(page, 10, 31)
-		at, err2 := strconv.ParseUint(pos, 10, 31)
-		if err1 != nil || err2 != nil {
-			return queryError("cursor", badCursor)
-		}
-		f.From = models.RecipientCursor{Page: int(no), Pos: int(at)}
 	}
 	c, err := a.campaign(r)
 	if err != nil {
@@ -110,13 +101,9 @@ func (a *API) listRecipients(w http.ResponseWriter, r *http.Request) error {
 	for i, rec := range list {
 		views[i] = recipientJSON(c.Campaign, rec)
 	}
-	nextCursor := ""
-	if next != nil {
-		nextCursor = encodeCursor(fmt.Sprintf("%d.%d", next.Page, next.Pos))
-	}
 	// An audience that is still being cut has no last page: its nextCursor is never empty.
 	planned := c.Planned || next == nil
-	return answerData(w, http.StatusOK, map[string]any{"recipients": views, "nextCursor": nextCursor, "planned": planned})
+	return answerData(w, http.StatusOK, map[string]any{"recipients": views, "nextCursor": placeCursor(next), "planned": planned})
 }
 
 func (a *API) getRecipient(w http.ResponseWriter, r *http.Request) error {

@@ -343,7 +343,8 @@ func TestChangeKeepsDueSlot(t *testing.T) {
 			}
 			v, n := s.schedule("GET", "/v1/schedules/"+made.ID, nil, 200), 0
 			for _, o := range v.Occurrences {
-				if n += o.Slots; o.Outcome != c.want || (o.CampaignID != "") != (c.want == models.OutcomeFired) || c.want == models.OutcomeMissed && o.Reason == "" {
+				n += o.Slots
+				if o.Outcome != c.want || (o.CampaignID != "") != (c.want == models.OutcomeFired) || c.want == models.OutcomeMissed && o.Reason == "" {
 					t.Errorf("%s: %+v", name, o)
 				}
 			}

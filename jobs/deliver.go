@@ -12,10 +12,14 @@ import (
 )
 
 const (
-	visitFor            = 5 * time.Second        // then the page goes to the tail of the queue, if a task waits there
-	visitForWhenCrowded = time.Second            // the same, while another campaign needs the place on the channel
-	notRunningRetry     = 200 * time.Millisecond // a page whose campaign does not run may be queued again so much later
-	noRedisRetry        = time.Second            // a page that got no answer from the limiter is queued again so much later
+	// After this time a page goes to the tail of the queue, if a task waits there.
+	visitFor = 5 * time.Second
+	// The same, while another campaign needs the place on the channel.
+	visitForWhenCrowded = time.Second
+	// After this time a page whose campaign does not run may be queued again.
+	notRunningRetry = 200 * time.Millisecond
+	// After this time a page that got no answer from the limiter is queued again.
+	noRedisRetry = time.Second
 )
 
 // deliver visits a claimed page: chunk by chunk, until nothing is left to send now, or the visit
@@ -44,8 +48,9 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 	}
 	defer d.late.abandon()
 	err = d.run(ctx)
-	if e := d.writer.flush(); err == nil {
-		err = e
+	flushErr := d.writer.flush()
+	if err == nil {
+		err = flushErr
 	}
 	if errors.Is(err, models.ErrFenced) {
 		log.Warn("the page was taken over by another worker")

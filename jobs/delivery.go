@@ -29,8 +29,10 @@ type delivery struct {
 
 	attempts  attemptRules
 	late      *lateAnswers
-	chunkSize int              // recipients
-	directory map[string]int64 // the page's members in the directory; nil when all are there, or it does not matter
+	chunkSize int // recipients
+	// directory holds the page's members who stand there. It is nil if all do, or if that does not
+	// matter.
+	directory map[string]int64
 
 	startedAt  time.Time
 	endedEarly bool   // see ending.early
@@ -68,7 +70,8 @@ func (d *delivery) stopIllegible(ctx context.Context) {
 	switch _, err := d.store.PauseCampaign(ctx, c.PublicID, models.CutText(illegibleReason+why, models.MaxTextChars)); {
 	case err == nil:
 		d.log.Warn("the campaign paused itself: the provider's answers cannot be read", "id", c.PublicID, "why", why, "by", "guard")
-	case !errors.As(err, &refused) || refused.Code != models.CodeIllegalTransition: // until it is paused no request starts here
+	// Until the campaign is paused, no request starts here.
+	case !errors.As(err, &refused) || refused.Code != models.CodeIllegalTransition:
 		d.log.Warn("the campaign could not be paused, though the provider's answers cannot be read", "err", err)
 		d.legible.notPaused(c.ID)
 		return

@@ -14,9 +14,12 @@ import (
 )
 
 const (
-	guardPublish = time.Second // outcomes without a failure go to the other processes once in this time
-	guardForget  = time.Minute // after a process' last chunk of a campaign the process forgets the campaign
-	guardKeep    = time.Hour   // and Redis forgets it
+	// Outcomes without a failure go to the other processes once in this time.
+	guardPublish = time.Second
+	// A process forgets a campaign this long after its last chunk.
+	guardForget = time.Minute
+	// Redis forgets the campaign after this time.
+	guardKeep = time.Hour
 )
 
 // guard pauses a campaign whose failures are not its recipients': a wrong secret or a broken
@@ -41,7 +44,7 @@ type watched struct {
 	publishedAt time.Time
 	usedAt      time.Time
 	someSent    bool                          // in this run, by the ledger
-	stopped     bool                          // no request starts until the ledger has the guard's word
+	stopped     bool                          // no request starts until the guard's word is in the ledger
 	words       map[models.FailureKind]string // the provider's last words
 }
 

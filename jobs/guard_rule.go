@@ -16,7 +16,9 @@ const (
 	guardFirst = 20  // failures, when nobody was sent
 	guardLeast = 100 // outcomes of first tries; with fewer their share of failures says nothing
 	guardShare = 0.5 // of failures among first tries
-	guardHalf  = 250 // outcomes of half a window; the window is the half that was filled last and what came after it
+	// Outcomes of half a window. The window is the half that was filled last and what came after
+	// it.
+	guardHalf = 250
 )
 
 // sent reports whether a kind of outcome is no failure: a recipient who was sent has no code.

@@ -11,9 +11,10 @@ import (
 // long. So a chunk lets its last few answers go: the visit goes on with the next chunk, and writes
 // those outcomes when they come.
 const (
-	lateTick  = 300 * time.Millisecond // how often a chunk under way is looked at
-	lateShare = 20                     // late answers are few when they are at most one in so many of a chunk, or one
-	maxLate   = 16                     // recipients of one visit
+	lateTick = 300 * time.Millisecond // how often a chunk under way is looked at
+	// Late answers are few when at most one of so many in a chunk is late, or a single one.
+	lateShare = 20
+	maxLate   = 16 // recipients of one visit
 	// lateHold is when somebody else may send to a late recipient, should this process be gone:
 	// later than the request's time-out.
 	lateHold = channels.MaxTimeout + 2*time.Second

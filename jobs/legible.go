@@ -13,10 +13,12 @@ const (
 	//   - An answer that cannot be read for most of its recipients adds the difference of the two
 	//     parts, up to illegibleAt.
 	//   - Any other answer takes one away.
-	illegibleAt  = 3
-	legibleMost  = -10             // the lowest score, so that a good time does not hide for long that answers have become unreadable
-	legibleKept  = 10_000          // campaigns; when there are more, all are forgotten
-	illegibleFor = 5 * time.Second // the least until a recipient is sent again; by then a campaign to be paused is paused
+	illegibleAt = 3
+	// The lowest score: a good time does not hide for long that answers have become unreadable.
+	legibleMost = -10
+	legibleKept = 10_000 // campaigns; when there are more, all are forgotten
+	// The least time until a recipient is sent again. By then a campaign to be paused is paused.
+	illegibleFor = 5 * time.Second
 
 	illegibleReason = "paused itself as the provider's answers cannot be read; mend them, then resume: "
 )
@@ -30,10 +32,11 @@ type legible struct {
 }
 
 type legibility struct {
-	score   int
-	why     string    // the last answer could not be read
-	since   time.Time // requests that started earlier do not count
-	pausing bool      // one visit does it; a second one might pause the campaign once more after a resume
+	score int
+	why   string    // the last answer could not be read
+	since time.Time // requests that started earlier do not count
+	// One visit pauses. A second might pause the campaign once more, after a resume.
+	pausing bool
 }
 
 func newLegible() *legible { return &legible{campaigns: map[int64]*legibility{}} }

@@ -137,7 +137,8 @@ func (l *sendLog) perSecond(begun time.Time) []int {
 	defer l.mu.Unlock()
 	var n []int
 	for _, at := range l.times {
-		if s := int(at.Sub(begun) / time.Second); at.After(begun) {
+		if at.After(begun) {
+			s := int(at.Sub(begun) / time.Second)
 			for len(n) <= s {
 				n = append(n, 0)
 			}

@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	maxAttempts = 127              // what a row can count; attempts that a provider's absence costs have no other end
+	// The most that a row can count. Attempts that a provider's absence costs have no other end.
+	maxAttempts = 127
 	maxBackoff  = 5 * time.Minute  // between two attempts that count against the recipient
 	maxUnproven = 10 * time.Second // the longest wait after a failure that may be the provider's
-	maxTrying   = 72 * time.Hour   // from a recipient's first try that failed; it also ends tries that cost no attempt
+	// From a recipient's first failed try. It also ends tries that cost no attempt.
+	maxTrying = 72 * time.Hour
 )
 
 // attemptRules says what a try makes of a recipient's row: its end, or when it is tried again.
@@ -109,10 +111,11 @@ func (r *attemptRules) jittered(wait time.Duration) time.Duration {
 
 // member is one recipient of the next chunk.
 type member struct {
-	id           string
-	hasRow       bool          // in the ledger, from an earlier attempt or a claim
-	attempts     int           // made before
-	counted      int           // of those, the ones that count against the member: since the last retry, as far as can be told
+	id       string
+	hasRow   bool // in the ledger, from an earlier attempt or a claim
+	attempts int  // made before
+	// counted is how many of those count against the member: since the last retry, as far as known.
+	counted      int
 	due          models.Millis // with a row: when the next attempt is due
 	failingSince models.Millis // its first try that failed, by the database's clock; 0 = none did
 	failingFrom  time.Time     // the same by this process' clock

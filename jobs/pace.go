@@ -83,7 +83,8 @@ func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by model
 	}
 	switch held.LimitedBy {
 	case models.LimitedByNothing:
-	case models.LimitedByTurn, models.LimitedByNoWorkers: // in one process; another process may have a place for it
+	// This process alone says so. Another process may have a place for the campaign.
+	case models.LimitedByTurn, models.LimitedByNoWorkers:
 		if nobodyWorks {
 			return held.LimitedBy, held.Why, true
 		}

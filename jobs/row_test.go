@@ -59,7 +59,8 @@ func TestTriesEnd(t *testing.T) {
 	m := member{id: "a"}
 	for range d.attempts.maxAttempts {
 		r := d.attempts.row(m, channels.Outcome{Result: channels.Retry, RetryAfter: time.Minute}, false, false)
-		if m.attempts, m.failingSince = r.Attempts, r.FailingSince; r.Status == models.RecipientFailed {
+		m.attempts, m.failingSince = r.Attempts, r.FailingSince
+		if r.Status == models.RecipientFailed {
 			return
 		}
 	}

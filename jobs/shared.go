@@ -11,14 +11,17 @@ import (
 
 // Options are the settings of one process.
 type Options struct {
-	Channels     []channels.Channel
-	Rates        map[string]int // recipients per second by channel, over all processes; 0 or none = no limit
-	MaxAttempts  int            // per recipient
-	Backoff      time.Duration  // before the second attempt; doubles with each further one
-	BulkSlots    int            // bulk pages that a worker process holds at once
-	TransSlots   int            // transactional pages that it holds beside them
-	ChunkSize    int            // recipients sent between two writes; 0 = 250 to 500, as whole requests of the channel
-	DrainTimeout time.Duration  // how long Stop waits for what is in flight
+	Channels []channels.Channel
+	// Rates are recipients per second by channel, over all processes. 0 or none = no limit.
+	Rates       map[string]int
+	MaxAttempts int           // per recipient
+	Backoff     time.Duration // before the second attempt; doubles with each further one
+	BulkSlots   int           // bulk pages that a worker process holds at once
+	TransSlots  int           // transactional pages that it holds beside them
+	// ChunkSize is how many recipients are sent between two writes. 0 = 250 to 500, as whole
+	// requests of the channel.
+	ChunkSize    int
+	DrainTimeout time.Duration // how long Stop waits for what is in flight
 }
 
 // Defaults fills in what is zero.

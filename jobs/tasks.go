@@ -29,8 +29,9 @@ type Payload struct {
 	Campaign int64           `json:"campaign"`
 	Page     int             `json:"page"` // unused by a plan
 	Epoch    int             `json:"epoch"`
-	Priority models.Priority `json:"priority"`        // the queue it goes through
-	Tries    int             `json:"tries,omitempty"` // how often it was put back because its row was not there yet
+	Priority models.Priority `json:"priority"` // the queue it goes through
+	// Tries is how often the task was put back because its row was not there yet.
+	Tries int `json:"tries,omitempty"`
 }
 
 // String is how the queue's monitor shows the task.

@@ -136,7 +136,8 @@ func TestListWhileAudienceIsCut(t *testing.T) {
 				}
 				for _, pending := range []bool{false, true} {
 					f := models.RecipientFilter{Limit: 700}
-					if status := models.RecipientPending; pending {
+					if pending {
+						status := models.RecipientPending
 						f.Status = &status
 					}
 					sp := spec(models.Audience{Type: models.AudienceAll})

@@ -29,9 +29,8 @@ type User struct {
 
 // Limits of a user's texts.
 const (
-	maxNicknameChars = 255     // the width of the column
-	maxFaceURLBytes  = 1024    // longer ones are pictures put into the URL
-	maxUserExBytes   = 8 << 10 // as a message's
+	maxFaceURLBytes = 1024    // longer ones are pictures put into the URL
+	maxUserExBytes  = 8 << 10 // as a message's
 )
 
 // UserChange is what a write says of one user: nil leaves what is there, an empty text takes it
@@ -79,8 +78,8 @@ func (c UserChange) Check() []FieldError {
 	}
 	add("userID", CheckNewID(u.UserID))
 	add("nickname", CheckLine(u.Nickname))
-	if n := utf8.RuneCountInString(u.Nickname); n > maxNicknameChars {
-		add("nickname", fmt.Sprintf("must be at most %d characters, has %d", maxNicknameChars, n))
+	if n := utf8.RuneCountInString(u.Nickname); n > MaxNameChars {
+		add("nickname", fmt.Sprintf("must be at most %d characters, has %d", MaxNameChars, n))
 	}
 	add("faceURL", CheckLine(u.FaceURL))
 	add("faceURL", checkBytes(u.FaceURL, maxFaceURLBytes))

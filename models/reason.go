@@ -32,5 +32,5 @@ var ReasonCodes = []ReasonCode{ReasonOperator, ReasonPauseAll, ReasonResumeAll, 
 // Reason is why something happened.
 type Reason struct {
 	Code ReasonCode
-	Text string // for people; at most 255 characters; may be empty
+	Text string // for people; at most MaxTextChars characters; may be empty
 }

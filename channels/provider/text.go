@@ -4,21 +4,19 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"carillon/models"
 )
 
 // CleanText is a provider's text as it may stand in a row, a CSV file and a terminal: at most n characters, valid UTF-8,
 // and a space in place of each character that isUnprintable.
 func CleanText(s string, n int) string {
 	clean := strings.Map(func(r rune) rune {
-		switch {
-		case n == 0:
-			return -1
-		case isUnprintable(r):
-			r = ' '
+		if isUnprintable(r) {
+			return ' '
 		}
-		n--
 		return r // utf8.RuneError for what is not UTF-8
-	}, s)
+	}, models.CutText(s, n))
 	return strings.TrimSpace(clean)
 }
 

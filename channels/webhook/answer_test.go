@@ -313,7 +313,7 @@ func TestRedirectShown(t *testing.T) {
 		}
 	}
 	long := channelAt(t, "http://127.0.0.1:1/").statusOutcome(301, http.Header{"Location": {"http://example.com/" + strings.Repeat("é", 500)}}.Get)
-	if n := utf8.RuneCountInString(long.ErrMsg); n > maxErrMsgChars {
+	if n := utf8.RuneCountInString(long.ErrMsg); n > models.MaxTextChars {
 		t.Errorf("%d characters", n)
 	}
 }

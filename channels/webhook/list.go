@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	maxErrMsgChars      = 255
-	maxErrMsgBytes      = 4 * maxErrMsgChars
+	maxErrMsgBytes      = 4 * models.MaxTextChars
 	maxServerMsgIDBytes = 64
 	maxStatusChars      = 32 // of an unknown status, where it is shown
 )
@@ -141,7 +140,7 @@ func (e *entry) refusal(result channels.Result, text string) channels.Outcome {
 	if e.errCode != 0 {
 		o.ErrCode = e.errCode
 	}
-	if said := provider.CleanText(string(e.errMsg), maxErrMsgChars); said != "" {
+	if said := provider.CleanText(string(e.errMsg), models.MaxTextChars); said != "" {
 		o.ErrMsg = said
 	}
 	return o

@@ -19,6 +19,7 @@ import (
 	"carillon/channels"
 	"carillon/channels/provider"
 	"carillon/internal/testkit"
+	"carillon/models"
 )
 
 // readAnswer is what becomes of items by the answer, which arrives as in reads it.
@@ -42,7 +43,8 @@ func saidSent(answer []byte, items []channels.Recipient) int {
 		if !strings.EqualFold(name, "results") || string(value) == "null" {
 			continue
 		}
-		if listed = true; json.Unmarshal(value, &entries) != nil {
+		listed = true
+		if json.Unmarshal(value, &entries) != nil {
 			var mixed []json.RawMessage
 			if json.Unmarshal(value, &mixed) != nil {
 				return 0
@@ -93,7 +95,7 @@ func checkAnswer(t interface{ Fatalf(string, ...any) }, answer []byte, items []c
 			t.Fatalf("item %d: %+v for %q", i, o, answer)
 		}
 		for _, text := range []string{o.ErrMsg, o.ServerMsgID} {
-			if strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text) || utf8.RuneCountInString(text) > maxErrMsgChars {
+			if strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text) || utf8.RuneCountInString(text) > models.MaxTextChars {
 				t.Fatalf("item %d: %+v for %q", i, o, answer)
 			}
 		}

@@ -31,7 +31,7 @@ type Config struct {
 	URL     string        // http or https, without user and password
 	Secret  string        // "whsec_" + base64 of >= 24 bytes; signs every request
 	Batch   int           // recipients a request, 1 to 1000; 0 = 1
-	Timeout time.Duration // of one request, from waiting for a connection to the answer's last byte; 0 = 5 s, at most 8 s
+	Timeout time.Duration // of one request, from waiting for a connection to the answer's last byte; 0 = 5 s, at most channels.MaxTimeout
 }
 
 func (c Config) withDefaults() Config {

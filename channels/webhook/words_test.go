@@ -2,8 +2,6 @@ package webhook
 
 import (
 	"bytes"
-	"carillon/channels"
-	"carillon/internal/testkit"
 	"compress/gzip"
 	"io"
 	"net"
@@ -12,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"carillon/channels"
+	"carillon/internal/testkit"
 )
 
 // What a provider says in the body of an error stands in the recipients' error texts.

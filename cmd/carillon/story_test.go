@@ -97,7 +97,8 @@ func TestHistoryTellsTheStory(t *testing.T) {
 			t.Helper()
 			var got reply
 			for deadline := time.Now().Add(patience); got.data["status"] != want; time.Sleep(20 * time.Millisecond) {
-				if got = get(t, m.url+path, token); time.Now().After(deadline) {
+				got = get(t, m.url+path, token)
+				if time.Now().After(deadline) {
 					t.Fatalf("it is not %s: %s", want, got.body)
 				}
 			}

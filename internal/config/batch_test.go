@@ -25,7 +25,8 @@ func TestBatchWarning(t *testing.T) {
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%d/s in batches of %d: %q", c.rate, c.batch, got)
 		}
-		if set.WebhookURL = ""; set.BatchWarning() != "" {
+		set.WebhookURL = ""
+		if set.BatchWarning() != "" {
 			t.Errorf("%d/s in batches of %d: warned without a webhook", c.rate, c.batch)
 		}
 	}

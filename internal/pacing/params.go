@@ -11,88 +11,162 @@ import (
 // end of the name, MS or S (seconds).
 type Params struct {
 	// Places.
-	CampaignShare   float64       // of the slots of one process that one campaign may hold
-	ChannelShare    float64       // of the slots of one process that one channel may hold
-	SlotWaiters     float64       // of the slots of one process in which pages may wait for a place
-	SlotWait        time.Duration // no slot waits longer for a token or a place
-	PlaceCheckEvery time.Duration // how often a page that waits in its slot tries to get a place
-	PlaceRetry      time.Duration // when a page that found its channel full comes back
-	RefusedFor      time.Duration // how long a campaign counts as waiting after it was refused a place
+
+	// One campaign may hold this share of the slots of a process.
+	CampaignShare float64
+	// One channel may hold this share of the slots of a process.
+	ChannelShare float64
+	// Pages may wait for a place in this share of the slots of a process.
+	SlotWaiters float64
+	// No slot waits longer for a token or a place.
+	SlotWait time.Duration
+	// How often a page that waits in its slot tries to get a place.
+	PlaceCheckEvery time.Duration
+	// When a page that found its channel full comes back.
+	PlaceRetry time.Duration
+	// How long a campaign counts as waiting after it was refused a place.
+	RefusedFor time.Duration
 
 	// Waits of a page outside its slot.
-	RequeueLatency time.Duration // from the end of a page's wait until a slot has the page
-	WindowWait     time.Duration // a page that waits longer leaves its campaign's window
+
+	// From the end of a page's wait until a slot has the page.
+	RequeueLatency time.Duration
+	// A page that waits longer leaves its campaign's window.
+	WindowWait time.Duration
 
 	// Buckets. A token is a recipient.
-	Burst      time.Duration `lua:"BURST_S"`        // a bucket holds so much of its rate
-	LeastGrant time.Duration `lua:"LEAST_GRANT_S"`  // a grant is worth so much of its rate at least
-	SlowRate   int           `lua:"SLOW_RATE"`      // recipients a second; a campaign below it is slow
-	SlowTokens int           `lua:"SLOW_TOKENS"`    // a slow rate's bucket holds SlowTokens − rate / SlowRate
-	BucketKept time.Duration `lua:"BUCKET_KEPT_MS"` // after the last request for tokens
-	NoteKept   time.Duration `lua:"NOTE_KEPT_MS"`   // what held a campaign back
+
+	// A bucket holds what its rate gives in this time.
+	Burst time.Duration `lua:"BURST_S"`
+	// A grant is at least what the rate gives in this time.
+	LeastGrant time.Duration `lua:"LEAST_GRANT_S"`
+	// Recipients per second. A campaign with a lower rate is slow.
+	SlowRate int `lua:"SLOW_RATE"`
+	// A slow rate's bucket holds SlowTokens − rate / SlowRate.
+	SlowTokens int `lua:"SLOW_TOKENS"`
+	// A bucket is kept for this time after the last request for tokens.
+	BucketKept time.Duration `lua:"BUCKET_KEPT_MS"`
+	// What held a campaign back is kept for this time.
+	NoteKept time.Duration `lua:"NOTE_KEPT_MS"`
 
 	// Turns.
-	CatchUp    time.Duration `lua:"CATCH_UP_S"`     // a campaign that was away catches up so much of the channel's rate
-	TurnLead   float64       `lua:"TURN_LEAD"`      // of a full bucket, that a campaign may be ahead of one that waits
-	WaitMargin time.Duration `lua:"WAIT_MARGIN_MS"` // a campaign waits for so long after the instant at which it is to ask
+
+	// A campaign that was away catches up what the channel's rate gives in this time.
+	CatchUp time.Duration `lua:"CATCH_UP_S"`
+	// A campaign may be ahead of a waiting one by this share of a full bucket.
+	TurnLead float64 `lua:"TURN_LEAD"`
+	// A campaign counts as waiting until this long after the instant at which it is to ask.
+	WaitMargin time.Duration `lua:"WAIT_MARGIN_MS"`
 
 	// The order in which the pages of one campaign ask again.
-	AskApart     time.Duration `lua:"ASK_APART_MS"`   // two pages are at most so far apart
-	AskWithin    time.Duration `lua:"ASK_WITHIN_MS"`  // the last page waits for no longer, unless its tokens take longer
-	AsksPerGrant int           `lua:"ASKS_PER_GRANT"` // pages that ask while a least grant comes
+
+	// Two pages ask at most this far apart.
+	AskApart time.Duration `lua:"ASK_APART_MS"`
+	// The last page waits no longer than this, unless its tokens take longer.
+	AskWithin time.Duration `lua:"ASK_WITHIN_MS"`
+	// How many pages ask while a least grant comes.
+	AsksPerGrant int `lua:"ASKS_PER_GRANT"`
 
 	// The provider's health, in one process.
-	PublishEvery     time.Duration // what a process saw of a provider goes to the other processes
-	SingleEvery      time.Duration // while a process meets failures only, it starts one request in this time
-	SingleFor        time.Duration // it does so until this long after the last failure
-	JudgeWithin      time.Duration // how long a failure waits for evidence of who is to blame
-	UnprovenBackoff  time.Duration // the least wait of a recipient whose failure nobody is to blame for
-	SlowFailure      time.Duration // a failure that took at least this long is a slow one
-	ProvenAfter      time.Duration // a provider that goes down still answers some for this long
-	RememberedMost   int           // recipients, or campaigns, whose failures a process remembers
-	CampaignFailures int           // failed requests in a row from which on the failures may be the campaign's own
-	RecoveredFor     time.Duration `lua:"RECOVERED_FOR_MS"` // for so long it counts that somebody was served who had failed before
+
+	// How often a process tells the other processes what it saw of a provider.
+	PublishEvery time.Duration
+	// While a process meets failures only, it starts one request in this time.
+	SingleEvery time.Duration
+	// A process starts single requests until this long after the last failure.
+	SingleFor time.Duration
+	// How long a failure waits for evidence of who is to blame.
+	JudgeWithin time.Duration
+	// The least wait of a recipient whose failure nobody is to blame for.
+	UnprovenBackoff time.Duration
+	// A failure that took at least this long is a slow one.
+	SlowFailure time.Duration
+	// A provider that goes down still answers some requests for this long.
+	ProvenAfter time.Duration
+	// How many recipients, or campaigns, with failures a process remembers.
+	RememberedMost int
+	// From this many failed requests in a row, the failures may be the campaign's own.
+	CampaignFailures int
+	// That somebody was served who had failed before counts for this long.
+	RecoveredFor time.Duration `lua:"RECOVERED_FOR_MS"`
 
 	// The breaker.
-	TripAt       int           `lua:"TRIP_AT"`       // run of failures at which the breaker opens
-	AnswerCredit int           `lua:"ANSWER_CREDIT"` // what one answer takes off the run
-	RunMost      int           `lua:"RUN_MOST"`      // the run grows no further
-	AwayWeight   int           // of a failure that speaks of the provider: no connection, 502, 503, 504
-	FaultWeight  int           // of a failure that may be about the recipient: 500, time-out, broken connection
-	RunForgotten time.Duration `lua:"RUN_FORGOTTEN_MS"` // after the last failure
-	Silent       time.Duration `lua:"SILENT_MS"`        // without any answer, before the breaker opens
-	HealthKept   time.Duration `lua:"HEALTH_KEPT_MS"`   // the shared state, after it last changed or a rest ended
-	ProbeEvery   time.Duration `lua:"PROBE_EVERY_MS"`   // between two requests to a provider that is away, over all processes
-	ProbeFailed  time.Duration `lua:"PROBE_FAILED_MS"`  // a recipient whose tries have failed is probed so much later
+
+	// The breaker opens at a run of this many failures.
+	TripAt int `lua:"TRIP_AT"`
+	// One answer takes this much off the run.
+	AnswerCredit int `lua:"ANSWER_CREDIT"`
+	// The run grows no further than this.
+	RunMost int `lua:"RUN_MOST"`
+	// The weight of a failure that speaks of the provider: no connection, 502, 503, 504.
+	AwayWeight int
+	// The weight of a failure that may be about the recipient: 500, time-out, broken connection.
+	FaultWeight int
+	// The run is forgotten this long after the last failure.
+	RunForgotten time.Duration `lua:"RUN_FORGOTTEN_MS"`
+	// The breaker opens after this long without any answer.
+	Silent time.Duration `lua:"SILENT_MS"`
+	// The shared state is kept this long after its last change or the end of a rest.
+	HealthKept time.Duration `lua:"HEALTH_KEPT_MS"`
+	// The time between two requests to a provider that is away, over all processes.
+	ProbeEvery time.Duration `lua:"PROBE_EVERY_MS"`
+	// A recipient whose tries have failed is probed this much later.
+	ProbeFailed time.Duration `lua:"PROBE_FAILED_MS"`
 
 	// After the breaker.
-	RestOfOne     time.Duration `lua:"REST_OF_ONE_MS"`  // a rest that may be about one recipient
-	RestShare     float64       `lua:"REST_SHARE"`      // of those answered; if more ask for rest, the channel is meant
-	ServedPerRest int           `lua:"SERVED_PER_REST"` // if more are answered per recipient who asks, the rate in use was right
-	RestartShare  float64       `lua:"RESTART_SHARE"`   // of the rate in use: the ceiling after failures
-	RestartLeast  int           `lua:"RESTART_LEAST"`   // recipients a second; the same at least
-	RateUnknown   int           `lua:"RATE_UNKNOWN"`    // recipients a second: a channel's rate in use, if not known
+
+	// A rest that may be about one recipient takes at most this long.
+	RestOfOne time.Duration `lua:"REST_OF_ONE_MS"`
+	// If more than this share of those answered ask for rest, the channel is meant.
+	RestShare float64 `lua:"REST_SHARE"`
+	// If more recipients are answered per recipient who asks for rest, the rate in use was right.
+	ServedPerRest int `lua:"SERVED_PER_REST"`
+	// After failures the ceiling is this share of the rate in use.
+	RestartShare float64 `lua:"RESTART_SHARE"`
+	// Recipients per second. After failures the ceiling is at least this.
+	RestartLeast int `lua:"RESTART_LEAST"`
+	// Recipients per second. It stands for a channel's rate in use while that is not known.
+	RateUnknown int `lua:"RATE_UNKNOWN"`
 
 	// The ceiling.
-	Span          time.Duration `lua:"SPAN_MS"`        // the ceiling is judged at the end of a span
-	SpanMost      time.Duration `lua:"SPAN_MOST_MS"`   // of a span with few requests
-	SpanRequests  int           `lua:"SPAN_REQUESTS"`  // that a shorter span has at least
-	HeavyFailures int           `lua:"HEAVY_FAILURES"` // fewer failures in a span do not lower the ceiling
-	Slower        float64       `lua:"SLOWER"`         // what slow answers leave of the ceiling
-	SlowerFloor   float64       `lua:"SLOWER_FLOOR"`   // slow answers leave so much of the rate in use before
-	RecoveryStep  float64       `lua:"RECOVERY_STEP"`  // of the rate in use before, that a span adds
-	Beyond        float64       `lua:"BEYOND"`         // the ceiling grows by this factor above the rate in use before
-	RemoveAbove   float64       `lua:"REMOVE_ABOVE"`   // times the rate in use before: the ceiling may go
-	RemoveUnused  float64       `lua:"REMOVE_UNUSED"`  // the ceiling goes if less of it is used
-	RateKeeps     float64       `lua:"RATE_KEEPS"`     // of the rate in use, after a span in which less was sent
+
+	// The ceiling is judged at the end of a span of this length.
+	Span time.Duration `lua:"SPAN_MS"`
+	// A span with few requests lasts up to this long.
+	SpanMost time.Duration `lua:"SPAN_MOST_MS"`
+	// A span shorter than SpanMost has at least this many requests.
+	SpanRequests int `lua:"SPAN_REQUESTS"`
+	// Fewer failures in a span do not lower the ceiling.
+	HeavyFailures int `lua:"HEAVY_FAILURES"`
+	// Slow answers leave this share of the ceiling.
+	Slower float64 `lua:"SLOWER"`
+	// Slow answers leave the ceiling at least this share of the rate in use before.
+	SlowerFloor float64 `lua:"SLOWER_FLOOR"`
+	// A span adds this share of the rate in use before.
+	RecoveryStep float64 `lua:"RECOVERY_STEP"`
+	// Above the rate in use before, the ceiling grows by this factor.
+	Beyond float64 `lua:"BEYOND"`
+	// Above this many times the rate in use before, the ceiling may go.
+	RemoveAbove float64 `lua:"REMOVE_ABOVE"`
+	// The ceiling goes if less than this share of it is used.
+	RemoveUnused float64 `lua:"REMOVE_UNUSED"`
+	// After a span in which less was sent, the rate in use keeps this share.
+	RateKeeps float64 `lua:"RATE_KEEPS"`
 
 	// The latency that is usual.
-	TimedLeast int           `lua:"TIMED_LEAST"`   // answers that a span's latency needs
-	SlowTimes  float64       `lua:"SLOW_TIMES"`    // slow answers take more than so many times the usual
-	SlowMore   time.Duration `lua:"SLOW_MORE_MS"`  // and so much more than the usual
-	BaseRises  time.Duration `lua:"BASE_RISES_MS"` // the usual latency follows a rise within this time
-	BaseFalls  time.Duration `lua:"BASE_FALLS_MS"` // the same, a fall
-	BaseSpan   time.Duration `lua:"BASE_SPAN_MS"`  // one span counts for no more than this
+
+	// A span needs this many answers for its latency to count.
+	TimedLeast int `lua:"TIMED_LEAST"`
+	// Slow answers take more than this many times the usual latency,
+	SlowTimes float64 `lua:"SLOW_TIMES"`
+	// and at least this much more than the usual latency.
+	SlowMore time.Duration `lua:"SLOW_MORE_MS"`
+	// The usual latency follows a rise within this time.
+	BaseRises time.Duration `lua:"BASE_RISES_MS"`
+	// The usual latency follows a fall within this time.
+	BaseFalls time.Duration `lua:"BASE_FALLS_MS"`
+	// One span counts for no more than this.
+	BaseSpan time.Duration `lua:"BASE_SPAN_MS"`
 }
 
 // Defaults are the values that Carillon runs with.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"carillon/models"
 )
 
 // field is one of the five fields of a cron text.
@@ -214,10 +216,7 @@ func quoteEmpty(text string) string {
 // shorten cuts a text from outside to the length that a reason can hold.
 func shorten(text string) string {
 	const longest = 40
-	if len(text) > longest {
-		return text[:longest] + "…"
-	}
-	return text
+	return models.Shorten(text, longest)
 }
 
 // beyond says what is wrong with an entry whose step leads past its end, so that only its first

@@ -11,7 +11,7 @@ import (
 
 // Limits of a cron text.
 const (
-	maxTextBytes = 255 // the width of the column
+	maxTextBytes = 255 // the width of the column cron, which is ASCII
 	minEvery     = time.Second
 	maxEvery     = 366 * 24 * time.Hour
 )

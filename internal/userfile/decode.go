@@ -343,10 +343,7 @@ func badJSON(line []byte, err error) string {
 
 // shown is a name as a reason may repeat it.
 func shown(name string) string {
-	if len(name) > maxShown {
-		name = name[:maxShown] + "…"
-	}
-	name = models.Shown(strings.ToValidUTF8(name, ""))
+	name = models.Shown(models.Shorten(strings.ToValidUTF8(name, ""), maxShown))
 	if name == "" {
 		return `""`
 	}

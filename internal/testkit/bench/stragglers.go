@@ -188,7 +188,8 @@ func (s Seen) longestSilence() float64 {
 	last := min(int((s.Reached-s.First)/int64(tickLength)), len(s.Ticks))
 	longest, now := 0, 0
 	for _, n := range s.Ticks[:max(0, last)] {
-		if now++; n > 0 {
+		now++
+		if n > 0 {
 			now = 0
 		}
 		longest = max(longest, now)

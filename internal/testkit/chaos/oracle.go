@@ -212,14 +212,16 @@ func (e *Evidence) Repeats() Check {
 	for _, c := range e.Campaigns {
 		attempts := map[string]int{}
 		for _, r := range c.Rows {
-			if attempts[r.UserID] = r.Attempts; r.Status == "unknown" {
+			attempts[r.UserID] = r.Attempts
+			if r.Status == "unknown" {
 				unknown++
 			}
 		}
 		for user, arrivals := range by[c.ID] {
 			accepted, counted, keys := 0, attempts[user], map[string]bool{}
 			for _, a := range arrivals {
-				if keys[a.ClientMsgID] = true; a.Accepted() {
+				keys[a.ClientMsgID] = true
+				if a.Accepted() {
 					accepted++
 				} else if e.Poison.Falters > 0 {
 					counted--
@@ -260,7 +262,8 @@ func (e *Evidence) crashes() (n, allowed, frozen int) {
 			}
 		}
 		most := 2 * e.Chunk * min(len(held), channelPages)
-		if allowed += most; ev.Kind == FreezeWorker {
+		allowed += most
+		if ev.Kind == FreezeWorker {
 			frozen += most
 		}
 	}

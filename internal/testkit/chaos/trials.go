@@ -161,7 +161,8 @@ func (b *Bench) on(ctx context.Context, setup Setup, users []string, f func(cont
 	defer cancel()
 	s, err := b.Open(ctx, setup, users)
 	defer func() {
-		if closeErr := s.Close(); err == nil {
+		closeErr := s.Close()
+		if err == nil {
 			err = closeErr
 		}
 	}()

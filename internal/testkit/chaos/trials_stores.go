@@ -29,7 +29,8 @@ func durable(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		for k := range clients {
 			wg.Go(func() {
 				for i := k; i < posts && errs[k] == nil; i += clients {
-					if ids[i], errs[k] = s.postOnce(ctx, users[i], &tries); at[answered.Add(1)] {
+					ids[i], errs[k] = s.postOnce(ctx, users[i], &tries)
+					if at[answered.Add(1)] {
 						killer.Go(func() {
 							if e := s.Deal(ctx, Fault{Kind: KillAPI, For: 300 * time.Millisecond}); e.Err != nil {
 								s.note("the API did not start again: %v", e.Err)

@@ -176,7 +176,8 @@ func TestTheOracleComparesLargeRuns(t *testing.T) {
 	if c := e.Struck(2); c.Verdict != Pass {
 		t.Error(c.Figure)
 	}
-	if e.Events[1].Start = noon.Add(11 * time.Second); e.Struck(2).Verdict != Fail {
+	e.Events[1].Start = noon.Add(11 * time.Second)
+	if e.Struck(2).Verdict != Fail {
 		t.Error("a kill after the last arrival counts")
 	}
 	if c := slowed(1000, 2, time.Minute, 119*time.Second, true); c.Verdict != Pass {
