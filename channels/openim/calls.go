@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"carillon/models"
@@ -51,24 +52,29 @@ func (c *Client) Users(ctx context.Context, page, size int) (total int, users []
 	return out.Total, out.Users, err
 }
 
-// AccountCheck says for each of the IDs, at most 1,000, whether OpenIM has such a user.
+// maxChecked is how many IDs one account_check may hold.
+const maxChecked = 1000
+
+// AccountCheck says for each of the IDs whether OpenIM has such a user. No ID may stand there twice.
 func (c *Client) AccountCheck(ctx context.Context, ids []string) (exists map[string]bool, err error) {
-	in := struct {
-		IDs []string `json:"checkUserIDs"`
-	}{ids}
-	var out struct {
-		Results []struct {
-			UserID string          `json:"userID"`
-			Status json.RawMessage `json:"accountStatus"` // 1; older servers say "registered"
-		} `json:"results"`
-	}
-	if _, err := c.call(ctx, routeAccounts, in, &out); err != nil {
-		return nil, err
-	}
-	exists = make(map[string]bool, len(out.Results))
-	for _, r := range out.Results {
-		status := string(r.Status)
-		exists[r.UserID] = status == "1" || status == `"registered"`
+	exists = make(map[string]bool, len(ids))
+	for some := range slices.Chunk(ids, maxChecked) {
+		in := struct {
+			IDs []string `json:"checkUserIDs"`
+		}{some}
+		var out struct {
+			Results []struct {
+				UserID string          `json:"userID"`
+				Status json.RawMessage `json:"accountStatus"` // 1; older servers say "registered"
+			} `json:"results"`
+		}
+		if _, err := c.call(ctx, routeAccounts, in, &out); err != nil {
+			return nil, err
+		}
+		for _, r := range out.Results {
+			status := string(r.Status)
+			exists[r.UserID] = status == "1" || status == `"registered"`
+		}
 	}
 	return exists, nil
 }

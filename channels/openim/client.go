@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -32,7 +33,8 @@ const (
 // It uses no proxy, follows no redirect and repeats nothing by itself, but for a call whose token was refused: such a
 // call is made once more with a newer token.
 type Client struct {
-	base   string // without a slash at its end
+	url    *url.URL // without a slash at its end
+	base   string   // the same as a text
 	secret string
 	admin  string
 	limit  time.Duration
@@ -48,7 +50,7 @@ func NewClient(cfg Config, rdb redis.UniversalClient) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{base: u.String(), secret: cfg.Secret, admin: cfg.Admin, limit: cfg.Timeout, http: &http.Client{
+	c := &Client{url: u, base: u.String(), secret: cfg.Secret, admin: cfg.Admin, limit: cfg.Timeout, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext: new(net.Dialer).DialContext, IdleConnTimeout: idleTime, MaxIdleConnsPerHost: 8,
 			MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: false,

@@ -15,6 +15,8 @@ const (
 	defaultTimeout = 5 * time.Second
 )
 
+var errURL = errors.New("OpenIM URL: must be an absolute http or https URL, such as http://openim:10002")
+
 // Config says which OpenIM server the channel speaks to, and as whom.
 type Config struct {
 	URL     string        // of OpenIM's API, e.g. http://openim:10002; a path is kept in front of the routes
@@ -38,7 +40,7 @@ func (c Config) check() (*url.URL, error) {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil, u.Host == "", u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("OpenIM URL: must be an absolute http or https URL, such as http://openim:10002")
+		return nil, errURL
 	case u.User != nil, u.RawQuery != "", u.Fragment != "":
 		return nil, errors.New("OpenIM URL: must hold no user, password, query and fragment; the secret has its own setting")
 	case c.Secret == "":
