@@ -34,12 +34,19 @@ type encoder struct {
 
 func newEncoder(base *url.URL) (*encoder, error) {
 	e := &encoder{messages: provider.NewMessages(encodeMessage), scratch: sync.Pool{New: func() any { return new([]byte) }}}
-	var err error
-	if e.send, err = provider.Head(base.JoinPath(routeSend)); err != nil {
-		return nil, err
+	for _, one := range []struct {
+		head  *[]byte
+		route string
+	}{{&e.send, routeSend}, {&e.check, routeCheck}} {
+		u, err := url.Parse(base.String() + one.route)
+		if err != nil {
+			return nil, err
+		}
+		if *one.head, err = provider.Head(u); err != nil {
+			return nil, err
+		}
 	}
-	e.check, err = provider.Head(base.JoinPath(routeCheck))
-	return e, err
+	return e, nil
 }
 
 // encodeMessage is the body of send_msg up to the recipient.
