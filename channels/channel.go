@@ -82,20 +82,27 @@ type Outcome struct {
 	Stopped     bool // this process gave the request up; the outcome says nothing about the provider
 	HTTP        int  // status of an answer that is an error; 0 = none
 	Unsure      bool // with Retry: the answer is an error that may stand for a message that was accepted all the same
+	// Campaign, with Failed: what was refused is the same for all recipients of the campaign: the sender, the content, or
+	// the right to send. None of them will be accepted, so the campaign fails as a whole.
+	Campaign bool
+	// Foreign, with Retry: what answered is not the provider, for example a web page. Nothing was accepted.
+	Foreign bool
 }
 
 // Refused says that the provider could not be connected to, so that nothing of the request left: no recipient
 // can be the cause of that.
 func (o Outcome) Refused() bool { return o.Fault == Away && o.ErrCode == models.CodeNetwork }
 
-// Unread says that the provider answered and what it says of this recipient cannot be read. Where that is the rule, the
+// Unread says that an answer came and what it says of this recipient cannot be read. Where that is the rule, the
 // answers of a whole audience would be as unreadable.
-func (o Outcome) Unread() bool { return o.Result == Ambiguous && o.ErrCode == models.CodeCallback }
+func (o Outcome) Unread() bool {
+	return o.Foreign || o.Result == Ambiguous && o.ErrCode == models.CodeCallback
+}
 
 // Denied says that the provider refuses the caller, whoever the recipient is, and may take the same request once an operator has
 // mended that: 401, 403 and other errors of the 4xx, but for those that only ask to come later.
 func (o Outcome) Denied() bool {
-	return o.Result == Retry && o.HTTP >= 400 && o.HTTP < 500 && o.HTTP != http.StatusTooEarly && o.RetryAfter == 0 && !o.Unsure
+	return o.Result == Retry && o.HTTP >= 400 && o.HTTP < 500 && o.HTTP != http.StatusTooEarly && o.RetryAfter == 0 && !o.Unsure && !o.Foreign
 }
 
 // Traits are what the others must know of a channel.

@@ -175,7 +175,8 @@ type transport struct {
 	noReuseUntil time.Time   // until then no connection is used twice
 }
 
-// newTransport also returns the fixed beginning of every request.
+// Head is the fixed beginning of every request to a URL: its line, Host, User-Agent and Content-Type. The error says that u
+// is no address.
 //
 // net/http renders the request line, Host and User-Agent, so that every URL that net/http can call is called in the same
 // way: international names, escapes, IPv6 zones. net/http writes the headers in this order:
@@ -185,15 +186,24 @@ type transport struct {
 //	User-Agent: carillon
 //	Content-Length: 0        for a POST without a body
 //
-// The text up to Content-Length is kept, and the line of Host is read out of it. The rest of each request, its own
-// Content-Length included, is appended by scratch.render.
-func newTransport(u *url.URL) (*transport, []byte, error) {
+// The text up to Content-Length is kept. The rest of each request, its own Content-Length included, is the channel's to
+// append.
+func Head(u *url.URL) ([]byte, error) {
 	req := &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{"User-Agent": {"carillon"}}}
 	var text bytes.Buffer
 	if err := req.Write(&text); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	head, _, _ := bytes.Cut(text.Bytes(), []byte("Content-Length: "))
+	return append(head, "Content-Type: application/json\r\n"...), nil
+}
+
+// newTransport also returns the Head of u, out of which it reads the line of Host.
+func newTransport(u *url.URL) (*transport, []byte, error) {
+	head, err := Head(u)
+	if err != nil {
+		return nil, nil, err
+	}
 	_, hostLine, _ := bytes.Cut(head, []byte("\r\nHost: "))
 	hostLine, _, _ = bytes.Cut(hostLine, []byte("\r\n"))
 	t := &transport{DialContext: watchWrites(new(net.Dialer).DialContext), secure: u.Scheme == "https", host: u.Hostname(), port: u.Port()}
@@ -210,7 +220,7 @@ func newTransport(u *url.URL) (*transport, []byte, error) {
 	default:
 		t.port = "80"
 	}
-	return t, append(head, "Content-Type: application/json\r\n"...), nil
+	return t, head, nil
 }
 
 // get returns a connection that nobody else uses: the idle one that was used last, or a new one. Its deadline is now plus

@@ -23,7 +23,7 @@ type Client struct {
 }
 
 // New opens no connection. timeout is that of one request, from waiting for a connection to the answer's last byte.
-// head is the fixed beginning of every request: its line, Host, User-Agent and Content-Type. The error says that u is no
+// head is the Head of u; requests to other paths of the same host have heads of their own. The error says that u is no
 // address.
 func New(u *url.URL, timeout time.Duration) (c *Client, head []byte, err error) {
 	t, head, err := newTransport(u)
@@ -67,21 +67,21 @@ func (a Answer) Body() io.Reader { return &a.c.body }
 func is2xx(status int) bool { return status >= 200 && status < 300 }
 
 // Send makes n requests, as many at once as bring answers, and returns when all have ended. exchange makes the i-th one;
-// over is told of its end, and of the time from its beginning to the end of its answer. mayStart is asked before each
-// request, and once more if the request then waited long for its connection; nil = always yes.
+// over is told of its end, and of the time from its beginning to the end of its answer. over returns true where another
+// request follows in the place of the i-th one: then exchange makes that one. mayStart is asked before each request, and
+// once more if the request then waited long for its connection; nil = always yes.
 //
 // When ctx ends, requests not begun are Retry and those under way Ambiguous, unless nothing of them was written. No
 // request begins later than 30 s after Send did; the rest is NotTried.
-func (c *Client) Send(ctx context.Context, n int, mayStart func() bool, exchange func(i int) Exchange, over func(i int, took time.Duration)) {
+func (c *Client) Send(ctx context.Context, n int, mayStart func() bool, exchange func(i int) Exchange, over func(i int, took time.Duration) (again bool)) {
 	f := newFlight(ctx, n, mayStart)
 	defer f.close()
 	waits, cancel := context.WithTimeout(ctx, maxSend)
 	defer cancel()
-	c.limiter.forEach(waits, n, func(i int, placed bool) (tried, good bool, took time.Duration) {
+	c.limiter.forEach(waits, n, func(i int, placed bool) (tried, good, again bool, took time.Duration) {
 		r := request{Client: c, flight: f, no: i, Exchange: exchange(i)}
 		tried, good, took = r.run(placed)
-		over(i, took)
-		return tried, good, took
+		return tried, good, over(i, took), took
 	})
 }
 

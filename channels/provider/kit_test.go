@@ -64,7 +64,7 @@ func (c *channel) Send(ctx context.Context, b channels.Batch) []channels.Outcome
 	c.client.Send(ctx, (len(out)+c.batch-1)/c.batch, b.MayStart, func(i int) Exchange {
 		lo, hi := part(i)
 		return &exchange{c, b.Recipients[lo], out[lo:hi]}
-	}, func(int, time.Duration) {})
+	}, func(int, time.Duration) bool { return false })
 	return out
 }
 

@@ -222,7 +222,8 @@ func (l *limiter) freePlace(now time.Time) {
 //
 //   - placed tells do whether it has a place. Without a place, because ctx has ended, do must make no request.
 //   - do returns whether it made a request, whether the request went well, and how long it took.
-func (l *limiter) forEach(ctx context.Context, n int, do func(i int, placed bool) (tried, good bool, took time.Duration)) {
+//   - again says that do must be called once more with the same i, for the next request.
+func (l *limiter) forEach(ctx context.Context, n int, do func(i int, placed bool) (tried, good, again bool, took time.Duration)) {
 	var (
 		wg            sync.WaitGroup
 		next, waiting atomic.Int64
@@ -232,8 +233,12 @@ func (l *limiter) forEach(ctx context.Context, n int, do func(i int, placed bool
 		granted := make(chan struct{}, 1)
 		var p *place
 		var since time.Time
+		var i int
+		var again bool
 		for {
-			i := int(next.Add(1)) - 1
+			if !again {
+				i = int(next.Add(1)) - 1
+			}
 			if p != nil && (i >= n || ctx.Err() != nil) {
 				l.giveBack(p)
 				p = nil
@@ -250,9 +255,11 @@ func (l *limiter) forEach(ctx context.Context, n int, do func(i int, placed bool
 				}
 				since = time.Now()
 			}
-			switch tried, good, took := do(i, p != nil); {
+			var tried, good bool
+			var took time.Duration
+			switch tried, good, again, took = do(i, p != nil); {
 			case tried && p != nil:
-				if !l.release(p, good, took, since, int(next.Load()) < n) {
+				if !l.release(p, good, took, since, again || int(next.Load()) < n) {
 					p = nil
 				}
 			case p != nil:

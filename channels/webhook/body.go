@@ -2,36 +2,25 @@ package webhook
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"strconv"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"carillon/channels"
+	"carillon/channels/provider"
 	"carillon/models"
 )
 
-const (
-	keptMessages     = 64       // campaigns whose message is kept encoded
-	keptScratchBytes = 64 << 10 // larger buffers are left to the garbage collector
-)
+const keptScratchBytes = 64 << 10 // larger buffers are left to the garbage collector
 
 // encoder writes requests. What is the same for all of them, and for all of a campaign, is encoded once; a
 // recipient's part is appended without reflection.
 type encoder struct {
-	head    []byte // from the request line to the headers that differ
-	scratch sync.Pool
-
-	mu       sync.Mutex
-	messages map[messageKey][]byte
-	order    [keptMessages]messageKey // of messages, a ring
-	next     int
+	head     []byte // from the request line to the headers that differ
+	messages *provider.Messages
+	scratch  sync.Pool
 }
-
-// messageKey names an encoded message: a campaign's message and operationID never change.
-type messageKey struct{ campaignID, operationID string }
 
 // scratch is what encoding one request needs.
 type scratch struct {
@@ -44,23 +33,13 @@ type scratch struct {
 func newEncoder(head, key []byte) *encoder {
 	return &encoder{
 		head:     head,
+		messages: provider.NewMessages(encodeMessage),
 		scratch:  sync.Pool{New: func() any { return &scratch{signer: newSigner(key)} }},
-		messages: make(map[messageKey][]byte, keptMessages),
 	}
 }
 
-// message is the part of the body that all requests of a campaign share, up to the recipients.
-func (e *encoder) message(b channels.Batch) ([]byte, error) {
-	if b.Message == nil {
-		return nil, errors.New("no message")
-	}
-	key := messageKey{b.CampaignID, b.OperationID}
-	e.mu.Lock()
-	text, ok := e.messages[key]
-	e.mu.Unlock()
-	if ok {
-		return text, nil
-	}
+// encodeMessage is the part of the body that all requests of a campaign share, up to the recipients.
+func encodeMessage(b channels.Batch) ([]byte, error) {
 	text, err := models.JSON(struct {
 		CampaignID  string          `json:"campaignID"`
 		OperationID string          `json:"operationID"`
@@ -69,23 +48,7 @@ func (e *encoder) message(b channels.Batch) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text = append(bytes.TrimSuffix(text, []byte("}")), `,"recipients":[`...)
-	if key.campaignID != "" {
-		e.cache(key, text)
-	}
-	return text, nil
-}
-
-// cache adds a message and forgets the oldest one.
-func (e *encoder) cache(key messageKey, text []byte) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, ok := e.messages[key]; ok { // another page of the campaign was quicker
-		return
-	}
-	delete(e.messages, e.order[e.next])
-	e.order[e.next], e.messages[key] = key, text
-	e.next = (e.next + 1) % keptMessages
+	return append(bytes.TrimSuffix(text, []byte("}")), `,"recipients":[`...), nil
 }
 
 // write writes the request for items to w in one call, signed with the time now.
@@ -124,34 +87,12 @@ func appendItems(dst []byte, items []channels.Recipient) []byte {
 		}
 		dst = append(dst, '{')
 		if r.UserID != "" {
-			dst = append(appendString(append(dst, `"recvID":`...), r.UserID), ',')
+			dst = append(provider.AppendString(append(dst, `"recvID":`...), r.UserID), ',')
 		}
 		if r.GroupID != "" {
-			dst = append(appendString(append(dst, `"groupID":`...), r.GroupID), ',')
+			dst = append(provider.AppendString(append(dst, `"groupID":`...), r.GroupID), ',')
 		}
-		dst = append(appendString(append(dst, `"clientMsgID":`...), r.ClientMsgID), '}')
+		dst = append(provider.AppendString(append(dst, `"clientMsgID":`...), r.ClientMsgID), '}')
 	}
 	return dst
-}
-
-// appendString appends s as a JSON string. The rare one that is not its own encoding is encoding/json's.
-func appendString(dst []byte, s string) []byte {
-	ascii := true
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ' || c == '"' || c == '\\':
-			return appendEscaped(dst, s)
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
-	}
-	if !ascii && !utf8.ValidString(s) {
-		return appendEscaped(dst, s)
-	}
-	return append(append(append(dst, '"'), s...), '"')
-}
-
-func appendEscaped(dst []byte, s string) []byte {
-	text, _ := models.JSON(s) // of a string it never fails
-	return append(dst, text...)
 }

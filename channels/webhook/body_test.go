@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -63,7 +62,7 @@ func testEncoder(t testing.TB, target string) *encoder {
 
 // rendered is the request as it goes over the wire.
 func rendered(t interface{ Fatal(...any) }, e *encoder, b channels.Batch, unix int64) string {
-	message, err := e.message(b)
+	message, err := e.messages.Of(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,53 +125,4 @@ func TestEncoder(t *testing.T) {
 			t.Fatalf("keys %v", req.Header)
 		}
 	})
-}
-
-func FuzzAppendString(f *testing.F) {
-	for _, s := range []string{"", "u1", `a"\`, "\x00\x1f\x7f", "é\u2028😀", "\xff\xc3", "<&>"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		plain, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got, want string
-		text := appendString([]byte("x"), s)[1:]
-		if err := json.Unmarshal(text, &got); err != nil {
-			t.Fatalf("%v in %q", err, text)
-		}
-		if err := json.Unmarshal(plain, &want); err != nil || got != want || !utf8.Valid(text) {
-			t.Errorf("%q reads %q, want %q", text, got, want)
-		}
-	})
-}
-
-// A campaign's message is encoded once, and only so many are kept.
-func TestMessagesKept(t *testing.T) {
-	e := testEncoder(t, "http://example.org")
-	text := func(campaign string) []byte {
-		b := batchOf(1)
-		b.CampaignID = campaign
-		text, err := e.message(b)
-		if err != nil || !bytes.Contains(text, []byte(`"campaignID":"`+campaign+`"`)) {
-			t.Fatalf("%s: %q, %v", campaign, text, err)
-		}
-		return text
-	}
-	first := text("c0")
-	for i := range 10 * keptMessages {
-		if again := text("c0"); i < keptMessages && &again[0] != &first[0] {
-			t.Fatalf("encoded again after %d others", i)
-		}
-		text(fmt.Sprint("c", i+1))
-		if n := len(e.messages); n > keptMessages {
-			t.Fatalf("%d messages kept", n)
-		}
-	}
-	other := batchOf(1)
-	other.OperationID = "op-2"
-	if text, err := e.message(other); err != nil || !bytes.Contains(text, []byte(`"operationID":"op-2"`)) {
-		t.Errorf("%q, %v", text, err)
-	}
 }

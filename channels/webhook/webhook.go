@@ -100,7 +100,7 @@ func (w *Channel) Close() { w.client.Close() }
 // answer, the outcomes are those of provider.Client.Send.
 func (w *Channel) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
 	n := len(b.Recipients)
-	message, err := w.encoder.message(b)
+	message, err := w.encoder.messages.Of(b)
 	if err != nil {
 		return channels.Same(n, channels.Outcome{Result: channels.Failed, ErrCode: models.CodeInternal, ErrMsg: "the campaign's message cannot be encoded"})
 	}
@@ -109,11 +109,12 @@ func (w *Channel) Send(ctx context.Context, b channels.Batch) []channels.Outcome
 	w.client.Send(ctx, (n+w.batch-1)/w.batch, b.MayStart, func(i int) provider.Exchange {
 		lo, hi := part(i)
 		return &post{Channel: w, message: message, items: b.Recipients[lo:hi], out: out[lo:hi]}
-	}, func(i int, took time.Duration) {
+	}, func(i int, took time.Duration) (again bool) {
 		if b.Answered != nil {
 			lo, hi := part(i)
 			b.Answered(lo, out[lo:hi], took)
 		}
+		return false
 	})
 	return out
 }

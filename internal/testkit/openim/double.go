@@ -78,7 +78,7 @@ func Start(o Options) (*Double, error) {
 		return nil, errors.Join(err, d.log.close())
 	}
 	d.server = &fasthttp.Server{
-		Handler: d.handle, NoDefaultServerHeader: true, NoDefaultDate: true, NoDefaultContentType: true,
+		Handler: d.handle, NoDefaultServerHeader: true, NoDefaultContentType: true,
 		MaxRequestBodySize: 16 << 20,
 	}
 	go func() { _ = d.server.Serve(d.listener) }()
