@@ -112,6 +112,9 @@ type Traits struct {
 	MaxBatch int
 	// KnowsUsers: only users of the directory can be reached. An unknown one is failed with 1004 before sending.
 	KnowsUsers bool
+	// HonoursRefusal: the directory is synced from the provider, so it knows who takes no messages there. They are skipped
+	// before sending. See models.User.
+	HonoursRefusal bool
 	// StoresInInbox: the row of a recipient who was sent the message is the message, which users and members of a group
 	// read here, later. So:
 	//   - a message that is stored once for a group cannot be for those online only;

@@ -29,8 +29,8 @@ type delivery struct {
 
 	attempts  attemptRules
 	late      *lateAnswers
-	chunkSize int              // recipients
-	directory map[string]int64 // the page's members in the directory; nil when all are there, or it does not matter
+	chunkSize int                         // recipients
+	directory map[string]models.KnownUser // the page's members in the directory; nil when all are there, or it does not matter
 
 	startedAt  time.Time
 	endedEarly bool   // see ending.early

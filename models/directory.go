@@ -25,6 +25,8 @@ type User struct {
 	FaceURL  string `json:"faceURL"`
 	Timezone string `json:"timezone"` // IANA name; empty = the configured default
 	Ex       string `json:"ex"`
+	Refuses  bool   `json:"refuses"` // takes no messages, as the provider says; a sync alone sets it
+	SeenPass int64  `json:"-"`       // the last pass of a sync that saw the user; 0 = none
 }
 
 // Limits of a user's texts.
@@ -42,6 +44,7 @@ type UserChange struct {
 	FaceURL  *string `json:"faceURL"`
 	Timezone *string `json:"timezone"`
 	Ex       *string `json:"ex"`
+	Refuses  *bool   `json:"-"` // a provider's word, and no operator's
 	Repeated bool    `json:"-"` // the same file named the user before
 }
 
@@ -55,6 +58,9 @@ func (c UserChange) on(u User) User {
 			*text.field = *text.given
 		}
 	}
+	if c.Refuses != nil {
+		u.Refuses = *c.Refuses
+	}
 	return u
 }
 
@@ -64,6 +70,7 @@ func (c UserChange) then(later UserChange) UserChange {
 	c.FaceURL = cmp.Or(later.FaceURL, c.FaceURL)
 	c.Timezone = cmp.Or(later.Timezone, c.Timezone)
 	c.Ex = cmp.Or(later.Ex, c.Ex)
+	c.Refuses = cmp.Or(later.Refuses, c.Refuses)
 	return c
 }
 
@@ -171,10 +178,8 @@ func (s *Store) UsersImported(ctx context.Context, n UserCounts, refused int, wh
 	return s.Record(ctx, Event{Kind: EventUsersImported, Data: data})
 }
 
-func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record func(*gorm.DB, UserCounts) error) (UserCounts, error) {
-	if len(changes) == 0 {
-		return UserCounts{}, nil
-	}
+// oncePerUser makes one change of all changes of a user.
+func oncePerUser(changes []UserChange) []UserChange {
 	at := make(map[string]int, len(changes))
 	rows := make([]UserChange, 0, len(changes))
 	for _, c := range changes {
@@ -185,6 +190,14 @@ func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record fu
 		at[c.UserID] = len(rows)
 		rows = append(rows, c)
 	}
+	return rows
+}
+
+func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record func(*gorm.DB, UserCounts) error) (UserCounts, error) {
+	if len(changes) == 0 {
+		return UserCounts{}, nil
+	}
+	rows := oncePerUser(changes)
 	var n UserCounts
 	err := s.tx(ctx, func(tx *gorm.DB) error {
 		n = UserCounts{Repeated: len(changes) - len(rows)}
@@ -266,7 +279,7 @@ func writeUsers(tx *gorm.DB, users []User) error {
 		from, bytes = i+1, 0
 		err := tx.Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "user_id"}},
-			DoUpdates: clause.AssignmentColumns([]string{"nickname", "face_url", "timezone", "ex"}),
+			DoUpdates: clause.AssignmentColumns([]string{"nickname", "face_url", "timezone", "ex", "refuses", "seen_pass"}),
 		}).Create(&some).Error
 		if err != nil {
 			return err
@@ -290,18 +303,28 @@ func (s *Store) DeleteUser(ctx context.Context, userID string) error {
 		if _, err := s.bumpDirectory(tx); err != nil {
 			return err
 		}
-		del := tx.Where("user_id = ?", userID).Delete(&User{})
-		if del.Error != nil {
-			return del.Error
-		}
-		if del.RowsAffected == 0 {
-			return NotFound("user")
-		}
-		if err := tx.Exec("UPDATE directory SET live=live-1 WHERE id=1").Error; err != nil {
+		gone, err := deleteUsers(tx, "user_id = ?", userID)
+		if err != nil {
 			return err
+		}
+		if gone == 0 {
+			return NotFound("user")
 		}
 		return s.record(tx, ViaAPI, Event{Kind: EventUserDeleted, Data: EventData{"userID": userID}})
 	})
+}
+
+// deleteUsers deletes the users that a condition holds for, and counts them off. The directory's row is locked.
+func deleteUsers(tx *gorm.DB, where string, args ...any) (gone int64, err error) {
+	var refusing int64
+	if err := tx.Model(&User{}).Where("refuses = ?", true).Where(where, args...).Count(&refusing).Error; err != nil {
+		return 0, err
+	}
+	del := tx.Where(where, args...).Delete(&User{})
+	if del.Error != nil || del.RowsAffected == 0 {
+		return 0, del.Error
+	}
+	return del.RowsAffected, tx.Exec("UPDATE directory SET live=live-?, refusing=refusing-? WHERE id=1", del.RowsAffected, refusing).Error
 }
 
 // User reads one user; 1004 when there is none.
@@ -340,15 +363,21 @@ func (s *Store) Directory(ctx context.Context) (Directory, error) {
 	return d, err
 }
 
-// KnownUsers says which of ids stand in the directory, with the revision each was added at.
-func (s *Store) KnownUsers(ctx context.Context, ids []string) (map[string]int64, error) {
+// KnownUser is what a delivery must know of a user of the directory.
+type KnownUser struct {
+	AddedRev int64 // the directory's revision that the user was added at
+	Refuses  bool  // see User
+}
+
+// KnownUsers says which of ids stand in the directory.
+func (s *Store) KnownUsers(ctx context.Context, ids []string) (map[string]KnownUser, error) {
 	var rows []User
-	if err := s.db.WithContext(ctx).Select("user_id", "added_rev").Where("user_id IN ?", ids).Find(&rows).Error; err != nil {
+	if err := s.db.WithContext(ctx).Select("user_id", "added_rev", "refuses").Where("user_id IN ?", ids).Find(&rows).Error; err != nil {
 		return nil, err
 	}
-	known := make(map[string]int64, len(rows))
+	known := make(map[string]KnownUser, len(rows))
 	for _, r := range rows {
-		known[r.UserID] = r.AddedRev
+		known[r.UserID] = KnownUser{r.AddedRev, r.Refuses}
 	}
 	return known, nil
 }

@@ -27,6 +27,8 @@ type Store struct {
 	w  *gorm.DB // writes; on SQLite a pool of one connection, so that writers queue instead of failing
 	d  dialect
 
+	fresh freshness
+
 	// Of a server; nil with SQLite, which has no connections that could lead to another database than before.
 	conns  *connections
 	config *mysqldriver.Config
