@@ -71,8 +71,9 @@ type Sync struct {
 func (Sync) TableName() string { return "directory_sync" }
 
 const (
-	// SyncLease is how long a pass stands still when its worker is gone. Each page and each try of a page renews the lease.
-	SyncLease Millis = 30_000
+	// SyncLease is how long a pass stands still when its worker is gone. Each try of a page renews the lease. One try may be four
+	// requests of 8 s, when the token is renewed on the way.
+	SyncLease Millis = 40_000
 	// syncWait is how long a sync waits after its first failure. The wait doubles with each further one.
 	syncWait     Millis = 15_000
 	syncWaitMost Millis = 10 * 60_000
