@@ -48,7 +48,8 @@ type SyncOptions struct {
 //  2. When it has seen fewer users than there are, the list moved meanwhile. It reads the list again, up to syncRounds times, and
 //     with another page size each time: what fell between two pages then stands in the middle of one.
 //  3. It is not complete when it saw nobody, or fewer than half of the users that the pass before saw or that the provider
-//     says it has. Then nobody vanishes, and a new pass begins later.
+//     says it has, or when the provider says in the end that it has fewer than half of the users that it listed. Then nobody
+//     vanishes, and a new pass begins later.
 //  4. It takes users away whom two complete passes in a row did not see, after the provider has said of each that there is no
 //     such user.
 type Syncer struct {
@@ -173,6 +174,8 @@ func (s *Syncer) endRound(ctx context.Context, y *models.Sync) error {
 	case y.Fewer:
 	case seen == 0:
 		return &sourceError{errors.New("the pass is not complete: the provider lists no user"), true}
+	case 2*y.Total < y.Seen():
+		return &sourceError{fmt.Errorf("the pass is not complete: the provider listed %d users, and now says that it has %d", y.Seen(), y.Total), true}
 	case 2*seen < max(y.LastSeen, y.Total):
 		return &sourceError{fmt.Errorf("the pass is not complete: it saw %d users, fewer than half of %d; if that is right, run carillon users sync --fewer",
 			seen, max(y.LastSeen, y.Total)), true}
