@@ -54,7 +54,7 @@ func recipients(chunk []member) []pacing.Recipient {
 // if users refuse messages, it asks for each.
 func (d *delivery) readDirectory(ctx context.Context) (err error) {
 	c, traits := d.visit.Campaign, d.channel.Traits()
-	refusals := traits.HonoursRefusal && d.visit.Refusing > 0
+	refusals := traits.SyncsUsers && d.visit.Refusing > 0
 	if c.Kind != models.KindUser || c.AudienceType != models.AudienceAll && !traits.KnowsUsers && !refusals {
 		return nil
 	}
@@ -130,7 +130,7 @@ func (d *delivery) passedOver(m member) (models.RecipientOutcome, bool) {
 	case c.AudienceType == models.AudienceAll && (!known || user.AddedRev > c.Mark):
 		o.Status, o.ErrMsg = models.RecipientSkipped, "deleted"
 		return o, true
-	case user.Refuses && traits.HonoursRefusal:
+	case user.Refuses && traits.SyncsUsers:
 		o.Status, o.ErrMsg = models.RecipientSkipped, "refuses messages"
 		return o, true
 	case !known && traits.KnowsUsers:

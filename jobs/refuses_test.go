@@ -17,7 +17,7 @@ type synced struct {
 }
 
 func (c *synced) Traits() channels.Traits {
-	return channels.Traits{Name: "webhook", MaxBatch: 1, HonoursRefusal: c.honours}
+	return channels.Traits{Name: "webhook", MaxBatch: 1, SyncsUsers: c.honours}
 }
 
 // Users who refuse messages are passed over without a request, in lists as in broadcasts, where the channel honours that.

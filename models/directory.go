@@ -25,8 +25,16 @@ type User struct {
 	FaceURL  string `json:"faceURL"`
 	Timezone string `json:"timezone"` // IANA name; empty = the configured default
 	Ex       string `json:"ex"`
-	Refuses  bool   `json:"refuses"` // takes no messages, as the provider says; a sync alone sets it
+	Refuses  bool   `json:"refuses"` // takes no messages; of a synced user it is the provider's word
 	SeenPass int64  `json:"-"`       // the last pass of a sync that saw the user; 0 = none
+}
+
+// refusing is 1 for a user who takes no messages, else 0.
+func (u User) refusing() int {
+	if u.Refuses {
+		return 1
+	}
+	return 0
 }
 
 // Limits of a user's texts.
@@ -44,7 +52,7 @@ type UserChange struct {
 	FaceURL  *string `json:"faceURL"`
 	Timezone *string `json:"timezone"`
 	Ex       *string `json:"ex"`
-	Refuses  *bool   `json:"-"` // a provider's word, and no operator's
+	Refuses  *bool   `json:"refuses"`
 	Repeated bool    `json:"-"` // the same file named the user before
 }
 
@@ -209,15 +217,15 @@ func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record fu
 		if err != nil {
 			return err
 		}
-		created := 0
+		created, refusing := 0, 0
 		for some := range slices.Chunk(rows, upsertRows) {
-			more, err := upsert(tx, User{AddedRev: rev, AddedAt: now}, some, &n)
+			more, refuse, err := upsert(tx, User{AddedRev: rev, AddedAt: now}, some, &n)
 			if err != nil {
 				return err
 			}
-			created += more
+			created, refusing = created+more, refusing+refuse
 		}
-		if err := tx.Exec("UPDATE directory SET live=live+? WHERE id=1", created).Error; err != nil {
+		if err := tx.Exec("UPDATE directory SET live=live+?, refusing=refusing+? WHERE id=1", created, refusing).Error; err != nil {
 			return err
 		}
 		return record(tx, n)
@@ -226,15 +234,15 @@ func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record fu
 }
 
 // upsert writes those of rows that are new or change something, and counts all of them. A new user begins
-// as added. The directory's row is locked, so what it reads stays so.
-func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created int, err error) {
+// as added. The directory's row is locked, so what it reads stays so. refusing is how many more users refuse messages.
+func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created, refusing int, err error) {
 	ids := make([]string, len(rows))
 	for i, c := range rows {
 		ids[i] = c.UserID
 	}
 	var stand []User
 	if err := tx.Where("user_id IN ?", ids).Find(&stand).Error; err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	known := make(map[string]User, len(stand))
 	for _, u := range stand {
@@ -249,6 +257,7 @@ func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created 
 			created++
 		}
 		u := c.on(old)
+		refusing += u.refusing() - old.refusing()
 		if !here || u != old {
 			write = append(write, u)
 		}
@@ -263,7 +272,7 @@ func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created 
 			n.Unchanged++
 		}
 	}
-	return created, writeUsers(tx, write)
+	return created, refusing, writeUsers(tx, write)
 }
 
 // writeUsers inserts or replaces users, in statements that are soon made and soon sent: between two

@@ -42,6 +42,7 @@ const (
 	EventUsersPut            EventKind = "users.put"
 	EventUserDeleted         EventKind = "user.deleted"
 	EventDirectorySynced     EventKind = "directory.synced"
+	EventDirectorySyncAsked  EventKind = "directory.syncAsked"
 	EventDirectorySyncFailed EventKind = "directory.syncFailed" // the first of several failures in a row
 	EventGroupPut            EventKind = "group.put"
 	EventGroupDeleted        EventKind = "group.deleted"
@@ -57,7 +58,7 @@ var EventKinds = []EventKind{
 	EventCampaignCreated, EventCampaignStarted, EventCampaignPaused, EventCampaignResumed, EventCampaignRetried, EventCampaignCompleted, EventCampaignFailed, EventCampaignExpired,
 	EventCampaignCancelled, EventCampaignStuck, EventCampaignChanged, EventCampaignWaiting,
 	EventScheduleCreated, EventScheduleEdited, EventSchedulePaused, EventScheduleResumed, EventScheduleDeleted, EventScheduleFired, EventScheduleMissed, EventScheduleSkipped,
-	EventUsersImported, EventUsersPut, EventUserDeleted, EventDirectorySynced, EventDirectorySyncFailed, EventGroupPut, EventGroupDeleted, EventLoginAccepted, EventLoginRefused, EventTokenIssued, EventServeStarted,
+	EventUsersImported, EventUsersPut, EventUserDeleted, EventDirectorySyncAsked, EventDirectorySynced, EventDirectorySyncFailed, EventGroupPut, EventGroupDeleted, EventLoginAccepted, EventLoginRefused, EventTokenIssued, EventServeStarted,
 }
 
 // Event is one row of the event log. It is stored in the transaction of the change that it tells of, and never changed. It

@@ -112,12 +112,12 @@ func (s *Store) syncRow(db *gorm.DB) (y Sync, err error) {
 // AskSync asks for a complete pass, at once also after a failure. A pass that is under way is that pass. fewer completes the
 // pass however few users it sees.
 func (s *Store) AskSync(ctx context.Context, fewer bool) error {
-	query := "UPDATE directory_sync SET asked=?, wait_until=0 WHERE id=1"
-	if fewer {
-		query = "UPDATE directory_sync SET asked=?, wait_until=0, fewer=1 WHERE id=1"
-	}
-	_, err := s.exec(ctx, query, true)
-	return err
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		if err := tx.Exec("UPDATE directory_sync SET asked=?, wait_until=0, fewer=CASE WHEN ? THEN ? ELSE fewer END WHERE id=1", true, fewer, true).Error; err != nil {
+			return err
+		}
+		return s.record(tx, ViaAPI, Event{Kind: EventDirectorySyncAsked, Data: EventData{"fewer": fewer}})
+	})
 }
 
 // TakeSync takes the lease of the sync, and begins a pass when none is under way. period is how old the directory may become;

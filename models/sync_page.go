@@ -88,7 +88,7 @@ func (s *Store) syncUsers(tx *gorm.DB, pass int64, rows []UserChange, n *SyncCou
 	}
 	var write []User
 	var same []string
-	var added, refusing int64
+	added, refusing := 0, 0
 	for _, c := range rows {
 		old, here := known[c.UserID]
 		if !here {
@@ -108,7 +108,7 @@ func (s *Store) syncUsers(tx *gorm.DB, pass int64, rows []UserChange, n *SyncCou
 		}
 		switch {
 		case !here || u != old:
-			refusing += counted01(u.Refuses) - counted01(old.Refuses)
+			refusing += u.refusing() - old.refusing()
 			u.SeenPass = pass
 			write = append(write, u)
 		case old.SeenPass != pass:
@@ -123,15 +123,8 @@ func (s *Store) syncUsers(tx *gorm.DB, pass int64, rows []UserChange, n *SyncCou
 	return s.writeSynced(tx, write, added, refusing)
 }
 
-func counted01(yes bool) int64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
 // writeSynced writes users under a new revision. Those without one are new.
-func (s *Store) writeSynced(tx *gorm.DB, write []User, added, refusing int64) error {
+func (s *Store) writeSynced(tx *gorm.DB, write []User, added, refusing int) error {
 	if len(write) == 0 {
 		return nil
 	}
