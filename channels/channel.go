@@ -112,6 +112,10 @@ type Traits struct {
 	MaxBatch int
 	// KnowsUsers: only users of the directory can be reached. An unknown one is failed with 1004 before sending.
 	KnowsUsers bool
+	// SyncsUsers: the directory is synced from the provider's users. So:
+	//   - users who refuse messages there are skipped before sending (models.User);
+	//   - a campaign to all users waits for the sync when the directory is old (models.Store.AwaitSync).
+	SyncsUsers bool
 	// StoresInInbox: the row of a recipient who was sent the message is the message, which users and members of a group
 	// read here, later. So:
 	//   - a message that is stored once for a group cannot be for those online only;

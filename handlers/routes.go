@@ -60,6 +60,9 @@ func (a *API) router() *mux.Router {
 	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
 	r.Handle("/v1/users/{id}/campaigns", a.admin(a.userCampaigns, "cursor", "limit")).Methods(get, head)
 
+	r.Handle("/v1/directory/sync", a.admin(a.syncDirectory, "fewer")).Methods(post)
+	r.Handle("/v1/directory/sync", a.admin(a.directorySync)).Methods(get, head)
+
 	r.Handle("/v1/groups", a.admin(a.listGroups, "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/groups/{id}", a.admin(a.putGroup)).Methods(http.MethodPut)
 	r.Handle("/v1/groups/{id}", a.admin(a.getGroup)).Methods(get, head)

@@ -325,7 +325,7 @@ func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users 
 	if dir.Rev == rev && !joined {
 		return rev, nil
 	}
-	known := map[string]int64{}
+	known := map[string]models.KnownUser{}
 	for batch := range slices.Chunk(users, 500) {
 		some, err := store.KnownUsers(ctx, batch)
 		if err != nil {
@@ -341,7 +341,7 @@ func (f *streamHub) endDeparted(ctx context.Context, store *models.Store, users 
 	defer f.mu.Unlock()
 	for _, p := range f.online {
 		for sub := range p.streams {
-			if asked[p.userID] && known[p.userID] != sub.entry {
+			if asked[p.userID] && known[p.userID].AddedRev != sub.entry {
 				sub.end()
 			}
 		}

@@ -50,16 +50,19 @@ func recipients(chunk []member) []pacing.Recipient {
 	return all
 }
 
-// readDirectory asks the directory once per visit whether all of the page still stand in it and, if
-// not, who does.
-func (d *delivery) readDirectory(ctx context.Context) error {
-	c := d.visit.Campaign
-	if c.Kind != models.KindUser || c.AudienceType != models.AudienceAll && !d.channel.Traits().KnowsUsers {
+// readDirectory asks the directory once per visit whether all of the page still stand in it. If not, or
+// if users refuse messages, it asks for each.
+func (d *delivery) readDirectory(ctx context.Context) (err error) {
+	c, traits := d.visit.Campaign, d.channel.Traits()
+	refusals := traits.SyncsUsers && d.visit.Refusing > 0
+	if c.Kind != models.KindUser || c.AudienceType != models.AudienceAll && !traits.KnowsUsers && !refusals {
 		return nil
 	}
-	all, err := d.store.AllKnown(ctx, d.visit)
-	if err != nil || all {
-		return err
+	if !refusals {
+		all, err := d.store.AllKnown(ctx, d.visit)
+		if err != nil || all {
+			return err
+		}
 	}
 	d.directory, err = d.store.KnownUsers(ctx, d.visit.Members)
 	return err
@@ -121,13 +124,16 @@ func (d *delivery) passedOver(m member) (models.RecipientOutcome, bool) {
 	if d.directory == nil {
 		return o, false
 	}
-	c := d.visit.Campaign
-	added, known := d.directory[m.id]
+	c, traits := d.visit.Campaign, d.channel.Traits()
+	user, known := d.directory[m.id]
 	switch {
-	case c.AudienceType == models.AudienceAll && (!known || added > c.Mark):
+	case c.AudienceType == models.AudienceAll && (!known || user.AddedRev > c.Mark):
 		o.Status, o.ErrMsg = models.RecipientSkipped, "deleted"
 		return o, true
-	case !known:
+	case user.Refuses && traits.SyncsUsers:
+		o.Status, o.ErrMsg = models.RecipientSkipped, "refuses messages"
+		return o, true
+	case !known && traits.KnowsUsers:
 		o.Status, o.ErrCode, o.ErrMsg = models.RecipientFailed, models.CodeRecordNotFound, "the user is not in the directory"
 		return o, true
 	}

@@ -32,7 +32,7 @@ type delivery struct {
 	chunkSize int // recipients
 	// directory holds the page's members who stand there. It is nil if all do, or if that does not
 	// matter.
-	directory map[string]int64
+	directory map[string]models.KnownUser
 
 	startedAt  time.Time
 	endedEarly bool   // see ending.early

@@ -48,6 +48,7 @@
 //	recount.go     stores counts that an older program did not store
 //	log.go         logs the ends of campaigns, and what operators did
 //	schedule.go    starts scheduled campaigns and fires schedules
+//	sync.go        syncs the directory from a provider's users
 //
 // And shared.go is what the worker and the reconciler of one process have in common.
 package jobs

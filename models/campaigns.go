@@ -163,10 +163,18 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 	case spec.ExpireAfter > 0:
 		c.ExpireAt = now + spec.ExpireAfter
 	}
+	later := c.SendAt > now
+	if !later {
+		why, waits, err := s.awaits(db, &c)
+		if err != nil {
+			return c, err
+		}
+		later, c.StatusReason, c.StatusReasonCode = waits, why.Text, why.Code
+	}
 	if err := s.freeze(db, &c, dir, len(spec.Audience.UserIDs)); err != nil {
 		return c, err
 	}
-	if c.SendAt > now {
+	if later {
 		c.Status, c.StartedAt, c.Inbox = StatusScheduled, 0, inboxNone
 	}
 	return c, nil
@@ -177,7 +185,7 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryState, listed int) error {
 	switch c.AudienceType {
 	case AudienceAll:
-		if dir.Live == 0 {
+		if dir.Live == 0 && c.StatusReasonCode != ReasonDirectorySync {
 			return &Error{Code: CodeRecordNotFound, Detail: "the directory holds no users; run carillon users import",
 				Fields: []FieldError{{Field: "audience", Reason: "is empty: the directory holds no users; run carillon users import"}}}
 		}
@@ -233,6 +241,11 @@ func (s *Store) insertCampaign(tx *gorm.DB, c *Campaign, a Audience, out *Create
 	}
 	if err := s.begin(tx, c); err != nil {
 		return err
+	}
+	if c.StatusReasonCode == ReasonDirectorySync {
+		if err := wantSync(tx); err != nil {
+			return err
+		}
 	}
 	if !c.Planned {
 		if running {

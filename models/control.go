@@ -59,11 +59,19 @@ func (s *Store) PauseCampaign(ctx context.Context, publicID, reason string) (Cam
 }
 
 // ResumeCampaign goes on with a paused campaign. Its guard does not pause it again for the same kinds of failure.
-// One that had not started yet is scheduled again, and starts at once when its sendAt has passed meanwhile.
+// One that had not started yet is scheduled again, and starts at once when its sendAt has passed meanwhile. One that waits
+// for the directory's sync starts with the directory as it is.
 func (s *Store) ResumeCampaign(ctx context.Context, publicID string) (CampaignView, error) {
 	c, err := s.Campaign(ctx, publicID)
 	if err != nil {
 		return c, err
+	}
+	if c.Status == StatusScheduled && c.StatusReasonCode == ReasonDirectorySync {
+		m := move{to: StatusScheduled, reason: Reason{ReasonDirectoryAsIs, "starts with the directory as it is"}, only: "status_reason_code=?", onlyArgs: []any{ReasonDirectorySync}}
+		if _, err := s.moveCampaign(ctx, c.ID, StatusScheduled, m); err != nil {
+			return c, err
+		}
+		return s.Campaign(ctx, publicID)
 	}
 	return s.control(ctx, publicID, s.resumption(c.Campaign, ReasonOperator))
 }

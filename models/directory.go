@@ -25,6 +25,16 @@ type User struct {
 	FaceURL  string `json:"faceURL"`
 	Timezone string `json:"timezone"` // IANA name; empty = the configured default
 	Ex       string `json:"ex"`
+	Refuses  bool   `json:"refuses"` // takes no messages; of a synced user it is the provider's word
+	SeenPass int64  `json:"-"`       // the last pass of a sync that saw the user; 0 = none
+}
+
+// refusing is 1 for a user who takes no messages, else 0.
+func (u User) refusing() int {
+	if u.Refuses {
+		return 1
+	}
+	return 0
 }
 
 // Limits of a user's texts.
@@ -41,6 +51,7 @@ type UserChange struct {
 	FaceURL  *string `json:"faceURL"`
 	Timezone *string `json:"timezone"`
 	Ex       *string `json:"ex"`
+	Refuses  *bool   `json:"refuses"`
 	Repeated bool    `json:"-"` // the same file named the user before
 }
 
@@ -54,6 +65,9 @@ func (c UserChange) on(u User) User {
 			*text.field = *text.given
 		}
 	}
+	if c.Refuses != nil {
+		u.Refuses = *c.Refuses
+	}
 	return u
 }
 
@@ -63,6 +77,7 @@ func (c UserChange) then(later UserChange) UserChange {
 	c.FaceURL = cmp.Or(later.FaceURL, c.FaceURL)
 	c.Timezone = cmp.Or(later.Timezone, c.Timezone)
 	c.Ex = cmp.Or(later.Ex, c.Ex)
+	c.Refuses = cmp.Or(later.Refuses, c.Refuses)
 	return c
 }
 
@@ -170,10 +185,8 @@ func (s *Store) UsersImported(ctx context.Context, n UserCounts, refused int, wh
 	return s.Record(ctx, Event{Kind: EventUsersImported, Data: data})
 }
 
-func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record func(*gorm.DB, UserCounts) error) (UserCounts, error) {
-	if len(changes) == 0 {
-		return UserCounts{}, nil
-	}
+// oncePerUser makes one change of all changes of a user.
+func oncePerUser(changes []UserChange) []UserChange {
 	at := make(map[string]int, len(changes))
 	rows := make([]UserChange, 0, len(changes))
 	for _, c := range changes {
@@ -184,6 +197,14 @@ func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record fu
 		at[c.UserID] = len(rows)
 		rows = append(rows, c)
 	}
+	return rows
+}
+
+func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record func(*gorm.DB, UserCounts) error) (UserCounts, error) {
+	if len(changes) == 0 {
+		return UserCounts{}, nil
+	}
+	rows := oncePerUser(changes)
 	var n UserCounts
 	err := s.tx(ctx, func(tx *gorm.DB) error {
 		n = UserCounts{Repeated: len(changes) - len(rows)}
@@ -195,15 +216,15 @@ func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record fu
 		if err != nil {
 			return err
 		}
-		created := 0
+		created, refusing := 0, 0
 		for some := range slices.Chunk(rows, upsertRows) {
-			more, err := upsert(tx, User{AddedRev: rev, AddedAt: now}, some, &n)
+			more, refuse, err := upsert(tx, User{AddedRev: rev, AddedAt: now}, some, &n)
 			if err != nil {
 				return err
 			}
-			created += more
+			created, refusing = created+more, refusing+refuse
 		}
-		if err := tx.Exec("UPDATE directory SET live=live+? WHERE id=1", created).Error; err != nil {
+		if err := tx.Exec("UPDATE directory SET live=live+?, refusing=refusing+? WHERE id=1", created, refusing).Error; err != nil {
 			return err
 		}
 		return record(tx, n)
@@ -212,15 +233,15 @@ func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record fu
 }
 
 // upsert writes those of rows that are new or change something, and counts all of them. A new user begins
-// as added. The directory's row is locked, so what it reads stays so.
-func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created int, err error) {
+// as added. The directory's row is locked, so what it reads stays so. refusing is how many more users refuse messages.
+func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created, refusing int, err error) {
 	ids := make([]string, len(rows))
 	for i, c := range rows {
 		ids[i] = c.UserID
 	}
 	var stand []User
 	if err := tx.Where("user_id IN ?", ids).Find(&stand).Error; err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	known := make(map[string]User, len(stand))
 	for _, u := range stand {
@@ -235,6 +256,7 @@ func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created 
 			created++
 		}
 		u := c.on(old)
+		refusing += u.refusing() - old.refusing()
 		if !here || u != old {
 			write = append(write, u)
 		}
@@ -249,7 +271,7 @@ func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created 
 			n.Unchanged++
 		}
 	}
-	return created, writeUsers(tx, write)
+	return created, refusing, writeUsers(tx, write)
 }
 
 // writeUsers inserts or replaces users, in statements that are soon made and soon sent: between two
@@ -265,7 +287,7 @@ func writeUsers(tx *gorm.DB, users []User) error {
 		from, bytes = i+1, 0
 		err := tx.Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "user_id"}},
-			DoUpdates: clause.AssignmentColumns([]string{"nickname", "face_url", "timezone", "ex"}),
+			DoUpdates: clause.AssignmentColumns([]string{"nickname", "face_url", "timezone", "ex", "refuses", "seen_pass"}),
 		}).Create(&some).Error
 		if err != nil {
 			return err
@@ -289,18 +311,28 @@ func (s *Store) DeleteUser(ctx context.Context, userID string) error {
 		if _, err := s.bumpDirectory(tx); err != nil {
 			return err
 		}
-		del := tx.Where("user_id = ?", userID).Delete(&User{})
-		if del.Error != nil {
-			return del.Error
-		}
-		if del.RowsAffected == 0 {
-			return NotFound("user")
-		}
-		if err := tx.Exec("UPDATE directory SET live=live-1 WHERE id=1").Error; err != nil {
+		gone, err := deleteUsers(tx, "user_id = ?", userID)
+		if err != nil {
 			return err
+		}
+		if gone == 0 {
+			return NotFound("user")
 		}
 		return s.record(tx, ViaAPI, Event{Kind: EventUserDeleted, Data: EventData{"userID": userID}})
 	})
+}
+
+// deleteUsers deletes the users that a condition holds for, and counts them off. The directory's row is locked.
+func deleteUsers(tx *gorm.DB, where string, args ...any) (gone int64, err error) {
+	var refusing int64
+	if err := tx.Model(&User{}).Where("refuses = ?", true).Where(where, args...).Count(&refusing).Error; err != nil {
+		return 0, err
+	}
+	del := tx.Where(where, args...).Delete(&User{})
+	if del.Error != nil || del.RowsAffected == 0 {
+		return 0, del.Error
+	}
+	return del.RowsAffected, tx.Exec("UPDATE directory SET live=live-?, refusing=refusing-? WHERE id=1", del.RowsAffected, refusing).Error
 }
 
 // User reads one user; 1004 when there is none.
@@ -339,15 +371,21 @@ func (s *Store) Directory(ctx context.Context) (Directory, error) {
 	return d, err
 }
 
-// KnownUsers says which of ids stand in the directory, with the revision each was added at.
-func (s *Store) KnownUsers(ctx context.Context, ids []string) (map[string]int64, error) {
+// KnownUser is what a delivery must know of a user of the directory.
+type KnownUser struct {
+	AddedRev int64 // the directory's revision that the user was added at
+	Refuses  bool  // see User
+}
+
+// KnownUsers says which of ids stand in the directory.
+func (s *Store) KnownUsers(ctx context.Context, ids []string) (map[string]KnownUser, error) {
 	var rows []User
-	if err := s.db.WithContext(ctx).Select("user_id", "added_rev").Where("user_id IN ?", ids).Find(&rows).Error; err != nil {
+	if err := s.db.WithContext(ctx).Select("user_id", "added_rev", "refuses").Where("user_id IN ?", ids).Find(&rows).Error; err != nil {
 		return nil, err
 	}
-	known := make(map[string]int64, len(rows))
+	known := make(map[string]KnownUser, len(rows))
 	for _, r := range rows {
-		known[r.UserID] = r.AddedRev
+		known[r.UserID] = KnownUser{r.AddedRev, r.Refuses}
 	}
 	return known, nil
 }

@@ -27,6 +27,7 @@ const (
 	EventCampaignCancelled EventKind = "campaign.cancelled"
 	EventCampaignStuck     EventKind = "campaign.stuck"   // it runs, and cannot end; verify it
 	EventCampaignChanged   EventKind = "campaign.changed" // name, rate, expiry or sendAt
+	EventCampaignWaiting   EventKind = "campaign.waiting" // its time has come, and it waits for the directory's sync
 
 	EventScheduleCreated EventKind = "schedule.created"
 	EventScheduleEdited  EventKind = "schedule.edited"
@@ -37,11 +38,14 @@ const (
 	EventScheduleMissed  EventKind = "schedule.missed"
 	EventScheduleSkipped EventKind = "schedule.skipped" // a slot made no campaign: overlap or refused
 
-	EventUsersImported EventKind = "users.imported"
-	EventUsersPut      EventKind = "users.put"
-	EventUserDeleted   EventKind = "user.deleted"
-	EventGroupPut      EventKind = "group.put"
-	EventGroupDeleted  EventKind = "group.deleted"
+	EventUsersImported       EventKind = "users.imported"
+	EventUsersPut            EventKind = "users.put"
+	EventUserDeleted         EventKind = "user.deleted"
+	EventDirectorySynced     EventKind = "directory.synced"
+	EventDirectorySyncAsked  EventKind = "directory.syncAsked"
+	EventDirectorySyncFailed EventKind = "directory.syncFailed" // the first of several failures in a row
+	EventGroupPut            EventKind = "group.put"
+	EventGroupDeleted        EventKind = "group.deleted"
 
 	EventLoginAccepted EventKind = "login.accepted" // a browser's session
 	EventLoginRefused  EventKind = "login.refused"  // one event stands for all of some seconds
@@ -52,9 +56,9 @@ const (
 // EventKinds lists all kinds.
 var EventKinds = []EventKind{
 	EventCampaignCreated, EventCampaignStarted, EventCampaignPaused, EventCampaignResumed, EventCampaignRetried, EventCampaignCompleted, EventCampaignFailed, EventCampaignExpired,
-	EventCampaignCancelled, EventCampaignStuck, EventCampaignChanged,
+	EventCampaignCancelled, EventCampaignStuck, EventCampaignChanged, EventCampaignWaiting,
 	EventScheduleCreated, EventScheduleEdited, EventSchedulePaused, EventScheduleResumed, EventScheduleDeleted, EventScheduleFired, EventScheduleMissed, EventScheduleSkipped,
-	EventUsersImported, EventUsersPut, EventUserDeleted, EventGroupPut, EventGroupDeleted, EventLoginAccepted, EventLoginRefused, EventTokenIssued, EventServeStarted,
+	EventUsersImported, EventUsersPut, EventUserDeleted, EventDirectorySyncAsked, EventDirectorySynced, EventDirectorySyncFailed, EventGroupPut, EventGroupDeleted, EventLoginAccepted, EventLoginRefused, EventTokenIssued, EventServeStarted,
 }
 
 // Event is one row of the event log. It is stored in the transaction of the change that it tells of, and never changed. It
@@ -105,8 +109,11 @@ func (d *EventData) Scan(stored any) error {
 	return json.Unmarshal(text, d)
 }
 
-// campaignMoved is the kind of event of a change of state.
-func campaignMoved(from, to Status) EventKind {
+// campaignMoved is the kind of event of a change of state, and of the reason for it.
+func campaignMoved(from, to Status, why ReasonCode) EventKind {
+	if why == ReasonDirectorySync {
+		return EventCampaignWaiting
+	}
 	switch to {
 	case StatusRunning:
 		switch from {

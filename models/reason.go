@@ -19,6 +19,9 @@ const (
 	ReasonTakenOver    ReasonCode = "takenOver"    // a replica took over the ledger and lacks the last seconds
 	ReasonTotalDiffers ReasonCode = "totalDiffers" // all pages are done, but their outcomes are not the total; verify the campaign
 
+	ReasonDirectorySync ReasonCode = "directorySync" // its time has come, and it waits for the sync of an old directory
+	ReasonDirectoryAsIs ReasonCode = "directoryAsIs" // somebody lets it start with the directory as it is
+
 	// Of a schedule's slots.
 	ReasonOverlap ReasonCode = "overlap" // an earlier campaign of the schedule had not ended
 	ReasonRefused ReasonCode = "refused" // the template cannot be sent any more, or the schedule cannot be read
@@ -27,7 +30,7 @@ const (
 
 // ReasonCodes lists all codes but ReasonNone.
 var ReasonCodes = []ReasonCode{ReasonOperator, ReasonPauseAll, ReasonResumeAll, ReasonGuard, ReasonExpired, ReasonMissed, ReasonNoAudience,
-	ReasonRestored, ReasonTakenOver, ReasonTotalDiffers, ReasonOverlap, ReasonRefused, ReasonByHand}
+	ReasonRestored, ReasonTakenOver, ReasonTotalDiffers, ReasonDirectorySync, ReasonDirectoryAsIs, ReasonOverlap, ReasonRefused, ReasonByHand}
 
 // Reason is why something happened.
 type Reason struct {

@@ -192,8 +192,8 @@ func (s *Store) whyNot(ctx context.Context, c Campaign, id string) (string, erro
 		return notTheSender, nil
 	}
 	known, err := s.KnownUsers(ctx, []string{id})
-	rev, here := known[id]
-	return notAmong(c, here && rev > c.Mark), err
+	user, here := known[id]
+	return notAmong(c, here && user.AddedRev > c.Mark), err
 }
 
 const notTheSender = "the sender of a campaign to all users is not among its recipients"

@@ -7,9 +7,18 @@ import (
 	"gorm.io/gorm"
 )
 
-// DueCampaigns are up to 100 scheduled campaigns whose sendAt has come, oldest first, by internal number.
+// DueCampaigns are up to 100 scheduled campaigns whose sendAt has come, oldest first, by internal number. Those that wait for
+// the directory's sync are left out.
 func (s *Store) DueCampaigns(ctx context.Context) (ids []int64, err error) {
-	err = s.db.WithContext(ctx).Raw("SELECT id FROM campaigns WHERE status=? AND send_at<="+s.d.now+" ORDER BY send_at LIMIT 100", StatusScheduled).Scan(&ids).Error
+	where, args := "status=? AND send_at<="+s.d.now, []any{StatusScheduled}
+	waiting, more, err := s.waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if waiting != "" {
+		where, args = where+" AND NOT ("+waiting+")", append(args, more...)
+	}
+	err = s.db.WithContext(ctx).Raw("SELECT id FROM campaigns WHERE "+where+" ORDER BY send_at LIMIT 100", args...).Scan(&ids).Error
 	return ids, err
 }
 
@@ -23,18 +32,22 @@ var missedStart = Reason{ReasonMissed, "missed: nothing ran at its sendAt"}
 // zone has a time of its own, and the planner decides.
 func (s *Store) expireMissed(tx *gorm.DB, id int64) (missed bool, err error) {
 	n, err := s.transition(tx, StatusScheduled, move{to: StatusExpired, reason: missedStart, via: ViaScheduler,
-		only:     "wall_at=0 AND send_at<" + s.d.now + "-CASE WHEN missed='' THEN ? WHEN missed=? AND missed_grace>? THEN missed_grace ELSE ? END",
-		onlyArgs: []any{DefaultStartGrace, MissedOnce, OnTime, OnTime}}, id)
+		// One that waited for the directory's sync was there in time.
+		only:     "wall_at=0 AND status_reason_code NOT IN ? AND send_at<" + s.d.now + "-CASE WHEN missed='' THEN ? WHEN missed=? AND missed_grace>? THEN missed_grace ELSE ? END",
+		onlyArgs: []any{[]ReasonCode{ReasonDirectorySync, ReasonDirectoryAsIs}, DefaultStartGrace, MissedOnce, OnTime, OnTime}}, id)
 	return n == 1, err
 }
 
 // StartCampaign makes a scheduled campaign whose time has come running and freezes its audience. started is false
-// when it was not: another process was first, or somebody paused, cancelled or moved it, or it comes too late and
-// expires. One whose audience is gone meanwhile fails, and says why.
+// when it was not: another process was first, or somebody paused, cancelled or moved it, or it waits for the
+// directory's sync, or it comes too late and expires. One whose audience is gone meanwhile fails, and says why.
 func (s *Store) StartCampaign(ctx context.Context, id int64) (out Created, started bool, err error) {
 	err = s.tx(ctx, func(tx *gorm.DB) error {
 		out, started = Created{}, false
 		if missed, err := s.expireMissed(tx, id); err != nil || missed {
+			return err
+		}
+		if held, err := s.holdForSync(tx, id); err != nil || held {
 			return err
 		}
 		n, err := s.transition(tx, StatusScheduled, move{to: StatusRunning, via: ViaScheduler, set: "started_at=" + s.d.now, only: "send_at<=" + s.d.now}, id)

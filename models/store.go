@@ -29,6 +29,8 @@ type Store struct {
 	w *gorm.DB
 	d dialect
 
+	fresh freshness
+
 	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
 	// another database than before.
 	conns  *connections

@@ -53,7 +53,7 @@ func (s *Store) transition(tx *gorm.DB, from Status, m move, ids ...int64) (move
 	case res.RowsAffected != int64(len(ids)):
 		return 0, errMoved
 	}
-	e := Event{Kind: campaignMoved(from, m.to), FromStatus: string(from), ToStatus: string(m.to), ReasonCode: m.reason.Code, Reason: m.reason.Text, Data: m.data}
+	e := Event{Kind: campaignMoved(from, m.to, m.reason.Code), FromStatus: string(from), ToStatus: string(m.to), ReasonCode: m.reason.Code, Reason: m.reason.Text, Data: m.data}
 	return res.RowsAffected, s.recordOf(tx, m.via, e, "public_id,schedule_id", "campaigns WHERE id IN ?", ids)
 }
 
@@ -62,7 +62,8 @@ func (s *Store) begin(tx *gorm.DB, c *Campaign) error {
 	if err := tx.Create(c).Error; err != nil {
 		return err
 	}
-	return s.record(tx, ViaScheduler, Event{Kind: EventCampaignCreated, CampaignID: c.PublicID, ScheduleID: c.ScheduleID, ToStatus: string(c.Status)})
+	return s.record(tx, ViaScheduler, Event{Kind: EventCampaignCreated, CampaignID: c.PublicID, ScheduleID: c.ScheduleID, ToStatus: string(c.Status),
+		ReasonCode: c.StatusReasonCode, Reason: c.StatusReason})
 }
 
 // moveCampaign is transition of one campaign as a transaction of its own. moved is false when the campaign was in another

@@ -75,7 +75,8 @@ func (l *userLook) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.added, l.known = known[l.userID]
+	user, here := known[l.userID]
+	l.added, l.known = user.AddedRev, here
 	keys, err := l.inboxKeys(ctx, l.userID)
 	l.groups = keys[KindGroup]
 	return err

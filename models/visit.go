@@ -16,6 +16,7 @@ type Visit struct {
 	Members  []string
 	// Attempts holds the stored pending rows of the page: tried before, to be tried again when due.
 	Attempts map[string]Attempt
+	Refusing int64     // how many users of the directory refuse messages
 	now      Millis    // the database's clock at the claim
 	read     time.Time // when that was, by the monotonic clock
 }
@@ -137,15 +138,16 @@ func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) (*Visit,
 	db := s.db.WithContext(ctx)
 	var row struct {
 		Page
-		Members []byte
-		Now     Millis
+		Members  []byte
+		Refusing int64
+		Now      Millis
 	}
-	err := db.Raw("SELECT p.*, m.members, "+s.d.now+" AS now FROM pages p JOIN page_members m ON m.campaign_id=p.campaign_id AND m.no=p.no WHERE p.campaign_id=? AND p.no=? AND p.epoch=?",
+	err := db.Raw("SELECT p.*, m.members, (SELECT refusing FROM directory WHERE id=1) AS refusing, "+s.d.now+" AS now FROM pages p JOIN page_members m ON m.campaign_id=p.campaign_id AND m.no=p.no WHERE p.campaign_id=? AND p.no=? AND p.epoch=?",
 		task.Campaign, task.Page, task.Epoch).Take(&row).Error
 	if err != nil {
 		return nil, fenced(err)
 	}
-	v.Page, v.now, v.read = row.Page, row.Now, time.Now()
+	v.Page, v.Refusing, v.now, v.read = row.Page, row.Refusing, row.Now, time.Now()
 	if v.Members, err = unpackMembers(row.Members); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ const exitRefused = 3
 
 type usersCmd struct {
 	Import    importCmd        `cmd:"" help:"Add and update users from a CSV or NDJSON file."`
+	Sync      usersSyncCmd     `cmd:"" help:"Bring the users of OpenIM into the directory, and wait for it."`
 	Campaigns userCampaignsCmd `cmd:"" help:"List the campaigns of one user, newest first, with what became of them in each."`
 }
 

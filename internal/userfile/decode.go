@@ -296,6 +296,11 @@ func jsonDecoder(o Options) func([]byte) (models.UserChange, string) {
 			at := o.Map.target(key, func(a, b string) bool { return a == b })
 			value := keys[key]
 			switch {
+			case at < 0 && key == refuses:
+				if json.Unmarshal(value, &u.Refuses) != nil {
+					return u, refuses + notABool
+				}
+				continue
 			case at < 0 && o.IgnoreOther:
 				continue
 			case at < 0:
@@ -316,7 +321,13 @@ func jsonDecoder(o Options) func([]byte) (models.UserChange, string) {
 	}
 }
 
-const notAField = " is not a field of a user"
+// refuses is the one field that is no text. CSV has no column for it.
+const refuses = "refuses"
+
+const (
+	notAField = " is not a field of a user"
+	notABool  = " must be true or false"
+)
 
 // badJSON words what is wrong with a line.
 func badJSON(line []byte, err error) string {
@@ -331,6 +342,8 @@ func badJSON(line []byte, err error) string {
 		return "must be a JSON object"
 	case errors.Is(err, json.ErrUnknownName):
 		return shown(semantic.JSONPointer.LastToken()) + notAField
+	case semantic != nil && semantic.JSONPointer.LastToken() == refuses:
+		return refuses + notABool
 	case semantic != nil:
 		return shown(semantic.JSONPointer.LastToken()) + " must be a string"
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):

@@ -38,6 +38,7 @@ var mutations = []mutation{
 	{"refused caller", "refused-counts", "the guard counts who is refused and tried again", never, "./jobs", "TestGuardRefusedToEverybody/embedded"},
 	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
 	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
+	{"directory sync", "two-passes", "the generation rule: a user whom one pass missed stays", gone, "./models", "TestUsersVanishAfterTwoPasses/embedded"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
