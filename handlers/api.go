@@ -35,7 +35,10 @@ type API struct {
 	Channels []channels.Traits // set up here; the first is the default
 	Zone     string            // of users who have none; IANA name
 	BodyTime time.Duration     // within which a body must arrive; 0 = 30 s
-	Patience time.Duration     // within which the database must do something for a change; 0 = 8 s
+	// BatchWait is how long a POST /msg/batch_send_msg for a list of up to maxAsOriginal recipients may take to be answered
+	// as the original answers it, at most a minute; 0 = every answer is the campaign's.
+	BatchWait time.Duration
+	Patience  time.Duration     // within which the database must do something for a change; 0 = 8 s
 	Memory   int               // MiB that the process is to stay under; 0 = 256
 	Conns    *Conns            // the connections and their shares; nil = no limit
 	Proxies  []netip.Prefix    // whose X-Forwarded-For is believed

@@ -34,11 +34,14 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	spec, err := a.parse(r, body, parseCampaign)
+	spec, err := parseCampaign(body)
 	if err != nil {
 		return err
 	}
-	wait, err := preferWait(r)
+	if err := a.complete(r, &spec); err != nil {
+		return err
+	}
+	wait, _, err := preferWait(r)
 	if err != nil {
 		return err
 	}
@@ -62,11 +65,12 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 // have passed.
 func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Created, wait time.Duration, warned []string) error {
 	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
-	give, ok := a.mayWait(w, r, wait)
+	give, ok := a.mayWait(r, wait)
 	if !ok {
 		return answer(w, http.StatusAccepted, created.Answer)
 	}
 	defer give()
+	applied(w, wait)
 	if _, err := a.waiters.wait(r.Context(), a.Store, created.PublicID, wait); err != nil {
 		return err
 	}
@@ -83,18 +87,20 @@ func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Cr
 	return answerData(w, status, v)
 }
 
-// mayWait begins the wait that a caller prefers. ok is false where there is none, or no room for it: the campaign is
+// mayWait begins a wait for a stored campaign. ok is false where none is asked for, or no room is left: the campaign is
 // stored, which is what counts.
-func (a *API) mayWait(w http.ResponseWriter, r *http.Request, wait time.Duration) (give func(), ok bool) {
+func (a *API) mayWait(r *http.Request, wait time.Duration) (give func(), ok bool) {
 	if wait == 0 {
 		return nil, false
 	}
 	waitsFromHere(r.Context())
 	refund(r.Context())
-	if give, ok = a.takeLong(); ok {
-		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
-	}
-	return give, ok
+	return a.takeLong()
+}
+
+// applied tells a caller that their Prefer: wait is done.
+func applied(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 }
 
 // tooLateFor warns of the zones that a campaign by local time skips, since their time is over already.
@@ -123,14 +129,10 @@ func (a *API) tooLateFor(ctx context.Context, spec models.CampaignSpec) ([]strin
 		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(over), users, maxGrace)}, nil
 }
 
-// parse checks the body and adds what does not stand in it.
-func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.CampaignSpec, error)) (models.CampaignSpec, error) {
-	spec, err := parser(body)
-	if err != nil {
-		return spec, err
-	}
+// complete adds what does not stand in a body, and checks what depends on the channel.
+func (a *API) complete(r *http.Request, spec *models.CampaignSpec) error {
 	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
-	return spec, a.resolveChannel(&spec, "")
+	return a.resolveChannel(spec, "")
 }
 
 // resolveChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
@@ -211,8 +213,8 @@ func (a *API) enqueueCreated(r *http.Request, created models.Created, err error)
 	return created, nil
 }
 
-// preferWait reads Prefer: wait=N; 0 = answer at once.
-func preferWait(r *http.Request) (time.Duration, error) {
+// preferWait reads Prefer: wait=N; 0 = answer at once. given is false where the request says nothing of that.
+func preferWait(r *http.Request) (wait time.Duration, given bool, err error) {
 	for _, line := range r.Header.Values("Prefer") {
 		for pref := range strings.SplitSeq(line, ",") {
 			name, value, _ := strings.Cut(strings.TrimSpace(pref), "=")
@@ -221,12 +223,12 @@ func preferWait(r *http.Request) (time.Duration, error) {
 			}
 			n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
 			if err != nil || n < 0 || n > maxWait {
-				return 0, models.Invalid([]models.FieldError{{Field: "Prefer", Reason: "wait must be 0 to 60 seconds"}})
+				return 0, true, models.Invalid([]models.FieldError{{Field: "Prefer", Reason: "wait must be 0 to 60 seconds"}})
 			}
-			return time.Duration(n) * time.Second, nil
+			return time.Duration(n) * time.Second, true, nil
 		}
 	}
-	return 0, nil
+	return 0, false, nil
 }
 
 // campaignView is a campaign as /v1 shows it.

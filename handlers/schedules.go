@@ -189,7 +189,7 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wait, err := preferWait(r)
+	wait, _, err := preferWait(r)
 	if err != nil {
 		return err
 	}
