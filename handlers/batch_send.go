@@ -64,11 +64,21 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 	if dropIn && b.namesNobody() {
 		return answerData(w, http.StatusOK, batchLists{})
 	}
+	warned, err := a.warnings(r.Context(), spec, "")
+	if err != nil {
+		return err
+	}
 	created, err := a.createCampaignFrom(r, spec, body, func(c models.Campaign) []byte {
 		return success(batchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
 	})
 	if err != nil {
 		return err
+	}
+	for _, text := range warned { // the original's answer has no place for them
+		if created.Replayed {
+			break
+		}
+		a.Log.Warn("a campaign was accepted with a warning", "warning", text, "campaign", created.PublicID, "operationID", operationID(r.Context()))
 	}
 	give, ok := a.mayWait(r, wait)
 	if !ok {

@@ -1,10 +1,8 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -13,8 +11,6 @@ import (
 	"time"
 	"unicode"
 
-	"carillon/internal/slots"
-	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -45,11 +41,10 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	late, err := a.tooLateFor(r.Context(), spec)
+	warned, err := a.warnings(r.Context(), spec, "")
 	if err != nil {
 		return err
 	}
-	warned := append(warnings(spec, ""), late...)
 	created, err := a.createCampaignFrom(r, spec, body, func(c models.Campaign) []byte {
 		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
 		v.Warnings = warned
@@ -103,32 +98,6 @@ func applied(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 }
 
-// tooLateFor warns of the zones that a campaign by local time skips, since their time is over already.
-func (a *API) tooLateFor(ctx context.Context, spec models.CampaignSpec) ([]string, error) {
-	if spec.WallAt == 0 {
-		return nil, nil
-	}
-	now, err := a.Store.Now(ctx)
-	if err != nil || !spec.MissedAt(slots.FirstInstant(spec.WallAt), now) {
-		return nil, err
-	}
-	missed := func(zone string) bool {
-		loc, _ := zones.Of(zone, spec.Zone)
-		return spec.MissedAt(models.Millis(slots.Instant(spec.WallAt.Time(), loc).UnixMilli()), now)
-	}
-	found, err := a.Store.UsersOfZones(ctx, spec.Audience, spec.Message.SendID, missed)
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	over, users := map[string]bool{}, int64(0)
-	for zone, n := range found {
-		over[cmp.Or(zone, spec.Zone)] = true
-		users += n
-	}
-	return []string{fmt.Sprintf("sendAt is over already in %d of the recipients' time zones: %d recipients there are skipped; "+
-		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(over), users, maxGrace)}, nil
-}
-
 // complete adds what does not stand in a body, and checks what depends on the channel.
 func (a *API) complete(r *http.Request, spec *models.CampaignSpec) error {
 	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
@@ -155,14 +124,6 @@ func (a *API) resolveChannel(spec *models.CampaignSpec, prefix string) error {
 			": 2 sends to each member, 3 hands the provider the group's ID, once"}})
 	}
 	return nil
-}
-
-// warnings say what a campaign that is accepted may not mean; prefix is as for resolveChannel.
-func warnings(spec models.CampaignSpec, prefix string) []string {
-	if !spec.SessionLeft {
-		return nil
-	}
-	return []string{prefix + "message.sessionType was not given: the message is stored once for the group, and the members read it there; with 2 it is sent to each member"}
 }
 
 // createCampaignFrom makes the campaign and has its first tasks enqueued.
