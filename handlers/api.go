@@ -29,17 +29,22 @@ type API struct {
 	Pace func(ctx context.Context, c models.CampaignView) models.Pace
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
-	Secret   string            // signs tokens
-	Previous string            // the secret before it: tokens that it has signed are still good; empty = none
-	Admins   []string          // user IDs that are admins, until SetAdmins
-	Channels []channels.Traits // set up here; the first is the default
-	Zone     string            // of users who have none; IANA name
-	BodyTime time.Duration     // within which a body must arrive; 0 = 30 s
-	Patience time.Duration     // within which the database must do something for a change; 0 = 8 s
-	Memory   int               // MiB that the process is to stay under; 0 = 256
-	Conns    *Conns            // the connections and their shares; nil = no limit
-	Proxies  []netip.Prefix    // whose X-Forwarded-For is believed
-	Log      *slog.Logger
+	Secret   string // signs tokens
+	Previous string // the secret before it: tokens that it has signed are still good; empty = none
+	// ParseToken asks OpenIM about tokens that neither secret has signed; nil = they open nothing.
+	ParseToken ParseToken
+	Admins     []string          // user IDs that are admins, until SetAdmins
+	Channels   []channels.Traits // set up here; the first is the default
+	Zone       string            // of users who have none; IANA name
+	BodyTime   time.Duration     // within which a body must arrive; 0 = 30 s
+	// BatchWait is how long a POST /msg/batch_send_msg for a list of up to maxAsOriginal recipients may take to be answered
+	// as the original answers it, at most a minute; 0 = every answer is the campaign's.
+	BatchWait time.Duration
+	Patience  time.Duration  // within which the database must do something for a change; 0 = 8 s
+	Memory    int            // MiB that the process is to stay under; 0 = 256
+	Conns     *Conns         // the connections and their shares; nil = no limit
+	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
+	Log       *slog.Logger
 
 	waiters       waiters
 	inboxOnce     sync.Once
@@ -47,10 +52,15 @@ type API struct {
 	lockouts      lockouts
 	admins        adminList
 	refusedLogins refusals
+	openIM        openIMTokens
 	budget        budget
 	streams       streamHub
 	monitor       monitor
 }
+
+// ParseToken says whose a token of OpenIM's is, and when it ends. Its error is a *models.Error with OpenIM's code where OpenIM
+// says that the token does not stand. Any other error is that OpenIM does not say.
+type ParseToken func(ctx context.Context, token string) (userID string, platformID int, expires time.Time, err error)
 
 // AdminIDs are the user IDs that are admins now.
 func (a *API) AdminIDs() []string { return a.admins.current(a.Admins) }

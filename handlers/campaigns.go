@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -13,8 +12,6 @@ import (
 	"time"
 	"unicode"
 
-	"carillon/internal/slots"
-	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -34,19 +31,21 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	spec, err := a.parse(r, body, parseCampaign)
+	spec, err := parseCampaign(body)
 	if err != nil {
 		return err
 	}
-	wait, err := preferWait(r)
+	if err := a.complete(r, &spec); err != nil {
+		return err
+	}
+	wait, _, err := preferWait(r)
 	if err != nil {
 		return err
 	}
-	late, err := a.tooLateFor(r.Context(), spec)
+	warned, err := a.warnings(r.Context(), spec, "")
 	if err != nil {
 		return err
 	}
-	warned := append(warnings(spec, ""), late...)
 	created, err := a.createCampaignFrom(r, spec, body, func(c models.Campaign) []byte {
 		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
 		v.Warnings = warned
@@ -62,11 +61,12 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 // have passed.
 func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Created, wait time.Duration, warned []string) error {
 	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
-	give, ok := a.mayWait(w, r, wait)
+	give, ok := a.mayWait(r, wait)
 	if !ok {
 		return answer(w, http.StatusAccepted, created.Answer)
 	}
 	defer give()
+	applied(w, wait)
 	if _, err := a.waiters.wait(r.Context(), a.Store, created.PublicID, wait); err != nil {
 		return err
 	}
@@ -83,54 +83,26 @@ func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Cr
 	return answerData(w, status, v)
 }
 
-// mayWait begins the wait that a caller prefers. ok is false where there is none, or no room for it: the campaign is
+// mayWait begins a wait for a stored campaign. ok is false where none is asked for, or no room is left: the campaign is
 // stored, which is what counts.
-func (a *API) mayWait(w http.ResponseWriter, r *http.Request, wait time.Duration) (give func(), ok bool) {
+func (a *API) mayWait(r *http.Request, wait time.Duration) (give func(), ok bool) {
 	if wait == 0 {
 		return nil, false
 	}
 	waitsFromHere(r.Context())
 	refund(r.Context())
-	if give, ok = a.takeLong(); ok {
-		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
-	}
-	return give, ok
+	return a.takeLong()
 }
 
-// tooLateFor warns of the zones that a campaign by local time skips, since their time is over already.
-func (a *API) tooLateFor(ctx context.Context, spec models.CampaignSpec) ([]string, error) {
-	if spec.WallAt == 0 {
-		return nil, nil
-	}
-	now, err := a.Store.Now(ctx)
-	if err != nil || !spec.MissedAt(slots.FirstInstant(spec.WallAt), now) {
-		return nil, err
-	}
-	missed := func(zone string) bool {
-		loc, _ := zones.Of(zone, spec.Zone)
-		return spec.MissedAt(models.Millis(slots.Instant(spec.WallAt.Time(), loc).UnixMilli()), now)
-	}
-	found, err := a.Store.UsersOfZones(ctx, spec.Audience, spec.Message.SendID, missed)
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	over, users := map[string]bool{}, int64(0)
-	for zone, n := range found {
-		over[cmp.Or(zone, spec.Zone)] = true
-		users += n
-	}
-	return []string{fmt.Sprintf("sendAt is over already in %d of the recipients' time zones: %d recipients there are skipped; "+
-		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(over), users, maxGrace)}, nil
+// applied tells a caller that their Prefer: wait is done.
+func applied(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 }
 
-// parse checks the body and adds what does not stand in it.
-func (a *API) parse(r *http.Request, body []byte, parser func([]byte) (models.CampaignSpec, error)) (models.CampaignSpec, error) {
-	spec, err := parser(body)
-	if err != nil {
-		return spec, err
-	}
+// complete adds what does not stand in a body, and checks what depends on the channel.
+func (a *API) complete(r *http.Request, spec *models.CampaignSpec) error {
 	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
-	return spec, a.resolveChannel(&spec, "")
+	return a.resolveChannel(spec, "")
 }
 
 // resolveChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
@@ -153,14 +125,6 @@ func (a *API) resolveChannel(spec *models.CampaignSpec, prefix string) error {
 			": 2 sends to each member, 3 hands the provider the group's ID, once"}})
 	}
 	return nil
-}
-
-// warnings say what a campaign that is accepted may not mean; prefix is as for resolveChannel.
-func warnings(spec models.CampaignSpec, prefix string) []string {
-	if !spec.SessionLeft {
-		return nil
-	}
-	return []string{prefix + "message.sessionType was not given: the message is stored once for the group, and the members read it there; with 2 it is sent to each member"}
 }
 
 // createCampaignFrom makes the campaign and has its first tasks enqueued.
@@ -211,8 +175,8 @@ func (a *API) enqueueCreated(r *http.Request, created models.Created, err error)
 	return created, nil
 }
 
-// preferWait reads Prefer: wait=N; 0 = answer at once.
-func preferWait(r *http.Request) (time.Duration, error) {
+// preferWait reads Prefer: wait=N; 0 = answer at once. given is false where the request says nothing of that.
+func preferWait(r *http.Request) (wait time.Duration, given bool, err error) {
 	for _, line := range r.Header.Values("Prefer") {
 		for pref := range strings.SplitSeq(line, ",") {
 			name, value, _ := strings.Cut(strings.TrimSpace(pref), "=")
@@ -221,12 +185,12 @@ func preferWait(r *http.Request) (time.Duration, error) {
 			}
 			n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
 			if err != nil || n < 0 || n > maxWait {
-				return 0, models.Invalid([]models.FieldError{{Field: "Prefer", Reason: "wait must be 0 to 60 seconds"}})
+				return 0, true, models.Invalid([]models.FieldError{{Field: "Prefer", Reason: "wait must be 0 to 60 seconds"}})
 			}
-			return time.Duration(n) * time.Second, nil
+			return time.Duration(n) * time.Second, true, nil
 		}
 	}
-	return 0, nil
+	return 0, false, nil
 }
 
 // campaignView is a campaign as /v1 shows it.

@@ -129,21 +129,22 @@ func TestHeadersAndTokens(t *testing.T) {
 			code    models.Code
 			text    string
 		}{
-			"the original's own token": {[]string{"token", sign(jwt.SigningMethodHS256, key, good)}, 0, ""},
-			"Bearer":                   {[]string{"token", "", "Authorization", "Bearer " + sign(jwt.SigningMethodHS256, key, good)}, 0, ""},
-			"no operationID":           {[]string{"operationID", ""}, 1001, "header must have operationID: [1001]ArgsError"},
-			"no token":                 {[]string{"token", ""}, 1001, "header must have token: [1001]ArgsError"},
-			"long operationID":         {[]string{"operationID", strings.Repeat("x", 129)}, 1001, ""},
-			"garbage":                  {[]string{"token", "garbage"}, 1503, ""},
-			"expired":                  {[]string{"token", sign(jwt.SigningMethodHS256, key, other("exp", now-1))}, 1501, ""},
-			"no exp":                   {[]string{"token", sign(jwt.SigningMethodHS256, key, jwt.MapClaims{"UserID": "imAdmin"})}, 1502, ""},
-			"from the future":          {[]string{"token", sign(jwt.SigningMethodHS256, key, other("nbf", now+60))}, 1504, ""},
-			"forged":                   {[]string{"token", sign(jwt.SigningMethodHS256, []byte("another secret"), good)}, 1505, ""},
-			"alg=none":                 {[]string{"token", sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good)}, 1505, ""},
-			"HS512":                    {[]string{"token", sign(jwt.SigningMethodHS512, key, good)}, 1505, ""},
-			"RS256":                    {[]string{"token", sign(jwt.SigningMethodRS256, rsaKey(t), good)}, 1505, ""},
-			"not an admin":             {[]string{"token", s.token("u1")}, 1002, ""},
-			"nobody":                   {[]string{"token", sign(jwt.SigningMethodHS256, key, other("UserID", ""))}, 1502, ""},
+			"the original's own token":  {[]string{"token", sign(jwt.SigningMethodHS256, key, good)}, 0, ""},
+			"Bearer":                    {[]string{"token", "", "Authorization", "Bearer " + sign(jwt.SigningMethodHS256, key, good)}, 0, ""},
+			"no operationID":            {[]string{"operationID", ""}, 1001, "header must have operationID: [1001]ArgsError"},
+			"no token":                  {[]string{"token", ""}, 1001, "header must have token: [1001]ArgsError"},
+			"long operationID":          {[]string{"operationID", strings.Repeat("x", 129)}, 1001, ""},
+			"garbage":                   {[]string{"token", "garbage"}, 1503, ""},
+			"expired":                   {[]string{"token", sign(jwt.SigningMethodHS256, key, other("exp", now-1))}, 1501, ""},
+			"no exp":                    {[]string{"token", sign(jwt.SigningMethodHS256, key, jwt.MapClaims{"UserID": "imAdmin"})}, 1502, ""},
+			"from the future":           {[]string{"token", sign(jwt.SigningMethodHS256, key, other("nbf", now+60))}, 1504, ""},
+			"forged":                    {[]string{"token", sign(jwt.SigningMethodHS256, []byte("another secret"), good)}, 1505, ""},
+			"alg=none":                  {[]string{"token", sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, good)}, 1505, ""},
+			"HS512":                     {[]string{"token", sign(jwt.SigningMethodHS512, key, good)}, 1505, ""},
+			"RS256":                     {[]string{"token", sign(jwt.SigningMethodRS256, rsaKey(t), good)}, 1505, ""},
+			"a user's, of the original": {[]string{"token", sign(jwt.SigningMethodHS256, key, other("PlatformID", 1))}, 1002, "only an admin may do this: [1002]NoPermissionError"},
+			"not an admin":              {[]string{"token", s.token("u1")}, 1002, ""},
+			"nobody":                    {[]string{"token", sign(jwt.SigningMethodHS256, key, other("UserID", ""))}, 1502, ""},
 		} {
 			status, got := s.send(okBatch.body(), c.headers...)
 			if status != 200 || got.ErrCode != c.code || c.text != "" && got.ErrDlt != c.text {

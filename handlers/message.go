@@ -45,31 +45,45 @@ type batchBody struct {
 	IsSendAll bool     `json:"isSendAll"`
 }
 
-// parseBatchSend reads and checks the body of POST /msg/batch_send_msg. If OpenIM cannot bind a
-// body (malformed, wrong type, required field missing), the error is a bindError and the HTTP
-// status 400. Any other error is answered with 200 and its code.
-func parseBatchSend(body []byte) (models.CampaignSpec, error) {
+// bindBatch reads the body of POST /msg/batch_send_msg. If OpenIM cannot bind a body (malformed,
+// wrong type, required field missing), the error is a bindError and the HTTP status 400.
+func bindBatch(body []byte) (batchBody, error) {
 	var b batchBody
 	if err := decodeJSON(body, &b, ignoreUnknown); err != nil {
-		return models.CampaignSpec{}, asBindError(err)
+		return b, asBindError(err)
 	}
 	var bind checker
 	bind.required(&b.messageBody)
 	if err := bind.err(); err != nil {
-		return models.CampaignSpec{}, asBindError(err)
+		return b, asBindError(err)
 	}
+	return b, nil
+}
+
+// namesNobody says that recvIDs is there and empty, where it should name the recipients.
+func (b *batchBody) namesNobody() bool {
+	return b.RecvIDs != nil && len(b.RecvIDs) == 0 && !b.IsSendAll && b.GroupID == "" &&
+		(b.SessionType == models.SessionSingle || b.SessionType == models.SessionNotification)
+}
+
+// spec checks a body that could be bound. Its error is answered with 200 and its code. With toNobody a list without
+// recipients is none of the mistakes, as for the original.
+func (b *batchBody) spec(toNobody bool) (models.CampaignSpec, error) {
 	var c checker
 	message := c.message(&b.messageBody)
 	message.SendTime = b.SendTime
 	if b.SendTime < 0 || models.Millis(b.SendTime) > models.MaxInstant {
 		c.add("sendTime", "must be a stamp in milliseconds, from 0, which is none, to %d", models.MaxInstant)
 	}
-	audience := c.audience(audienceRequest{
-		all: b.IsSendAll, allField: "isSendAll",
-		users: b.RecvIDs, usersField: "recvIDs",
-		group: b.GroupID, groupField: "groupID",
-		session: b.SessionType, sessionField: "sessionType",
-	})
+	audience := models.Audience{Type: models.AudienceUsers}
+	if !toNobody || !b.namesNobody() {
+		audience = c.audience(audienceRequest{
+			all: b.IsSendAll, allField: "isSendAll",
+			users: b.RecvIDs, usersField: "recvIDs",
+			group: b.GroupID, groupField: "groupID",
+			session: b.SessionType, sessionField: "sessionType",
+		})
+	}
 	priority := c.priority("", audience)
 	if err := c.err(); err != nil {
 		return models.CampaignSpec{}, err

@@ -12,6 +12,15 @@ import (
 	"carillon/models"
 )
 
+// parseBatchSend reads and checks the body of POST /msg/batch_send_msg.
+func parseBatchSend(body []byte) (models.CampaignSpec, error) {
+	b, err := bindBatch(body)
+	if err != nil {
+		return models.CampaignSpec{}, err
+	}
+	return b.spec(false)
+}
+
 // contractExample is the request of the contract's page, to the letter.
 const contractExample = `{
 "sendID": "openIMAdmin",

@@ -55,6 +55,7 @@ var v1Status = map[models.Code]int{
 	models.CodeTokenMalformed:        http.StatusUnauthorized,
 	models.CodeTokenNotValidYet:      http.StatusUnauthorized,
 	models.CodeTokenUnknown:          http.StatusUnauthorized,
+	models.CodeTokenKicked:           http.StatusUnauthorized,
 	models.CodeTokenNotExist:         http.StatusUnauthorized,
 	models.CodeTooManyRequests:       http.StatusTooManyRequests,
 	models.CodeIllegalTransition:     http.StatusConflict,

@@ -43,13 +43,17 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err := a.resolveChannel(&sch.Campaign, "campaign."); err != nil {
 		return err
 	}
+	warned, err := a.warnings(r.Context(), sch.Campaign, "campaign.")
+	if err != nil {
+		return err
+	}
 	idem, err := idempotency(r, body)
 	if err != nil {
 		return err
 	}
 	created, err := a.Store.CreateSchedule(r.Context(), sch, a.AdminIDs(), idem, func(made models.Schedule) []byte {
 		v := scheduleJSON(made)
-		v.Warnings = append(v.Warnings, warnings(sch.Campaign, "campaign.")...)
+		v.Warnings = append(v.Warnings, warned...)
 		v.showFiring(table, now)
 		return success(v)
 	})
@@ -79,7 +83,6 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 	v, err := a.change(r, slots.Due, func(sch *models.Schedule, now models.Millis) error {
 		var c checker
 		b.apply(&c, sch)
-		warned = warnings(sch.Campaign, "campaign.")
 		if b.StartAt != nil && sch.StartAt != 0 {
 			sch.Anchor = sch.StartAt
 		}
@@ -91,6 +94,10 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.AdminIDs()); err != nil {
+				return err
+			}
+			var err error
+			if warned, err = a.warnings(r.Context(), sch.Campaign, "campaign."); err != nil {
 				return err
 			}
 		}
@@ -190,7 +197,7 @@ func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wait, err := preferWait(r)
+	wait, _, err := preferWait(r)
 	if err != nil {
 		return err
 	}

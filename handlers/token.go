@@ -166,10 +166,14 @@ func sessionIn(r *http.Request) string {
 	return c.Value
 }
 
-// claimsIn is what a request says of its caller, with a signature of ours. A token goes before a session.
+// claimsIn is what a request says of its caller, with a signature of ours or with OpenIM's word. A token goes before a session.
 func (a *API) claimsIn(r *http.Request) (claims, error) {
 	if token := tokenOf(r); token != "" {
-		return a.claimsOf(token)
+		c, err := a.claimsOf(token)
+		if err != nil && models.AsError(err).Code == models.CodeTokenUnknown {
+			return a.claimsAtOpenIM(r, token, err)
+		}
+		return c, err
 	}
 	cookie := sessionIn(r)
 	if cookie == "" {

@@ -21,6 +21,7 @@ const (
 	CodeTokenMalformed        Code = 1503
 	CodeTokenNotValidYet      Code = 1504
 	CodeTokenUnknown          Code = 1505 // bad signature
+	CodeTokenKicked           Code = 1506 // OpenIM has ended it
 	CodeTokenNotExist         Code = 1507
 	CodeTooManyRequests       Code = 429
 	CodeIllegalTransition     Code = 3001
@@ -44,6 +45,7 @@ var codeNames = map[Code]string{
 	CodeTokenMalformed:        "TokenMalformedError",
 	CodeTokenNotValidYet:      "TokenNotValidYetError",
 	CodeTokenUnknown:          "TokenUnknownError",
+	CodeTokenKicked:           "TokenKickedError",
 	CodeTokenNotExist:         "TokenNotExistError",
 	CodeTooManyRequests:       "TooManyRequestsError",
 	CodeIllegalTransition:     "IllegalTransition",

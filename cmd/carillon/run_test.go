@@ -18,11 +18,15 @@ import (
 
 	"carillon/handlers"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/openim"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
+	}
+	if len(os.Args) > 1 && os.Args[1] == asDouble {
+		os.Exit(openim.Run(context.Background(), os.Args[2:], os.Stdout, os.Stderr))
 	}
 	quietRedis()
 	goleak.VerifyTestMain(m)

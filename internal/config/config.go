@@ -47,6 +47,8 @@ type Config struct {
 	WebhookBatch      int           `group:"settings" name:"webhook-batch" default:"1" help:"Recipients in one post, 1 to 1000."`
 	WebhookTimeout    time.Duration `group:"settings" name:"webhook-timeout" default:"5s" help:"For one post as a whole, at most 8s."`
 
+	BatchWait time.Duration `group:"settings" name:"batch-wait" default:"0s" help:"How long a POST /msg/batch_send_msg for a list of up to 1000 recipients may take to be answered as OpenIM answers, at most 60s, such as 10s. 0 = with the campaign's ID, at once."`
+
 	DefaultTimezone string `group:"settings" name:"default-timezone" default:"UTC" help:"Time zone of users and schedules that name none, such as Europe/Berlin."`
 
 	LogFormat string `group:"settings" name:"log-format" default:"text" help:"How the log is written to stderr: text or json, one object a line."`

@@ -117,6 +117,8 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"a negative rate":         {env{"INBOX_RATE": "-1"}, "CARILLON_INBOX_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
 		"another negative rate":   {env{"WEBHOOK_RATE": "-1"}, "CARILLON_WEBHOOK_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
 		"no attempts":             {env{"MAX_ATTEMPTS": "0"}, "CARILLON_MAX_ATTEMPTS must be 1 to 100 attempts per recipient, not 0"},
+		"no time to wait":         {env{"BATCH_WAIT": "10ms"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
+		"a long wait":             {env{"BATCH_WAIT": "61s"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
 		"keys forgotten at once":  {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
 		"events kept briefly":     {env{"EVENTS_RETENTION": "59m"}, "CARILLON_EVENTS_RETENTION must be 0, which keeps events for ever, or at least 1h, with its unit: for example 2160h"},
 		"recipients kept briefly": {env{"RETENTION": "59m"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},

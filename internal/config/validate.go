@@ -30,6 +30,9 @@ const (
 	minPool     = 8 // with fewer, the slots of a worker wait for each other's connections
 	maxPool     = 10_000
 	maxAttempts = 100
+
+	minBatchWait = 100 * time.Millisecond
+	maxBatchWait = time.Minute // as of Prefer: wait
 )
 
 // mistakes collects what is wrong, one line per mistake: the variable and the fix.
@@ -86,6 +89,9 @@ func (c *Config) Validate(use Use) error {
 		c.checkRange(&m, &c.Memory, minMemory, maxMemory, "MiB")
 		if _, err := zones.Load(c.DefaultTimezone); err != nil {
 			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin")
+		}
+		if c.BatchWait != 0 && (c.BatchWait < minBatchWait || c.BatchWait > maxBatchWait) {
+			m.add("CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or %s to 60s, with its unit: for example 10s", minBatchWait)
 		}
 		if c.IdempotencyTTL < time.Minute {
 			m.add("CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h")

@@ -13,12 +13,14 @@ import (
 )
 
 // need is something the tests cannot do without, and the Debian packages that bring it. None of these
-// packages contains a system service: mariadb-server and redis-server would start one.
+// packages contains a system service: mariadb-server and redis-server would start one. nginx does, so it is unpacked
+// and not installed.
 type need struct {
 	packages []string
 	why      string
 	missing  func(context.Context) error
-	servers  bool // containers can stand in
+	servers  bool                        // containers can stand in
+	unpack   func(context.Context) error // instead of installing the packages
 }
 
 func needs() []need {
@@ -33,6 +35,12 @@ func needs() []need {
 			why:      "the programs of MariaDB and Redis: the tests start servers of their own and no system service",
 			missing:  func(context.Context) error { return services.Installed() },
 			servers:  true,
+		},
+		{
+			packages: []string{"nginx"},
+			why:      "nginx: the tests send requests through deploy/nginx.conf, and start no system service",
+			missing:  func(context.Context) error { return services.NginxRuns() },
+			unpack:   services.UnpackNginx,
 		},
 	}
 }
@@ -58,17 +66,15 @@ func provide(ctx context.Context, stdout, stderr io.Writer) error {
 		return nil
 	}
 	fmt.Fprintln(stdout, "The tests need what is not on this machine yet:")
-	var packages []string
 	for _, n := range missing {
 		fmt.Fprintf(stdout, "  %s (%s)\n", n.why, strings.Join(n.packages, ", "))
-		packages = append(packages, n.packages...)
 	}
-	err := aptInstall(ctx, packages, stdout, stderr)
+	err := aptProvide(ctx, missing, stdout, stderr)
+	if missing = stillMissing(ctx); len(missing) == 0 {
+		return nil
+	}
 	if err == nil {
-		if missing = stillMissing(ctx); len(missing) == 0 {
-			return nil
-		}
-		err = errors.New("apt-get installed the packages, but")
+		err = errors.New("apt-get brought the packages, but")
 	}
 	for _, n := range missing {
 		reason := n.missing(ctx)
@@ -93,8 +99,8 @@ func stillMissing(ctx context.Context) (missing []need) {
 	return missing
 }
 
-// aptInstall installs Debian packages as root or through sudo.
-func aptInstall(ctx context.Context, packages []string, stdout, stderr io.Writer) error {
+// aptProvide installs Debian packages, as root or through sudo, or unpacks them.
+func aptProvide(ctx context.Context, missing []need, stdout, stderr io.Writer) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return errors.New("this system has no apt-get")
 	}
@@ -119,8 +125,19 @@ func aptInstall(ctx context.Context, packages []string, stdout, stderr io.Writer
 		// One broken source of a third party must not stop us: install says whether it matters.
 		fmt.Fprintln(stdout, "apt-get update:", err)
 	}
-	if err := apt(append([]string{"install", "--yes", "--no-install-recommends"}, packages...)...); err != nil {
-		return fmt.Errorf("apt-get install: %w", err)
+	var packages []string
+	var errs []error
+	for _, n := range missing {
+		if n.unpack == nil {
+			packages = append(packages, n.packages...)
+		} else {
+			errs = append(errs, n.unpack(ctx))
+		}
 	}
-	return nil
+	if len(packages) > 0 {
+		if err := apt(append([]string{"install", "--yes", "--no-install-recommends"}, packages...)...); err != nil {
+			errs = append(errs, fmt.Errorf("apt-get install: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }

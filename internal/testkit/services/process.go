@@ -249,8 +249,12 @@ func find(name string) (string, error) {
 		// One program under two names, of which Debian ships this one without a system service (redis-tools).
 		names = append(names, "redis-check-rdb")
 	}
+	dirs := []string{"", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"}
+	if unpacked := unpackedNginx(); name == nginxName && unpacked != "" {
+		dirs = append(dirs, filepath.Join(unpacked, "usr/sbin"))
+	}
 	for _, n := range names {
-		for _, dir := range []string{"", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"} {
+		for _, dir := range dirs {
 			if path, err := exec.LookPath(filepath.Join(dir, n)); err == nil {
 				return path, nil
 			}
