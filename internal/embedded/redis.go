@@ -28,6 +28,7 @@ type Redis struct {
 
 // StartRedis starts a Redis. Close ends it.
 func StartRedis() (*Redis, error) {
+	SmallStacks()
 	r := &Redis{server: miniredis.NewMiniRedis(), stop: make(chan struct{})}
 	first, err := r.server.Dial() // Dial starts the server without a port
 	if err != nil {

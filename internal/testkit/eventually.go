@@ -13,15 +13,15 @@ const Patience = 3 * time.Minute
 // values are part of the failure. A test of a promised time passes that time as within, and all others Patience.
 func Eventually(tb testing.TB, what string, within time.Duration, ok func() bool, last ...func() any) {
 	tb.Helper()
-	pause := time.Millisecond
-	for deadline := time.Now().Add(within); !ok(); {
+	began := time.Now()
+	for deadline := began.Add(within); !ok(); {
 		if time.Now().After(deadline) {
 			for _, l := range last {
 				tb.Logf("last seen: %+v", l())
 			}
 			tb.Fatalf("not within %s: %s", within, what)
 		}
-		time.Sleep(pause)
-		pause = min(2*pause, 20*time.Millisecond)
+		// A look may cost much, and a wait that takes long is judged no better by many of them.
+		time.Sleep(min(max(time.Millisecond, time.Since(began)/10), 100*time.Millisecond))
 	}
 }

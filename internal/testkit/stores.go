@@ -17,6 +17,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"carillon/internal/embedded"
 	"carillon/internal/testkit/services"
 )
 
@@ -121,6 +122,7 @@ func RedisURL(tb testing.TB) string {
 // clock that moves its expiries once a second.
 func EmbeddedRedisURL(tb testing.TB) string {
 	tb.Helper()
+	embedded.SmallStacks()
 	m := miniredis.NewMiniRedis()
 	password := rand.Text()
 	m.RequireAuth(password)
