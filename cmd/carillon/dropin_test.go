@@ -289,3 +289,15 @@ func shape(t *testing.T) func(status int, whole string) string {
 		return fmt.Sprintf("%d %s", status, itsDetail.ReplaceAllString(whole, `$1…$2`))
 	}
 }
+
+// TestThePageShowsTheProxiesFiles: docs/openim.md shows deploy/nginx.conf and deploy/Caddyfile as they are.
+func TestThePageShowsTheProxiesFiles(t *testing.T) {
+	t.Parallel()
+	page := string(must(os.ReadFile("../../docs/openim.md")))
+	for file, language := range map[string]string{"nginx.conf": "nginx", "Caddyfile": "caddy"} {
+		text := string(must(os.ReadFile("../../deploy/" + file)))
+		if strings.Count(page, "```"+language+"\n"+text+"```\n") != 1 {
+			t.Errorf("docs/openim.md does not show deploy/%s as it is", file)
+		}
+	}
+}
