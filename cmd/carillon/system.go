@@ -125,6 +125,9 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
 		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits(set, cfg.Channels()), Log: log,
 	}
+	if cfg.AsksOpenIM() {
+		sys.api.ParseToken = sys.parseToken
+	}
 	sys.listener = sys.api.Conns.Listener(listener)
 	sys.web = &http.Server{
 		Handler: sys.routes(), ReadHeaderTimeout: headerTime, WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,

@@ -57,6 +57,7 @@ type Config struct {
 	OpenIMRate       int           `group:"settings" name:"openim-rate" default:"0" help:"Recipients per second of the openim channel, over all processes; 0 = no limit."`
 	OpenIMSync       time.Duration `group:"settings" name:"openim-sync" default:"1h" help:"How old the directory may become before OpenIM's users are synced into it, at least 1m. 0 = only when somebody asks for it."`
 	OpenIMMaxAge     time.Duration `group:"settings" name:"openim-max-age" default:"0s" help:"A campaign to all users through OpenIM waits for a sync when the last one is longer ago, at least 1m. 0 = twice the time of openim-sync."`
+	OpenIMTokens     string        `group:"settings" name:"openim-tokens" default:"secret" help:"How tokens of OpenIM's admins are checked: secret (signed with CARILLON_SECRET), or parse (OpenIM is asked)."`
 
 	BatchWait time.Duration `group:"settings" name:"batch-wait" default:"0s" help:"How long a POST /msg/batch_send_msg for a list of up to 1000 recipients may take to be answered as OpenIM answers, at most 60s, such as 10s. 0 = with the campaign's ID, at once."`
 

@@ -92,6 +92,7 @@ func (c *Config) Validate(use Use) error {
 		if _, err := zones.Load(c.DefaultTimezone); err != nil {
 			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin")
 		}
+		c.checkOpenIMTokens(&m)
 		if c.BatchWait != 0 && (c.BatchWait < minBatchWait || c.BatchWait > maxBatchWait) {
 			m.add("CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or %s to 60s, with its unit: for example 10s", minBatchWait)
 		}
@@ -242,6 +243,23 @@ var wellKnown = []string{
 	"openim123", "changeme", "change-me", "change_me", "secret", "password", "carillon", "admin", "admin123", "test", "example",
 	"mysecret", "my-secret", "supersecret", "your-secret", "your_secret", "yoursecret", "your-256-bit-secret", "qwerty", "123456", "12345678",
 	"1234567890123456", "0123456789abcdef", "changemechangeme", "secretsecretsecret",
+}
+
+// AsksOpenIM says whether OpenIM is asked about tokens that no secret of ours has signed.
+func (c *Config) AsksOpenIM() bool { return c.OpenIMTokens == "parse" }
+
+// checkOpenIMTokens refuses a secret that OpenIM signs with too where OpenIM is to be asked: a token that OpenIM has ended would
+// be taken for one of ours.
+func (c *Config) checkOpenIMTokens(m *mistakes) {
+	switch {
+	case c.OpenIMTokens != "" && c.OpenIMTokens != "secret" && !c.AsksOpenIM():
+		m.add("CARILLON_OPENIM_TOKENS must be secret or parse")
+	case !c.AsksOpenIM():
+	case c.OpenIMURL == "":
+		m.add("CARILLON_OPENIM_URL is required with CARILLON_OPENIM_TOKENS=parse: set it to OpenIM's API, such as http://openim:10002")
+	case c.OpenIMSecret != "" && (c.Secret == c.OpenIMSecret || c.SecretPrevious == c.OpenIMSecret):
+		m.add("CARILLON_SECRET and CARILLON_SECRET_PREVIOUS must not be CARILLON_OPENIM_SECRET with CARILLON_OPENIM_TOKENS=parse: make another with: %s", makeSecret)
+	}
 }
 
 // checkPrevious refuses a previous secret that is easy to find out: its tokens let people in as
