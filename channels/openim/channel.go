@@ -37,7 +37,7 @@ func New(c *Client) (*Channel, error) {
 
 // Traits: OpenIM decides who exists, and can be asked whether it has accepted a message.
 func (*Channel) Traits() channels.Traits {
-	return channels.Traits{Name: Name, MaxBatch: 1, Asks: true}
+	return channels.Traits{Name: Name, MaxBatch: 1, Asks: true, SyncsSender: true, SyncsUsers: true}
 }
 
 // Close drops the connections that are idle. The channel may still be used.

@@ -68,7 +68,7 @@ func demoSettings(a *app, dir string) (*config.Config, error) {
 		return nil, err
 	}
 	cfg := *a.cfg
-	cfg.DataDir, cfg.DatabaseURL, cfg.RedisURL, cfg.WebhookURL, cfg.Channel = dir, "", "", "", "inbox"
+	cfg.DataDir, cfg.DatabaseURL, cfg.RedisURL, cfg.WebhookURL, cfg.OpenIMURL, cfg.Channel = dir, "", "", "", "", "inbox"
 	if !slices.Contains(cfg.Admins, exampleSender) {
 		cfg.Admins = append(slices.Clone(cfg.Admins), exampleSender)
 	}

@@ -29,19 +29,20 @@ import (
 // asDouble makes the test binary be a double of OpenIM.
 const asDouble = "as-double"
 
-// sharedSecret is that of OpenIM and of Carillon in front of it.
-const sharedSecret = "the secret of both, OpenIM and Carillon"
+// originalSecret is that of OpenIM.
+const originalSecret = "the secret of OpenIM's share.yml"
 
-// front is Carillon in front of OpenIM, as docs/openim.md has it: nginx with deploy/nginx.conf before both.
+// front is Carillon in front of OpenIM, as docs/openim.md has it: the channel openim, and nginx with deploy/nginx.conf before both.
 type front struct {
 	url      string // of nginx
 	carillon string
 	original *openim.Process
 }
 
-func newFront(t *testing.T, s testkit.Stores) *front {
+// newFront starts all of it. The secret is Carillon's.
+func newFront(t *testing.T, s testkit.Stores, secret string, more ...string) *front {
 	t.Helper()
-	d, err := openim.StartProcess(openim.Options{Log: filepath.Join(t.TempDir(), "log"), Secret: sharedSecret, Users: 3}, os.Args[0], asDouble)
+	d, err := openim.StartProcess(openim.Options{Log: filepath.Join(t.TempDir(), "log"), Secret: originalSecret, Users: 3}, os.Args[0], asDouble)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,9 @@ func newFront(t *testing.T, s testkit.Stores) *front {
 	if s.Name != "embedded" {
 		flags = []string{"--database-url", migrated(t, s.DatabaseURL), "--redis-url", s.RedisURL}
 	}
-	flags = append(flags, "--secret", sharedSecret, "--trusted-proxies", "127.0.0.1", "--batch-wait", "60s")
+	flags = append(flags, "--secret", secret, "--trusted-proxies", "127.0.0.1", "--batch-wait", "60s",
+		"--channel", "openim", "--openim-url", d.URL, "--openim-secret", originalSecret, "--openim-sync", "0s")
+	flags = append(flags, more...)
 	f := &front{carillon: serve(t, flags...).ready(), original: d}
 	rest := webSockets(t, d.URL)
 	site := string(must(os.ReadFile("../../deploy/nginx.conf")))
@@ -145,7 +148,7 @@ func (c *sdk) post(route, body string, into any, headers ...string) (status int,
 func (c *sdk) logIn() {
 	c.t.Helper()
 	var data struct{ Token string }
-	c.post("/auth/get_admin_token", `{"secret":"`+sharedSecret+`","userID":"imAdmin"}`, &data, "operationID")
+	c.post("/auth/get_admin_token", `{"secret":"`+originalSecret+`","userID":"imAdmin"}`, &data, "operationID")
 	c.token = data.Token
 }
 
@@ -158,11 +161,11 @@ func batch(recvIDs, more string) string {
 }
 
 // TestAClientOfOpenIM needs nothing changed but its base URL. Its batches go to Carillon, and all its other calls to OpenIM.
+// Carillon's secret is another than OpenIM's, so it asks OpenIM about the client's token.
 func TestAClientOfOpenIM(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		f := newFront(t, s)
-		call(t, http.MethodPost, f.carillon+"/v1/users", must(ownToken()), `{"users":[{"userID":"u000001"},{"userID":"u000002"}]}`)
+		f := newFront(t, s, testSecret, "--openim-tokens", "parse")
 		c := &sdk{t: t, base: f.url}
 		c.logIn()
 		var sent sdkBatch
@@ -170,7 +173,7 @@ func TestAClientOfOpenIM(t *testing.T) {
 		if status != http.StatusOK || len(sent.Results) != 2 || len(sent.FailedIDs) != 1 || sent.FailedIDs[0] != "nobody" || sent.Results[0].RecvID != "u000002" || sent.Results[1].ServerMsgID == "" {
 			t.Fatalf("%d %s", status, whole)
 		}
-		list := get(t, f.carillon+"/v1/campaigns", must(ownToken()))
+		list := get(t, f.carillon+"/v1/campaigns", adminToken(t))
 		if n := strings.Count(list.body, `"operationID":"op-of-the-client"`); n != 1 {
 			t.Errorf("%d campaigns with the client's operationID: %s", n, list.body)
 		}
@@ -179,15 +182,13 @@ func TestAClientOfOpenIM(t *testing.T) {
 			t.Errorf("%d %s", status, whole)
 		}
 		seen, err := f.original.Seen(t.Context())
-		if err != nil || seen.Requests["/msg/batch_send_msg"] != 0 || seen.Requests["/msg/send_msg"] != 1 || seen.Requests["/auth/get_admin_token"] != 1 {
+		if err != nil || seen.Requests["/msg/batch_send_msg"] != 0 || seen.Delivered != 3 || seen.Repeats != 0 ||
+			seen.Requests["/auth/get_admin_token"] != 2 || seen.Requests["/auth/parse_token"] != 1 {
 			t.Errorf("OpenIM got %+v, %v", seen, err)
 		}
 		f.upgrades(t)
 	})
 }
-
-// ownToken is an admin's of Carillon.
-func ownToken() (string, error) { return signedToken(sharedSecret, "imAdmin", 10, time.Hour) }
 
 // signedToken is one with the claims of OpenIM's tokens.
 func signedToken(secret, userID string, platform int, life time.Duration) (string, error) {
@@ -222,8 +223,7 @@ func (f *front) upgrades(t *testing.T) {
 func TestAnswersAreTheOriginals(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		f := newFront(t, s)
-		call(t, http.MethodPost, f.carillon+"/v1/users", must(ownToken()), `{"users":[{"userID":"u000001"},{"userID":"u000002"}]}`)
+		f := newFront(t, s, originalSecret)
 		c := &sdk{t: t, base: f.original.URL}
 		c.logIn()
 		admin := c.token
@@ -243,7 +243,7 @@ func TestAnswersAreTheOriginals(t *testing.T) {
 			{"no operationID", batch(`["u000001"]`, ""), admin, both[1:], ""},
 			{"a token of garbage", batch(`["u000001"]`, ""), "garbage", both, ""},
 			{"a token with another signature", batch(`["u000001"]`, ""), must(signedToken("somebody's secret", "imAdmin", 10, time.Hour)), both, ""},
-			{"a token that has expired", batch(`["u000001"]`, ""), must(signedToken(sharedSecret, "imAdmin", 10, -time.Hour)), both, ""},
+			{"a token that has expired", batch(`["u000001"]`, ""), must(signedToken(originalSecret, "imAdmin", 10, -time.Hour)), both, ""},
 			{"a user's token", batch(`["u000001"]`, ""), users, both, ""},
 			{"half a body", `{"recvIDs":["u000001"]`, admin, both, ""},
 			{"a type as text", strings.Replace(batch(`["u000001"]`, ""), "101", `"101"`, 1), admin, both, ""},
@@ -287,5 +287,17 @@ func shape(t *testing.T) func(status int, whole string) string {
 		whole = drawnValues.ReplaceAllString(whole, `$1"…"`)
 		whole = drawnTimes.ReplaceAllString(whole, `$1…`)
 		return fmt.Sprintf("%d %s", status, itsDetail.ReplaceAllString(whole, `$1…$2`))
+	}
+}
+
+// TestThePageShowsTheProxiesFiles: docs/openim.md shows deploy/nginx.conf and deploy/Caddyfile as they are.
+func TestThePageShowsTheProxiesFiles(t *testing.T) {
+	t.Parallel()
+	page := string(must(os.ReadFile("../../docs/openim.md")))
+	for file, language := range map[string]string{"nginx.conf": "nginx", "Caddyfile": "caddy"} {
+		text := string(must(os.ReadFile("../../deploy/" + file)))
+		if strings.Count(page, "```"+language+"\n"+text+"```\n") != 1 {
+			t.Errorf("docs/openim.md does not show deploy/%s as it is", file)
+		}
 	}
 }

@@ -61,6 +61,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ *stores, err error) 
 	if s.ledger, err = models.Open(databaseURL); err != nil {
 		return nil, err
 	}
+	awaitSync(cfg, s.ledger)
 	if err := s.ledger.LimitConnections(cfg.DatabasePool); err != nil {
 		return nil, err
 	}
@@ -110,6 +111,7 @@ func (a *app) toldLedger() (*models.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	awaitSync(a.cfg, ledger)
 	a.ctx = models.WithActor(a.ctx, operator())
 	name, err := ledgerName(a.ctx, a.cfg, ledger)
 	fmt.Fprintf(a.stderr, "ledger: %s\n", name)

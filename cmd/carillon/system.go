@@ -12,6 +12,7 @@ import (
 
 	"carillon/channels"
 	"carillon/channels/inbox"
+	"carillon/channels/openim"
 	"carillon/channels/webhook"
 	"carillon/handlers"
 	"carillon/internal/config"
@@ -64,6 +65,8 @@ type system struct {
 	listener   net.Listener
 	enqueuer   *enqueuer
 	webhook    *webhook.Channel // nil without a webhook URL
+	openim     *openim.Channel  // nil without an OpenIM URL
+	syncer     *jobs.Syncer     // of the directory; nil without openim
 	worker     *jobs.Worker     // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
@@ -99,11 +102,17 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		sys.webhook = webhook
 		set = append(set, webhook)
 	}
+	if cfg.OpenIMURL != "" {
+		if err := sys.newOpenIM(); err != nil {
+			return nil, err
+		}
+		set = append(set, sys.openim)
+	}
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
 	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
 		Channels: set, MaxAttempts: cfg.MaxAttempts,
-		Rates: map[string]int{models.ChannelInbox: cfg.InboxRate, models.ChannelWebhook: cfg.WebhookRate},
+		Rates: map[string]int{models.ChannelInbox: cfg.InboxRate, models.ChannelWebhook: cfg.WebhookRate, openim.Name: cfg.OpenIMRate},
 	}, log)
 	if r.worker {
 		sys.worker = jobs.NewWorker(shared)
@@ -115,6 +124,9 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
 		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits(set, cfg.Channels()), Log: log,
+	}
+	if cfg.AsksOpenIM() {
+		sys.api.ParseToken = sys.parseToken
 	}
 	sys.listener = sys.api.Conns.Listener(listener)
 	sys.web = &http.Server{
@@ -227,6 +239,9 @@ func (s *system) begin(ctx context.Context) error {
 	s.reconciler.Start()
 	if s.roles.scheduler {
 		s.scheduler.Start()
+		if s.syncer != nil {
+			s.syncer.Start()
+		}
 	}
 	if s.worker != nil {
 		return s.worker.Start()
@@ -264,6 +279,9 @@ func (s *system) lookAtRedis(ctx context.Context) {
 func (s *system) stop() {
 	s.log.Info("stopping")
 	s.scheduler.Stop() // what it starts goes through the enqueuer
+	if s.syncer != nil {
+		s.syncer.Stop()
+	}
 	var wg sync.WaitGroup
 	if s.worker != nil {
 		wg.Go(s.worker.Stop)
@@ -283,6 +301,9 @@ func (s *system) stop() {
 	s.reconciler.Stop()
 	if s.webhook != nil {
 		s.webhook.Close()
+	}
+	if s.openim != nil {
+		s.openim.Close()
 	}
 	s.close()
 }

@@ -4,10 +4,12 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"carillon/channels/inbox"
+	"carillon/channels/openim"
 	"carillon/channels/webhook"
 	"carillon/internal/secretfile"
 )
@@ -37,7 +39,7 @@ type Config struct {
 	Admins             []string `group:"settings" name:"admins" default:"openIMAdmin,imAdmin" help:"User IDs of the admins: their tokens may do everything."`
 	AdminsFile         string   `group:"settings" name:"admins-file" placeholder:"FILE" help:"A file with one of these IDs a line instead; serve reads it again on SIGHUP."`
 
-	Channel     string `group:"settings" name:"channel" default:"inbox" help:"How messages leave unless a campaign says otherwise: inbox or webhook."`
+	Channel     string `group:"settings" name:"channel" default:"inbox" help:"How messages leave unless a campaign says otherwise: inbox, webhook or openim."`
 	InboxRate   int    `group:"settings" name:"inbox-rate" default:"0" help:"Recipients per second of the inbox channel, over all processes; 0 = no limit."`
 	WebhookRate int    `group:"settings" name:"webhook-rate" default:"0" help:"The same for the webhook channel."`
 
@@ -46,6 +48,16 @@ type Config struct {
 	WebhookSecretFile string        `group:"settings" name:"webhook-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
 	WebhookBatch      int           `group:"settings" name:"webhook-batch" default:"1" help:"Recipients in one post, 1 to 1000."`
 	WebhookTimeout    time.Duration `group:"settings" name:"webhook-timeout" default:"5s" help:"For one post as a whole, at most 8s."`
+
+	OpenIMURL        string        `group:"settings" name:"openim-url" placeholder:"URL" help:"OpenIM's API, such as http://openim:10002: the openim channel sends through it."`
+	OpenIMSecret     string        `group:"settings" name:"openim-secret" placeholder:"TEXT" help:"The secret of OpenIM's deployment (share.yml), for which it gives out admin tokens."`
+	OpenIMSecretFile string        `group:"settings" name:"openim-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
+	OpenIMAdmin      string        `group:"settings" name:"openim-admin" default:"imAdmin" help:"User ID of an OpenIM admin."`
+	OpenIMTimeout    time.Duration `group:"settings" name:"openim-timeout" default:"5s" help:"For one request to OpenIM as a whole, at most 8s."`
+	OpenIMRate       int           `group:"settings" name:"openim-rate" default:"0" help:"Recipients per second of the openim channel, over all processes; 0 = no limit."`
+	OpenIMSync       time.Duration `group:"settings" name:"openim-sync" default:"1h" help:"How old the directory may become before OpenIM's users are synced into it, at least 1m. 0 = only when somebody asks for it."`
+	OpenIMMaxAge     time.Duration `group:"settings" name:"openim-max-age" default:"0s" help:"A campaign to all users through OpenIM waits for a sync when the last one is longer ago, at least 1m. 0 = twice the time of openim-sync."`
+	OpenIMTokens     string        `group:"settings" name:"openim-tokens" default:"secret" help:"How tokens of OpenIM's admins are checked: secret (signed with CARILLON_SECRET), or parse (OpenIM is asked)."`
 
 	BatchWait time.Duration `group:"settings" name:"batch-wait" default:"0s" help:"How long a POST /msg/batch_send_msg for a list of up to 1000 recipients may take to be answered as OpenIM answers, at most 60s, such as 10s. 0 = with the campaign's ID, at once."`
 
@@ -74,18 +86,39 @@ func (c *Config) Webhook() webhook.Config {
 	return webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret, Batch: c.WebhookBatch, Timeout: c.WebhookTimeout}
 }
 
+// OpenIM is the openim channel's settings; without a URL there is no such channel.
+func (c *Config) OpenIM() openim.Config {
+	return openim.Config{URL: c.OpenIMURL, Secret: c.OpenIMSecret, Admin: c.OpenIMAdmin, Timeout: c.OpenIMTimeout}
+}
+
+// MaxAge is how long ago the last sync of the directory may be when a campaign to all users starts; 0 = campaigns wait for no
+// sync.
+func (c *Config) MaxAge() time.Duration {
+	switch {
+	case c.OpenIMURL == "" || c.OpenIMSync == 0:
+		return 0
+	case c.OpenIMMaxAge == 0:
+		return 2 * c.OpenIMSync
+	}
+	return c.OpenIMMaxAge
+}
+
 // LogsJSON reports whether the log is JSON.
 func (c *Config) LogsJSON() bool { return c.LogFormat == "json" }
 
 // Channels returns the names of the configured channels. The first is the default.
 func (c *Config) Channels() []string {
-	switch {
-	case c.WebhookURL == "":
-		return []string{inbox.Name}
-	case c.Channel == webhook.Name:
-		return []string{webhook.Name, inbox.Name}
+	names := []string{inbox.Name}
+	if c.WebhookURL != "" {
+		names = append(names, webhook.Name)
 	}
-	return []string{inbox.Name, webhook.Name}
+	if c.OpenIMURL != "" {
+		names = append(names, openim.Name)
+	}
+	if at := slices.Index(names, c.Channel); at > 0 {
+		names = slices.Insert(slices.Delete(names, at, at+1), 0, c.Channel)
+	}
+	return names
 }
 
 // ReadFiles reads the files that settings name, and puts their contents into the settings they
@@ -94,6 +127,7 @@ func (c *Config) ReadFiles() error {
 	var m mistakes
 	for _, s := range []struct{ value, file *string }{
 		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.RedisURL, &c.RedisURLFile}, {&c.Secret, &c.SecretFile}, {&c.SecretPrevious, &c.SecretPreviousFile}, {&c.WebhookSecret, &c.WebhookSecretFile},
+		{&c.OpenIMSecret, &c.OpenIMSecretFile},
 	} {
 		if *s.file == "" {
 			continue

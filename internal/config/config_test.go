@@ -103,7 +103,7 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"servers without a secret": {env{"DATABASE_URL": "mysql://u:p@h/db", "REDIS_URL": "redis://h"},
 			"CARILLON_SECRET is required with CARILLON_DATABASE_URL or CARILLON_REDIS_URL, the same for all processes: make one with: head -c 32 /dev/urandom | base64"},
 		"an admin without an ID": {env{"ADMINS": "root,,imAdmin"}, `CARILLON_ADMINS: ID 2 must not be empty: separate the IDs by single commas`},
-		"an unknown channel":     {env{"CHANNEL": "sms"}, `CARILLON_CHANNEL must be inbox or webhook`},
+		"an unknown channel":     {env{"CHANNEL": "sms"}, `CARILLON_CHANNEL must be inbox, webhook or openim`},
 		"webhook without a URL":  {env{"CHANNEL": "webhook"}, "CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted"},
 		"webhook without a secret": {env{"WEBHOOK_URL": "https://h/in"},
 			`CARILLON_WEBHOOK_SECRET is required with CARILLON_WEBHOOK_URL: make one with: echo "whsec_$(head -c 32 /dev/urandom | base64)"`},
@@ -112,11 +112,22 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"a webhook of another kind": {env{"WEBHOOK_URL": "ftp://h/in?token=topsecret", "WEBHOOK_SECRET": goodWebhookSecret},
 			"CARILLON_WEBHOOK_URL must be an absolute http or https URL"},
 		"a webhook batch of none": {env{"WEBHOOK_BATCH": "0"}, "CARILLON_WEBHOOK_BATCH must be 1 to 1000 recipients in one post, not 0"},
+		"openim without a URL":    {env{"CHANNEL": "openim"}, "CARILLON_OPENIM_URL is required with CARILLON_CHANNEL=openim: set it to OpenIM's API, such as http://openim:10002"},
+		"openim without a secret": {env{"OPENIM_URL": "http://h:10002"}, "CARILLON_OPENIM_SECRET is required with CARILLON_OPENIM_URL: it is the secret of OpenIM's share.yml"},
+		"openim without a scheme": {env{"OPENIM_URL": "h:10002", "OPENIM_SECRET": "topsecret"}, "CARILLON_OPENIM_URL must be an absolute http or https URL, such as http://openim:10002"},
+		"openim too slow":         {env{"OPENIM_TIMEOUT": "9s"}, "CARILLON_OPENIM_TIMEOUT must be 100ms to 8s, with its unit, not 9s"},
+		"a negative openim rate":  {env{"OPENIM_RATE": "-1"}, "CARILLON_OPENIM_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
+		"syncs all the time":      {env{"OPENIM_SYNC": "5s"}, "CARILLON_OPENIM_SYNC must be 0, which syncs only when somebody asks for it, or at least 1m, with its unit: for example 1h"},
+		"an age of nothing":       {env{"OPENIM_MAX_AGE": "5s"}, "CARILLON_OPENIM_MAX_AGE must be 0, which is twice CARILLON_OPENIM_SYNC, or at least 1m, with its unit: for example 2h"},
 		"a time without its unit": {env{"WEBHOOK_TIMEOUT": "5ns"}, "CARILLON_WEBHOOK_TIMEOUT must be 100ms to 8s, with its unit, not 5ns"},
 		"a time too long":         {env{"WEBHOOK_TIMEOUT": "9s"}, "CARILLON_WEBHOOK_TIMEOUT must be 100ms to 8s, with its unit, not 9s"},
 		"a negative rate":         {env{"INBOX_RATE": "-1"}, "CARILLON_INBOX_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
 		"another negative rate":   {env{"WEBHOOK_RATE": "-1"}, "CARILLON_WEBHOOK_RATE must be 0 to 1000000 recipients per second; 0 is no limit, not -1"},
 		"no attempts":             {env{"MAX_ATTEMPTS": "0"}, "CARILLON_MAX_ATTEMPTS must be 1 to 100 attempts per recipient, not 0"},
+		"tokens by another way":   {env{"OPENIM_TOKENS": "topsecret"}, "CARILLON_OPENIM_TOKENS must be secret or parse"},
+		"nobody to ask":           {env{"OPENIM_TOKENS": "parse"}, "CARILLON_OPENIM_URL is required with CARILLON_OPENIM_TOKENS=parse: set it to OpenIM's API, such as http://openim:10002"},
+		"asked, and never asked": {env{"OPENIM_TOKENS": "parse", "OPENIM_URL": "http://h", "OPENIM_SECRET": "Zt8qLm2k3vX9wRpB1sYd7uNcJ4hGe0aF", "SECRET": "Zt8qLm2k3vX9wRpB1sYd7uNcJ4hGe0aF"},
+			"CARILLON_SECRET and CARILLON_SECRET_PREVIOUS must not be CARILLON_OPENIM_SECRET with CARILLON_OPENIM_TOKENS=parse: make another with: head -c 32 /dev/urandom | base64"},
 		"no time to wait":         {env{"BATCH_WAIT": "10ms"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
 		"a long wait":             {env{"BATCH_WAIT": "61s"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
 		"keys forgotten at once":  {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
@@ -376,8 +387,23 @@ func TestTheDefaultChannelComesFirst(t *testing.T) {
 		"inbox":         {Channel: "inbox"},
 		"inbox webhook": {Channel: "inbox", WebhookURL: "https://h"},
 		"webhook inbox": {Channel: "webhook", WebhookURL: "https://h"},
+
+		"openim inbox webhook": {Channel: "openim", WebhookURL: "https://h", OpenIMURL: "http://h"},
 	} {
 		if got := strings.Join(c.Channels(), " "); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestMaxAgeFollowsTheSync(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[time.Duration]config.Config{
+		0:             {OpenIMURL: "http://h", OpenIMMaxAge: time.Hour}, // nothing is synced by itself
+		2 * time.Hour: {OpenIMURL: "http://h", OpenIMSync: time.Hour},
+		time.Minute:   {OpenIMURL: "http://h", OpenIMSync: time.Hour, OpenIMMaxAge: time.Minute},
+	} {
+		if got := c.MaxAge(); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}

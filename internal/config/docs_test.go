@@ -70,6 +70,7 @@ var inCompose = []string{
 	"CARILLON_SECRET_FILE",          // in a volume
 	"CARILLON_SECRET_PREVIOUS_FILE", // needs a file of the operator's
 	"CARILLON_WEBHOOK_SECRET_FILE",  // needs a file of the operator's
+	"CARILLON_OPENIM_SECRET_FILE",   // needs a file of the operator's
 }
 
 // TestComposeHandsOnTheSettings: docker-compose.yml hands on each setting that is the operator's, and .env.example lists those with

@@ -67,7 +67,7 @@ func mask(name, value string) string {
 	switch {
 	case value == "":
 		return ""
-	case name == "secret", name == "secret-previous", name == "webhook-secret":
+	case name == "secret", name == "secret-previous", name == "webhook-secret", name == "openim-secret":
 		return masked
 	case name == "webhook-url":
 		u, err := url.Parse(value)

@@ -12,6 +12,7 @@ import (
 
 	"carillon/channels"
 	"carillon/channels/inbox"
+	"carillon/channels/openim"
 	"carillon/channels/webhook"
 	"carillon/internal/zones"
 	"carillon/models"
@@ -85,11 +86,13 @@ func (c *Config) Validate(use Use) error {
 		c.checkRange(&m, &c.DatabasePool, minPool, maxPool, "connections")
 		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
+		c.checkRange(&m, &c.OpenIMRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")
 		c.checkRange(&m, &c.Memory, minMemory, maxMemory, "MiB")
 		if _, err := zones.Load(c.DefaultTimezone); err != nil {
 			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin")
 		}
+		c.checkOpenIMTokens(&m)
 		if c.BatchWait != 0 && (c.BatchWait < minBatchWait || c.BatchWait > maxBatchWait) {
 			m.add("CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or %s to 60s, with its unit: for example 10s", minBatchWait)
 		}
@@ -171,9 +174,10 @@ func (c *Config) checkProxies(m *mistakes) {
 }
 
 func (c *Config) checkChannels(m *mistakes) {
-	if c.Channel != inbox.Name && c.Channel != webhook.Name {
-		m.add("CARILLON_CHANNEL must be inbox or webhook")
+	if c.Channel != inbox.Name && c.Channel != webhook.Name && c.Channel != openim.Name {
+		m.add("CARILLON_CHANNEL must be inbox, webhook or openim")
 	}
+	c.checkOpenIM(m)
 	c.checkRange(m, &c.WebhookBatch, 1, models.PageSize, "recipients in one post")
 	if c.WebhookTimeout < 100*time.Millisecond || c.WebhookTimeout > channels.MaxTimeout {
 		m.add("CARILLON_WEBHOOK_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.WebhookTimeout)
@@ -186,6 +190,31 @@ func (c *Config) checkChannels(m *mistakes) {
 		m.add("CARILLON_WEBHOOK_SECRET is required with CARILLON_WEBHOOK_URL: make one with: %s", makeWebhookSecret)
 	default:
 		c.checkWebhook(m)
+	}
+}
+
+// checkOpenIM lets the channel judge URL and secret.
+func (c *Config) checkOpenIM(m *mistakes) {
+	if c.OpenIMTimeout < 100*time.Millisecond || c.OpenIMTimeout > channels.MaxTimeout {
+		m.add("CARILLON_OPENIM_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.OpenIMTimeout)
+	}
+	if c.OpenIMSync != 0 && c.OpenIMSync < time.Minute {
+		m.add("CARILLON_OPENIM_SYNC must be 0, which syncs only when somebody asks for it, or at least 1m, with its unit: for example 1h")
+	}
+	if c.OpenIMMaxAge != 0 && c.OpenIMMaxAge < time.Minute {
+		m.add("CARILLON_OPENIM_MAX_AGE must be 0, which is twice CARILLON_OPENIM_SYNC, or at least 1m, with its unit: for example 2h")
+	}
+	switch {
+	case c.OpenIMURL == "" && c.Channel == openim.Name:
+		m.add("CARILLON_OPENIM_URL is required with CARILLON_CHANNEL=openim: set it to OpenIM's API, such as http://openim:10002")
+	case c.OpenIMURL == "":
+	case c.OpenIMSecret == "":
+		m.add("CARILLON_OPENIM_SECRET is required with CARILLON_OPENIM_URL: it is the secret of OpenIM's share.yml")
+	default:
+		if _, err := openim.NewClient(openim.Config{URL: c.OpenIMURL, Secret: c.OpenIMSecret, Admin: c.OpenIMAdmin}, nil); err != nil {
+			_, why, _ := strings.Cut(err.Error(), ": ")
+			m.add("CARILLON_OPENIM_URL %s", why)
+		}
 	}
 }
 
@@ -214,6 +243,23 @@ var wellKnown = []string{
 	"openim123", "changeme", "change-me", "change_me", "secret", "password", "carillon", "admin", "admin123", "test", "example",
 	"mysecret", "my-secret", "supersecret", "your-secret", "your_secret", "yoursecret", "your-256-bit-secret", "qwerty", "123456", "12345678",
 	"1234567890123456", "0123456789abcdef", "changemechangeme", "secretsecretsecret",
+}
+
+// AsksOpenIM says whether OpenIM is asked about tokens that no secret of ours has signed.
+func (c *Config) AsksOpenIM() bool { return c.OpenIMTokens == "parse" }
+
+// checkOpenIMTokens refuses a secret that OpenIM signs with too where OpenIM is to be asked: a token that OpenIM has ended would
+// be taken for one of ours.
+func (c *Config) checkOpenIMTokens(m *mistakes) {
+	switch {
+	case c.OpenIMTokens != "" && c.OpenIMTokens != "secret" && !c.AsksOpenIM():
+		m.add("CARILLON_OPENIM_TOKENS must be secret or parse")
+	case !c.AsksOpenIM():
+	case c.OpenIMURL == "":
+		m.add("CARILLON_OPENIM_URL is required with CARILLON_OPENIM_TOKENS=parse: set it to OpenIM's API, such as http://openim:10002")
+	case c.OpenIMSecret != "" && (c.Secret == c.OpenIMSecret || c.SecretPrevious == c.OpenIMSecret):
+		m.add("CARILLON_SECRET and CARILLON_SECRET_PREVIOUS must not be CARILLON_OPENIM_SECRET with CARILLON_OPENIM_TOKENS=parse: make another with: %s", makeSecret)
+	}
 }
 
 // checkPrevious refuses a previous secret that is easy to find out: its tokens let people in as
