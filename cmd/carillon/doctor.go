@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"carillon/channels"
 	"carillon/internal/config"
 	"carillon/models"
 )
@@ -56,7 +58,6 @@ func (c *doctorCmd) Run(a *app) error {
 		x.redis()
 		x.compareClocks()
 		x.channels()
-		x.webhook()
 	}
 	failed := false
 	for _, f := range x.findings {
@@ -114,20 +115,34 @@ func (x *examination) settings() bool {
 	return true
 }
 
+// channels examines each channel that is set up.
 func (x *examination) channels() {
-	cfg := x.a.cfg
-	detail := "inbox"
-	if cfg.WebhookURL != "" {
-		for _, s := range cfg.Masked() {
-			if s.Name == config.EnvName("webhook-url") {
-				detail += ", webhook to " + s.Value
-			}
+	var places []string
+	for _, one := range x.a.cfg.ChannelSettings() {
+		switch place := one.Place(); {
+		case !one.IsSet():
+		case place != "":
+			places = append(places, one.Name()+" to "+place)
+		default:
+			places = append(places, one.Name())
 		}
 	}
-	if w := cfg.BatchWarning(); w != "" {
-		x.add("webhook batch", stateWarn, "%s", w)
+	for _, one := range x.a.cfg.Channels() {
+		x.report(one.Warnings())
 	}
-	x.add("channels", stateOK, "%s; campaigns go through %s unless they say otherwise", detail, cfg.Channel)
+	x.add("channels", stateOK, "%s; campaigns go through %s unless they say otherwise", strings.Join(places, ", "), x.a.cfg.Channel)
+	for _, one := range x.a.cfg.Channels() {
+		ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
+		x.report(one.Check(ctx))
+		cancel()
+	}
+}
+
+// report adds what a channel found.
+func (x *examination) report(found []channels.Finding) {
+	for _, f := range found {
+		x.add(f.Name, map[channels.State]string{channels.OK: stateOK, channels.Warn: stateWarn, channels.Fail: stateFail}[f.State], "%s", f.Detail)
+	}
 }
 
 var errTooOld = errors.New("is too old")

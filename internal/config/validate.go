@@ -10,16 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"carillon/channels"
-	"carillon/channels/inbox"
-	"carillon/channels/webhook"
 	"carillon/internal/zones"
 	"carillon/models"
 )
 
 const (
-	makeSecret        = `head -c 32 /dev/urandom | base64`                 //nolint:gosec // a command that makes one
-	makeWebhookSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"` //nolint:gosec // the same
+	makeSecret = `head -c 32 /dev/urandom | base64` //nolint:gosec // a command that makes one
 
 	minSecret    = 16 // bytes
 	minDifferent = 8  // different characters: "aaaaaaaaaaaaaaaa" is no secret
@@ -83,8 +79,6 @@ func (c *Config) Validate(use Use) error {
 		}
 		c.checkChannels(&m)
 		c.checkRange(&m, &c.DatabasePool, minPool, maxPool, "connections")
-		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")
-		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")
 		c.checkRange(&m, &c.Memory, minMemory, maxMemory, "MiB")
 		if _, err := zones.Load(c.DefaultTimezone); err != nil {
@@ -171,36 +165,22 @@ func (c *Config) checkProxies(m *mistakes) {
 }
 
 func (c *Config) checkChannels(m *mistakes) {
-	if c.Channel != inbox.Name && c.Channel != webhook.Name {
-		m.add("CARILLON_CHANNEL must be inbox or webhook")
+	var names []string
+	known := false
+	for _, one := range c.ChannelSettings() {
+		names, known = append(names, one.Name()), known || one.Name() == c.Channel
 	}
-	c.checkRange(m, &c.WebhookBatch, 1, models.PageSize, "recipients in one post")
-	if c.WebhookTimeout < 100*time.Millisecond || c.WebhookTimeout > channels.MaxTimeout {
-		m.add("CARILLON_WEBHOOK_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.WebhookTimeout)
+	if last := len(names) - 1; !known {
+		m.add("CARILLON_CHANNEL must be %s or %s", strings.Join(names[:last], ", "), names[last])
 	}
-	switch {
-	case c.WebhookURL == "" && c.Channel == webhook.Name:
-		m.add("CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted")
-	case c.WebhookURL == "":
-	case c.WebhookSecret == "":
-		m.add("CARILLON_WEBHOOK_SECRET is required with CARILLON_WEBHOOK_URL: make one with: %s", makeWebhookSecret)
-	default:
-		c.checkWebhook(m)
+	for _, one := range c.ChannelSettings() {
+		for _, line := range one.Mistakes(c.Channel == one.Name()) {
+			m.add("%s", line)
+		}
+		if n := one.PerSecond(); n < 0 || n > maxRate {
+			m.add("%s must be 0 to %d recipients per second; 0 is no limit, not %d", EnvName(one.Name()+"-rate"), maxRate, n)
+		}
 	}
-}
-
-// checkWebhook lets the channel judge URL and secret: only the channel knows the rules.
-func (c *Config) checkWebhook(m *mistakes) {
-	_, err := webhook.New(webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret})
-	if err == nil {
-		return
-	}
-	what, why, _ := strings.Cut(err.Error(), ": ")
-	if what == "webhook URL" {
-		m.add("CARILLON_WEBHOOK_URL %s", why)
-		return
-	}
-	m.add("CARILLON_WEBHOOK_SECRET must be whsec_ and the base64 of at least 24 bytes: make one with: %s", makeWebhookSecret)
 }
 
 func (c *Config) checkRange(m *mistakes, field *int, low, high int, what string) {
