@@ -15,7 +15,7 @@ type Recipient struct {
 	UserID      string // empty for a group
 	GroupID     string // empty for a user
 	ClientMsgID string // deterministic per (campaign, recipient): the idempotency key towards the provider
-	Attempt     int    // 1 = the first
+	Attempt     int    // 1 = the first that the ledger knows of
 	// MaybeSent: an earlier request for this recipient may have been accepted, and nobody knows. A channel whose Traits
 	// say Asks asks its provider about the recipient before it sends again.
 	MaybeSent bool
@@ -28,7 +28,7 @@ type Batch struct {
 	Message     *models.Message
 	Recipients  []Recipient
 	// AtMostOnce: no recipient may be sent the message twice. A recipient who is MaybeSent is asked about and never sent
-	// again: the outcome is Sent, or Ambiguous where the answer does not say so.
+	// again: the outcome is Sent, Ambiguous where the answer does not say so, or Retry where there was no answer.
 	AtMostOnce bool
 	// MayStart is asked directly before each request; when it says no, that request is not begun and its
 	// recipients are NotTried. nil = always yes.

@@ -17,6 +17,19 @@ const (
 	gatherFor  = time.Second // attempts of one page that are due within this time are made together
 )
 
+// inFlight is how many recipients of a page its worker may have sent to without the ledger knowing:
+// two chunks on the channel; see models.Store.TakeOver. All processes are taken to have the same
+// settings. A channel that this process has not is taken to have the largest chunks.
+func (o Options) inFlight(channel string) int {
+	chunk := max(o.ChunkSize, maxChunk)
+	for _, ch := range o.Channels {
+		if t := ch.Traits(); t.Name == channel {
+			chunk = chunkSize(o.ChunkSize, t.MaxBatch)
+		}
+	}
+	return 2 * chunk
+}
+
 // chunkSize is how many recipients are sent between two writes on a channel whose requests carry up
 // to batch recipients: whole requests, as far as possible. set is Options.ChunkSize.
 func chunkSize(set, batch int) int {
@@ -28,7 +41,7 @@ func chunkSize(set, batch int) int {
 
 // tried is a member that has a row.
 func (d *delivery) tried(id string, a models.Attempt) member {
-	m := member{id: id, hasRow: true, attempts: a.Attempts, due: a.NextAttemptAt, failingSince: a.FailingSince}
+	m := member{id: id, hasRow: true, maybeSent: a.MaybeSent, attempts: a.Attempts, due: a.NextAttemptAt, failingSince: a.FailingSince}
 	if a.FailingSince != 0 {
 		m.counted = a.Attempts % d.attempts.maxAttempts
 		m.failingFrom = time.Now().Add(-time.Duration(d.visit.Now()-a.FailingSince) * time.Millisecond)
@@ -93,8 +106,8 @@ func (d *delivery) nextChunk() []member {
 		return chunk[:min(len(chunk), d.chunkSize)]
 	}
 	chunk = make([]member, 0, len(untried))
-	for _, id := range untried {
-		chunk = append(chunk, member{id: id})
+	for i, id := range untried {
+		chunk = append(chunk, member{id: id, maybeSent: d.visit.MaybeSent(d.visit.Pos + i)})
 	}
 	return chunk
 }
@@ -120,7 +133,7 @@ func (d *delivery) passedOver(m member) (models.RecipientOutcome, bool) {
 	if d.attempts.triedTooLong(m) {
 		return d.attempts.givenUp(m), true
 	}
-	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, HasRow: m.hasRow}
+	o := models.RecipientOutcome{UserID: m.id, Attempts: m.attempts, HasRow: m.hasRow, MaybeSent: m.maybeSent}
 	if d.directory == nil {
 		return o, false
 	}
@@ -143,6 +156,10 @@ func (d *delivery) passedOver(m member) (models.RecipientOutcome, bool) {
 // takeTokens cuts the chunk to what the rates grant now. It keeps the order, because the cursor
 // moves past all of the chunk. Members that are passed over need no token. When no member is left,
 // the grant says when to ask again.
+//
+// A member who may have been sent to needs one token, as all do, for the question to the provider
+// and the message that may follow. So the rate of messages is never exceeded, and a question alone
+// is held back like a message: by a provider that is away, and by one that asked for rest.
 func (d *delivery) takeTokens(ctx context.Context, chunk []member) ([]member, pacing.Grant, error) {
 	need, first := 0, member{}
 	for _, m := range chunk {

@@ -40,7 +40,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 		visit: v, channel: ch, zone: loc, lease: l, log: log,
 		store: w.store, control: w.control, pacer: w.pacer, guard: w.guard, legible: w.legible, slots: w.slots, drain: w.drain,
 		writer:    &pageWriter{store: w.store, visit: v, lease: l, drain: w.drain, drainTimeout: w.opts.DrainTimeout, log: log},
-		attempts:  attemptRules{maxAttempts: w.opts.MaxAttempts, backoff: w.opts.Backoff, pacing: w.pacer.Params, visit: v, jitter: rand.Float64()},
+		attempts:  attemptRules{maxAttempts: w.opts.MaxAttempts, backoff: w.opts.Backoff, pacing: w.pacer.Params, visit: v, asks: ch.Traits().Asks, jitter: rand.Float64()},
 		late:      newLateAnswers(),
 		chunkSize: chunkSize(w.opts.ChunkSize, ch.Traits().MaxBatch),
 		startedAt: claimedAt,
@@ -61,6 +61,9 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 
 // run goes through the page: members, grant, send, write.
 func (d *delivery) run(ctx context.Context) error {
+	if err := d.settleClaims(ctx); err != nil {
+		return err
+	}
 	if err := d.readDirectory(ctx); err != nil {
 		return err
 	}
@@ -72,6 +75,16 @@ func (d *delivery) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// settleClaims decides on the at-most-once claims of a worker that is gone. A channel that asks is
+// given them as attempts. Otherwise nobody will ever know, and they end.
+func (d *delivery) settleClaims(ctx context.Context) error {
+	if !d.attempts.asks { // guard: claims-of-the-gone
+		return d.store.DisownClaims(ctx, d.visit)
+	}
+	d.visit.AdoptClaims()
 	return nil
 }
 
@@ -209,7 +222,7 @@ func (d *delivery) sendChunk(ctx context.Context, chunk []member) error {
 func (d *delivery) claim(ctx context.Context, chunk []member) error {
 	c := models.Chunk{State: models.PageRunning, Outcomes: make([]models.RecipientOutcome, len(chunk))}
 	for i, m := range chunk {
-		c.Outcomes[i] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, HasRow: m.hasRow}
+		c.Outcomes[i] = models.RecipientOutcome{UserID: m.id, Status: models.RecipientClaimed, Attempts: m.attempts, HasRow: m.hasRow, MaybeSent: m.maybeSent}
 		chunk[i].hasRow = true
 	}
 	return d.writer.write(ctx, c)

@@ -144,9 +144,9 @@ func TestRescuerTakesOverInSteadyContactOnly(t *testing.T) {
 		_, epoch, _ := i.page()
 		for _, state := range []models.PageState{models.PageRunning, models.PageParked} {
 			i.sql("UPDATE pages SET state=?, due_at=1", int(state))
-			i.do(rescuer{i.requeuer(), steadyFrom(false)}.takeOver)
+			i.do(rescuer{i.requeuer(), steadyFrom(false), Options{}.inFlight}.takeOver)
 			i.at("no steady contact", state, epoch)
-			i.do(rescuer{i.requeuer(), steadyFrom(true)}.takeOver)
+			i.do(rescuer{i.requeuer(), steadyFrom(true), Options{}.inFlight}.takeOver)
 			epoch++
 			i.at("the lease has ended", models.PageQueued, epoch)
 			now, err := i.store.Now(t.Context())
@@ -154,7 +154,7 @@ func TestRescuerTakesOverInSteadyContactOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			i.sql("UPDATE pages SET state=?, due_at=?", int(state), int64(now)+60_000)
-			i.do(rescuer{i.requeuer(), steadyFrom(true)}.takeOver)
+			i.do(rescuer{i.requeuer(), steadyFrom(true), Options{}.inFlight}.takeOver)
 			i.at("the lease lasts", state, epoch)
 		}
 	})
@@ -165,7 +165,7 @@ func TestRescuerAsksRedisAboutQueuedPages(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		i := newIdle(t, s)
 		c := i.campaign(twoUsers)
-		r := rescuer{i.requeuer(), steadyFrom(false)}
+		r := rescuer{i.requeuer(), steadyFrom(false), Options{}.inFlight}
 		if err := i.queue.Stored(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestRescuerResumesPlans(t *testing.T) {
 			t.Fatal(err)
 		}
 		i.campaign(models.Audience{Type: models.AudienceAll})
-		r := rescuer{i.requeuer(), steadyFrom(false)}
+		r := rescuer{i.requeuer(), steadyFrom(false), Options{}.inFlight}
 		i.do(r.resumePlans)
 		i.queued(0)
 		i.sql("UPDATE campaigns SET plan_due=1")

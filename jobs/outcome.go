@@ -24,6 +24,7 @@ type attemptRules struct {
 	backoff     time.Duration // before the second attempt; doubles with each further one
 	pacing      pacing.Params
 	visit       *models.Visit
+	asks        bool    // the channel can ask whether a request was accepted
 	jitter      float64 // 0 to 1; of all waits of the visit
 }
 
@@ -34,6 +35,7 @@ type attemptRules struct {
 func (r *attemptRules) row(m member, o channels.Outcome, excused, unclear bool) models.RecipientOutcome {
 	row := models.RecipientOutcome{
 		UserID: m.id, HasRow: m.hasRow, Attempts: min(m.attempts+1, maxAttempts), ErrCode: o.ErrCode, ErrMsg: models.CutText(o.ErrMsg, models.MaxTextChars),
+		MaybeSent: m.maybeSent || mayBeAccepted(o), // what a later answer says is said of the later request
 	}
 	switch o.Result {
 	case channels.Sent:
@@ -58,14 +60,14 @@ func (r *attemptRules) row(m member, o channels.Outcome, excused, unclear bool) 
 // afterFailure ends a recipient whose try failed, or says when the next attempt is due.
 func (r *attemptRules) afterFailure(row *models.RecipientOutcome, m member, o channels.Outcome, excused, unclear bool) {
 	switch {
-	case (o.Result == channels.Ambiguous || o.Unsure) && r.visit.Campaign.Delivery == models.AtMostOnce: // guard: ambiguous-is-unknown
+	case mayBeAccepted(o) && r.atMostOnce() && !r.asksNext(m, row): // guard: ambiguous-is-unknown
 		row.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
 	case o.Unread() && (m.attempts > 0 || row.Attempts >= r.maxAttempts): // another attempt would be no better
 		row.Status = models.RecipientUnknown
 	case o.Unread():
 		row.RetryIn = r.jittered(max(r.backoff, illegibleFor))
 	case r.triedTooLong(m):
-		row.Status = models.RecipientFailed
+		row.Status = r.lost(row.MaybeSent)
 	case excused: // guard: excused
 		// The longer a recipient has failed, the rarer its tries: others come first.
 		failingFor := time.Duration(r.visit.Now()-row.FailingSince) * time.Millisecond
@@ -74,13 +76,33 @@ func (r *attemptRules) afterFailure(row *models.RecipientOutcome, m member, o ch
 			row.Attempts = m.attempts
 		}
 	case r.used(row.Attempts):
-		row.Status = models.RecipientFailed
+		row.Status = r.lost(row.MaybeSent)
 	default:
 		row.RetryIn = r.jittered(min(r.backoff<<min((row.Attempts-1)%r.maxAttempts, 20), maxBackoff))
 		if unclear { // by the next attempt it shows who is to blame
 			row.RetryIn = max(row.RetryIn, r.pacing.UnprovenBackoff)
 		}
 	}
+}
+
+// mayBeAccepted reports whether the provider may have accepted the request of an attempt that failed.
+func mayBeAccepted(o channels.Outcome) bool { return o.Result == channels.Ambiguous || o.Unsure }
+
+func (r *attemptRules) atMostOnce() bool { return r.visit.Campaign.Delivery == models.AtMostOnce }
+
+// asksNext reports whether the channel asks, at the next attempt, what became of a request that may
+// have been accepted. It asks once: an answer that leaves the matter open is the end.
+func (r *attemptRules) asksNext(m member, row *models.RecipientOutcome) bool {
+	return r.asks && !m.maybeSent && !r.used(row.Attempts) && !r.triedTooLong(m)
+}
+
+// lost is the status of a recipient whose tries end without success. With atMostOnce and a channel
+// that asks, one who may have been sent to could not be asked about in all that time.
+func (r *attemptRules) lost(maybeSent bool) models.RecipientStatus {
+	if maybeSent && r.asks && r.atMostOnce() {
+		return models.RecipientUnknown
+	}
+	return models.RecipientFailed
 }
 
 // triedTooLong reports whether a recipient's tries end, whatever they cost: they have failed for
@@ -92,8 +114,8 @@ func (r *attemptRules) triedTooLong(m member) bool {
 // givenUp is the row of a recipient that was tried for too long.
 func (r *attemptRules) givenUp(m member) models.RecipientOutcome {
 	return models.RecipientOutcome{
-		UserID: m.id, Attempts: m.attempts, HasRow: m.hasRow,
-		Status: models.RecipientFailed, ErrCode: models.CodeNetwork, ErrMsg: "given up: all tries of " + maxTrying.String() + " failed",
+		UserID: m.id, Attempts: m.attempts, HasRow: m.hasRow, MaybeSent: m.maybeSent,
+		Status: r.lost(m.maybeSent), ErrCode: models.CodeNetwork, ErrMsg: "given up: all tries of " + maxTrying.String() + " failed",
 	}
 }
 
@@ -114,6 +136,8 @@ type member struct {
 	id       string
 	hasRow   bool // in the ledger, from an earlier attempt or a claim
 	attempts int  // made before
+	// maybeSent: an earlier request may have been accepted.
+	maybeSent bool
 	// counted is how many of those count against the member: since the last retry, as far as known.
 	counted      int
 	due          models.Millis // with a row: when the next attempt is due

@@ -18,7 +18,7 @@ type promoter struct {
 // promote queues waiting pages that are due. It then lets new pages into the window whose zone's
 // time or next attempt has come.
 func (p promoter) promote(ctx context.Context) error {
-	if err := p.requeue(ctx, models.PageWaiting, always); err != nil {
+	if err := p.requeue(ctx, models.PageWaiting, p.again); err != nil {
 		return err
 	}
 	ids, err := p.store.CampaignsToAdvance(ctx)

@@ -31,7 +31,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 		steady   = &steadiness{store: s.store}
 		requeuer = requeuer{s.store, s.queue, s.log}
 		promoter = promoter{requeuer, s.windows}
-		rescuer  = rescuer{requeuer, steady}
+		rescuer  = rescuer{requeuer, steady, s.opts.inFlight}
 		finisher = finisher{s.store, steady, s.log}
 		progress = &progress{store: s.store}
 		recount  = &recounter{store: s.store}

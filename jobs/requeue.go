@@ -14,12 +14,17 @@ type requeuer struct {
 	log   *slog.Logger
 }
 
-// always is for pages that need no look before they are queued again.
-func always(models.Page, models.Campaign) (bool, error) { return true, nil }
+// move queues a page again, or returns false and leaves it alone.
+type move func(context.Context, models.Page, models.Campaign) (models.PageTask, bool, error)
 
-// requeue queues the due pages in a state, as far as mayMove allows. A page that moved meanwhile is
-// left alone: another reconciler was first, or its worker was alive after all.
-func (r requeuer) requeue(ctx context.Context, state models.PageState, mayMove func(models.Page, models.Campaign) (bool, error)) error {
+// again is the move of a page that nobody holds.
+func (r requeuer) again(ctx context.Context, p models.Page, c models.Campaign) (models.PageTask, bool, error) {
+	return r.store.QueuePage(ctx, p, c.Priority)
+}
+
+// requeue queues the due pages in a state. A page that moved meanwhile is left alone: another
+// reconciler was first, or its worker was alive after all.
+func (r requeuer) requeue(ctx context.Context, state models.PageState, move move) error {
 	pages, err := r.store.DuePages(ctx, state)
 	if err != nil || len(pages) == 0 {
 		return err
@@ -39,14 +44,7 @@ func (r requeuer) requeue(ctx context.Context, state models.PageState, mayMove f
 		if !running {
 			continue
 		}
-		move, err := mayMove(p, c)
-		if err != nil {
-			return err
-		}
-		if !move {
-			continue
-		}
-		task, moved, err := r.store.QueuePage(ctx, p, c.Priority)
+		task, moved, err := move(ctx, p, c)
 		if err != nil {
 			return err
 		}

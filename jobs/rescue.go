@@ -18,7 +18,8 @@ const (
 // rescuer moves what a dead worker or an emptied Redis left behind.
 type rescuer struct {
 	requeuer
-	steady *steadiness
+	steady   *steadiness
+	inFlight func(channel string) int // see Options.inFlight
 }
 
 // takeOver queues the pages whose lease has ended. It does so only in steady contact with the
@@ -27,8 +28,13 @@ func (r rescuer) takeOver(ctx context.Context) error {
 	if !r.steady.holds(time.Now()) { // guard: lease-ended
 		return nil
 	}
-	stillSteady := func(models.Page, models.Campaign) (bool, error) { return r.steady.holds(time.Now()), nil }
-	return errors.Join(r.requeue(ctx, models.PageRunning, stillSteady), r.requeue(ctx, models.PageParked, stillSteady))
+	take := func(ctx context.Context, p models.Page, c models.Campaign) (task models.PageTask, moved bool, err error) {
+		if !r.steady.holds(time.Now()) {
+			return task, false, nil
+		}
+		return r.store.TakeOver(ctx, p, c, r.inFlight(c.Channel))
+	}
+	return errors.Join(r.requeue(ctx, models.PageRunning, take), r.requeue(ctx, models.PageParked, take))
 }
 
 // requeueLost asks Redis about the tasks of queued pages that nobody has claimed for a while.
@@ -42,19 +48,17 @@ func (r rescuer) requeueLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.requeue(ctx, models.PageQueued, func(p models.Page, c models.Campaign) (bool, error) {
+	return r.requeue(ctx, models.PageQueued, func(ctx context.Context, p models.Page, c models.Campaign) (task models.PageTask, moved bool, err error) {
 		state, err := r.queue.look(c.Priority, p)
-		if err != nil {
-			return false, err
+		switch {
+		case err != nil:
+			return task, false, err
+		case state == taskPending:
+			return task, false, r.store.ExtendQueued(ctx, p)
+		case state == taskActive && now-p.DueAt <= unclaimedFor:
+			return task, false, nil
 		}
-		switch state {
-		case taskPending:
-			return false, r.store.ExtendQueued(ctx, p)
-		case taskActive:
-			return now-p.DueAt > unclaimedFor, nil
-		default: // absent
-			return true, nil
-		}
+		return r.again(ctx, p, c)
 	})
 }
 

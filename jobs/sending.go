@@ -48,6 +48,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 		if slices.Contains(late, i) {
 			rows[places[i]] = models.RecipientOutcome{
 				UserID: m.id, Status: models.RecipientPending, Attempts: m.attempts, FailingSince: m.failingSince, RetryIn: lateHold, HasRow: m.hasRow,
+				MaybeSent: true, // its request is out
 			}
 		} else {
 			answered = append(answered, i)
@@ -121,7 +122,7 @@ func (s *sending) batch() channels.Batch {
 	}
 	b.Recipients = make([]channels.Recipient, len(s.chunk))
 	for i, m := range s.chunk {
-		r := channels.Recipient{UserID: m.id, ClientMsgID: models.ClientMsgID(c.PublicID, c.Kind, m.id), Attempt: m.attempts + 1}
+		r := channels.Recipient{UserID: m.id, ClientMsgID: models.ClientMsgID(c.PublicID, c.Kind, m.id), Attempt: m.attempts + 1, MaybeSent: m.maybeSent}
 		if c.Kind == models.KindGroup {
 			r.UserID, r.GroupID = "", m.id
 		}

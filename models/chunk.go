@@ -23,6 +23,8 @@ type RecipientOutcome struct {
 	RetryIn      time.Duration // until the next attempt, when still pending
 	FailingSince Millis        // of the first try that failed, when still pending; 0 = none did
 	HasRow       bool          // its row stands already, from an earlier attempt
+	// MaybeSent: a request may have been accepted, in this attempt or an earlier one. It means nothing when Status is sent.
+	MaybeSent bool
 }
 
 // Chunk is what a worker writes after sending: the outcomes, and the state that the page is to have.
@@ -122,7 +124,7 @@ func (v *Visit) noteAttempts(outcomes []RecipientOutcome) {
 		if v.Attempts == nil {
 			v.Attempts = map[string]Attempt{}
 		}
-		v.Attempts[o.UserID] = Attempt{o.Attempts, v.Now() + Millis(o.RetryIn.Milliseconds()), o.FailingSince}
+		v.Attempts[o.UserID] = Attempt{o.Attempts, v.Now() + Millis(o.RetryIn.Milliseconds()), o.FailingSince, o.MaybeSent}
 	}
 }
 
@@ -228,12 +230,14 @@ func (q *statement) outcome(o RecipientOutcome) {
 		q.text(o.ServerMsgID)
 		return
 	case RecipientPending:
-		q.WriteString(",NULL,")
+		q.maybeSent(o)
+		q.WriteByte(',')
 		q.WriteString(q.now)
 		q.WriteByte('+')
 		q.number(o.RetryIn.Milliseconds())
 	case RecipientFailed, RecipientSkipped, RecipientExpired, RecipientCancelled, RecipientUnknown, RecipientClaimed:
-		q.WriteString(",NULL,NULL")
+		q.maybeSent(o)
+		q.WriteString(",NULL")
 	}
 	q.WriteByte(',')
 	if o.ErrCode == 0 {
@@ -244,6 +248,16 @@ func (q *statement) outcome(o RecipientOutcome) {
 	q.WriteByte(',')
 	q.text(o.ErrMsg)
 	q.WriteString(",NULL")
+}
+
+// maybeSent writes sent_at of a recipient that is not sent.
+func (q *statement) maybeSent(o RecipientOutcome) {
+	q.WriteByte(',')
+	if o.MaybeSent { // guard: maybe-sent
+		q.WriteString(q.now)
+		return
+	}
+	q.WriteString("NULL")
 }
 
 // since writes failing_since, where the statement has that column, and the end of the row.

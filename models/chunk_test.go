@@ -76,7 +76,7 @@ func TestOutcomesAreWrittenByteForByte(t *testing.T) {
 				}
 				sent, waits := o.Status == models.RecipientSent, o.Status == models.RecipientPending
 				if got.Status != o.Status || got.Attempts != o.Attempts || code != o.ErrCode || msg != o.ErrMsg || server != o.ServerMsgID ||
-					(got.SentAt != nil) != sent || (got.NextAttemptAt != nil) != waits || (smallInbox == 1) != sent {
+					(got.SentAt != nil) != (sent || o.MaybeSent) || (got.NextAttemptAt != nil) != waits || (smallInbox == 1) != sent {
 					rt.Fatalf("%+v stands as %+v, %d %q %q", o, got, code, msg, server)
 				}
 			}
@@ -89,7 +89,7 @@ func TestOutcomesAreWrittenByteForByte(t *testing.T) {
 }
 
 func drawOutcome(rt *rapid.T, id string) models.RecipientOutcome {
-	o := models.RecipientOutcome{UserID: id, Attempts: rapid.IntRange(1, 9).Draw(rt, "attempts"),
+	o := models.RecipientOutcome{UserID: id, Attempts: rapid.IntRange(1, 9).Draw(rt, "attempts"), MaybeSent: rapid.Bool().Draw(rt, "maybe sent"),
 		Status: rapid.SampledFrom([]models.RecipientStatus{models.RecipientSent, models.RecipientFailed, models.RecipientPending, models.RecipientSkipped}).Draw(rt, "status")}
 	text := strings.Join(ids(rt, 3), "?'\\\x00\n")
 	switch {

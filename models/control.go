@@ -160,23 +160,8 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 	if !ok {
 		return false, nil
 	}
-	free := fmt.Sprintf("campaign_id=%d AND (state IN (%d,%d,%d)", c.ID, PageNew, PageQueued, PageWaiting)
-	if dead {
-		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
-	}
-	free += ")"
-	_, err = s.exec(ctx, "UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0", PageDone)
-	if err != nil {
+	if err := s.closeFree(ctx, c, rest, dead, "campaign_id=?", c.ID); err != nil {
 		return false, err
-	}
-	var pages []Page
-	if err := s.db.WithContext(ctx).Where(free).Limit(500).Find(&pages).Error; err != nil {
-		return false, err
-	}
-	for _, p := range pages {
-		if err := s.closePage(ctx, c, p, rest); err != nil {
-			return false, err
-		}
 	}
 	if c.StartedAt == 0 {
 		if err := s.closeUnstarted(ctx, c); err != nil {
@@ -188,6 +173,30 @@ func (s *Store) CloseCampaign(ctx context.Context, c Campaign, dead bool) (finis
 		return false, err
 	}
 	return s.finish(ctx, c.ID, c.Status, move{to: c.Status})
+}
+
+// closeFree closes the pages of a campaign that a condition holds for and that no worker holds; see CloseCampaign.
+func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus, dead bool, which string, args ...any) error {
+	free := fmt.Sprintf("%s AND (state IN (%d,%d,%d)", which, PageNew, PageQueued, PageWaiting)
+	if dead {
+		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
+	}
+	free += ")"
+	_, err := s.exec(ctx, "UPDATE pages SET "+leftAhead(c)+"rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0",
+		append([]any{PageDone}, args...)...)
+	if err != nil {
+		return err
+	}
+	var pages []Page
+	if err := s.db.WithContext(ctx).Where(free, args...).Limit(500).Find(&pages).Error; err != nil {
+		return err
+	}
+	for _, p := range pages {
+		if err := s.closePage(ctx, c, p, rest, p.held()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // closeUnstarted settles the audience of a campaign that ended before it started. Listed recipients are planned, to
@@ -210,14 +219,20 @@ func closeAhead(rest RecipientStatus) string {
 	return fmt.Sprintf("%[1]s=%[1]s+CASE WHEN rest=%[2]d THEN size-pos ELSE 0 END, rest=CASE WHEN rest=%[2]d THEN %[3]d ELSE rest END", column, RecipientPending, rest)
 }
 
-// closePage ends a page as it was read, its stored pending rows too. One that has moved since is left alone.
-func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest RecipientStatus) error {
+// closePage ends a page as it was read, its stored pending rows too. One that has moved since is left alone. left says that
+// the page's worker let its lease end.
+func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest RecipientStatus, left bool) error {
 	return s.tx(ctx, func(tx *gorm.DB) error {
 		column := RecipientStatusNames[rest]
 		fence := tx.Exec("UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+column+"="+column+"+pending_rows, pending_rows=0 WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
 			PageDone, p.CampaignID, p.No, p.Epoch, p.Rev)
 		if fence.Error != nil || fence.RowsAffected == 0 {
 			return fence.Error
+		}
+		if left {
+			if err := s.noteMaybeSent(tx, c, p, p.Size); err != nil { // see leftAhead
+				return err
+			}
 		}
 		if err := tx.Exec("UPDATE pages SET "+closeAhead(rest)+" WHERE campaign_id=? AND no=?", p.CampaignID, p.No).Error; err != nil {
 			return err
@@ -257,7 +272,7 @@ func (s *Store) CloseVisit(ctx context.Context, v *Visit, status Status) error {
 	if !ok {
 		return fmt.Errorf("a campaign that is %s closes no page", status)
 	}
-	if err := s.closePage(ctx, v.Campaign, v.Page, rest); err != nil {
+	if err := s.closePage(ctx, v.Campaign, v.Page, rest, false); err != nil {
 		return err
 	}
 	v.State = PageDone

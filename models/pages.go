@@ -54,6 +54,7 @@ type Page struct {
 	Rev         int // counts the updates; the fence of every write
 	Size        int
 	Pos         int             // the cursor: members before it have a row
+	MaybeSentTo int             // members before this place may have been sent to, though they have no row; see TakeOver
 	PendingRows int             // of those, how many are still pending
 	AheadStatus RecipientStatus `gorm:"column:rest"` // of the members ahead of the cursor: pending until the page is closed
 	FirstID     string

@@ -134,13 +134,13 @@ func purgeRecipients(tx *gorm.DB, p *Purge, n int) (last string, err error) {
 		return last, tx.Exec("DELETE"+at+" AND user_id<=?", p.ID, p.Kind, p.after, last).Error
 	}
 	var rows []Recipient
-	if err := tx.Raw("SELECT user_id, sent_at"+at+" ORDER BY user_id LIMIT ?", p.ID, p.Kind, p.after, n).Scan(&rows).Error; err != nil || len(rows) == 0 {
+	if err := tx.Raw("SELECT user_id, status, sent_at"+at+" ORDER BY user_id LIMIT ?", p.ID, p.Kind, p.after, n).Scan(&rows).Error; err != nil || len(rows) == 0 {
 		return "", err
 	}
 	ids, from, to := []string{}, Millis(0), Millis(0)
 	for _, r := range rows {
 		last = r.UserID
-		if r.SentAt == nil {
+		if r.Status != RecipientSent {
 			continue
 		}
 		ids = append(ids, r.UserID)

@@ -123,8 +123,7 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 	out := make([]Recipient, len(members))
 	for i, id := range members {
 		r, ok := byID[id]
-		switch {
-		case !ok:
+		if !ok {
 			r = Recipient{CampaignID: c.ID, Kind: c.Kind, UserID: id, Status: page.AheadStatus}
 			switch r.Status { //nolint:exhaustive // no other status takes the campaign's reason
 			case RecipientSkipped: // the campaign's reason is the only one why the rest of a page is skipped
@@ -132,10 +131,8 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 			case RecipientFailed:
 				r.ErrMsg = &c.StatusReason
 			}
-		case r.Status == RecipientClaimed:
-			r.Status = RecipientPending
 		}
-		out[i] = r
+		out[i] = r.shown()
 	}
 	return out, nil
 }
@@ -152,7 +149,7 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 		return Recipient{}, err
 	}
 	if len(rows) == 1 {
-		return rows[0], nil
+		return rows[0].shown(), nil
 	}
 	// There is no row. Of each zone, one page may hold the ID: the page with the last first member
 	// that is not behind the ID.

@@ -205,7 +205,11 @@ func (s *Store) reopenPage(ctx context.Context, c Campaign) (reopened bool, err 
 		}
 		sets, enough, args, counts, taken := []string{}, "", []any{}, []any{}, int64(0)
 		for _, status := range r.Statuses {
-			q, qargs := "UPDATE recipients SET status=?, failing_since=NULL, err_code=NULL, err_msg=NULL, next_attempt_at="+s.d.now+" WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
+			maybeSent := "" // a row of any other status keeps its sent_at
+			if status == RecipientUnknown {
+				maybeSent = "sent_at=" + s.d.now + ", "
+			}
+			q, qargs := "UPDATE recipients SET "+maybeSent+"status=?, failing_since=NULL, err_code=NULL, err_msg=NULL, next_attempt_at="+s.d.now+" WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
 				[]any{RecipientPending, c.ID, c.Kind, members, status}
 			if len(r.ErrCodes) > 0 {
 				q, qargs = q+" AND err_code IN ?", append(qargs, r.ErrCodes)

@@ -154,10 +154,7 @@ func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Re
 			if kind == KindGroup && byID[r.CampaignID].GroupID != r.UserID {
 				continue
 			}
-			if r.Status == RecipientClaimed {
-				r.Status = RecipientPending
-			}
-			out[r.CampaignID] = r
+			out[r.CampaignID] = r.shown()
 		}
 	}
 	return out, l.implied(ctx, byID, out)

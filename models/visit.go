@@ -16,6 +16,9 @@ type Visit struct {
 	Members  []string
 	// Attempts holds the stored pending rows of the page: tried before, to be tried again when due.
 	Attempts map[string]Attempt
+	// Claims holds the at-most-once claims of a worker that is gone. Their messages may have been sent.
+	// They stay pending until DisownClaims or AdoptClaims.
+	Claims   map[string]Attempt
 	Refusing int64     // how many users of the directory refuse messages
 	now      Millis    // the database's clock at the claim
 	read     time.Time // when that was, by the monotonic clock
@@ -38,6 +41,7 @@ type Attempt struct {
 	Attempts      int
 	NextAttemptAt Millis
 	FailingSince  Millis // the first try that failed; 0 = none did
+	MaybeSent     bool   // a request may have been accepted
 }
 
 // claimWithin is how long a claim may take. An answer that comes later leaves little of the lease, and another worker
@@ -154,11 +158,6 @@ func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) (*Visit,
 	if len(v.Members) != v.Size {
 		return nil, fmt.Errorf("page %d of campaign %d holds %d members, its size says %d", v.No, v.CampaignID, len(v.Members), v.Size)
 	}
-	if v.PendingRows > 0 && v.Campaign.Delivery == AtMostOnce { // guard: claims-of-the-gone
-		if err := s.disownClaims(ctx, v); err != nil {
-			return nil, err
-		}
-	}
 	if v.PendingRows > 0 {
 		if err := s.loadAttempts(db, v); err != nil {
 			return nil, err
@@ -167,42 +166,30 @@ func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) (*Visit,
 	return v, nil
 }
 
-// disownClaims ends the at-most-once claims of a worker that is gone. Their messages may have been sent, so the recipients
-// become unknown.
-func (s *Store) disownClaims(ctx context.Context, v *Visit) error {
-	return s.tx(ctx, func(tx *gorm.DB) error {
-		const claimed = "campaign_id = ? AND kind = ? AND user_id IN ? AND status = ?"
-		var n int64
-		if err := tx.Model(&Recipient{}).Where(claimed, v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientClaimed).Count(&n).Error; err != nil || n == 0 {
-			return err
-		}
-		fence := tx.Exec("UPDATE pages SET rev=rev+1, unknown=unknown+?, pending_rows=pending_rows-? WHERE campaign_id=? AND no=? AND epoch=? AND rev=?",
-			n, n, v.CampaignID, v.No, v.Epoch, v.Rev)
-		if fence.Error != nil {
-			return fence.Error
-		}
-		if fence.RowsAffected == 0 {
-			return ErrFenced
-		}
-		err := tx.Exec("UPDATE recipients SET status=? WHERE "+claimed, RecipientUnknown, v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientClaimed).Error
-		if err == nil {
-			v.Rev, v.Unknown, v.PendingRows = v.Rev+1, v.Unknown+int(n), v.PendingRows-int(n)
-		}
-		return err
-	})
-}
-
+// loadAttempts reads the page's stored pending rows.
 func (s *Store) loadAttempts(db *gorm.DB, v *Visit) error {
+	statuses := []RecipientStatus{RecipientPending}
+	if v.Campaign.Delivery == AtMostOnce {
+		statuses = append(statuses, RecipientClaimed)
+	}
 	var rows []Recipient
-	err := db.Select("user_id", "attempts", "next_attempt_at", "failing_since").
-		Where("campaign_id = ? AND kind = ? AND user_id IN ? AND status = ?", v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientPending).Find(&rows).Error
+	err := db.Select("user_id", "status", "attempts", "sent_at", "next_attempt_at", "failing_since").
+		Where("campaign_id = ? AND kind = ? AND user_id IN ? AND status IN ?", v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], statuses).Find(&rows).Error
 	v.Attempts = make(map[string]Attempt, len(rows))
+	v.Claims = map[string]Attempt{}
 	for _, r := range rows {
-		a := Attempt{Attempts: r.Attempts, NextAttemptAt: *r.NextAttemptAt}
+		a := Attempt{Attempts: r.Attempts, MaybeSent: r.SentAt != nil}
+		if r.NextAttemptAt != nil {
+			a.NextAttemptAt = *r.NextAttemptAt
+		}
 		if r.FailingSince != nil {
 			a.FailingSince = *r.FailingSince
 		}
-		v.Attempts[r.UserID] = a
+		if r.Status == RecipientClaimed {
+			v.Claims[r.UserID] = a
+		} else {
+			v.Attempts[r.UserID] = a
+		}
 	}
 	return err
 }

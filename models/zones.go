@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -203,8 +202,8 @@ type ZoneThatEnds struct {
 
 // ZonesThatEnd returns those zones. Their campaigns come without messages.
 func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err error) {
-	err = s.db.WithContext(ctx).Raw("SELECT c.id, c.kind, c.wall_at, c.expire_after, c.zone, p.zone AS page_zone FROM campaigns c JOIN pages p ON p.campaign_id=c.id AND p.state IN ?"+
-		" WHERE c.status IN ? AND c.expire_after>0 GROUP BY c.id, c.kind, c.wall_at, c.expire_after, c.zone, p.zone",
+	err = s.db.WithContext(ctx).Raw("SELECT c.id, c.kind, c.delivery, c.wall_at, c.expire_after, c.zone, p.zone AS page_zone FROM campaigns c JOIN pages p ON p.campaign_id=c.id AND p.state IN ?"+
+		" WHERE c.status IN ? AND c.expire_after>0 GROUP BY c.id, c.kind, c.delivery, c.wall_at, c.expire_after, c.zone, p.zone",
 		[]PageState{PageNew, PageQueued, PageRunning, PageParked, PageWaiting}, []Status{StatusRunning, StatusPaused}).Scan(&zones).Error
 	return zones, err
 }
@@ -215,25 +214,7 @@ func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err err
 //   - A page under a live lease is put back by its worker.
 //   - A page whose lease has ended is closed if dead is set.
 func (s *Store) ExpireZone(ctx context.Context, c Campaign, zone string, dead bool) error {
-	free := fmt.Sprintf("campaign_id=%d AND zone=? AND (state IN (%d,%d,%d)", c.ID, PageNew, PageQueued, PageWaiting)
-	if dead {
-		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
-	}
-	free += ")"
-	_, err := s.exec(ctx, "UPDATE pages SET rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(RecipientExpired)+" WHERE "+free+" AND pending_rows=0", PageDone, zone)
-	if err != nil {
-		return err
-	}
-	var pages []Page
-	if err := s.db.WithContext(ctx).Where(free, zone).Limit(500).Find(&pages).Error; err != nil {
-		return err
-	}
-	for _, p := range pages {
-		if err := s.closePage(ctx, c, p, RecipientExpired); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.closeFree(ctx, c, RecipientExpired, dead, "campaign_id=? AND zone=?", c.ID, zone)
 }
 
 // ZoneStart says when the pages of one time zone may go out.

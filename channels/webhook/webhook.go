@@ -26,24 +26,6 @@ const (
 
 var errURL = errors.New("webhook URL: must be an absolute http or https URL")
 
-// Config says where the channel sends and how.
-type Config struct {
-	URL     string        // http or https, without user and password
-	Secret  string        // "whsec_" + base64 of >= 24 bytes; signs every request
-	Batch   int           // recipients a request, 1 to 1000; 0 = 1
-	Timeout time.Duration // of one request, from waiting for a connection to the answer's last byte; 0 = 5 s, at most channels.MaxTimeout
-}
-
-func (c Config) withDefaults() Config {
-	if c.Batch == 0 {
-		c.Batch = 1
-	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
-	return c
-}
-
 // Channel sends by POST. A Send of n recipients makes ceil(n/Batch) requests, several at once.
 //
 // It never repeats a request and follows no redirect: whether to try again is the caller's to decide, by the outcome.

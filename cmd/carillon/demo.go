@@ -1,6 +1,7 @@
 package main
 
 import (
+	"carillon/channels/inbox"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func demoSettings(a *app, dir string) (*config.Config, error) {
 		return nil, err
 	}
 	cfg := *a.cfg
-	cfg.DataDir, cfg.DatabaseURL, cfg.RedisURL, cfg.WebhookURL, cfg.OpenIMURL, cfg.Channel = dir, "", "", "", "", "inbox"
+	cfg.DataDir, cfg.DatabaseURL, cfg.RedisURL, cfg.Webhook.URL, cfg.OpenIM.URL, cfg.Channel = dir, "", "", "", "", inbox.Name
 	if !slices.Contains(cfg.Admins, exampleSender) {
 		cfg.Admins = append(slices.Clone(cfg.Admins), exampleSender)
 	}

@@ -7,6 +7,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
+
+	"carillon/channels"
 	"carillon/internal/config"
 	"carillon/models"
 )
@@ -56,7 +59,6 @@ func (c *doctorCmd) Run(a *app) error {
 		x.redis()
 		x.compareClocks()
 		x.channels()
-		x.webhook()
 	}
 	failed := false
 	for _, f := range x.findings {
@@ -114,20 +116,47 @@ func (x *examination) settings() bool {
 	return true
 }
 
+// channels examines each channel that is set up.
 func (x *examination) channels() {
-	cfg := x.a.cfg
-	detail := "inbox"
-	if cfg.WebhookURL != "" {
-		for _, s := range cfg.Masked() {
-			if s.Name == config.EnvName("webhook-url") {
-				detail += ", webhook to " + s.Value
-			}
+	var places []string
+	for _, one := range x.a.cfg.ChannelSettings() {
+		switch place := one.Place(); {
+		case !one.IsSet():
+		case place != "":
+			places = append(places, one.Name()+" to "+place)
+		default:
+			places = append(places, one.Name())
 		}
 	}
-	if w := cfg.BatchWarning(); w != "" {
-		x.add("webhook batch", stateWarn, "%s", w)
+	for _, one := range x.a.cfg.Channels() {
+		x.report(one.Warnings())
 	}
-	x.add("channels", stateOK, "%s; campaigns go through %s unless they say otherwise", detail, cfg.Channel)
+	x.add("channels", stateOK, "%s; campaigns go through %s unless they say otherwise", strings.Join(places, ", "), x.a.cfg.Channel)
+	rdb, closeRedis := sharedRedis(x.a.cfg)
+	defer closeRedis()
+	for _, one := range x.a.cfg.Channels() {
+		x.report(one.Check(x.a.ctx, rdb))
+	}
+}
+
+// sharedRedis is what the channels of all processes share. It is nil with the embedded Redis, which no other process can reach.
+func sharedRedis(cfg *config.Config) (rdb redis.UniversalClient, end func()) {
+	if cfg.EmbeddedRedis() {
+		return nil, func() {}
+	}
+	conn, err := config.Redis(cfg.RedisURL)
+	if err != nil {
+		return nil, func() {} // the doctor has said so
+	}
+	rdb = conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // so it is documented
+	return rdb, func() { _ = rdb.Close() }
+}
+
+// report adds what a channel found.
+func (x *examination) report(found []channels.Finding) {
+	for _, f := range found {
+		x.add(f.Name, map[channels.State]string{channels.OK: stateOK, channels.Warn: stateWarn, channels.Fail: stateFail}[f.State], "%s", f.Detail)
+	}
 }
 
 var errTooOld = errors.New("is too old")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"carillon/internal/tlsfault"
 	"carillon/models"
 )
 
@@ -37,9 +37,9 @@ func mendDatabase(ctx context.Context, rawURL string, err error) string {
 		return "make it (CREATE DATABASE …), or name another database in CARILLON_DATABASE_URL"
 	case errors.As(err, &refused) && (refused.Number == wantsTLS || strings.Contains(refused.Message, "insecure transport")):
 		return "it wants TLS: add ?tls=true to CARILLON_DATABASE_URL"
-	case errors.Is(err, mysql.ErrNoTLS), noTLS(err):
+	case errors.Is(err, mysql.ErrNoTLS), tlsfault.NoTLS(err):
 		return "it speaks no TLS: leave tls= out of CARILLON_DATABASE_URL, or set up TLS at the server"
-	case badCertificate(err):
+	case tlsfault.BadCertificate(err):
 		return "give it a certificate that this machine trusts, or accept any with ?tls=skip-verify in CARILLON_DATABASE_URL"
 	case refused != nil:
 		return "mend the server, or CARILLON_DATABASE_URL"
@@ -82,9 +82,9 @@ func mendRedis(ctx context.Context, rawURL string, err error) string {
 		return "it runs and refuses the user or the password: mend them in CARILLON_REDIS_URL, with special characters percent-encoded"
 	case has("NOPERM"):
 		return "give its user all commands and keys, or name another user in CARILLON_REDIS_URL"
-	case noTLS(err):
+	case tlsfault.NoTLS(err):
 		return "it speaks no TLS: write redis:// instead of rediss:// in CARILLON_REDIS_URL, or set up TLS there"
-	case badCertificate(err):
+	case tlsfault.BadCertificate(err):
 		return "give it a certificate that this machine trusts"
 	case takesTLS(ctx, rawURL):
 		return "it wants TLS: write rediss:// instead of redis:// in CARILLON_REDIS_URL"
@@ -109,17 +109,4 @@ func takesTLS(ctx context.Context, rawURL string) bool {
 	}
 	_ = conn.Close()
 	return true
-}
-
-// noTLS reports whether the answer to a TLS handshake was not TLS.
-func noTLS(err error) bool {
-	var header tls.RecordHeaderError
-	return errors.As(err, &header) || strings.Contains(err.Error(), "first record does not look like a TLS handshake")
-}
-
-func badCertificate(err error) bool {
-	var verification *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &host)
 }

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -89,40 +85,6 @@ func tryDirectory(path string) error {
 		return errors.Unwrap(err) // the caller names the path
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-// webhook connects to the provider and, for https, makes the TLS handshake. It sends no request: a
-// provider may take any request for a delivery.
-func (x *examination) webhook() {
-	u, err := url.Parse(x.a.cfg.WebhookURL)
-	if err != nil || u.Host == "" {
-		return // there is no webhook
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
-	defer cancel()
-	var conn net.Conn
-	at := net.JoinHostPort(u.Hostname(), port)
-	if u.Scheme == "https" {
-		conn, err = new(tls.Dialer).DialContext(ctx, "tcp", at)
-	} else {
-		conn, err = new(net.Dialer).DialContext(ctx, "tcp", at)
-	}
-	if err != nil {
-		hint := "start the provider, or mend CARILLON_WEBHOOK_URL; until then campaigns through it wait"
-		if noTLS(err) {
-			hint = "it speaks no TLS: write http:// in CARILLON_WEBHOOK_URL, or set up TLS there"
-		} else if badCertificate(err) {
-			hint = "give it a certificate that this machine trusts, or let this machine trust its issuer"
-		}
-		x.add("webhook", stateWarn, "%v: %s", err, hint)
-		return
-	}
-	_ = conn.Close()
-	x.add("webhook", stateOK, "%s takes connections; no request was sent", u.Host)
 }
 
 // clock is the difference between another clock and this machine's, and how exactly it is known.

@@ -11,17 +11,14 @@ import (
 	"carillon/models"
 )
 
-// newOpenIM makes the openim channel, and what syncs the directory from its users.
-func (s *system) newOpenIM() error {
-	client, err := openim.NewClient(s.cfg.OpenIM(), s.redis)
-	if err != nil {
-		return err
+// watchOpenIM finds the openim channel among those that are set up, and makes what syncs the directory from its users.
+func (s *system) watchOpenIM() {
+	for _, ch := range s.channels {
+		if c, ok := ch.(*openim.Channel); ok {
+			s.openim = c
+			s.syncer = jobs.NewSyncer(s.ledger, openim.Directory{Client: c.Client}, jobs.SyncOptions{Period: s.cfg.OpenIM.Sync}, s.log)
+		}
 	}
-	if s.openim, err = openim.New(client); err != nil {
-		return err
-	}
-	s.syncer = jobs.NewSyncer(s.ledger, openim.Directory{Client: client}, jobs.SyncOptions{Period: s.cfg.OpenIMSync}, s.log)
-	return nil
 }
 
 // parseToken is handlers.ParseToken.
@@ -37,7 +34,7 @@ func (s *system) parseToken(ctx context.Context, token string) (userID string, p
 // awaitSync lets campaigns to all users through OpenIM wait for the sync of an old directory. A command that makes campaigns
 // has the same rule as whoever serves.
 func awaitSync(cfg *config.Config, ledger *models.Store) {
-	if age := cfg.MaxAge(); age > 0 {
+	if age := cfg.OpenIM.MaxAge(); age > 0 {
 		ledger.AwaitSync(models.Millis(age.Milliseconds()), openim.Name)
 	}
 }

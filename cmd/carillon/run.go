@@ -168,8 +168,10 @@ func (a *app) settings(use config.Use) error {
 		for _, w := range a.cfg.Warnings() {
 			a.warn(w)
 		}
-		if w := a.cfg.BatchWarning(); w != "" {
-			a.warn(w)
+		for _, one := range a.cfg.Channels() {
+			for _, w := range one.Warnings() {
+				a.warn(w.Detail)
+			}
 		}
 	}
 	return nil

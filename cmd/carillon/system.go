@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"carillon/channels"
-	"carillon/channels/inbox"
 	"carillon/channels/openim"
-	"carillon/channels/webhook"
 	"carillon/handlers"
 	"carillon/internal/config"
 	"carillon/jobs"
@@ -64,10 +64,10 @@ type system struct {
 	web        *http.Server
 	listener   net.Listener
 	enqueuer   *enqueuer
-	webhook    *webhook.Channel // nil without a webhook URL
-	openim     *openim.Channel  // nil without an OpenIM URL
-	syncer     *jobs.Syncer     // of the directory; nil without openim
-	worker     *jobs.Worker     // nil without that role
+	channels   []channels.Channel
+	openim     *openim.Channel // nil where the channel is not set up
+	syncer     *jobs.Syncer    // of the directory; nil without openim
+	worker     *jobs.Worker    // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
 	log        *slog.Logger
@@ -78,41 +78,33 @@ type system struct {
 	found   []handlers.Problem
 }
 
-// traits returns the traits of the channels, in the order of names.
-func traits(set []channels.Channel, names []string) (list []channels.Traits) {
-	for _, name := range names {
-		for _, c := range set {
-			if t := c.Traits(); t.Name == name {
-				list = append(list, t)
-			}
+// openChannels makes the channels that are set up, the default first, with their traits and rates.
+func openChannels(cfg *config.Config, rdb redis.UniversalClient) (set []channels.Channel, traits []channels.Traits, rates map[string]int, err error) {
+	rates = map[string]int{}
+	for _, one := range cfg.Channels() {
+		ch, err := one.Open(rdb)
+		if err != nil {
+			return nil, nil, nil, err
 		}
+		set, traits = append(set, ch), append(traits, ch.Traits())
+		rates[one.Name()] = one.PerSecond()
 	}
-	return list
+	return set, traits, rates, nil
 }
 
 // newSystem wires a process. From then on it owns stores and listener. It does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
-	set := []channels.Channel{inbox.New(s.redis)}
-	if cfg.WebhookURL != "" {
-		webhook, err := webhook.New(cfg.Webhook())
-		if err != nil {
-			return nil, err
-		}
-		sys.webhook = webhook
-		set = append(set, webhook)
+	set, traits, rates, err := openChannels(cfg, s.redis)
+	if err != nil {
+		return nil, err
 	}
-	if cfg.OpenIMURL != "" {
-		if err := sys.newOpenIM(); err != nil {
-			return nil, err
-		}
-		set = append(set, sys.openim)
-	}
+	sys.channels = set
+	sys.watchOpenIM()
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
 	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
-		Channels: set, MaxAttempts: cfg.MaxAttempts,
-		Rates: map[string]int{models.ChannelInbox: cfg.InboxRate, models.ChannelWebhook: cfg.WebhookRate, openim.Name: cfg.OpenIMRate},
+		Channels: set, MaxAttempts: cfg.MaxAttempts, Rates: rates,
 	}, log)
 	if r.worker {
 		sys.worker = jobs.NewWorker(shared)
@@ -123,9 +115,9 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
-		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits(set, cfg.Channels()), Log: log,
+		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits, Log: log,
 	}
-	if cfg.AsksOpenIM() {
+	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken
 	}
 	sys.listener = sys.api.Conns.Listener(listener)
@@ -299,11 +291,10 @@ func (s *system) stop() {
 	})
 	wg.Wait()
 	s.reconciler.Stop()
-	if s.webhook != nil {
-		s.webhook.Close()
-	}
-	if s.openim != nil {
-		s.openim.Close()
+	for _, ch := range s.channels {
+		if c, ok := ch.(channels.Closer); ok {
+			c.Close()
+		}
 	}
 	s.close()
 }

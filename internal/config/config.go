@@ -4,10 +4,12 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"carillon/channels"
 	"carillon/channels/inbox"
 	"carillon/channels/openim"
 	"carillon/channels/webhook"
@@ -32,32 +34,19 @@ type Config struct {
 	RedisURL        string `group:"settings" name:"redis-url" placeholder:"URL" help:"redis://, rediss:// (TLS) or redis-sentinel://host,host?master=name. Without it: a Redis inside this process."`
 	RedisURLFile    string `group:"settings" name:"redis-url-file" placeholder:"FILE" help:"A file that holds Redis' URL."`
 
-	Secret             string   `group:"settings" name:"secret" placeholder:"TEXT" help:"Signs tokens. With embedded stores one is made in the data directory."`
+	Secret             string   `group:"settings" name:"secret" shown:"no" placeholder:"TEXT" help:"Signs tokens. With embedded stores one is made in the data directory."`
 	SecretFile         string   `group:"settings" name:"secret-file" placeholder:"FILE" help:"A file that holds the secret."`
-	SecretPrevious     string   `group:"settings" name:"secret-previous" placeholder:"TEXT" help:"The secret before: tokens that it has signed stay good. It signs none, and gives none out."`
+	SecretPrevious     string   `group:"settings" name:"secret-previous" shown:"no" placeholder:"TEXT" help:"The secret before: tokens that it has signed stay good. It signs none, and gives none out."`
 	SecretPreviousFile string   `group:"settings" name:"secret-previous-file" placeholder:"FILE" help:"A file that holds the secret before."`
 	Admins             []string `group:"settings" name:"admins" default:"openIMAdmin,imAdmin" help:"User IDs of the admins: their tokens may do everything."`
 	AdminsFile         string   `group:"settings" name:"admins-file" placeholder:"FILE" help:"A file with one of these IDs a line instead; serve reads it again on SIGHUP."`
 
-	Channel     string `group:"settings" name:"channel" default:"inbox" help:"How messages leave unless a campaign says otherwise: inbox, webhook or openim."`
-	InboxRate   int    `group:"settings" name:"inbox-rate" default:"0" help:"Recipients per second of the inbox channel, over all processes; 0 = no limit."`
-	WebhookRate int    `group:"settings" name:"webhook-rate" default:"0" help:"The same for the webhook channel."`
+	Channel string `group:"settings" name:"channel" default:"inbox" help:"How messages leave unless a campaign says otherwise: inbox, webhook or openim."`
 
-	WebhookURL        string        `group:"settings" name:"webhook-url" placeholder:"URL" help:"Where the webhook channel posts messages to."`
-	WebhookSecret     string        `group:"settings" name:"webhook-secret" placeholder:"whsec_…" help:"Signs those posts, as in Standard Webhooks."`
-	WebhookSecretFile string        `group:"settings" name:"webhook-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
-	WebhookBatch      int           `group:"settings" name:"webhook-batch" default:"1" help:"Recipients in one post, 1 to 1000."`
-	WebhookTimeout    time.Duration `group:"settings" name:"webhook-timeout" default:"5s" help:"For one post as a whole, at most 8s."`
-
-	OpenIMURL        string        `group:"settings" name:"openim-url" placeholder:"URL" help:"OpenIM's API, such as http://openim:10002: the openim channel sends through it."`
-	OpenIMSecret     string        `group:"settings" name:"openim-secret" placeholder:"TEXT" help:"The secret of OpenIM's deployment (share.yml), for which it gives out admin tokens."`
-	OpenIMSecretFile string        `group:"settings" name:"openim-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
-	OpenIMAdmin      string        `group:"settings" name:"openim-admin" default:"imAdmin" help:"User ID of an OpenIM admin."`
-	OpenIMTimeout    time.Duration `group:"settings" name:"openim-timeout" default:"5s" help:"For one request to OpenIM as a whole, at most 8s."`
-	OpenIMRate       int           `group:"settings" name:"openim-rate" default:"0" help:"Recipients per second of the openim channel, over all processes; 0 = no limit."`
-	OpenIMSync       time.Duration `group:"settings" name:"openim-sync" default:"1h" help:"How old the directory may become before OpenIM's users are synced into it, at least 1m. 0 = only when somebody asks for it."`
-	OpenIMMaxAge     time.Duration `group:"settings" name:"openim-max-age" default:"0s" help:"A campaign to all users through OpenIM waits for a sync when the last one is longer ago, at least 1m. 0 = twice the time of openim-sync."`
-	OpenIMTokens     string        `group:"settings" name:"openim-tokens" default:"secret" help:"How tokens of OpenIM's admins are checked: secret (signed with CARILLON_SECRET), or parse (OpenIM is asked)."`
+	// The channels, each with the settings of its own.
+	Inbox   inbox.Config   `embed:""`
+	Webhook webhook.Config `embed:""`
+	OpenIM  openim.Config  `embed:""`
 
 	BatchWait time.Duration `group:"settings" name:"batch-wait" default:"0s" help:"How long a POST /msg/batch_send_msg for a list of up to 1000 recipients may take to be answered as OpenIM answers, at most 60s, such as 10s. 0 = with the campaign's ID, at once."`
 
@@ -81,71 +70,68 @@ func (c *Config) EmbeddedDatabase() bool { return c.DatabaseURL == "" || c.Datab
 // EmbeddedRedis reports whether Redis runs inside the process.
 func (c *Config) EmbeddedRedis() bool { return c.RedisURL == "" }
 
-// Webhook returns the webhook channel's settings. Without a URL there is no such channel.
-func (c *Config) Webhook() webhook.Config {
-	return webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret, Batch: c.WebhookBatch, Timeout: c.WebhookTimeout}
-}
-
-// OpenIM is the openim channel's settings; without a URL there is no such channel.
-func (c *Config) OpenIM() openim.Config {
-	return openim.Config{URL: c.OpenIMURL, Secret: c.OpenIMSecret, Admin: c.OpenIMAdmin, Timeout: c.OpenIMTimeout}
-}
-
-// MaxAge is how long ago the last sync of the directory may be when a campaign to all users starts; 0 = campaigns wait for no
-// sync.
-func (c *Config) MaxAge() time.Duration {
-	switch {
-	case c.OpenIMURL == "" || c.OpenIMSync == 0:
-		return 0
-	case c.OpenIMMaxAge == 0:
-		return 2 * c.OpenIMSync
-	}
-	return c.OpenIMMaxAge
-}
-
 // LogsJSON reports whether the log is JSON.
 func (c *Config) LogsJSON() bool { return c.LogFormat == "json" }
 
-// Channels returns the names of the configured channels. The first is the default.
-func (c *Config) Channels() []string {
-	names := []string{inbox.Name}
-	if c.WebhookURL != "" {
-		names = append(names, webhook.Name)
+// ChannelSettings returns the settings of each channel that the program has, set up or not.
+func (c *Config) ChannelSettings() (list []channels.Settings) {
+	for _, field := range reflect.ValueOf(c).Elem().Fields() {
+		if one, ok := field.Interface().(channels.Settings); ok {
+			list = append(list, one)
+		}
 	}
-	if c.OpenIMURL != "" {
-		names = append(names, openim.Name)
+	return list
+}
+
+// Channels are those that are set up; the first is the default.
+func (c *Config) Channels() (list []channels.Settings) {
+	for _, one := range c.ChannelSettings() {
+		switch {
+		case !one.IsSet():
+		case one.Name() == c.Channel:
+			list = slices.Insert(list, 0, one)
+		default:
+			list = append(list, one)
+		}
 	}
-	if at := slices.Index(names, c.Channel); at > 0 {
-		names = slices.Insert(slices.Delete(names, at, at+1), 0, c.Channel)
-	}
-	return names
+	return list
 }
 
 // ReadFiles reads the files that settings name, and puts their contents into the settings they
 // stand for. Its error has one line per mistake.
 func (c *Config) ReadFiles() error {
 	var m mistakes
-	for _, s := range []struct{ value, file *string }{
-		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.RedisURL, &c.RedisURLFile}, {&c.Secret, &c.SecretFile}, {&c.SecretPrevious, &c.SecretPreviousFile}, {&c.WebhookSecret, &c.WebhookSecretFile},
-		{&c.OpenIMSecret, &c.OpenIMSecretFile},
-	} {
-		if *s.file == "" {
-			continue
+	files := map[string]*string{}
+	for field, v := range settings(c) {
+		if name, ok := strings.CutSuffix(field.Tag.Get("name"), "-file"); ok {
+			files[name] = v.Addr().Interface().(*string)
 		}
-		name := c.envOf(s.value)
-		switch raw, err := secretfile.Read(*s.file); {
-		case *s.value != "":
-			m.add("%s and %s_FILE are both set: keep one of them", name, name)
-		case err != nil:
-			m.add("%s_FILE names a file that %s", name, err)
-		case strings.TrimRight(string(raw), "\r\n") == "":
-			m.add("%s_FILE names a file that is empty: %s", name, *s.file)
-		default:
-			*s.value, *s.file = strings.TrimRight(string(raw), "\r\n"), ""
+	}
+	for field, v := range settings(c) {
+		value, plain := v.Addr().Interface().(*string) // a list in a file is read by itself
+		if file := files[field.Tag.Get("name")]; plain && file != nil {
+			readFile(&m, EnvName(field.Tag.Get("name")), value, file)
 		}
 	}
 	c.readAdmins(&m)
 	return m.err()
+}
+
+// readFile puts the contents of a file in the place of the setting of the given name.
+func readFile(m *mistakes, name string, value, file *string) {
+	if *file == "" {
+		return
+	}
+	switch raw, err := secretfile.Read(*file); {
+	case *value != "":
+		m.add("%s and %s_FILE are both set: keep one of them", name, name)
+	case err != nil:
+		m.add("%s_FILE names a file that %s", name, err)
+	case strings.TrimRight(string(raw), "\r\n") == "":
+		m.add("%s_FILE names a file that is empty: %s", name, *file)
+	default:
+		*value, *file = strings.TrimRight(string(raw), "\r\n"), ""
+	}
 }
 
 // Proxies returns the networks whose X-Forwarded-For is believed. Validate has refused malformed

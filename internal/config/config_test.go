@@ -15,6 +15,8 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
 
+	"carillon/channels/openim"
+	"carillon/channels/webhook"
 	"carillon/internal/config"
 )
 
@@ -67,7 +69,7 @@ func TestDefaultsAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Listen != "127.0.0.1:8080" || c.DataDir != "./data" || !c.EmbeddedDatabase() || !c.EmbeddedRedis() || !slices.Equal(c.Admins, []string{"openIMAdmin", "imAdmin"}) ||
-		!slices.Equal(c.Channels(), []string{"inbox"}) || c.WebhookBatch != 1 || c.WebhookTimeout != 5*time.Second || c.MaxAttempts != 5 || c.IdempotencyTTL != 168*time.Hour || c.Retention != 0 {
+		!slices.Equal(names(&c), []string{"inbox"}) || c.Webhook.Batch != 1 || c.Webhook.Timeout != 5*time.Second || c.MaxAttempts != 5 || c.IdempotencyTTL != 168*time.Hour || c.Retention != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -183,8 +185,8 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	t.Parallel()
 	path := file(t, "c.yaml", "listen: 127.0.0.1:1\nwebhook:\n  batch: 7\n  timeout: 2s\nmax-attempts: 3\nadmins: [a, b]\nsecret: 0123\nredis-url:\n")
 	c := mustParse(t, env{"CARILLON_CONFIG": path, "CARILLON_MAX_ATTEMPTS": "4", "CARILLON_WEBHOOK_BATCH": "8", "CARILLON_LISTEN": "", "CARILLON_INBOX_RATE": ""}, "--webhook-batch=9")
-	if c.Listen != "127.0.0.1:1" || c.MaxAttempts != 4 || c.WebhookBatch != 9 || c.WebhookTimeout != 2*time.Second || !slices.Equal(c.Admins, []string{"a", "b"}) ||
-		c.Secret != "0123" || c.RedisURL != "" || c.InboxRate != 0 {
+	if c.Listen != "127.0.0.1:1" || c.MaxAttempts != 4 || c.Webhook.Batch != 9 || c.Webhook.Timeout != 2*time.Second || !slices.Equal(c.Admins, []string{"a", "b"}) ||
+		c.Secret != "0123" || c.RedisURL != "" || c.Inbox.Rate != 0 {
 		t.Errorf("%+v", c)
 	}
 	if c := mustParse(t, env{"CARILLON_CONFIG": "/nowhere"}, "--config="+path); c.MaxAttempts != 3 {
@@ -249,7 +251,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	if err := c.ReadFiles(); err != nil {
 		t.Fatal(err)
 	}
-	if c.Secret != " keeps its spaces " || c.DatabaseURL != "mysql://u:p@h/db" || c.RedisURL != "redis://:p@h/0" || c.WebhookSecret != goodWebhookSecret {
+	if c.Secret != " keeps its spaces " || c.DatabaseURL != "mysql://u:p@h/db" || c.RedisURL != "redis://:p@h/0" || c.Webhook.Secret != goodWebhookSecret {
 		t.Errorf("%+v", c)
 	}
 	if err := c.Validate(config.ForServing); err != nil {
@@ -381,16 +383,24 @@ func TestMaskedShowsNoSecret(t *testing.T) {
 	}
 }
 
+// names are those of the channels that are set up.
+func names(c *config.Config) (list []string) {
+	for _, one := range c.Channels() {
+		list = append(list, one.Name())
+	}
+	return list
+}
+
 func TestTheDefaultChannelComesFirst(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]config.Config{
 		"inbox":         {Channel: "inbox"},
-		"inbox webhook": {Channel: "inbox", WebhookURL: "https://h"},
-		"webhook inbox": {Channel: "webhook", WebhookURL: "https://h"},
+		"inbox webhook": {Channel: "inbox", Webhook: webhook.Config{URL: "https://h"}},
+		"webhook inbox": {Channel: "webhook", Webhook: webhook.Config{URL: "https://h"}},
 
-		"openim inbox webhook": {Channel: "openim", WebhookURL: "https://h", OpenIMURL: "http://h"},
+		"openim inbox webhook": {Channel: "openim", Webhook: webhook.Config{URL: "https://h"}, OpenIM: openim.Config{URL: "http://h"}},
 	} {
-		if got := strings.Join(c.Channels(), " "); got != want {
+		if got := strings.Join(names(&c), " "); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
@@ -398,10 +408,10 @@ func TestTheDefaultChannelComesFirst(t *testing.T) {
 
 func TestMaxAgeFollowsTheSync(t *testing.T) {
 	t.Parallel()
-	for want, c := range map[time.Duration]config.Config{
-		0:             {OpenIMURL: "http://h", OpenIMMaxAge: time.Hour}, // nothing is synced by itself
-		2 * time.Hour: {OpenIMURL: "http://h", OpenIMSync: time.Hour},
-		time.Minute:   {OpenIMURL: "http://h", OpenIMSync: time.Hour, OpenIMMaxAge: time.Minute},
+	for want, c := range map[time.Duration]openim.Config{
+		0:             {URL: "http://h", OldAfter: time.Hour}, // nothing is synced by itself
+		2 * time.Hour: {URL: "http://h", Sync: time.Hour},
+		time.Minute:   {URL: "http://h", Sync: time.Hour, OldAfter: time.Minute},
 	} {
 		if got := c.MaxAge(); got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -18,9 +18,17 @@ import (
 // defaults are the settings by their names in the environment, each with its default; "" = none.
 func defaults() map[string]string {
 	list := map[string]string{}
-	for field := range reflect.TypeFor[config.Config]().Fields() {
-		list[config.EnvName(field.Tag.Get("name"))] = field.Tag.Get("default")
+	var add func(of reflect.Type)
+	add = func(of reflect.Type) {
+		for field := range of.Fields() {
+			if _, part := field.Tag.Lookup("embed"); part {
+				add(field.Type)
+				continue
+			}
+			list[config.EnvName(field.Tag.Get("name"))] = field.Tag.Get("default")
+		}
 	}
+	add(reflect.TypeFor[config.Config]())
 	return list
 }
 

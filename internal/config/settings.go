@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"net/url"
 	"reflect"
 	"slices"
@@ -25,7 +26,7 @@ const prefix = "CARILLON_"
 // file's.
 func UnknownNames(environ []string) (unknown, meant []string) {
 	known := []string{"CARILLON_PORT"}
-	for field := range reflect.TypeFor[Config]().Fields() {
+	for field := range settings(new(Config)) {
 		known = append(known, EnvName(field.Tag.Get("name")))
 	}
 	for _, line := range environ {
@@ -35,6 +36,25 @@ func UnknownNames(environ []string) (unknown, meant []string) {
 		}
 	}
 	return unknown, meant
+}
+
+// settings walks the settings in their order: the fields of c, and in their place those of each channel's part.
+func settings(c *Config) iter.Seq2[reflect.StructField, reflect.Value] {
+	return func(yield func(reflect.StructField, reflect.Value) bool) {
+		for field, v := range reflect.ValueOf(c).Elem().Fields() {
+			if _, part := field.Tag.Lookup("embed"); !part {
+				if !yield(field, v) {
+					return
+				}
+				continue
+			}
+			for field, v := range v.Fields() {
+				if !yield(field, v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Setting is one line of the settings as an operator may see them.
@@ -52,24 +72,23 @@ const masked = "***"
 //   - A setting that names a file is listed under the setting that the file gives.
 func (c *Config) Masked() []Setting {
 	var list []Setting
-	v := reflect.ValueOf(*c)
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("name")
+	for field, v := range settings(c) {
+		name := field.Tag.Get("name")
 		if strings.HasSuffix(name, "-file") {
 			continue
 		}
-		list = append(list, Setting{EnvName(name), mask(name, text(v.Field(i).Interface()))})
+		list = append(list, Setting{EnvName(name), mask(name, field.Tag.Get("shown"), text(v.Interface()))})
 	}
 	return list
 }
 
-func mask(name, value string) string {
+func mask(name, shown, value string) string {
 	switch {
 	case value == "":
 		return ""
-	case name == "secret", name == "secret-previous", name == "webhook-secret", name == "openim-secret":
+	case shown == "no":
 		return masked
-	case name == "webhook-url":
+	case shown == "host":
 		u, err := url.Parse(value)
 		if err != nil || u.Host == "" {
 			return masked
@@ -122,10 +141,9 @@ func text(value any) string {
 
 // envOf is the environment's name of the setting that field points to.
 func (c *Config) envOf(field any) string {
-	v := reflect.ValueOf(c).Elem()
-	for i := range v.NumField() {
-		if v.Field(i).Addr().Interface() == field {
-			return EnvName(v.Type().Field(i).Tag.Get("name"))
+	for setting, v := range settings(c) {
+		if v.Addr().Interface() == field {
+			return EnvName(setting.Tag.Get("name"))
 		}
 	}
 	panic("not a setting")

@@ -10,17 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"carillon/channels"
-	"carillon/channels/inbox"
-	"carillon/channels/openim"
-	"carillon/channels/webhook"
 	"carillon/internal/zones"
 	"carillon/models"
 )
 
 const (
-	makeSecret        = `head -c 32 /dev/urandom | base64`                 //nolint:gosec // a command that makes one
-	makeWebhookSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"` //nolint:gosec // the same
+	makeSecret = `head -c 32 /dev/urandom | base64` //nolint:gosec // a command that makes one
 
 	minSecret    = 16 // bytes
 	minDifferent = 8  // different characters: "aaaaaaaaaaaaaaaa" is no secret
@@ -84,9 +79,6 @@ func (c *Config) Validate(use Use) error {
 		}
 		c.checkChannels(&m)
 		c.checkRange(&m, &c.DatabasePool, minPool, maxPool, "connections")
-		c.checkRange(&m, &c.InboxRate, 0, maxRate, "recipients per second; 0 is no limit")
-		c.checkRange(&m, &c.WebhookRate, 0, maxRate, "recipients per second; 0 is no limit")
-		c.checkRange(&m, &c.OpenIMRate, 0, maxRate, "recipients per second; 0 is no limit")
 		c.checkRange(&m, &c.MaxAttempts, 1, maxAttempts, "attempts per recipient")
 		c.checkRange(&m, &c.Memory, minMemory, maxMemory, "MiB")
 		if _, err := zones.Load(c.DefaultTimezone); err != nil {
@@ -174,62 +166,22 @@ func (c *Config) checkProxies(m *mistakes) {
 }
 
 func (c *Config) checkChannels(m *mistakes) {
-	if c.Channel != inbox.Name && c.Channel != webhook.Name && c.Channel != openim.Name {
-		m.add("CARILLON_CHANNEL must be inbox, webhook or openim")
+	var names []string
+	known := false
+	for _, one := range c.ChannelSettings() {
+		names, known = append(names, one.Name()), known || one.Name() == c.Channel
 	}
-	c.checkOpenIM(m)
-	c.checkRange(m, &c.WebhookBatch, 1, models.PageSize, "recipients in one post")
-	if c.WebhookTimeout < 100*time.Millisecond || c.WebhookTimeout > channels.MaxTimeout {
-		m.add("CARILLON_WEBHOOK_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.WebhookTimeout)
+	if last := len(names) - 1; !known {
+		m.add("CARILLON_CHANNEL must be %s or %s", strings.Join(names[:last], ", "), names[last])
 	}
-	switch {
-	case c.WebhookURL == "" && c.Channel == webhook.Name:
-		m.add("CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted")
-	case c.WebhookURL == "":
-	case c.WebhookSecret == "":
-		m.add("CARILLON_WEBHOOK_SECRET is required with CARILLON_WEBHOOK_URL: make one with: %s", makeWebhookSecret)
-	default:
-		c.checkWebhook(m)
-	}
-}
-
-// checkOpenIM lets the channel judge URL and secret.
-func (c *Config) checkOpenIM(m *mistakes) {
-	if c.OpenIMTimeout < 100*time.Millisecond || c.OpenIMTimeout > channels.MaxTimeout {
-		m.add("CARILLON_OPENIM_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.OpenIMTimeout)
-	}
-	if c.OpenIMSync != 0 && c.OpenIMSync < time.Minute {
-		m.add("CARILLON_OPENIM_SYNC must be 0, which syncs only when somebody asks for it, or at least 1m, with its unit: for example 1h")
-	}
-	if c.OpenIMMaxAge != 0 && c.OpenIMMaxAge < time.Minute {
-		m.add("CARILLON_OPENIM_MAX_AGE must be 0, which is twice CARILLON_OPENIM_SYNC, or at least 1m, with its unit: for example 2h")
-	}
-	switch {
-	case c.OpenIMURL == "" && c.Channel == openim.Name:
-		m.add("CARILLON_OPENIM_URL is required with CARILLON_CHANNEL=openim: set it to OpenIM's API, such as http://openim:10002")
-	case c.OpenIMURL == "":
-	case c.OpenIMSecret == "":
-		m.add("CARILLON_OPENIM_SECRET is required with CARILLON_OPENIM_URL: it is the secret of OpenIM's share.yml")
-	default:
-		if _, err := openim.NewClient(openim.Config{URL: c.OpenIMURL, Secret: c.OpenIMSecret, Admin: c.OpenIMAdmin}, nil); err != nil {
-			_, why, _ := strings.Cut(err.Error(), ": ")
-			m.add("CARILLON_OPENIM_URL %s", why)
+	for _, one := range c.ChannelSettings() {
+		for _, line := range one.Mistakes(c.Channel == one.Name()) {
+			m.add("%s", line)
+		}
+		if n := one.PerSecond(); n < 0 || n > maxRate {
+			m.add("%s must be 0 to %d recipients per second; 0 is no limit, not %d", EnvName(one.Name()+"-rate"), maxRate, n)
 		}
 	}
-}
-
-// checkWebhook lets the channel judge URL and secret: only the channel knows the rules.
-func (c *Config) checkWebhook(m *mistakes) {
-	_, err := webhook.New(webhook.Config{URL: c.WebhookURL, Secret: c.WebhookSecret})
-	if err == nil {
-		return
-	}
-	what, why, _ := strings.Cut(err.Error(), ": ")
-	if what == "webhook URL" {
-		m.add("CARILLON_WEBHOOK_URL %s", why)
-		return
-	}
-	m.add("CARILLON_WEBHOOK_SECRET must be whsec_ and the base64 of at least 24 bytes: make one with: %s", makeWebhookSecret)
 }
 
 func (c *Config) checkRange(m *mistakes, field *int, low, high int, what string) {
@@ -245,19 +197,10 @@ var wellKnown = []string{
 	"1234567890123456", "0123456789abcdef", "changemechangeme", "secretsecretsecret",
 }
 
-// AsksOpenIM says whether OpenIM is asked about tokens that no secret of ours has signed.
-func (c *Config) AsksOpenIM() bool { return c.OpenIMTokens == "parse" }
-
 // checkOpenIMTokens refuses a secret that OpenIM signs with too where OpenIM is to be asked: a token that OpenIM has ended would
 // be taken for one of ours.
 func (c *Config) checkOpenIMTokens(m *mistakes) {
-	switch {
-	case c.OpenIMTokens != "" && c.OpenIMTokens != "secret" && !c.AsksOpenIM():
-		m.add("CARILLON_OPENIM_TOKENS must be secret or parse")
-	case !c.AsksOpenIM():
-	case c.OpenIMURL == "":
-		m.add("CARILLON_OPENIM_URL is required with CARILLON_OPENIM_TOKENS=parse: set it to OpenIM's API, such as http://openim:10002")
-	case c.OpenIMSecret != "" && (c.Secret == c.OpenIMSecret || c.SecretPrevious == c.OpenIMSecret):
+	if theirs := c.OpenIM.Secret; c.OpenIM.AsksTokens() && theirs != "" && (c.Secret == theirs || c.SecretPrevious == theirs) {
 		m.add("CARILLON_SECRET and CARILLON_SECRET_PREVIOUS must not be CARILLON_OPENIM_SECRET with CARILLON_OPENIM_TOKENS=parse: make another with: %s", makeSecret)
 	}
 }

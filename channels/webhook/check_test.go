@@ -1,10 +1,8 @@
-package config_test
+package webhook
 
 import (
 	"strings"
 	"testing"
-
-	"carillon/internal/config"
 )
 
 // A rate too low for the batch is said, with the figures.
@@ -20,13 +18,16 @@ func TestBatchWarning(t *testing.T) {
 		{0, 100, ""},
 		{5, 1, ""},
 	} {
-		set := config.Config{WebhookURL: "https://hook.example", WebhookRate: c.rate, WebhookBatch: c.batch}
-		got := set.BatchWarning()
+		set := Config{URL: "https://hook.example", Rate: c.rate, Batch: c.batch}
+		got := ""
+		for _, w := range set.Warnings() {
+			got += w.Detail
+		}
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%d/s in batches of %d: %q", c.rate, c.batch, got)
 		}
-		set.WebhookURL = ""
-		if set.BatchWarning() != "" {
+		set.URL = ""
+		if len(set.Warnings()) > 0 {
 			t.Errorf("%d/s in batches of %d: warned without a webhook", c.rate, c.batch)
 		}
 	}

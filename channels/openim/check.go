@@ -1,0 +1,37 @@
+package openim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"carillon/channels"
+)
+
+// maxApart is how far OpenIM's clock may be from this machine's before the doctor says so.
+const maxApart = 2 * time.Second
+
+// Check asks OpenIM for a token and for the number of its users. It sends no message.
+func (c Config) Check(ctx context.Context, rdb redis.UniversalClient) []channels.Finding {
+	if !c.IsSet() {
+		return nil
+	}
+	say := func(state channels.State, format string, args ...any) []channels.Finding {
+		return []channels.Finding{{Name: Name, State: state, Detail: fmt.Sprintf(format, args...)}}
+	}
+	client, err := NewClient(c, rdb)
+	if err != nil {
+		return say(channels.Fail, "%v", err)
+	}
+	defer client.Close()
+	found, err := client.Ping(ctx)
+	switch {
+	case err != nil:
+		return say(channels.Fail, "%v", err)
+	case found.Timed && found.Ahead.Abs() > maxApart:
+		return say(channels.Warn, "the token is accepted, there are %d users, and its clock is %s from this machine's: let NTP set both", found.Users, found.Ahead)
+	}
+	return say(channels.OK, "the token is accepted; %d users; its version is not told by its API", found.Users)
+}
