@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,15 +16,10 @@ import (
 // A fresh carillon in front of OpenIM takes a campaign to all users before it knows anybody, and sends it when it has synced.
 func TestUsersSync(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "double")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "carillon/internal/testkit/openim/double")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		const secret = "openIM-secret-123"
 		d, err := double.StartProcess(double.Options{Log: filepath.Join(t.TempDir(), "log"), Secret: secret, Users: 30,
-			Manners: double.Manners{Faults: []double.Fault{{Kind: double.Refuses, Users: "u00002?"}}}}, program)
+			Manners: double.Manners{Faults: []double.Fault{{Kind: double.Refuses, Users: "u00002?"}}}}, os.Args[0], asDouble)
 		if err != nil {
 			t.Fatal(err)
 		}
