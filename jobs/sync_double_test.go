@@ -42,6 +42,7 @@ type show struct {
 	double double.Client
 	source *moving
 	size   int             // of a page
+	every  int64           // so many pages come between two looks; 1 = each has one
 	next   int             // the next user who comes
 	before map[string]bool // who stood in the directory at the last look
 	looks  int
@@ -67,7 +68,7 @@ func newShow(t *testing.T, s testkit.Stores, users, pageSize, shift int) *show {
 	}
 	store, clock := testkit.OpenStoreAt(t, s.DatabaseURL, noon)
 	return &show{syncRig: syncRig{t, store, clock, nil}, double: double.Client{URL: d.URL()}, source: &moving{Directory: openim.Directory{Client: c}},
-		size: pageSize, before: map[string]bool{}}
+		size: pageSize, every: max(1, int64(users/20_000)), before: map[string]bool{}}
 }
 
 func (s *show) users() []string {
@@ -124,7 +125,9 @@ func (s *show) pass(changes bool, kills ...int64) models.Sync {
 	frozen, ended := make(chan struct{}), make(chan error, len(kills))
 	s.source.pages.Store(0)
 	s.source.before = func(n int64) {
-		s.look()
+		if n%s.every == 0 {
+			s.look()
+		}
 		if changes {
 			s.change()
 		}

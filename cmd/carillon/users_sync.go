@@ -59,7 +59,7 @@ func (c *usersSyncCmd) follow(a *app, ledger *models.Store) (models.Sync, error)
 	if err := ledger.AskSync(a.ctx, c.Fewer); err != nil {
 		return before, err
 	}
-	bar := progress(a.stderr, "sync", -1)
+	bar := progress(a.stderr, "sync", 1) // a bar without an end has a goroutine of its own, which races with Describe
 	defer func() { _ = bar.Finish() }()
 	idleSince := time.Now()
 	for {
@@ -87,5 +87,6 @@ func (c *usersSyncCmd) follow(a *app, ledger *models.Store) (models.Sync, error)
 
 func showSync(bar *progressbar.ProgressBar, y models.Sync) {
 	bar.Describe(fmt.Sprintf("sync: pass %d, %d of %d users, %.0f users/s", y.Pass, y.Seen(), y.Total, y.PerSecond()))
+	bar.ChangeMax64(y.Total + 1) // a bar that has come to its end shows nothing any more
 	_ = bar.Set64(y.Seen())
 }
