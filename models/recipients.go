@@ -134,10 +134,19 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 			}
 		case r.Status == RecipientClaimed:
 			r.Status = RecipientPending
+		default:
+			c.explain(&r)
 		}
 		out[i] = r
 	}
 	return out, nil
+}
+
+// explain gives a recipient who was pending when the campaign failed the campaign's words.
+func (c *Campaign) explain(r *Recipient) {
+	if r.Status == RecipientFailed && r.ErrMsg == nil && c.Status == StatusFailed {
+		r.ErrMsg = &c.StatusReason
+	}
 }
 
 // Recipient finds one recipient of a campaign. 1004: the ID is not in the audience, as far as it is
@@ -152,6 +161,7 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 		return Recipient{}, err
 	}
 	if len(rows) == 1 {
+		c.explain(&rows[0])
 		return rows[0], nil
 	}
 	// There is no row. Of each zone, one page may hold the ID: the page with the last first member

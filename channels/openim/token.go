@@ -178,6 +178,9 @@ func (t *tokens) fromOpenIM(ctx context.Context) (*token, error) {
 	now := time.Now()
 	text, life, err := t.ask(ctx)
 	if err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) {
+			e.at = now
+		}
 		return nil, err
 	}
 	ends := now.Add(life)
