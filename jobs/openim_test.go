@@ -124,7 +124,8 @@ func TestOpenIMRefusesTheCampaign(t *testing.T) {
 					t.Errorf("%q %q %+v", got.StatusReasonCode, got.StatusReason, got.Counts)
 				}
 				for id, one := range r.recipients(got.PublicID) {
-					if one.ErrMsg == nil || !strings.HasPrefix(*one.ErrMsg, tc.says) {
+					// Of those on their way when the campaign failed, it was not found out any more.
+					if one.ErrMsg == nil || !strings.HasPrefix(*one.ErrMsg, tc.says) && !strings.HasPrefix(*one.ErrMsg, "OpenIM did not find the recipient, the sender") {
 						t.Fatalf("%s: %+v", id, one)
 					}
 				}

@@ -189,6 +189,9 @@ func (t *tokens) fromOpenIM(ctx context.Context) (*token, error) {
 
 // read is the token in Redis; nil when there is none that this process can read. An error means that Redis is away.
 func (t *tokens) read(ctx context.Context) (*token, error) {
+	if t.rdb == nil {
+		return nil, errors.New("there is no Redis")
+	}
 	sealed, err := t.rdb.Get(ctx, t.key).Bytes()
 	switch {
 	case errors.Is(err, redis.Nil):

@@ -261,7 +261,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"settings": {[]string{"--channel", "sms"}, []string{`FAIL  settings        CARILLON_CHANNEL must be inbox or webhook`}},
+		"settings": {[]string{"--channel", "sms"}, []string{`FAIL  settings        CARILLON_CHANNEL must be inbox, webhook or openim`}},
 		"unmigrated, evicting": {external(database, redis.URL()), []string{
 			"ok    database        MariaDB 10.", "FAIL  migrations      the database is not up to date", "FAIL  redis           maxmemory-policy is allkeys-lru, so a full Redis drops tasks: set it to noeviction",
 		}},
