@@ -38,7 +38,7 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 	}
 	d := &delivery{
 		visit: v, channel: ch, zone: loc, lease: l, log: log,
-		store: w.store, control: w.control, pacer: w.pacer, guard: w.guard, legible: w.legible, slots: w.slots, drain: w.drain,
+		store: w.store, control: w.control, pacer: w.pacer, guard: w.guard, legible: w.legible, refused: w.refused, slots: w.slots, drain: w.drain,
 		writer:    &pageWriter{store: w.store, visit: v, lease: l, drain: w.drain, drainTimeout: w.opts.DrainTimeout, log: log},
 		attempts:  attemptRules{maxAttempts: w.opts.MaxAttempts, backoff: w.opts.Backoff, pacing: w.pacer.Params, visit: v, asks: ch.Traits().Asks, jitter: rand.Float64()},
 		late:      newLateAnswers(),
@@ -264,6 +264,7 @@ func (d *delivery) collectLate(ctx context.Context) error {
 func (d *delivery) writeLate(ctx context.Context, rows []models.RecipientOutcome) error {
 	d.late.took(rows)
 	d.stopIllegible(ctx)
+	d.failRefused(ctx)
 	if err := d.writer.writeBehind(ctx, models.Chunk{Outcomes: rows, State: models.PageRunning}); err != nil {
 		return err
 	}

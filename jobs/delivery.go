@@ -23,6 +23,7 @@ type delivery struct {
 	pacer   *pacing.Pacer
 	guard   *guard
 	legible *legible
+	refused *refused
 	slots   *workerSlots
 	drain   context.Context // ends when no send may start any more
 	writer  *pageWriter

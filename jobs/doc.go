@@ -27,6 +27,7 @@
 //	guard.go       whether the campaign's failures are its recipients'
 //	guard_rule.go  the guard's rule
 //	legible.go     whether the provider's answers can be read
+//	refused.go     whether the channel refuses the campaign as a whole
 //	contact.go     whether this process can work with its database; without contact it takes no tasks
 //	restored.go    whether the database is still the ledger that it was
 //

@@ -39,6 +39,8 @@ func kindOf(o channels.Outcome, failed bool) (kind models.FailureKind, judged bo
 	switch {
 	case o.Result == channels.Sent:
 		return kind, true
+	case o.Campaign: // refused.go's
+		return kind, false
 	case o.Result == channels.Failed,
 		o.Denied(), // guard: refused-counts
 		failed:

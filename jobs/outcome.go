@@ -62,6 +62,8 @@ func (r *attemptRules) afterFailure(row *models.RecipientOutcome, m member, o ch
 	switch {
 	case mayBeAccepted(o) && r.atMostOnce() && !r.asksNext(m, row): // guard: ambiguous-is-unknown
 		row.Status = models.RecipientUnknown // otherwise it goes out again under the same clientMsgID
+	case o.Foreign: // nothing went out
+		row.Attempts, row.RetryIn = m.attempts, r.jittered(max(r.backoff, illegibleFor))
 	case o.Unread() && (m.attempts > 0 || row.Attempts >= r.maxAttempts): // another attempt would be no better
 		row.Status = models.RecipientUnknown
 	case o.Unread():

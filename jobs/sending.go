@@ -43,6 +43,7 @@ func (d *delivery) send(ctx context.Context, chunk []member) []models.RecipientO
 	}
 	s, late := d.sendTo(ctx, sent)
 	d.stopIllegible(ctx)
+	d.failRefused(ctx)
 	var answered []int
 	for i, m := range sent {
 		if slices.Contains(late, i) {
@@ -105,7 +106,9 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 // mayStart is asked by the channel directly before each request.
 func (d *delivery) mayStart() bool {
 	now, fresh := d.control.get(d.visit.CampaignID)
-	return fresh && now.Status == models.StatusRunning && !d.legible.stopped(d.visit.CampaignID) && d.lease.held() && d.drain.Err() == nil
+	return fresh && now.Status == models.StatusRunning && !d.legible.stopped(d.visit.CampaignID) &&
+		d.refused.of(d.visit.CampaignID) == "" && // guard: refused-as-a-whole
+		d.lease.held() && d.drain.Err() == nil
 }
 
 // batch is the chunk as the channel gets it.
@@ -116,6 +119,7 @@ func (s *sending) batch() channels.Batch {
 	b.MayStart = func() bool { return d.mayStart() && s.trial.MayStart() && s.watch.mayStart() }
 	b.Answered = func(from int, of []channels.Outcome, took time.Duration) {
 		d.legible.note(c.ID, of, took)
+		d.refused.note(c.ID, of)
 		s.trial.Record(from, of, took)
 		s.watch.answered(from, of)
 		s.take(from, of)

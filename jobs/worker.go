@@ -25,6 +25,7 @@ type Worker struct {
 	contact  *contact
 	pacer    *pacing.Pacer
 	legible  *legible
+	refused  *refused
 	guard    *guard
 	control  *controls
 	opts     Options
@@ -45,6 +46,7 @@ func NewWorker(s *Shared) *Worker {
 	w := &Worker{
 		store: s.store, queue: s.queue, windows: s.windows, contact: s.contact, pacer: s.pacer, opts: s.opts, log: s.log,
 		legible:  newLegible(),
+		refused:  newRefused(),
 		guard:    newGuard(s.queue.rdb),
 		control:  newControls(s.store, s.log),
 		channels: map[string]channels.Channel{},

@@ -278,3 +278,9 @@ func (s *Store) CloseVisit(ctx context.Context, v *Visit, status Status) error {
 	v.State = PageDone
 	return nil
 }
+
+// FailCampaign ends a running campaign that its channel refuses as a whole; why says so in words. Whoever is pending
+// becomes failed. failed is false for a campaign that does not run any more.
+func (s *Store) FailCampaign(ctx context.Context, id int64, why string) (failed bool, err error) {
+	return s.moveCampaign(ctx, id, StatusRunning, move{to: StatusFailed, reason: Reason{ReasonRefused, why}, via: ViaWorker})
+}

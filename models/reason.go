@@ -17,6 +17,7 @@ const (
 	ReasonNoAudience   ReasonCode = "noAudience"   // it could not start: its group or all users were gone
 	ReasonRestored     ReasonCode = "restored"     // the ledger was restored, and is older than what was sent from it
 	ReasonTakenOver    ReasonCode = "takenOver"    // a replica took over the ledger and lacks the last seconds
+	ReasonRefused      ReasonCode = "refused"      // the channel refuses it as a whole; or of a slot: the template cannot be sent any more, or the schedule cannot be read
 	ReasonTotalDiffers ReasonCode = "totalDiffers" // all pages are done, but their outcomes are not the total; verify the campaign
 
 	ReasonDirectorySync ReasonCode = "directorySync" // its time has come, and it waits for the sync of an old directory
@@ -24,7 +25,6 @@ const (
 
 	// Of a schedule's slots.
 	ReasonOverlap ReasonCode = "overlap" // an earlier campaign of the schedule had not ended
-	ReasonRefused ReasonCode = "refused" // the template cannot be sent any more, or the schedule cannot be read
 	ReasonByHand  ReasonCode = "byHand"  // somebody ran the schedule, outside its slots
 )
 

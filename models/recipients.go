@@ -131,10 +131,19 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 			case RecipientFailed:
 				r.ErrMsg = &c.StatusReason
 			}
+		} else {
+			c.explain(&r)
 		}
 		out[i] = r.shown()
 	}
 	return out, nil
+}
+
+// explain gives a recipient who was pending when the campaign failed the campaign's words.
+func (c *Campaign) explain(r *Recipient) {
+	if r.Status == RecipientFailed && r.ErrMsg == nil && c.Status == StatusFailed {
+		r.ErrMsg = &c.StatusReason
+	}
 }
 
 // Recipient finds one recipient of a campaign. 1004: the ID is not in the audience, as far as it is
@@ -149,6 +158,7 @@ func (s *Store) Recipient(ctx context.Context, c Campaign, id string) (Recipient
 		return Recipient{}, err
 	}
 	if len(rows) == 1 {
+		c.explain(&rows[0])
 		return rows[0].shown(), nil
 	}
 	// There is no row. Of each zone, one page may hold the ID: the page with the last first member

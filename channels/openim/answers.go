@@ -72,7 +72,7 @@ const (
 	noUser       = "OpenIM has no such user"
 	noSender     = "the sender is no user of OpenIM: register sendID there, or send as somebody who is one"
 	refuses      = "refuses messages"
-	tokenRefused = "OpenIM refuses the admin token"
+	tokenRefused = "OpenIM refuses the admin token" //nolint:gosec // words, no token
 
 	// firstWebhookCode begins the codes that a webhook of OpenIM's gives when it stops a message.
 	firstWebhookCode models.Code = 20001

@@ -59,6 +59,9 @@ func (c *Channel) Send(ctx context.Context, b channels.Batch) []channels.Outcome
 	}
 	begun := time.Now()
 	if _, err := c.tokens.get(ctx); err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) && !e.at.IsZero() {
+			begun = e.at // a failure that is remembered says nothing of now
+		}
 		out := channels.Same(n, tokenOutcome(err))
 		if b.Answered != nil {
 			b.Answered(0, out, time.Since(begun))

@@ -43,7 +43,7 @@ type Client struct {
 }
 
 // NewClient checks cfg and opens no connection. rdb holds the admin token that all processes share, and stays the
-// caller's to close.
+// caller's to close. Without one (nil) the client has a token of its own.
 func NewClient(cfg Config, rdb redis.UniversalClient) (*Client, error) {
 	cfg = cfg.withDefaults()
 	u, err := cfg.check()

@@ -43,6 +43,7 @@ type Error struct {
 	Code       models.Code // errCode of the envelope; 0 = there was none
 	Said       string      // errMsg of the envelope, made fit to be shown; for Network the reason
 	RetryAfter time.Duration
+	at         time.Time // of a token that could not be had: when OpenIM was asked; else zero
 }
 
 func (e *Error) Error() string {

@@ -150,7 +150,7 @@ func (t *tokens) shared(ctx context.Context, bad *token) (*token, error) {
 // underLock asks OpenIM and stores the token. After a failure the lock stays for a moment, so that the other processes do
 // not ask one after another.
 func (t *tokens) underLock(ctx context.Context, lock string, bad *token) (*token, error) {
-	// guard: openim-token-read: the holder before may have stored a token between the reading and the lock.
+	// The holder before may have stored a token between the reading and the lock.
 	newer, err := t.read(ctx)
 	if err != nil || !newer.isOtherThan(bad) {
 		if newer, err = t.fromOpenIM(ctx); err == nil {
@@ -178,6 +178,9 @@ func (t *tokens) fromOpenIM(ctx context.Context) (*token, error) {
 	now := time.Now()
 	text, life, err := t.ask(ctx)
 	if err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) {
+			e.at = now
+		}
 		return nil, err
 	}
 	ends := now.Add(life)

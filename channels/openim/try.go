@@ -146,6 +146,6 @@ func (t *try) afterSend(took time.Duration) (again bool) {
 	if !unclear || t.ctx.Err() != nil {
 		return false
 	}
-	t.step = askAfter // guard: openim-ask
+	t.step = askAfter
 	return true
 }

@@ -41,6 +41,9 @@ var mutations = []mutation{
 	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
 	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
 	{"directory sync", "two-passes", "the generation rule: a user whom one pass missed stays", gone, "./models", "TestUsersVanishAfterTwoPasses/embedded"},
+	{"openim", "openim-ask-first", "the check call before a send that may repeat", never, "./channels/openim", "TestChunk"},
+	{"openim", "openim-weak-no", "at most once: a weak answer is no leave to send again", never, "./channels/openim", "TestTable/at_most_once,_asked_first"},
+	{"openim", "refused-as-a-whole", "a campaign that is refused as a whole starts no request", always, "./jobs", "TestOpenIMRefusesTheCampaign/unknown_sender/embedded"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
