@@ -35,8 +35,8 @@ func (x *examination) openim() {
 	case err != nil:
 		x.add("openim", stateFail, "%v", err)
 	case found.Timed && found.Ahead.Abs() > maxApart:
-		x.add("openim", stateWarn, "the token is accepted, there are %d users, and its clock is %s from this machine's: let NTP set both", found.Users, found.Ahead)
+		x.add("openim", stateWarn, "reachable, token accepted, %d users; clocks apart: its is %s ahead of this machine's: let NTP set both", found.Users, found.Ahead)
 	default:
-		x.add("openim", stateOK, "the token is accepted; %d users; its version is not told by its API", found.Users)
+		x.add("openim", stateOK, "reachable, token accepted, %d users; its API does not tell its version", found.Users)
 	}
 }
