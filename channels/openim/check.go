@@ -31,7 +31,7 @@ func (c Config) Check(ctx context.Context, rdb redis.UniversalClient) []channels
 	case err != nil:
 		return say(channels.Fail, "%v", err)
 	case found.Timed && found.Ahead.Abs() > maxApart:
-		return say(channels.Warn, "the token is accepted, there are %d users, and its clock is %s from this machine's: let NTP set both", found.Users, found.Ahead)
+		return say(channels.Warn, "reachable, token accepted, %d users; clocks apart: its clock is %s ahead of this machine's: let NTP set both", found.Users, found.Ahead)
 	}
-	return say(channels.OK, "the token is accepted; %d users; its version is not told by its API", found.Users)
+	return say(channels.OK, "reachable, token accepted, %d users; its API does not tell its version", found.Users)
 }

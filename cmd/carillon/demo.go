@@ -1,7 +1,6 @@
 package main
 
 import (
-	"carillon/channels/inbox"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"slices"
 	"syscall"
 
+	"carillon/channels/inbox"
 	"carillon/internal/config"
 )
 

@@ -34,7 +34,7 @@ func TestDoctorAsksOpenIM(t *testing.T) {
 	for name, c := range map[string]struct {
 		url, secret, admin, want string
 	}{
-		"well":         {server.URL, "topsecret-of-openim", "imAdmin", "ok    openim          the token is accepted; 8 users; "},
+		"well":         {server.URL, "topsecret-of-openim", "imAdmin", "ok    openim          reachable, token accepted, 8 users; "},
 		"wrong secret": {server.URL, "topsecret-other", "imAdmin", "FAIL  openim          OpenIM gives no admin token (1002 NoPermissionError): CARILLON_OPENIM_SECRET must be"},
 		"no admin":     {server.URL, "topsecret-of-openim", "u000001", "FAIL  openim          OpenIM does not take the user for an admin"},
 		"a web page":   {page.URL, "topsecret-of-openim", "imAdmin", "FAIL  openim          /auth/get_admin_token was answered by something that is no OpenIM API"},
