@@ -15,8 +15,9 @@ import (
 )
 
 type demoCmd struct {
-	Users int  `default:"1000" help:"How many users to make up."`
-	Exit  bool `help:"End when the campaign is done, with exit code 0 if all users got the message."`
+	Users  int  `default:"1000" help:"How many users to make up."`
+	OpenIM bool `name:"openim" help:"Send through a stand-in for OpenIM, whose users are synced first."`
+	Exit   bool `help:"End when the campaign is done, with exit code 0 if all users got the message."`
 }
 
 // Help is shown by carillon demo --help.
@@ -25,6 +26,9 @@ func (demoCmd) Help() string {
 
     carillon demo
     carillon demo --users 100000 --exit
+    carillon demo --openim
+
+With --openim a stand-in for an OpenIM server runs beside it: the demo syncs its users into the directory, sends through its REST API, and asks it what arrived.
 
 It takes a free port when the configured one is busy.`
 }
@@ -43,6 +47,13 @@ func (c *demoCmd) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
+	if c.OpenIM {
+		d, err := c.openIM(cfg, dir)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.Close()) }()
+	}
 	a.level = max(a.level, slog.LevelWarn) // the demo's own lines are the only output
 	sys, err := open(a, cfg, roles{true, true, true}, listenSomewhere)
 	if err != nil {
@@ -53,7 +64,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- sys.serve(ctx) }()
 
-	shown := newShow(a, sys, c.Users).run(ctx)
+	shown := newShow(a, sys, c.Users, cfg.OpenIM.URL).run(ctx)
 	if shown == nil && !c.Exit {
 		c.invite(a, sys)
 		<-a.ctx.Done()
@@ -63,7 +74,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 }
 
 // demoSettings are the configured settings, but with embedded stores in dir and the inbox as the
-// only channel.
+// only channel. See openIM for the other one.
 func demoSettings(a *app, dir string) (*config.Config, error) {
 	if err := a.cfg.ReadFiles(); err != nil {
 		return nil, err

@@ -23,6 +23,19 @@ func TestDemoReachesEveryUser(t *testing.T) {
 	}
 }
 
+func TestDemoThroughOpenIM(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := finish(t, "demo", "--openim", "--users", "50", "--exit", "--listen", "127.0.0.1:0")
+	if code != 0 || stderr != "" {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	for _, want := range []string{"synced 50 users", "\nsent       50\n", "\ntotal      50\n", " took 50 messages, 0 of them twice; it gave out 1 admin token"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%q is missing in\n%s", want, stdout)
+		}
+	}
+}
+
 func TestDemoTakesAFreePortAndAddsItsSender(t *testing.T) {
 	t.Parallel()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")

@@ -40,12 +40,13 @@ type show struct {
 	token  string
 	users  int
 	secret string
+	openIM string // URL of the stand-in for OpenIM; "" = messages go to the inbox
 	client http.Client
 }
 
-func newShow(a *app, sys *system, users int) *show {
+func newShow(a *app, sys *system, users int, openIM string) *show {
 	// The client has its own transport, so that its connections end with it.
-	return &show{a: a, base: sys.url(), users: users, secret: sys.secret, client: http.Client{Transport: &http.Transport{}}}
+	return &show{a: a, base: sys.url(), users: users, secret: sys.secret, openIM: openIM, client: http.Client{Transport: &http.Transport{}}}
 }
 
 // run shows the whole campaign. It returns nil when every user got the message.
@@ -54,13 +55,10 @@ func (s *show) run(ctx context.Context) (err error) {
 	if s.token, err = handlers.AdminToken(s.secret, exampleSender); err != nil {
 		return err
 	}
-	began := time.Now()
-	if err := s.importUsers(ctx); err != nil {
-		return fmt.Errorf("import users: %w", err)
+	if err := s.bringUsers(ctx); err != nil {
+		return err
 	}
-	s.say("imported %d users in %s", s.users, since(began))
-
-	began = time.Now()
+	began := time.Now()
 	var posted struct{ CampaignID string }
 	if err := s.call(ctx, http.MethodPost, "/msg/batch_send_msg", "application/json", bytes.NewReader(example), &posted); err != nil {
 		return fmt.Errorf("post the message: %w", err)
@@ -74,12 +72,34 @@ func (s *show) run(ctx context.Context) (err error) {
 	for _, name := range statuses {
 		s.say("%-10s %d", name, c.Counts[name])
 	}
-	if err := s.readInbox(ctx, userID(s.users/2), posted.CampaignID); err != nil {
-		return fmt.Errorf("read an inbox: %w", err)
+	if s.openIM != "" {
+		err = s.askOpenIM(ctx)
+	} else if err = s.readInbox(ctx, userID(s.users/2), posted.CampaignID); err != nil {
+		err = fmt.Errorf("read an inbox: %w", err)
+	}
+	if err != nil {
+		return err
 	}
 	if want := int64(s.users); c.Counts["sent"] != want || c.Counts["total"] != want {
 		return fmt.Errorf("not every one of the %d users got the message", s.users)
 	}
+	return nil
+}
+
+// bringUsers fills the directory.
+func (s *show) bringUsers(ctx context.Context) error {
+	began := time.Now()
+	if s.openIM != "" {
+		if err := s.syncUsers(ctx); err != nil {
+			return fmt.Errorf("sync users: %w", err)
+		}
+		s.say("synced %d users and the admin of OpenIM at %s in %s", s.users, s.openIM, since(began))
+		return nil
+	}
+	if err := s.importUsers(ctx); err != nil {
+		return fmt.Errorf("import users: %w", err)
+	}
+	s.say("imported %d users in %s", s.users, since(began))
 	return nil
 }
 
