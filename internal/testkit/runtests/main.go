@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	lintEnds := func(*report) {}
 	if len(args) == 0 {
 		lintEnds = lintBeside(ctx, stdout)
+		args = []string{"-vet=off"} // lint vets
 	}
 	if err := test(ctx, args, r, stdout, stderr); err != nil {
 		r.fault(err)

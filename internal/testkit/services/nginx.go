@@ -97,7 +97,7 @@ func UnpackNginx(ctx context.Context) (err error) {
 	if to == "" {
 		return errors.New("nginx cannot be kept: this user has no cache directory")
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // as caches are
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(to), "nginx-")
