@@ -121,6 +121,10 @@ type Traits struct {
 	//   - a message that is stored once for a group cannot be for those online only;
 	//   - a group's campaign may leave out its sessionType.
 	StoresInInbox bool
+	// GroupEach: a group's message can go to each of its members (sessionType 2).
+	GroupEach bool
+	// GroupOnce: a group's message can go to the group, once (sessionType 3).
+	GroupOnce bool
 	// SyncsSender: each message that is stored also comes to its sender's own devices, as one conversation per recipient.
 	SyncsSender bool
 	// Asks: the provider can be asked whether it has accepted a message. See Recipient.MaybeSent.

@@ -58,7 +58,7 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.complete(r, &spec); err != nil {
+	if err := a.complete(r, &spec, ""); err != nil {
 		return err
 	}
 	if dropIn && b.namesNobody() {
