@@ -16,7 +16,7 @@ import (
 )
 
 // Name is the channel's name.
-const Name = models.ChannelInbox
+const Name = "inbox"
 
 // Channel stores messages, and hands those for users who are online to their streams.
 type Channel struct{ rdb redis.UniversalClient }

@@ -17,7 +17,7 @@ import (
 )
 
 // Name is the channel's name.
-const Name = models.ChannelWebhook
+const Name = "webhook"
 
 const (
 	defaultTimeout = 5 * time.Second
