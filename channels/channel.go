@@ -107,7 +107,7 @@ func (o Outcome) Denied() bool {
 
 // Traits are what the others must know of a channel.
 type Traits struct {
-	Name string // in campaigns and settings: models.ChannelInbox, models.ChannelWebhook
+	Name string // in campaigns and settings: the constant Name of the channel's folder
 	// MaxBatch is the largest number of recipients that one request carries. A chunk may hold several requests.
 	MaxBatch int
 	// KnowsUsers: only users of the directory can be reached. An unknown one is failed with 1004 before sending.
@@ -117,10 +117,14 @@ type Traits struct {
 	//   - a campaign to all users waits for the sync when the directory is old (models.Store.AwaitSync).
 	SyncsUsers bool
 	// StoresInInbox: the row of a recipient who was sent the message is the message, which users and members of a group
-	// read here, later. So:
+	// read here, later. The ledger is told of these channels: models.Store.InboxChannels. So:
 	//   - a message that is stored once for a group cannot be for those online only;
 	//   - a group's campaign may leave out its sessionType.
 	StoresInInbox bool
+	// GroupEach: a group's message can go to each of its members (sessionType 2).
+	GroupEach bool
+	// GroupOnce: a group's message can go to the group, once (sessionType 3).
+	GroupOnce bool
 	// SyncsSender: each message that is stored also comes to its sender's own devices, as one conversation per recipient.
 	SyncsSender bool
 	// Asks: the provider can be asked whether it has accepted a message. See Recipient.MaybeSent.

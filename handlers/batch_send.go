@@ -58,7 +58,7 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.complete(r, &spec); err != nil {
+	if err := a.complete(r, &spec, ""); err != nil {
 		return err
 	}
 	if dropIn && b.namesNobody() {
@@ -143,7 +143,7 @@ func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration) (ba
 	defer free()
 	err = a.eachRecipient(ctx, c, nil, func(rec models.Recipient) error {
 		if rec.Status == models.RecipientSent {
-			row := recipientJSON(c, rec)
+			row := recipientJSON(c, rec, a.Store.StoresInInbox(c.Channel))
 			out.Results = append(out.Results, batchResult{row.ServerMsgID, row.ClientMsgID, int64(*rec.SentAt), rec.UserID})
 		} else {
 			out.FailedUserIDs = append(out.FailedUserIDs, rec.UserID)

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"carillon/channels"
 	"carillon/models"
 )
 
@@ -35,7 +36,7 @@ func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.complete(r, &spec); err != nil {
+	if err := a.complete(r, &spec, "message."); err != nil {
 		return err
 	}
 	wait, _, err := preferWait(r)
@@ -99,32 +100,56 @@ func applied(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 }
 
-// complete adds what does not stand in a body, and checks what depends on the channel.
-func (a *API) complete(r *http.Request, spec *models.CampaignSpec) error {
+// complete adds what does not stand in a body, and checks what depends on the channel; message is where the message stands.
+func (a *API) complete(r *http.Request, spec *models.CampaignSpec, message string) error {
 	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
-	return a.resolveChannel(spec, "")
+	return a.resolveChannel(spec, "", message)
 }
 
-// resolveChannel fills in the campaign's channel and checks what depends on it; prefix is where the campaign stands.
-func (a *API) resolveChannel(spec *models.CampaignSpec, prefix string) error {
+// resolveChannel fills in the campaign's channel and checks what depends on the channel. campaign and message are the prefixes of
+// their fields in the request.
+func (a *API) resolveChannel(spec *models.CampaignSpec, campaign, message string) error {
 	if spec.Channel == "" {
 		spec.Channel = a.Channels[0].Name
 	}
 	traits, ok := a.channel(spec.Channel)
+	if !ok {
+		return models.Invalid([]models.FieldError{{Field: campaign + "channel", Reason: "must be one that is set up here: " + a.channelNames()}})
+	}
 	if traits.StoresInInbox && spec.Message.IsOnlineOnly && spec.Message.SessionType == models.SessionLargeGroup {
 		// the message is stored once and read later; there is no "once" for those online now
-		return models.Invalid([]models.FieldError{{Field: prefix + "isOnlineOnly", Reason: "cannot be used with sessionType 3 through " + traits.Name + "; use sessionType 2"}})
+		return models.Invalid([]models.FieldError{{Field: message + "isOnlineOnly", Reason: "cannot be used with sessionType 3 through " + traits.Name + "; use sessionType 2"}})
 	}
-	if !ok {
-		return models.Invalid([]models.FieldError{{Field: prefix + "channel", Reason: "must be one that is set up here: " + a.channelNames()}})
-	}
-	if spec.SessionLeft && !traits.StoresInInbox {
-		// Nothing stands there that a group's members could read: that their provider knows the
-		// group is for the caller to say.
-		return models.Invalid([]models.FieldError{{Field: prefix + "message.sessionType", Reason: "is required for a group through " + spec.Channel +
-			": 2 sends to each member, 3 hands the provider the group's ID, once"}})
+	if reason := refusedSession(traits, spec); reason != "" {
+		return models.Invalid([]models.FieldError{{Field: message + "sessionType", Reason: reason}})
 	}
 	return nil
+}
+
+// refusedSession says why a channel cannot take a campaign's sessionType; "" = it can.
+func refusedSession(t channels.Traits, spec *models.CampaignSpec) string {
+	reason, instead := "", ""
+	switch session := spec.Message.SessionType; {
+	case session == models.SessionGroup && !t.GroupEach:
+		reason = "cannot be 2: channel " + t.Name + " cannot send to each member of a group"
+		if t.GroupOnce {
+			instead = "; use 3, which sends once to the group"
+		}
+	case session == models.SessionLargeGroup && !t.GroupOnce:
+		reason = "cannot be 3: channel " + t.Name + " cannot send once to a group"
+		if t.GroupEach {
+			instead = "; use 2, which sends to each member"
+		}
+	case spec.SessionLeft && !t.StoresInInbox:
+		// Nothing stands there that a group's members could read: that their provider knows the
+		// group is for the caller to say.
+		reason = "is required for a group through " + t.Name + ": "
+		if t.GroupEach {
+			reason += "2 sends to each member, "
+		}
+		instead = "3 hands the provider the group's ID, once"
+	}
+	return reason + instead
 }
 
 // createCampaignFrom makes the campaign and has its first tasks enqueued.

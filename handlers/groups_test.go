@@ -161,7 +161,9 @@ func TestGroupOfTheMostMembersIsTaken(t *testing.T) {
 func TestGroupWithoutSessionType(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
-		s := newServer(t, stores, func(a *API) { a.Channels = append(a.Channels, channels.Traits{Name: "webhook"}) })
+		s := newServer(t, stores, func(a *API) {
+			a.Channels = append(a.Channels, channels.Traits{Name: "webhook", GroupEach: true, GroupOnce: true})
+		})
 		if _, err := s.Store.PutGroup(t.Context(), "g", nil, []string{"u1", "u2"}); err != nil {
 			t.Fatal(err)
 		}

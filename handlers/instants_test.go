@@ -118,7 +118,7 @@ func TestEveryRowCanBeRendered(t *testing.T) {
 		for _, row := range []any{&c, &sch, &o, &rec} {
 			scramble(rt, reflect.ValueOf(row).Elem())
 		}
-		success([]any{campaignJSON(c), scheduleJSON(sch), occurrenceJSON(sch, o), recipientJSON(c.Campaign, rec), why(c, rec)})
+		success([]any{campaignJSON(c), scheduleJSON(sch), occurrenceJSON(sch, o), recipientJSON(c.Campaign, rec, true), why(c, rec)})
 	})
 }
 

@@ -35,7 +35,8 @@ type recipientView struct {
 	Why         string      `json:"why,omitempty"` // in words; where one recipient is asked for
 }
 
-func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
+// recipientJSON renders a recipient of c. inInbox: the campaign's channel stores in the inbox.
+func recipientJSON(c models.Campaign, rec models.Recipient, inInbox bool) recipientView {
 	v := recipientView{Status: rec.Status.String(), Attempts: rec.Attempts, ClientMsgID: models.ClientMsgID(c.PublicID, rec.Kind, rec.UserID)}
 	if rec.Kind == models.KindGroup {
 		v.GroupID = rec.UserID
@@ -57,7 +58,7 @@ func recipientJSON(c models.Campaign, rec models.Recipient) recipientView {
 	switch {
 	case rec.ServerMsgID != nil:
 		v.ServerMsgID = *rec.ServerMsgID
-	case rec.Status == models.RecipientSent && c.Channel == models.ChannelInbox:
+	case rec.Status == models.RecipientSent && inInbox:
 		v.ServerMsgID = v.ClientMsgID // the row is the message, so its one ID is also the server's
 	}
 	return v
@@ -97,9 +98,9 @@ func (a *API) listRecipients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	views := make([]recipientView, len(list))
+	views, inInbox := make([]recipientView, len(list)), a.Store.StoresInInbox(c.Channel)
 	for i, rec := range list {
-		views[i] = recipientJSON(c.Campaign, rec)
+		views[i] = recipientJSON(c.Campaign, rec, inInbox)
 	}
 	// An audience that is still being cut has no last page: its nextCursor is never empty.
 	planned := c.Planned || next == nil
@@ -119,7 +120,7 @@ func (a *API) getRecipient(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := recipientJSON(c.Campaign, rec)
+	v := recipientJSON(c.Campaign, rec, a.Store.StoresInInbox(c.Channel))
 	v.Why = why(c, rec)
 	if c.Zoned() {
 		said, err := a.unknownZone(r.Context(), c, userID)
@@ -304,8 +305,9 @@ func (a *API) export(w http.ResponseWriter, r *http.Request, contentType string,
 	w.Header().Set("Content-Type", contentType)
 	writesWithin(w, exportTime)
 	write, flush := format(w)
+	inInbox := a.Store.StoresInInbox(c.Channel)
 	err = a.eachRecipient(r.Context(), c.Campaign, status, func(rec models.Recipient) error {
-		return write(recipientJSON(c.Campaign, rec))
+		return write(recipientJSON(c.Campaign, rec, inInbox))
 	})
 	if err == nil {
 		err = flush()

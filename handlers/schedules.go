@@ -40,7 +40,7 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.resolveChannel(&sch.Campaign, "campaign."); err != nil {
+	if err := a.resolveChannel(&sch.Campaign, "campaign.", "campaign.message."); err != nil {
 		return err
 	}
 	warned, err := a.warnings(r.Context(), sch.Campaign, "campaign.")
@@ -90,7 +90,7 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if b.Campaign != nil {
-			if err := a.resolveChannel(&sch.Campaign, "campaign."); err != nil {
+			if err := a.resolveChannel(&sch.Campaign, "campaign.", "campaign.message."); err != nil {
 				return err
 			}
 			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.AdminIDs()); err != nil {

@@ -102,13 +102,13 @@ type UserCampaignView struct {
 	Why       string         `json:"why"`
 }
 
-// UserCampaignJSON renders what became of a user in one campaign.
-func UserCampaignJSON(u models.UserCampaign) UserCampaignView {
+// UserCampaignJSON renders what became of a user in one campaign. inInbox: the campaign's channel stores in the inbox.
+func UserCampaignJSON(u models.UserCampaign, inInbox bool) UserCampaignView {
 	c := u.Campaign
 	v := UserCampaignView{CampaignID: c.PublicID, Name: c.Name, CampaignStatus: c.Status, Channel: c.Channel,
 		Audience: string(c.AudienceType), CreatedAt: shown(c.CreatedAt), Why: u.WhyNot}
 	if u.Recipient != nil {
-		rec := recipientJSON(c, *u.Recipient)
+		rec := recipientJSON(c, *u.Recipient, inInbox)
 		v.Recipient, v.Why = &rec, why(models.CampaignView{Campaign: c}, *u.Recipient)
 	}
 	return v
@@ -131,7 +131,7 @@ func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
 	}
 	views := make([]UserCampaignView, len(list))
 	for i, u := range list {
-		views[i] = UserCampaignJSON(u)
+		views[i] = UserCampaignJSON(u, a.Store.StoresInInbox(u.Campaign.Channel))
 	}
 	nextCursor := ""
 	if next != 0 {

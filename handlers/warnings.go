@@ -13,7 +13,7 @@ import (
 // manyConversations: a sender who gets more new conversations than this from one campaign is worth a warning.
 const manyConversations = 1000
 
-// warnings say what a campaign that is accepted may do and its caller may not mean; prefix is as for resolveChannel.
+// warnings say what a campaign that is accepted may do and its caller may not mean; prefix is where the campaign stands.
 func (a *API) warnings(ctx context.Context, spec models.CampaignSpec, prefix string) ([]string, error) {
 	var list []string
 	if spec.SessionLeft {

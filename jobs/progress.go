@@ -37,7 +37,7 @@ func (p *progress) measure(ctx context.Context) error {
 	defer p.mu.Unlock()
 	running := map[int64][]sample{}
 	for _, c := range views {
-		running[c.ID] = addSample(p.samples[c.ID], sample{now, c.Tried()})
+		running[c.ID] = addSample(p.samples[c.ID], sample{now, p.store.Tried(c)})
 	}
 	p.samples = running
 	return nil

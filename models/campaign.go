@@ -208,12 +208,6 @@ type CampaignView struct {
 	Counts
 }
 
-// Names of channels, as they stand in campaigns, settings and the API.
-const (
-	ChannelInbox   = "inbox"
-	ChannelWebhook = "webhook"
-)
-
 // Delivery says what happens to a recipient whose request got no answer.
 type Delivery string
 

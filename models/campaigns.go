@@ -210,7 +210,7 @@ func (s *Store) freeze(db *gorm.DB, c *Campaign, dir directoryState, listed int)
 			return Invalid([]FieldError{{Field: "priority", Reason: fmt.Sprintf("transactional is for at most %d recipients; the group has %d", MaxTransactional, g.Size)}})
 		}
 	}
-	if c.Channel == ChannelInbox && !c.Message.IsOnlineOnly {
+	if s.StoresInInbox(c.Channel) && !c.Message.IsOnlineOnly {
 		c.Inbox = inboxLarge
 		if c.Total <= maxInboxSmall {
 			c.Inbox = inboxSmall

@@ -32,11 +32,11 @@ type Pace struct {
 	ETAKnown  bool
 }
 
-// Tried is how many recipients the channel has had, which is what takes time: those who are offline too, in a campaign for users who
-// are online. Who left the directory, or missed their local time, is passed over.
-func (c CampaignView) Tried() int64 {
+// Tried is how many recipients of c the channel has had, which is what takes time: those who are offline too, in a campaign for users
+// who are online. Who left the directory, or missed their local time, is passed over.
+func (s *Store) Tried(c CampaignView) int64 {
 	n := c.Sent + c.Failed + c.Unknown
-	if c.Channel == ChannelInbox && c.Inbox == inboxNone {
+	if s.StoresInInbox(c.Channel) && c.Inbox == inboxNone {
 		n += c.Skipped
 	}
 	return n

@@ -30,6 +30,7 @@ type Store struct {
 	d dialect
 
 	fresh freshness
+	inbox []string // the channels of InboxChannels
 
 	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
 	// another database than before.

@@ -16,7 +16,7 @@ import (
 )
 
 // Name is the channel's name.
-const Name = models.ChannelInbox
+const Name = "inbox"
 
 // Channel stores messages, and hands those for users who are online to their streams.
 type Channel struct{ rdb redis.UniversalClient }
@@ -26,7 +26,7 @@ func New(rdb redis.UniversalClient) *Channel { return &Channel{rdb} }
 
 // Traits: an inbox belongs to a user of the directory, and there is no request to be bounded.
 func (*Channel) Traits() channels.Traits {
-	return channels.Traits{Name: Name, MaxBatch: models.PageSize, KnowsUsers: true, StoresInInbox: true}
+	return channels.Traits{Name: Name, MaxBatch: models.PageSize, KnowsUsers: true, StoresInInbox: true, GroupEach: true, GroupOnce: true}
 }
 
 // Message is a message as its reader gets it, from the inbox and from the stream alike.

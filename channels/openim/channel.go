@@ -35,9 +35,12 @@ func New(c *Client) (*Channel, error) {
 	return &Channel{Client: c, requests: requests, encoder: e}, nil
 }
 
-// Traits: OpenIM decides who exists, and can be asked whether it has accepted a message.
+// Traits:
+//   - OpenIM decides who exists.
+//   - OpenIM can be asked whether it has accepted a message.
+//   - OpenIM takes a group's message once. It refuses sessionType 2.
 func (*Channel) Traits() channels.Traits {
-	return channels.Traits{Name: Name, MaxBatch: 1, Asks: true, SyncsSender: true, SyncsUsers: true}
+	return channels.Traits{Name: Name, MaxBatch: 1, GroupOnce: true, Asks: true, SyncsSender: true, SyncsUsers: true}
 }
 
 // Close drops the connections that are idle. The channel may still be used.

@@ -17,7 +17,7 @@ import (
 )
 
 // Name is the channel's name.
-const Name = models.ChannelWebhook
+const Name = "webhook"
 
 const (
 	defaultTimeout = 5 * time.Second
@@ -73,7 +73,9 @@ func New(cfg Config) (*Channel, error) {
 }
 
 // Traits: the provider decides who exists.
-func (w *Channel) Traits() channels.Traits { return channels.Traits{Name: Name, MaxBatch: w.batch} }
+func (w *Channel) Traits() channels.Traits {
+	return channels.Traits{Name: Name, MaxBatch: w.batch, GroupEach: true, GroupOnce: true}
+}
 
 // Close drops the connections that are idle. The channel may still be used.
 func (w *Channel) Close() { w.client.Close() }

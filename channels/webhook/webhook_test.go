@@ -97,7 +97,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Traits() != (channels.Traits{Name: "webhook", MaxBatch: 1}) || good.withDefaults().Timeout != 5*time.Second {
+	if w.Traits() != (channels.Traits{Name: "webhook", MaxBatch: 1, GroupEach: true, GroupOnce: true}) || good.withDefaults().Timeout != 5*time.Second {
 		t.Errorf("defaults: %+v, timeout %s", w.Traits(), good.withDefaults().Timeout)
 	}
 	for name, change := range map[string]func(*Config){

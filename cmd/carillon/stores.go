@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"carillon/channels/inbox"
 	"carillon/internal/config"
 	"carillon/internal/embedded"
 	"carillon/migrations"
@@ -58,7 +59,7 @@ func openStores(ctx context.Context, cfg *config.Config) (_ *stores, err error) 
 	} else if s.conn, err = config.Redis(cfg.RedisURL); err != nil {
 		return nil, fmt.Errorf("CARILLON_REDIS_URL %w", err)
 	}
-	if s.ledger, err = models.Open(databaseURL); err != nil {
+	if s.ledger, err = openModels(databaseURL); err != nil {
 		return nil, err
 	}
 	awaitSync(cfg, s.ledger)
@@ -94,13 +95,22 @@ func (s *stores) close() {
 // data directory.
 func openLedger(cfg *config.Config) (*models.Store, error) {
 	if !cfg.EmbeddedDatabase() {
-		return models.Open(cfg.DatabaseURL)
+		return openModels(cfg.DatabaseURL)
 	}
 	dir, err := embedded.Find(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	return models.Open(dir.DatabaseURL())
+	return openModels(dir.DatabaseURL())
+}
+
+// openModels opens a ledger and tells it which channels store in the inbox, whichever of them are set up.
+func openModels(databaseURL string) (*models.Store, error) {
+	ledger, err := models.Open(databaseURL)
+	if err == nil {
+		ledger.InboxChannels(inbox.Name)
+	}
+	return ledger, err
 }
 
 // toldLedger opens the database alone, names it on stderr, and checks its tables. In the wrong

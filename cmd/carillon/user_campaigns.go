@@ -37,7 +37,7 @@ func (c *userCampaignsCmd) Run(a *app) error {
 				return err
 			}
 			for _, u := range list {
-				v := handlers.UserCampaignJSON(u)
+				v := handlers.UserCampaignJSON(u, ledger.StoresInInbox(u.Campaign.Channel))
 				if c.JSON {
 					if err := enc.Encode(v); err != nil {
 						return err

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"carillon/channels/inbox"
 	"carillon/migrations"
 	"carillon/models"
 )
@@ -26,6 +27,7 @@ func OpenStore(tb testing.TB, rawURL string) *models.Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	store.InboxChannels(inbox.Name)
 	tb.Cleanup(func() { _ = store.Close() })
 	if isSQLite {
 		return store
