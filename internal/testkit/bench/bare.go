@@ -28,6 +28,10 @@ type poster interface {
 	post(lo, hi int) error
 }
 
+// naming is a poster whose answers hold the messages' serverMsgIDs: those of the requests since the last call. They are
+// valid until the next request.
+type naming interface{ serverMsgIDs() []string }
+
 // bare runs the loops over n recipients. newPoster nil: the inserts alone.
 func bare(ctx context.Context, d *Directory, n, perRequest int, newPoster func() poster) (time.Duration, error) {
 	if err := d.Clean(ctx); err != nil {
@@ -72,8 +76,12 @@ func bareStep(ctx context.Context, db *sql.DB, p poster, lo, hi, perRequest int)
 			}
 		}
 	}
+	var ids []string
+	if n, ok := p.(naming); ok {
+		ids = n.serverMsgIDs()
+	}
 	for at := lo; at < hi; at += chunk {
-		if err := bareInsert(ctx, db, at, min(at+chunk, hi)); err != nil {
+		if err := bareInsert(ctx, db, at, min(at+chunk, hi), ids...); err != nil {
 			return err
 		}
 	}
@@ -91,15 +99,19 @@ func bareStatement(rows int) string {
 	return bareColumns + strings.TrimSuffix(strings.Repeat(bareRow+",", rows), ",")
 }
 
-// bareInsert writes what Carillon writes for recipients that were sent.
-func bareInsert(ctx context.Context, db *sql.DB, lo, hi int) error {
+// bareInsert writes what Carillon writes for recipients that were sent. Without ids the rows have no serverMsgID.
+func bareInsert(ctx context.Context, db *sql.DB, lo, hi int, ids ...string) error {
 	query := bareChunk
 	if hi-lo != chunk {
 		query = bareStatement(hi - lo)
 	}
 	args := make([]any, 0, 4*chunk)
 	for i := lo; i < hi; i++ {
-		args = append(args, userID(i), int(models.RecipientSent), 1, nil)
+		var id any
+		if len(ids) > 0 {
+			id = ids[i-lo]
+		}
+		args = append(args, userID(i), int(models.RecipientSent), 1, id)
 	}
 	_, err := db.ExecContext(ctx, query, args...)
 	return err

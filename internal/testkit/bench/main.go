@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"carillon/internal/testkit/lab"
+	"carillon/internal/testkit/openim"
 )
 
 func main() { lab.Main(run) }
@@ -45,6 +46,9 @@ func (o Options) largest() int { return o.Sizes[len(o.Sizes)-1] }
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && args[0] == providerArg {
 		return provide(ctx, stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == doubleArg {
+		return openim.Run(ctx, args[1:], stdout, stderr)
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -116,7 +120,7 @@ func (o *Options) parse(only, sizes string) error {
 }
 
 // sections are what --only chooses from.
-var sections = []string{"one", "batch", "inbox", "naive", "post", "send", "slow", "import", "purge", "stragglers"}
+var sections = []string{"one", "batch", "inbox", "openim", "naive", "post", "send", "slow", "import", "purge", "stragglers"}
 
 // asked are sections that run only when they are asked for: growth is for sizes that take long.
 var asked = []string{"growth"}
@@ -152,7 +156,7 @@ func measure(ctx context.Context, dir string, o Options, log io.Writer) (*Report
 	for _, part := range []struct {
 		section string
 		run     func(context.Context, *Bench, *Report) error
-	}{{"slow", slowProvider}, {"send", transactionalSends}, {"post", postLatency}, {"import", imports}, {"purge", purges}, {"stragglers", stragglers}, {"growth", growth}} {
+	}{{"slow", slowProvider}, {"openim", slowOpenIM}, {"send", transactionalSends}, {"post", postLatency}, {"import", imports}, {"purge", purges}, {"stragglers", stragglers}, {"growth", growth}} {
 		if !o.has(part.section) {
 			continue
 		}

@@ -18,10 +18,14 @@ const (
 	carillonBatch  = "Carillon, 500 a request"
 	bareInserts    = "bare: inserts alone"
 	carillonInbox  = "Carillon, inbox"
+	bareOpenIMWay  = "bare: fasthttp send_msg + inserts"
+	carillonOpenIM = "Carillon, OpenIM"
 	naiveWay       = "one asynq task + one UPDATE each"
 	sequentialWay  = "one after the other, as OpenIM"
 	carillonSlow   = "Carillon, provider takes 50 ms"
 	carillonImport = "Carillon, import of users (CSV)"
+
+	carillonSlowOpenIM = "Carillon, OpenIM takes 50 ms"
 )
 
 // The goals of the design.
@@ -58,6 +62,10 @@ var ways = []struct {
 	{carillonInbox, []string{"inbox"}, func(ctx context.Context, b *Bench, size int) (Row, error) {
 		return b.campaign(ctx, inboxChannel, size, 0, "CARILLON_CHANNEL=inbox")
 	}},
+	{bareOpenIMWay, []string{"openim"}, bareOpenIM},
+	{carillonOpenIM, []string{"openim"}, func(ctx context.Context, b *Bench, size int) (Row, error) {
+		return b.carillonThroughOpenIM(ctx, size, 0)
+	}},
 	{naiveWay, []string{"naive"}, naive},
 	{sequentialWay, []string{"naive"}, sequential},
 }
@@ -71,6 +79,7 @@ var compared = []struct {
 	{carillonOne, bareNet, 0},
 	{carillonBatch, bareBatch, 0.6},
 	{carillonInbox, bareInserts, 0.5},
+	{carillonOpenIM, bareOpenIMWay, 0.75},
 	{carillonOne, naiveWay, 10},
 	{carillonOne, sequentialWay, 0},
 }
@@ -116,9 +125,20 @@ func bareInsertsOnly(ctx context.Context, b *Bench, size int) (Row, error) {
 	return newRow(size, took), err
 }
 
-// campaign measures one campaign for all users, from the POST to the API's word that it is completed, in one
-// process that does everything.
-func (b *Bench) campaign(ctx context.Context, name string, size int, delay time.Duration, settings ...string) (row Row, err error) {
+// campaign measures one campaign for all users, through the inbox or to the provider.
+func (b *Bench) campaign(ctx context.Context, name string, size int, delay time.Duration, settings ...string) (Row, error) {
+	if name == inboxChannel {
+		return b.campaignSeen(ctx, name, size, nil, settings...)
+	}
+	if err := b.provider.Reset(ctx, delay); err != nil {
+		return Row{}, err
+	}
+	return b.campaignSeen(ctx, name, size, b.provider.Seen, settings...)
+}
+
+// campaignSeen measures one campaign for all users, from the POST to the API's word that it is completed, in one
+// process that does everything. look says what came at the other end; nil = nothing leaves the process.
+func (b *Bench) campaignSeen(ctx context.Context, name string, size int, look looker, settings ...string) (row Row, err error) {
 	d, err := b.directory(ctx, size)
 	if err != nil {
 		return Row{}, err
@@ -129,9 +149,6 @@ func (b *Bench) campaign(ctx context.Context, name string, size int, delay time.
 	s, err := b.Serve(ctx, name, d, allRoles, settings...)
 	defer func() { err = joinStop(err, s) }()
 	if err != nil {
-		return Row{}, err
-	}
-	if err := b.provider.Reset(ctx, delay); err != nil {
 		return Row{}, err
 	}
 	begun := time.Now()
@@ -152,10 +169,10 @@ func (b *Bench) campaign(ctx context.Context, name string, size int, delay time.
 		return row, err
 	}
 	row.RowBytes = float64(bytes) / float64(size)
-	if name == inboxChannel {
+	if look == nil {
 		return row, nil
 	}
-	seen, err := b.provider.Seen(ctx)
+	seen, err := look(ctx)
 	if err != nil {
 		return row, err
 	}
@@ -168,13 +185,20 @@ const (
 	inboxChannel = "inbox"
 )
 
+// looker says what a provider was sent.
+type looker func(context.Context) (Seen, error)
+
 // check is Row.check of what the provider has seen.
 func (b *Bench) check(ctx context.Context, row *Row, n int) error {
-	seen, err := b.provider.Seen(ctx)
+	return row.checkSeen(ctx, b.provider.Seen, n)
+}
+
+func (r *Row) checkSeen(ctx context.Context, look looker, n int) error {
+	seen, err := look(ctx)
 	if err != nil {
 		return err
 	}
-	return row.check(seen, n)
+	return r.check(seen, n)
 }
 
 // check compares what the provider was sent with what it should have been: everybody, once.
