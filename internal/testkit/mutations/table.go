@@ -28,6 +28,7 @@ var mutations = []mutation{
 	{"R3", "claims-of-the-gone", "claims of a worker that is gone become unknown", never, "./jobs", "TestAtMostOnceTakeOver/embedded"},
 	{"R3", "maybe-sent", "the mark of whose request may have been accepted", never, "./jobs", "TestMaybeSentOutlivesARestart/embedded"},
 	{"R3", "maybe-sent-to", "how far a worker that is gone may have sent", never, "./jobs", "TestMaybeSentByAWorkerThatIsGone/embedded"},
+	{"R3", "openim-weak-no", "a no of OpenIM's is no leave to send again at most once", never, "./channels/openim", "TestTable"},
 	{"R8", "control-before-chunk", "the control state before each chunk", never, "./jobs", "TestPauseAndResume/embedded"},
 	{"R9", "rate", "the rate limiter", never, "./jobs", "TestRateHoldsOverWorkers/embedded"},
 	{"R10", "missed-slots", "missed slots: what nobody was there for is no burst", never, "./jobs", "TestDownTime/skip/embedded"},
