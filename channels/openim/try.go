@@ -143,9 +143,9 @@ func (t *try) afterSend(took time.Duration) (again bool) {
 	t.missing = !t.no && t.class == missing
 	t.settle(t.came, took)
 	unclear := t.came.Result == channels.Ambiguous || t.came.Unsure && t.batch.AtMostOnce
-	if !unclear || t.ctx.Err() != nil {
+	if !unclear || t.ctx.Err() != nil { // guard: openim-ask
 		return false
 	}
-	t.step = askAfter // guard: openim-ask
+	t.step = askAfter
 	return true
 }

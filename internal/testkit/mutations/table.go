@@ -29,6 +29,8 @@ var mutations = []mutation{
 	{"R3", "maybe-sent", "the mark of whose request may have been accepted", never, "./jobs", "TestMaybeSentOutlivesARestart/embedded"},
 	{"R3", "maybe-sent-to", "how far a worker that is gone may have sent", never, "./jobs", "TestMaybeSentByAWorkerThatIsGone/embedded"},
 	{"R3", "openim-weak-no", "a no of OpenIM's is no leave to send again at most once", never, "./channels/openim", "TestTable"},
+	{"R3", "openim-ask", "OpenIM is asked at once about a send without a clear answer", always, "./channels/openim", "TestTable"},
+	{"R3", "openim-ask-first", "OpenIM is asked before a second send to who may have been sent to", never, "./channels/openim", "TestTable"},
 	{"R8", "control-before-chunk", "the control state before each chunk", never, "./jobs", "TestPauseAndResume/embedded"},
 	{"R9", "rate", "the rate limiter", never, "./jobs", "TestRateHoldsOverWorkers/embedded"},
 	{"R10", "missed-slots", "missed slots: what nobody was there for is no burst", never, "./jobs", "TestDownTime/skip/embedded"},
@@ -42,6 +44,8 @@ var mutations = []mutation{
 	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
 	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
 	{"directory sync", "two-passes", "the generation rule: a user whom one pass missed stays", gone, "./models", "TestUsersVanishAfterTwoPasses/embedded"},
+	{"tokens", "token-tries", "guesses of one address count as tries", never, "./handlers", "TestGuessesDoNotReachOpenIM/embedded"},
+	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers", "TestAnAnswerCountsForAMinute"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
