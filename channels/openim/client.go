@@ -80,14 +80,16 @@ func (c *Client) call(ctx context.Context, route string, in, out any) (header ht
 	if err != nil {
 		return nil, err
 	}
-	header, err = c.post(ctx, route, t.text, in, out)
-	if refused := (*Error)(nil); !errors.As(err, &refused) || refused.Kind != Token {
-		return header, err
+	var renewals renewals
+	for {
+		header, err = c.post(ctx, route, t.text, in, out)
+		if refused := (*Error)(nil); !errors.As(err, &refused) || refused.Kind != Token || !renewals.left() {
+			return header, err
+		}
+		if t, err = renewals.renew(ctx, c.tokens, t); err != nil {
+			return nil, err
+		}
 	}
-	if t, err = c.tokens.renew(ctx, t); err != nil {
-		return nil, err
-	}
-	return c.post(ctx, route, t.text, in, out)
 }
 
 // post makes one request. token "" leaves the header out. header is that of the answer; nil = there was none.

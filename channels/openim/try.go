@@ -37,12 +37,12 @@ type sending struct {
 // refused.
 type try struct {
 	*sending
-	to      *channels.Recipient
-	out     *channels.Outcome
-	step    step
-	token   *token        // of the request
-	renewed bool          // the token was renewed for this recipient
-	took    time.Duration // by the request that led to out
+	to       *channels.Recipient
+	out      *channels.Outcome
+	step     step
+	token    *token        // of the request
+	renewals renewals      // of the token, for this recipient
+	took     time.Duration // by the request that led to out
 
 	// What came of the request.
 	class   class
@@ -77,7 +77,7 @@ func (t *try) Failed(o channels.Outcome) { t.no, t.came = true, o }
 // next decides what comes after a request. false = nothing: out stands, unless missing is set.
 func (t *try) next(took time.Duration) (again bool) {
 	switch {
-	case !t.no && !t.renewed && (t.class == kicked || t.class == badToken):
+	case !t.no && t.renewals.left() && (t.class == kicked || t.class == badToken):
 		return t.renew(took)
 	case t.step == ask:
 		return t.afterAsk(took)
@@ -98,8 +98,7 @@ func (t *try) saysSent() bool { return !t.no && t.class == sent && t.status == s
 
 // renew gets a newer token for the same request.
 func (t *try) renew(took time.Duration) (again bool) {
-	t.renewed = true
-	_, err := t.tokens.renew(t.ctx, t.token)
+	_, err := t.renewals.renew(t.ctx, t.tokens, t.token)
 	if err == nil {
 		return true
 	}
@@ -143,7 +142,7 @@ func (t *try) afterSend(took time.Duration) (again bool) {
 	t.missing = !t.no && t.class == missing
 	t.settle(t.came, took)
 	unclear := t.came.Result == channels.Ambiguous || t.came.Unsure && t.batch.AtMostOnce
-	if !unclear || t.ctx.Err() != nil {
+	if !unclear || t.ctx.Err() != nil { // guard: openim-ask
 		return false
 	}
 	t.step = askAfter

@@ -42,7 +42,7 @@ func TestEventually(t *testing.T) {
 			<-done
 			return strings.Join(j.said, "\n"), time.Since(began)
 		}
-		if said, took := wait(500 * time.Millisecond); said != "" || took > 520*time.Millisecond {
+		if said, took := wait(500 * time.Millisecond); said != "" || took > 560*time.Millisecond {
 			t.Errorf("what comes in time: %q after %s", said, took)
 		}
 		if said, took := wait(time.Hour); said != "last seen: the van\nnot within 1s: the parcel" || took > 1100*time.Millisecond {
