@@ -22,4 +22,6 @@
 //     would pass for the provider's answers.
 //   - A Client reads at most 64 KiB of an answer's head and 1 MiB of its body.
 //   - How many requests are in flight follows from the provider's own answers: see limit.go.
+//
+// Why in this way, and what it costs: docs/adr/0019.
 package provider
