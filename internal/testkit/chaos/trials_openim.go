@@ -93,19 +93,28 @@ func throughOpenIM(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		if err != nil {
 			return checks, err
 		}
-		e.NeverSent = func(user string) bool { return nature(user) == openim.Refuses }
-		stands, err := s.stands(ctx, e.Campaigns)
-		if err != nil {
+		judged, err := s.judgeOpenIM(ctx, e, o.Times)
+		if checks = append(checks, judged...); err != nil {
 			return checks, err
 		}
-		seen, err := openim.Client{URL: s.OpenIM.URL()}.Seen(ctx)
-		if err != nil {
-			return checks, err
-		}
-		checks = append(checks, stands, e.Exact(fate), e.Sums(), e.OnceEach(seen), e.Moving("R4", o.Times, KillWorker), e.Terms(o.Times), tokenCalls(seen), e.Clean())
 		found, err := search.judge(ctx, main.ID)
 		return append(checks, found), err
 	})
+}
+
+func (s *System) judgeOpenIM(ctx context.Context, e *Evidence, times bool) ([]Check, error) {
+	e.NeverSent = func(user string) bool { return nature(user) == openim.Refuses }
+	stands, err := s.stands(ctx, e.Campaigns)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := openim.Client{URL: s.OpenIM.URL()}.Seen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []Check{
+		stands, e.Exact(fate), e.Sums(), e.OnceEach(seen), e.Moving("R4", times, KillWorker), e.Terms(times), tokenCalls(seen), e.Clean(),
+	}, nil
 }
 
 // pausedInOpenIM is R8: it pauses a campaign, the only one, and resumes it.
