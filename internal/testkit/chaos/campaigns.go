@@ -159,9 +159,12 @@ func (s *System) Await(ctx context.Context, limit time.Duration, events []Event,
 		}
 		c.Rows = rows
 	}
-	e.Arrivals = s.Provider.Log()
 	e.Races = s.races()
-	return e, nil
+	var err error
+	if e.Arrivals = s.Provider.Log(); s.OpenIM != nil {
+		e.Arrivals, err = s.sentThroughOpenIM(campaigns)
+	}
+	return e, err
 }
 
 // userIDs are n IDs in key order.

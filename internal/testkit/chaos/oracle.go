@@ -26,6 +26,8 @@ type Evidence struct {
 	Refusals  []Refusal // answers to the sampler that were not 200
 	Races     []string  // logs that tell of a data race or a panic
 	Poison    Manners   // whom the provider does not serve
+
+	NeverSent func(user string) bool // who is sent nothing, because the product knows better; nil = nobody
 }
 
 // Check is one figure under a promise.

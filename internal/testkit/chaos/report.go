@@ -31,6 +31,8 @@ var promises = []struct{ id, text string }{
 	{"S8a", "a soak: each of its campaigns ends as it must"},
 	{"S8b", "a soak: goroutines stay flat"},
 	{"S8c", "a soak: memory stays flat"},
+	{"token", "OpenIM: one admin token for all processes, asked for once, and once after each kick"},
+	{"secrets", "OpenIM's secret and tokens stand in no log, answer, task, page or process list"},
 	{"health", "no data race, no odd answer, the nemesis itself"},
 }
 

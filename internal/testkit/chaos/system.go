@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"carillon/internal/testkit/lab"
+	"carillon/internal/testkit/openim"
 	"carillon/internal/testkit/services"
 )
 
@@ -63,6 +64,8 @@ type Setup struct {
 	MaxAttempts int           // 0: enough for any fault here, so that nobody is given up
 	Timeout     time.Duration // of a request to the provider; 0 = 5 s
 	Probe       bool          // each process writes down its goroutines and memory: see probe.go
+
+	OpenIM *openim.Options // an OpenIM to send through, in place of the provider; the system names its log
 }
 
 // System is one trial's product: an API and workers over fresh stores, and the provider.
@@ -72,6 +75,7 @@ type System struct {
 	API          *lab.Process
 	Workers      []*lab.Process
 	Provider     *Provider
+	OpenIM       *openim.Double // nil = what is sent goes to the provider
 	Client       *lab.Client
 	providerLink *Link
 	databaseLink *Link
@@ -90,6 +94,12 @@ func (b *Bench) Open(ctx context.Context, setup Setup, users []string) (s *Syste
 	}
 	if s.providerLink, err = OpenLink("provider", s.Provider.Addr()); err != nil {
 		return s, err
+	}
+	if setup.OpenIM != nil {
+		setup.OpenIM.Log = filepath.Join(s.dir, "openim.ndjson")
+		if s.OpenIM, err = openim.Start(*setup.OpenIM); err != nil {
+			return s, err
+		}
 	}
 	if _, err := services.RedisDo(b.redis.URL(), "FLUSHALL"); err != nil {
 		return s, err
@@ -141,11 +151,16 @@ func (s *System) children(setup Setup, bin, databaseURL string) error {
 			Name: name, URL: "http://" + listen, Bin: bin, Args: []string{"serve", "--roles", role}, Log: filepath.Join(s.dir, name+".log"),
 			Env: []string{
 				"CARILLON_DATABASE_URL=" + databaseURL, "CARILLON_REDIS_URL=" + s.redis.URL(), "CARILLON_SECRET=" + secret, "CARILLON_LISTEN=" + listen,
-				"CARILLON_CHANNEL=webhook", "CARILLON_WEBHOOK_URL=http://" + s.providerLink.Addr() + "/" + name,
-				"CARILLON_WEBHOOK_SECRET=" + webhookSecret,
-				fmt.Sprint("CARILLON_WEBHOOK_BATCH=", setup.Batch), fmt.Sprint("CARILLON_WEBHOOK_RATE=", setup.Rate), fmt.Sprint("CARILLON_WEBHOOK_TIMEOUT=", setup.Timeout),
 				fmt.Sprint("CARILLON_MAX_ATTEMPTS=", setup.MaxAttempts),
 			},
+		}
+		if s.OpenIM != nil {
+			c.Env = append(c.Env, s.openIM(*setup.OpenIM)...)
+			c.Args = append(c.Args, "--log-level", "debug") // the search for secrets wants all that can stand there
+		} else {
+			c.Env = append(c.Env, "CARILLON_CHANNEL=webhook", "CARILLON_WEBHOOK_URL=http://"+s.providerLink.Addr()+"/"+name,
+				"CARILLON_WEBHOOK_SECRET="+webhookSecret,
+				fmt.Sprint("CARILLON_WEBHOOK_BATCH=", setup.Batch), fmt.Sprint("CARILLON_WEBHOOK_RATE=", setup.Rate), fmt.Sprint("CARILLON_WEBHOOK_TIMEOUT=", setup.Timeout))
 		}
 		if setup.Probe {
 			c.Env = append(c.Env, "CHAOS_PROBE="+s.probeFile(c))
@@ -201,10 +216,14 @@ func (s *System) Close() error {
 			l.Close()
 		}
 	}
-	if s.Provider == nil {
-		return nil
+	var err error
+	if s.OpenIM != nil {
+		err = s.OpenIM.Close()
 	}
-	return s.Provider.Close()
+	if s.Provider != nil {
+		err = errors.Join(err, s.Provider.Close())
+	}
+	return err
 }
 
 // note writes one line of what happens, with the seconds since the trial began.

@@ -55,6 +55,7 @@ func trials() []trial {
 		{name: "dead", what: "a provider that refuses connections, answers 503, answers 500", run: dead, span: 30 * time.Second},
 		{name: "slots", what: "50 schedules every second, over 3 schedulers of which one is killed and one frozen", run: slots},
 		{name: "once", what: "kill -9 with atMostOnce", run: once},
+		{name: "openim", what: "through OpenIM: unknown and refusing users, lost answers, kicked tokens; a worker killed twice, one stopped, the API killed", run: throughOpenIM},
 		{name: "million", what: "20 × kill -9 of workers at 1,000,000 recipients, and the same undisturbed", run: millionKills, named: true, recipients: million},
 		{name: "slow", what: "1/s for 1,000,000 recipients beside ten campaigns without a rate", run: slow, named: true, recipients: million},
 		{name: "soak", what: "campaigns begin and end all the time; try it with --race", run: soak, named: true, recipients: 4000, span: 20 * time.Minute},
@@ -94,6 +95,13 @@ func siege(ctx context.Context, s *System, users []string, rate int, faults []Fa
 	if err != nil {
 		return nil, err
 	}
+	return s.besiege(ctx, main, faults, limit, deliveries...)
+}
+
+// besiege is a siege around a campaign that runs.
+func (s *System) besiege(ctx context.Context, main *Campaign, faults []Fault, limit time.Duration, deliveries ...string) (*Evidence, error) {
+	var err error
+	users := main.Users
 	var mu sync.Mutex
 	campaigns := []*Campaign{main}
 	var wg sync.WaitGroup
@@ -120,7 +128,7 @@ func siege(ctx context.Context, s *System, users []string, rate int, faults []Fa
 	if err != nil {
 		return nil, err
 	}
-	s.note("all healed; %d arrivals so far", s.Provider.Len())
+	s.note("all healed")
 	e, err := s.Await(ctx, limit, events, campaigns...)
 	s.note("all over: %d campaigns, %d arrivals", len(campaigns), len(e.Arrivals))
 	return e, err

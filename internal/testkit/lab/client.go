@@ -54,6 +54,8 @@ type Row struct {
 	UserID      string `json:"userID"`
 	Status      string `json:"status"`
 	Attempts    int    `json:"attempts"`
+	ErrCode     int    `json:"errCode"`
+	ErrMsg      string `json:"errMsg"`
 	ClientMsgID string `json:"clientMsgID"`
 }
 

@@ -104,6 +104,9 @@ func (d *Double) remember(l Line) {
 // URL is the double's base URL, without a slash at its end.
 func (d *Double) URL() string { return "http://" + d.listener.Addr().String() }
 
+// LogFile is the path of the log.
+func (d *Double) LogFile() string { return d.opts.Log }
+
 // Behave changes the manners from the next request on. Counters of Every and Times begin anew.
 func (d *Double) Behave(m Manners) error {
 	b, err := newBehaviour(m, d.opts.Seed)

@@ -185,6 +185,13 @@ func kind(c caller, code int) string {
 	return "user"
 }
 
+// Shown are all tokens of this double's that callers have shown it so far: what a test looks for where no token may be.
+func (d *Double) Shown() []string {
+	d.tokens.mu.RLock()
+	defer d.tokens.mu.RUnlock()
+	return slices.Collect(maps.Keys(d.tokens.signed))
+}
+
 // ids are the tokens that were issued.
 func (t *tokens) ids() []string {
 	t.mu.RLock()
