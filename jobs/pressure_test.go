@@ -100,6 +100,7 @@ func TestDeadProvider(t *testing.T) {
 					t.Fatalf("counts %+v", c.Counts)
 				}
 				// Fewer than twelve 500s may be about their recipients, as far as anybody can tell: those count, and end nothing.
+				// Each of the two processes judges its own before it knows of the other's.
 				charged := 0
 				for id, rec := range r.statuses(c) {
 					switch {
@@ -109,7 +110,7 @@ func TestDeadProvider(t *testing.T) {
 						t.Errorf("%s took %d attempts", id, rec.Attempts)
 					}
 				}
-				if charged >= 12 {
+				if charged >= 2*12 {
 					t.Errorf("%d recipients paid an attempt for the provider", charged)
 				}
 			})
