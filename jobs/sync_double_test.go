@@ -187,7 +187,7 @@ func (s *show) run(kills ...int64) {
 func TestDirectorySync(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		users, size := 1500, 100
+		users, size := 700, 50
 		if given := os.Getenv("CARILLON_TEST_SYNC_USERS"); given != "" {
 			n, err := strconv.Atoi(given)
 			if err != nil {
@@ -195,6 +195,6 @@ func TestDirectorySync(t *testing.T) {
 			}
 			users, size = n, 1000
 		}
-		newShow(t, s, users, size, size/100).run(3, 7, 12)
+		newShow(t, s, users, size, max(1, size/100)).run(3, 7, 12)
 	})
 }
