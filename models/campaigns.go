@@ -170,6 +170,11 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 			return c, err
 		}
 		later, c.StatusReason, c.StatusReasonCode = waits, why.Text, why.Code
+		if !waits && s.fresh.needs(&c) { // a sync may have ended since the directory was read
+			if dir, err = s.directoryState(db, spec.Message.SendID); err != nil {
+				return c, err
+			}
+		}
 	}
 	if err := s.freeze(db, &c, dir, len(spec.Audience.UserIDs)); err != nil {
 		return c, err

@@ -190,8 +190,12 @@ func (p *process) completed(url, token, id string) (sent float64) {
 	p.t.Helper()
 	p.until("the campaign is completed", func() bool {
 		c := get(p.t, url+"/v1/campaigns/"+id, token)
-		if c.data["status"] != "completed" {
+		switch c.data["status"] {
+		case "completed":
+		case "scheduled", "running":
 			return false
+		default: // nothing goes on by itself
+			p.t.Fatalf("the campaign will not complete: %s", c.body)
 		}
 		sent, _ = c.data["counts"].(map[string]any)["sent"].(float64)
 		return true

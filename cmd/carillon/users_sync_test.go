@@ -32,7 +32,10 @@ func TestUsersSync(t *testing.T) {
 		p := serve(t, append(flags, "--openim-url", d.URL, "--openim-secret", secret, "--channel", "openim")...)
 		base, token := p.ready(), adminToken(t)
 		posted := call(t, http.MethodPost, base+"/msg/batch_send_msg", token, message)
-		id, _ := posted.data["campaignID"].(string)
+		id, ok := posted.data["campaignID"].(string)
+		if !ok {
+			t.Fatalf("%d %s", posted.status, posted.body)
+		}
 		code, stdout, stderr := finish(t, append([]string{"users", "sync", "--json"}, ledger...)...)
 		var v handlers.SyncView
 		if err := json.Unmarshal([]byte(stdout), &v); code != 0 || err != nil || v.Seen != 31 || v.Vanished != 0 || v.CompletedAt == nil {
