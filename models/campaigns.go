@@ -142,6 +142,18 @@ func (s *Store) directoryState(db *gorm.DB, senderID string) (d directoryState, 
 func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []string) (Campaign, error) {
 	spec.Audience.UserIDs = sortedUnique(spec.Audience.UserIDs)
 	db := s.db.WithContext(ctx)
+	c := Campaign{
+		PublicID: ulid.Make().String(), Name: spec.Name, Status: StatusRunning, Channel: spec.Channel, Message: spec.Message,
+		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, RatePerSecond: spec.RatePerSecond,
+		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), ExpireAt: spec.ExpireAt,
+		SendAt: spec.SendAt, Timing: spec.Timing, ScheduleID: spec.ScheduleID, Slot: spec.Slot,
+		OperationID: spec.OperationID, CreatedBy: spec.CreatedBy,
+	}
+	// Before the directory is read: a sync that ends in between has then filled it.
+	why, waits, err := s.awaits(db, &c)
+	if err != nil {
+		return Campaign{}, err
+	}
 	dir, err := s.directoryState(db, spec.Message.SendID)
 	if err != nil {
 		return Campaign{}, err
@@ -150,13 +162,7 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 		return Campaign{}, &Error{Code: CodeRecordNotFound, Detail: "sendID is neither a user of the directory nor an admin", Fields: []FieldError{{Field: "message.sendID", Reason: "is neither a user of the directory nor an admin"}}}
 	}
 	now := Millis(dir.Now)
-	c := Campaign{
-		PublicID: ulid.Make().String(), Name: spec.Name, Status: StatusRunning, Channel: spec.Channel, Message: spec.Message,
-		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, RatePerSecond: spec.RatePerSecond,
-		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), ExpireAt: spec.ExpireAt,
-		SendAt: spec.SendAt, Timing: spec.Timing, ScheduleID: spec.ScheduleID, Slot: spec.Slot,
-		OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, CreatedAt: now, StartedAt: now,
-	}
+	c.CreatedAt, c.StartedAt = now, now
 	switch {
 	case spec.ExpireAfter > 0 && c.WallAt != 0:
 		c.ExpireAfter = spec.ExpireAfter // ExpireAt is the last zone's
@@ -165,16 +171,7 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 	}
 	later := c.SendAt > now
 	if !later {
-		why, waits, err := s.awaits(db, &c)
-		if err != nil {
-			return c, err
-		}
 		later, c.StatusReason, c.StatusReasonCode = waits, why.Text, why.Code
-		if !waits && s.fresh.needs(&c) { // a sync may have ended since the directory was read
-			if dir, err = s.directoryState(db, spec.Message.SendID); err != nil {
-				return c, err
-			}
-		}
 	}
 	if err := s.freeze(db, &c, dir, len(spec.Audience.UserIDs)); err != nil {
 		return c, err
