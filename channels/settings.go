@@ -2,6 +2,8 @@ package channels
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -30,6 +32,21 @@ type Settings interface {
 	// Check is what the doctor asks of the provider. Nothing may be delivered by it. It ends by itself within seconds. rdb is as for Open, or nil: no other
 	// process can reach the Redis inside a process.
 	Check(ctx context.Context, rdb redis.UniversalClient) []Finding
+}
+
+// MaxClockApart is the largest harmless difference between the clocks of this machine, the stores and a provider. A larger
+// one moves begins, ends and slots, and makes tokens invalid.
+const MaxClockApart = 2 * time.Second
+
+// minTimeout is the shortest timeout that a channel's setting may have.
+const minTimeout = 100 * time.Millisecond
+
+// CheckTimeout says, for Settings.Mistakes, what is wrong with a timeout of one request; nil = nothing.
+func CheckTimeout(variable string, timeout time.Duration) []string {
+	if timeout < minTimeout || timeout > MaxTimeout {
+		return []string{fmt.Sprintf("%s must be %s to %s, with its unit, not %s", variable, minTimeout, MaxTimeout, timeout)}
+	}
+	return nil
 }
 
 // Finding is one thing that was looked at.

@@ -3,15 +3,11 @@ package openim
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"carillon/channels"
 )
-
-// maxApart is how far OpenIM's clock may be from this machine's before the doctor says so.
-const maxApart = 2 * time.Second
 
 // Check asks OpenIM for a token and for the number of its users. It sends no message.
 func (c Config) Check(ctx context.Context, rdb redis.UniversalClient) []channels.Finding {
@@ -30,7 +26,7 @@ func (c Config) Check(ctx context.Context, rdb redis.UniversalClient) []channels
 	switch {
 	case err != nil:
 		return say(channels.Fail, "%v", err)
-	case found.Timed && found.Ahead.Abs() > maxApart:
+	case found.Timed && found.Ahead.Abs() > channels.MaxClockApart:
 		return say(channels.Warn, "reachable, token accepted, %d users; clocks apart: its clock is %s ahead of this machine's: let NTP set both", found.Users, found.Ahead)
 	}
 	return say(channels.OK, "reachable, token accepted, %d users; its API does not tell its version", found.Users)

@@ -163,7 +163,7 @@ func kindOf(route string, code models.Code, detail string) Kind {
 	switch {
 	case code >= models.CodeTokenExpired && code <= models.CodeTokenNotExist:
 		return Token
-	case isLater(code):
+	case codes[code].class == later:
 		return Later
 	case route == routeAdminToken && code == models.CodeNoPermission:
 		if detail = strings.ToLower(detail); strings.Contains(detail, "admin") && !strings.Contains(detail, "secret") {
@@ -174,18 +174,6 @@ func kindOf(route string, code models.Code, detail string) Kind {
 		return Admin
 	}
 	return Refused
-}
-
-// isLater is true for the codes by which OpenIM says that something behind it failed: the server itself (500), a
-// callback, the database, the network, and gRPC's deadline, too many and unavailable.
-func isLater(code models.Code) bool {
-	switch code {
-	case models.CodeInternal, models.CodeTooManyRequests, models.CodeCallback, codeDatabase, models.CodeNetwork,
-		grpcDeadline, grpcExhausted, grpcUnavailable:
-		return true
-	default:
-		return false
-	}
 }
 
 const (

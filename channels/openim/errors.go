@@ -1,7 +1,6 @@
 package openim
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"carillon/channels/provider"
+	"carillon/internal/tlsfault"
 	"carillon/models"
 )
 
@@ -95,15 +95,13 @@ const leastSecret = 4
 func networkReason(err error, limit time.Duration) string {
 	var (
 		dns     *net.DNSError
-		cert    *tls.CertificateVerificationError
-		record  tls.RecordHeaderError
 		errno   syscall.Errno
 		timeout net.Error
 	)
 	switch {
-	case errors.As(err, &cert):
+	case tlsfault.BadCertificate(err):
 		return "its TLS certificate is not trusted: add the authority that signed it to this system's, or name a file with it in SSL_CERT_FILE"
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case tlsfault.NoTLS(err), errors.Is(err, http.ErrSchemeMismatch):
 		return "it does not speak TLS: CARILLON_OPENIM_URL must begin with http://"
 	case errors.As(err, &dns):
 		return "the host name of CARILLON_OPENIM_URL cannot be resolved"

@@ -1,7 +1,6 @@
 package openim
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -60,10 +59,8 @@ func (Config) Warnings() []channels.Finding { return nil }
 
 // Mistakes says what is wrong with the settings.
 func (c Config) Mistakes(chosen bool) (list []string) {
-	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	if c.Timeout < 100*time.Millisecond || c.Timeout > channels.MaxTimeout {
-		say("CARILLON_OPENIM_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.Timeout)
-	}
+	list = channels.CheckTimeout("CARILLON_OPENIM_TIMEOUT", c.Timeout)
+	say := func(text string) { list = append(list, text) }
 	if c.Sync != 0 && c.Sync < time.Minute {
 		say("CARILLON_OPENIM_SYNC must be 0, which syncs only when somebody asks for it, or at least 1m, with its unit: for example 1h")
 	}
@@ -85,7 +82,7 @@ func (c Config) Mistakes(chosen bool) (list []string) {
 		u := Config{URL: c.URL, Secret: c.Secret}
 		if _, err := u.check(); err != nil {
 			_, why, _ := strings.Cut(err.Error(), ": ")
-			say("CARILLON_OPENIM_URL %s", why)
+			say("CARILLON_OPENIM_URL " + why)
 		}
 	}
 	return list

@@ -66,9 +66,7 @@ func (c Config) Mistakes(chosen bool) (list []string) {
 	if c.Batch < 1 || c.Batch > maxBatch {
 		list = append(list, fmt.Sprintf("CARILLON_WEBHOOK_BATCH must be 1 to %d recipients in one post, not %d", maxBatch, c.Batch))
 	}
-	if c.Timeout < 100*time.Millisecond || c.Timeout > channels.MaxTimeout {
-		list = append(list, fmt.Sprintf("CARILLON_WEBHOOK_TIMEOUT must be 100ms to %s, with its unit, not %s", channels.MaxTimeout, c.Timeout))
-	}
+	list = append(list, channels.CheckTimeout("CARILLON_WEBHOOK_TIMEOUT", c.Timeout)...)
 	switch {
 	case c.URL == "" && chosen:
 		list = append(list, "CARILLON_WEBHOOK_URL is required with CARILLON_CHANNEL=webhook: set it to where messages are to be posted")

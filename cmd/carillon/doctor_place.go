@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"carillon/channels"
 )
 
 // The doctor warns when the data directory has less free space than this. A campaign to 1,000,000
@@ -101,10 +103,6 @@ func readClock(name string, ask func() (time.Time, error)) (clock, error) {
 	return clock{name, theirs.Sub(before.Add(vague)), vague}, err
 }
 
-// maxApart is the largest harmless difference between clocks. A larger one moves begins, ends and
-// slots, and makes tokens invalid.
-const maxApart = 2 * time.Second
-
 // compareClocks names the clocks that are apart.
 func (x *examination) compareClocks() {
 	if len(x.clocks) == 0 {
@@ -116,7 +114,7 @@ func (x *examination) compareClocks() {
 		}
 		return
 	}
-	x.add("clocks", stateOK, "within %s of each other", maxApart)
+	x.add("clocks", stateOK, "within %s of each other", channels.MaxClockApart)
 }
 
 // clocksApart returns a line for each two clocks that are certainly too far apart.
@@ -124,7 +122,7 @@ func clocksApart(clocks []clock) (found []string) {
 	for i, a := range clocks {
 		for _, b := range clocks[i+1:] {
 			apart := (b.ahead - a.ahead).Abs()
-			if apart-a.vague-b.vague <= maxApart {
+			if apart-a.vague-b.vague <= channels.MaxClockApart {
 				continue
 			}
 			ahead, behind := b.name, a.name
