@@ -235,17 +235,9 @@ func (s *Store) upsertUsers(ctx context.Context, changes []UserChange, record fu
 // upsert writes those of rows that are new or change something, and counts all of them. A new user begins
 // as added. The directory's row is locked, so what it reads stays so. refusing is how many more users refuse messages.
 func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created, refusing int, err error) {
-	ids := make([]string, len(rows))
-	for i, c := range rows {
-		ids[i] = c.UserID
-	}
-	var stand []User
-	if err := tx.Where("user_id IN ?", ids).Find(&stand).Error; err != nil {
+	known, err := standing(tx, rows)
+	if err != nil {
 		return 0, 0, err
-	}
-	known := make(map[string]User, len(stand))
-	for _, u := range stand {
-		known[u.UserID] = u
 	}
 	var write []User
 	for _, c := range rows {
@@ -272,6 +264,23 @@ func upsert(tx *gorm.DB, added User, rows []UserChange, n *UserCounts) (created,
 		}
 	}
 	return created, refusing, writeUsers(tx, write)
+}
+
+// standing reads those users of rows who stand in the directory, by their IDs.
+func standing(tx *gorm.DB, rows []UserChange) (map[string]User, error) {
+	ids := make([]string, len(rows))
+	for i, c := range rows {
+		ids[i] = c.UserID
+	}
+	var stand []User
+	if err := tx.Where("user_id IN ?", ids).Find(&stand).Error; err != nil {
+		return nil, err
+	}
+	known := make(map[string]User, len(stand))
+	for _, u := range stand {
+		known[u.UserID] = u
+	}
+	return known, nil
 }
 
 // writeUsers inserts or replaces users, in statements that are soon made and soon sent: between two

@@ -38,6 +38,17 @@ type SyncCounts struct {
 	Vanished  int64 `json:"vanished"`
 }
 
+// add takes in what a further page did.
+func (n *SyncCounts) add(more SyncCounts) {
+	n.Created += more.Created
+	n.Changed += more.Changed
+	n.Unchanged += more.Unchanged
+	n.Repeated += more.Repeated
+	n.Refused += more.Refused
+	n.Shortened += more.Shortened
+	n.Vanished += more.Vanished
+}
+
 // Seen is how many different users the pass saw.
 func (n SyncCounts) Seen() int64 { return n.Created + n.Changed + n.Unchanged }
 

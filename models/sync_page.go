@@ -35,8 +35,7 @@ func (s *Store) SyncPage(ctx context.Context, y *Sync, users []UserChange, total
 		return err
 	}
 	y.Page, y.Total = y.Page+1, total
-	y.Created, y.Changed, y.Unchanged = y.Created+counts.Created, y.Changed+counts.Changed, y.Unchanged+counts.Unchanged
-	y.Repeated, y.Refused, y.Shortened = y.Repeated+counts.Repeated, y.Refused+counts.Refused, y.Shortened+counts.Shortened
+	y.SyncCounts.add(counts)
 	return nil
 }
 
@@ -74,17 +73,9 @@ func (s *Store) syncUsers(tx *gorm.DB, pass int64, rows []UserChange, n *SyncCou
 	if err := s.lockDirectory(tx); err != nil {
 		return err
 	}
-	ids := make([]string, len(rows))
-	for i, c := range rows {
-		ids[i] = c.UserID
-	}
-	var stand []User
-	if err := tx.Where("user_id IN ?", ids).Find(&stand).Error; err != nil {
+	known, err := standing(tx, rows)
+	if err != nil {
 		return err
-	}
-	known := make(map[string]User, len(stand))
-	for _, u := range stand {
-		known[u.UserID] = u
 	}
 	var write []User
 	var same []string
