@@ -1,13 +1,14 @@
 package jobs
 
 import (
-	"carillon/channels"
-	"carillon/internal/pacing"
-	"carillon/models"
 	"context"
 	"errors"
 	"log/slog"
 	"time"
+
+	"carillon/channels"
+	"carillon/internal/pacing"
+	"carillon/models"
 )
 
 // delivery is one visit to one page.

@@ -1,13 +1,14 @@
 package jobs
 
 import (
-	"carillon/models"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"carillon/models"
 
 	"github.com/hibiken/asynq"
 )

@@ -1,11 +1,12 @@
 package jobs
 
 import (
-	"carillon/internal/pacing"
-	"carillon/models"
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"carillon/internal/pacing"
+	"carillon/models"
 )
 
 // A visit that can only wait for late answers parks. Its slot goes on with another page, and the
