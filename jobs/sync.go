@@ -89,6 +89,7 @@ func (e *sourceError) Unwrap() error { return e.err }
 // Work works on the pass that is due, if there is one and nobody else has it, to its end. A failure of the provider is noted in the
 // ledger and is no error.
 func (s *Syncer) Work(ctx context.Context) error {
+	taken := time.Now()
 	y, err := s.store.TakeSync(ctx, models.Millis(s.opts.Period.Milliseconds()))
 	if err != nil || y == nil {
 		return err
@@ -98,7 +99,7 @@ func (s *Syncer) Work(ctx context.Context) error {
 	switch {
 	case err == nil:
 		s.log.Info("the directory is synced", "pass", y.Pass, "seen", y.Seen(), "created", y.Created, "changed", y.Changed, "vanished", y.Vanished,
-			"refused", y.Refused, "shortened", y.Shortened, "took", time.Duration(y.MovedAt-y.BegunAt)*time.Millisecond)
+			"refused", y.Refused, "shortened", y.Shortened, "took", (time.Duration(y.Now-y.BegunAt)*time.Millisecond + time.Since(taken)).Round(time.Millisecond))
 		return nil
 	case errors.Is(err, models.ErrFenced):
 		return nil // this process stood still, and another one has the pass
@@ -211,7 +212,8 @@ func (s *Syncer) remove(ctx context.Context, y *models.Sync) error {
 	}
 }
 
-// try asks the provider, and again when that fails. The lease is renewed before each try.
+// try asks the provider, and again when that fails. Before each further try it renews the lease; the step before the first
+// try has done so.
 func (s *Syncer) try(ctx context.Context, y *models.Sync, ask func() error) error {
 	for n := range syncTries {
 		if n > 0 {
