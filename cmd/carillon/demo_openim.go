@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carillon/channels/openim"
+	"carillon/handlers"
 	"carillon/internal/config"
 	double "carillon/internal/testkit/openim"
 )
@@ -35,11 +36,7 @@ func (s *show) syncUsers(ctx context.Context) error {
 	defer func() { _ = bar.Finish() }()
 	err := s.call(ctx, http.MethodPost, "/v1/directory/sync", "application/json", strings.NewReader("{}"), nil)
 	for began := time.Now(); err == nil; {
-		var sync struct {
-			Seen        int64
-			CompletedAt *time.Time
-			Error       string
-		}
+		var sync handlers.SyncView
 		err = s.call(ctx, http.MethodGet, "/v1/directory/sync", "", nil, &sync)
 		switch {
 		case err != nil:

@@ -45,6 +45,7 @@ type examination struct {
 	a        *app
 	findings []finding
 	clocks   []clock
+	rdb      redis.UniversalClient // what the processes share; nil = no other process can reach it
 }
 
 func (x *examination) add(name, status, format string, args ...any) {
@@ -59,6 +60,7 @@ func (c *doctorCmd) Run(a *app) error {
 		x.redis()
 		x.compareClocks()
 		x.channels()
+		x.closeRedis()
 	}
 	failed := false
 	for _, f := range x.findings {
@@ -132,24 +134,9 @@ func (x *examination) channels() {
 		x.report(one.Warnings())
 	}
 	x.add("channels", stateOK, "%s; campaigns go through %s unless they say otherwise", strings.Join(places, ", "), x.a.cfg.Channel)
-	rdb, closeRedis := sharedRedis(x.a.cfg)
-	defer closeRedis()
 	for _, one := range x.a.cfg.Channels() {
-		x.report(one.Check(x.a.ctx, rdb))
+		x.report(one.Check(x.a.ctx, x.rdb))
 	}
-}
-
-// sharedRedis is what the channels of all processes share. It is nil with the embedded Redis, which no other process can reach.
-func sharedRedis(cfg *config.Config) (rdb redis.UniversalClient, end func()) {
-	if cfg.EmbeddedRedis() {
-		return nil, func() {}
-	}
-	conn, err := config.Redis(cfg.RedisURL)
-	if err != nil {
-		return nil, func() {} // the doctor has said so
-	}
-	rdb = conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // so it is documented
-	return rdb, func() { _ = rdb.Close() }
 }
 
 // report adds what a channel found.

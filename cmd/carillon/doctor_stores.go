@@ -132,6 +132,13 @@ func databaseVersion(ctx context.Context, ledger *models.Store) (version string,
 	return version, err
 }
 
+// closeRedis closes what redis has opened.
+func (x *examination) closeRedis() {
+	if x.rdb != nil {
+		_ = x.rdb.Close()
+	}
+}
+
 // redis examines Redis. It must be new enough and, when its memory is full, must refuse writes and
 // not drop data.
 func (x *examination) redis() {
@@ -145,7 +152,7 @@ func (x *examination) redis() {
 		return
 	}
 	rdb := conn.MakeRedisClient().(redis.UniversalClient) //nolint:forcetypeassert // RedisConn documents this type
-	defer func() { _ = rdb.Close() }()
+	x.rdb = rdb
 	ctx, cancel := context.WithTimeout(x.a.ctx, askTime)
 	defer cancel()
 	server, err := rdb.Info(ctx, "server").Result()
