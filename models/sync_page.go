@@ -35,7 +35,7 @@ func (s *Store) SyncPage(ctx context.Context, y *Sync, users []UserChange, total
 		return err
 	}
 	y.Page, y.Total = y.Page+1, total
-	y.SyncCounts.add(counts)
+	y.add(counts)
 	return nil
 }
 
