@@ -17,6 +17,7 @@ import (
 	"carillon/channels"
 	"carillon/channels/inbox"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/models"
 )
 
@@ -161,7 +162,7 @@ func (s *server) do(method, path string, body any, headers ...string) (status in
 	if req.Header.Get("token") == "" {
 		req.Header.Del("token")
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := contract.Transport(s.t, http.DefaultTransport).RoundTrip(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
