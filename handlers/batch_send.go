@@ -89,7 +89,7 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 		return a.answerAsOriginal(w, r, created, order, spec.Message.SendTime)
 	}
 	applied(w, wait)
-	done, err := a.waitForEnd(r.Context(), created.PublicID, wait)
+	done, err := a.waitForEnd(r.Context(), created.PublicID, wait, false)
 	if err != nil {
 		return err
 	}
@@ -97,12 +97,15 @@ func (a *API) batchSendMsg(w http.ResponseWriter, r *http.Request) error {
 }
 
 // answerAsOriginal answers with the original's two lists, in the order of the request, when the campaign is done in time.
-// Else the answer is the campaign's. A ledger that does not answer is no error of the request: the message is on its way, and
+// Else the answer is the campaign's, at once if the campaign is held up: it cannot be done in time. A ledger that does not answer is no error of the request: the message is on its way, and
 // a caller who repeats the request would send the message twice. stamp is the message's own sendTime; 0 = none.
 func (a *API) answerAsOriginal(w http.ResponseWriter, r *http.Request, created models.Created, order []string, stamp int64) error {
-	done, err := a.waitForEnd(r.Context(), created.PublicID, a.BatchWait)
+	done, err := a.waitForEnd(r.Context(), created.PublicID, a.BatchWait, true)
 	if err != nil {
 		a.Log.Warn("a list is answered with its campaign, since the results cannot be read", "operationID", operationID(r.Context()), "campaign", created.PublicID, "err", err)
+	}
+	if err == nil && heldUp(done.Status) {
+		return answerData(w, http.StatusOK, batchAnswer{CampaignID: done.CampaignID, Status: done.Status, Total: done.Total})
 	}
 	ended := done.Status == models.StatusCompleted || done.Status == models.StatusFailed
 	if err != nil || !ended || int64(len(done.Results)+len(done.FailedUserIDs)) != done.Total {
@@ -123,9 +126,9 @@ func (a *API) answerAsOriginal(w http.ResponseWriter, r *http.Request, created m
 	return answerData(w, http.StatusOK, done.batchLists)
 }
 
-// waitForEnd answers when the campaign is done or the time is up.
-func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration) (batchAnswer, error) {
-	c, err := a.waiters.wait(ctx, a.Store, id, wait)
+// waitForEnd answers when the campaign is done or the time is up, and with unlessHeld when the campaign is held up.
+func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration, unlessHeld bool) (batchAnswer, error) {
+	c, err := a.waiters.wait(ctx, a.Store, id, wait, unlessHeld)
 	if err != nil {
 		return batchAnswer{}, err
 	}

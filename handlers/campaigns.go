@@ -68,7 +68,7 @@ func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Cr
 	}
 	defer give()
 	applied(w, wait)
-	if _, err := a.waiters.wait(r.Context(), a.Store, created.PublicID, wait); err != nil {
+	if _, err := a.waiters.wait(r.Context(), a.Store, created.PublicID, wait, false); err != nil {
 		return err
 	}
 	c, err := a.Store.Campaign(r.Context(), created.PublicID)
