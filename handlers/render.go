@@ -137,7 +137,7 @@ func (a *API) fail(in *in, err error, original bool) {
 	}
 	body := envelope{ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error()}
 	fixed := original && e.Code == models.CodeRecordNotFound // the contract shows the whole body
-	if len(e.Fields) > 0 && !fixed {
+	if len(e.Fields) > 0 && !fixed { // guard: contract
 		body.Data = refusedFields{e.Fields}
 	}
 	_ = answer(w, statusOf(err, e, original), body.encode())
