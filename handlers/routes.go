@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/gorilla/mux"
+
+	"carillon/handlers/apidocs"
 )
 
 // The methods of most routes.
@@ -104,11 +106,14 @@ func (a *API) otherRoutes(r *mux.Router) {
 	r.Handle("/v1/channels/{name}/resume", a.admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 
-// pageRoutes are the pages for a browser: log-in and the queue's monitor.
+// pageRoutes are the pages for a browser: log-in, the contract and the queue's monitor.
 func (a *API) pageRoutes(r *mux.Router) {
 	r.Handle("/login", a.public(a.loginPage)).Methods(get, head)
 	r.Handle("/login", a.public(a.login)).Methods(post)
 	r.Handle("/logout", a.public(a.logout)).Methods(post)
+	r.Handle("/openapi.yaml", a.public(apidocs.Contract())).Methods(get, head)
+	r.Handle("/docs", a.public(apidocs.Page())).Methods(get, head)
+	r.Handle("/docs/rapidoc.js", a.public(apidocs.Viewer())).Methods(get, head)
 	monitor := a.adminPage(a.monitorPage())
 	r.Handle("/monitor", monitor)
 	r.PathPrefix("/monitor/").Handler(monitor)
