@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"carillon/docs"
+	"carillon/handlers/web"
 )
 
 var (
@@ -31,28 +32,25 @@ var (
 const policy = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:; " +
 	"form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 
-// Handler answers a request. Its error is nil: there is nothing that could fail.
-type Handler = func(w http.ResponseWriter, r *http.Request) error
-
 // Contract serves docs/openapi.yaml at /openapi.yaml.
-func Contract() Handler { return compressed("application/yaml", docs.OpenAPI).serve }
+func Contract() web.Handler { return compressed("application/yaml", docs.OpenAPI).serve }
 
 // Viewer serves the page's script at /docs/rapidoc.js.
-func Viewer() Handler {
+func Viewer() web.Handler {
 	f := file{media: "text/javascript; charset=utf-8", gzip: viewerGzip}
 	f.tag = tagOf(viewerGzip)
 	return f.serve
 }
 
 // Page serves the page at /docs.
-func Page() Handler {
+func Page() web.Handler {
 	f := compressed("text/html; charset=utf-8", pageHTML)
-	return func(w http.ResponseWriter, r *http.Request) error {
-		h := w.Header()
+	return func(in *web.In) error {
+		h := in.W.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "same-origin")
-		return f.serve(w, r)
+		return f.serve(in)
 	}
 }
 
@@ -77,7 +75,8 @@ func tagOf(content []byte) string {
 }
 
 // serve answers with the file. A browser may keep the file, and asks each time whether it still stands.
-func (f file) serve(w http.ResponseWriter, r *http.Request) error {
+func (f file) serve(in *web.In) error {
+	w, r := in.W, in.R
 	packed := takesGzip(r.Header.Get("Accept-Encoding"))
 	tag := `"` + f.tag + `"`
 	if packed {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"carillon/docs"
+	"carillon/handlers/web"
 )
 
 func unpack(t *testing.T, packed []byte) []byte {
@@ -45,7 +46,7 @@ func TestTheViewerIsTheOneOfTheReadme(t *testing.T) {
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]struct {
-		handler Handler
+		handler web.Handler
 		media   string
 		content []byte
 	}{
@@ -61,7 +62,7 @@ func TestFiles(t *testing.T) {
 					r.Header.Set(headers[i], headers[i+1])
 				}
 				w := httptest.NewRecorder()
-				if err := f.handler(w, r); err != nil {
+				if err := f.handler(&web.In{W: w, R: r}); err != nil {
 					t.Error(err)
 				}
 				return w
