@@ -100,7 +100,7 @@ func (a *API) otherRoutes(r *mux.Router) {
 	r.Handle("/v1/inbox/{userID}/messages", a.inbox(with(readInboxPage, a.ListMessages), "after", "limit")).Methods(get, head)
 	r.Handle("/v1/inbox/{userID}/stream", a.inbox(a.streamMessages, "after")).Methods(get, head)
 
-	r.Handle("/v1/events", a.admin(with(eventFilter, a.ListEvents), "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/events", a.admin(with(eventQuery, a.ListEvents), "after", "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/channels/{name}/resume", a.admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 
