@@ -223,7 +223,7 @@ func TestEventsArePulled(t *testing.T) {
 		if page := pull("after=0"); len(page.Events) != 0 || page.NextCursor != "0" || page.More {
 			t.Errorf("an empty log: %+v", page)
 		}
-		s.users("u1")
+		s.do("POST", "/v1/users", `{"users":[{"userID":"u1"}]}`)
 		now := pull("after=now")
 		if len(now.Events) != 0 || now.NextCursor == "0" {
 			t.Errorf("%+v", now)

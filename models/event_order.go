@@ -83,7 +83,7 @@ func (s *Store) orderSome(ctx context.Context) (n int, err error) {
 			return err
 		}
 		n = len(ids)
-		by := max(0, o.Seq+1-ids[0]) // guard: event-place
+		by := max(0, o.Seq+1-ids[0])
 		// It names the events by their key: a scan would wait for events that are not committed.
 		if err := tx.Exec("UPDATE "+s.d.eventsByKey+" SET seq=id+? WHERE id IN ?", by, ids).Error; err != nil {
 			return err
