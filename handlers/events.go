@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -43,24 +44,24 @@ type EventQuery struct {
 	After string
 }
 
-func eventQuery(in *in) (q EventQuery, err error) {
+func eventQuery(in *web.In) (q EventQuery, err error) {
 	q.EventFilter = models.EventFilter{Kind: models.EventKind(in.Query("kind")), CampaignID: in.Query("campaign"), ScheduleID: in.Query("schedule"), Actor: in.Query("actor")}
 	if q.Kind != "" && !slices.Contains(models.EventKinds, q.Kind) {
-		return q, queryError("kind", "must be a kind of event, such as campaign.paused")
+		return q, web.Refuse("kind", "must be a kind of event, such as campaign.paused")
 	}
 	if why := models.CheckID(q.Actor); q.Actor != "" && why != "" {
-		return q, queryError("actor", why)
+		return q, web.Refuse("actor", why)
 	}
 	q.After = in.Query("after")
 	if q.After != "" && in.Query("cursor") != "" {
-		return q, queryError("after", "goes to newer events, and cursor to older ones: leave one of them out")
+		return q, web.Refuse("after", "goes to newer events, and cursor to older ones: leave one of them out")
 	}
-	q.Before, q.Limit, err = parseBeforePage(in.R)
+	q.Before, q.Limit, err = web.ParseBeforePage(in.R)
 	return q, err
 }
 
 // ListEvents lists the event log: newest first, or from a place on in the order in which no event is missed.
-func (a *API) ListEvents(ctx context.Context, _ call, q EventQuery) (EventList, error) {
+func (a *API) ListEvents(ctx context.Context, _ web.Call, q EventQuery) (EventList, error) {
 	if q.After == "" {
 		return a.pageOfEvents(ctx, q.EventFilter)
 	}
@@ -77,7 +78,7 @@ func (a *API) pageOfEvents(ctx context.Context, f models.EventFilter) (list Even
 	if err != nil {
 		return list, err
 	}
-	found, list.NextCursor = cutPage(found, limit, func(e models.Event) string { return beforeCursor(e.ID) })
+	found, list.NextCursor = web.CutPage(found, limit, func(e models.Event) string { return web.BeforeCursor(e.ID) })
 	list.Events, list.More = eventsJSON(found), list.NextCursor != ""
 	return list, nil
 }
@@ -91,7 +92,7 @@ func eventsJSON(events []models.Event) []EventView {
 }
 
 // CampaignHistory lists what happened to a campaign, newest first.
-func (a *API) CampaignHistory(ctx context.Context, _ call, p OlderPage) (EventList, error) {
+func (a *API) CampaignHistory(ctx context.Context, _ web.Call, p OlderPage) (EventList, error) {
 	c, err := a.Store.Campaign(ctx, p.ID)
 	if err != nil {
 		return EventList{}, err
@@ -100,7 +101,7 @@ func (a *API) CampaignHistory(ctx context.Context, _ call, p OlderPage) (EventLi
 }
 
 // ScheduleHistory lists what happened to a schedule and to the campaigns that it made, newest first.
-func (a *API) ScheduleHistory(ctx context.Context, _ call, p OlderPage) (EventList, error) {
+func (a *API) ScheduleHistory(ctx context.Context, _ web.Call, p OlderPage) (EventList, error) {
 	sch, err := a.Store.Schedule(ctx, p.ID)
 	if err != nil {
 		return EventList{}, err
