@@ -104,7 +104,7 @@ func (a *API) otherRoutes(r *mux.Router) {
 	r.Handle("/v1/inbox/{userID}/messages", a.OwnInbox(with(readInboxPage, a.ListMessages), "after", "limit")).Methods(get, head)
 	r.Handle("/v1/inbox/{userID}/stream", a.OwnInbox(a.streamMessages, "after")).Methods(get, head)
 
-	r.Handle("/v1/events", a.Admin(with(eventFilter, a.ListEvents), "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/events", a.Admin(with(eventQuery, a.ListEvents), "after", "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/channels/{name}/resume", a.Admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 

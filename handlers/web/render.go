@@ -72,6 +72,7 @@ var v1Status = map[models.Code]int{
 	models.CodeIdempotencyInProgress: http.StatusConflict,
 	models.CodeTooLarge:              http.StatusRequestEntityTooLarge,
 	models.CodeUnavailable:           http.StatusServiceUnavailable,
+	models.CodeCursorGone:            http.StatusGone,
 	models.CodeInternal:              http.StatusInternalServerError,
 }
 
