@@ -17,21 +17,6 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
-// Defines values for AudienceRequestAll.
-const (
-	True AudienceRequestAll = true
-)
-
-// Valid indicates whether the value is a known member of the AudienceRequestAll enum.
-func (e AudienceRequestAll) Valid() bool {
-	switch e {
-	case True:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for AudienceType.
 const (
 	AudienceTypeAll   AudienceType = "all"
@@ -154,11 +139,11 @@ const (
 	AtText         ContentType = 106
 	Custom         ContentType = 110
 	File           ContentType = 105
+	Markdown       ContentType = 118
 	OANotification ContentType = 1400
 	Picture        ContentType = 102
 	Quote          ContentType = 114
 	Text           ContentType = 101
-	TypeOf118      ContentType = 118
 	Video          ContentType = 104
 	Voice          ContentType = 103
 )
@@ -172,6 +157,8 @@ func (e ContentType) Valid() bool {
 		return true
 	case File:
 		return true
+	case Markdown:
+		return true
 	case OANotification:
 		return true
 	case Picture:
@@ -179,8 +166,6 @@ func (e ContentType) Valid() bool {
 	case Quote:
 		return true
 	case Text:
-		return true
-	case TypeOf118:
 		return true
 	case Video:
 		return true
@@ -440,14 +425,11 @@ type Audience struct {
 
 // AudienceRequest Exactly one of the three.
 type AudienceRequest struct {
-	// All Every user of the directory but the sender.
-	All     *AudienceRequestAll `json:"all,omitempty"`
-	GroupID *string             `json:"groupID,omitempty"`
-	UserIDs *[]string           `json:"userIDs,omitempty"`
+	// All true = every user of the directory but the sender.
+	All     *bool     `json:"all,omitempty"`
+	GroupID *string   `json:"groupID,omitempty"`
+	UserIDs *[]string `json:"userIDs,omitempty"`
 }
-
-// AudienceRequestAll Every user of the directory but the sender.
-type AudienceRequestAll bool
 
 // AudienceType defines model for AudienceType.
 type AudienceType string
@@ -523,8 +505,8 @@ type BatchSendRequest struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType ContentType `json:"contentType"`
 	Ex          *string     `json:"ex,omitempty"`
 
@@ -785,8 +767,8 @@ type Code int
 // Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 type Content map[string]interface{}
 
-// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-// revoked or notified, 1400 OA notification.
+// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+// 118 markdown, 1400 OA notification.
 type ContentType int
 
 // Counts `total` is the sum of the others at every instant.
@@ -1081,8 +1063,8 @@ type InboxMessage struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType ContentType `json:"contentType"`
 	Ex          string      `json:"ex"`
 
@@ -1128,8 +1110,8 @@ type Message struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType    ContentType `json:"contentType"`
 	Ex             string      `json:"ex"`
 	IsOnlineOnly   bool        `json:"isOnlineOnly"`
@@ -1154,8 +1136,8 @@ type MessageRequest struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType ContentType `json:"contentType"`
 	Ex          *string     `json:"ex,omitempty"`
 
