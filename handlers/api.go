@@ -35,6 +35,7 @@ type API struct {
 	ParseToken ParseToken
 	Admins     []string          // user IDs that are admins, until SetAdmins
 	Channels   []channels.Traits // set up here; the first is the default
+	Rates      map[string]int    // recipients a second by channel; 0 or absent = no limit
 	Zone       string            // of users who have none; IANA name
 	BodyTime   time.Duration     // within which a body must arrive; 0 = 30 s
 	// BatchWait is how long a POST /msg/batch_send_msg for a list of up to maxAsOriginal recipients may take to be answered

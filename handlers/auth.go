@@ -57,8 +57,11 @@ func (a *API) asClaimed(in *in, claimed claims, h handler) error {
 		return err
 	}
 	by := models.Actor{ID: in.UserID, Via: models.ViaAPI, OperationID: in.OperationID}
-	if claimed.Session != "" {
+	switch {
+	case claimed.Session != "":
 		by.Via = models.ViaConsole
+	case strings.HasPrefix(in.R.UserAgent(), CommandLineAgent):
+		by.Via = models.ViaCLI
 	}
 	ctx := models.WithActor(in.Context(), by)
 	if in.Admin {

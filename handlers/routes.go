@@ -48,6 +48,8 @@ func (a *API) contractRoutes(r *mux.Router) {
 func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns", a.admin(a.createCampaign)).Methods(post)
 	r.Handle("/v1/campaigns", a.admin(with(campaignFilter, a.ListCampaigns), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/pause", a.admin(with(none, a.PauseAllCampaigns))).Methods(post)
+	r.Handle("/v1/campaigns/resume", a.admin(with(none, a.ResumeAllCampaigns))).Methods(post)
 	r.Handle("/v1/campaigns/{id}", a.admin(with(campaignID, a.GetCampaign))).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}", a.admin(with(readCampaignChange, a.PatchCampaign))).Methods(http.MethodPatch)
 	r.Handle("/v1/campaigns/{id}/pause", a.admin(with(campaignID, a.PauseCampaign))).Methods(post)
@@ -66,6 +68,8 @@ func (a *API) campaignRoutes(r *mux.Router) {
 func (a *API) scheduleRoutes(r *mux.Router) {
 	r.Handle("/v1/schedules", a.admin(a.createSchedule)).Methods(post)
 	r.Handle("/v1/schedules", a.admin(with(scheduleFilter, a.ListSchedules), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/pause", a.admin(with(none, a.PauseAllSchedules))).Methods(post)
+	r.Handle("/v1/schedules/resume", a.admin(with(none, a.ResumeAllSchedules))).Methods(post)
 	r.Handle("/v1/schedules/preview", a.admin(with(bodyOf[PreviewBody](controlBody, refuseUnknown), a.PreviewSchedule))).Methods(post)
 	r.Handle("/v1/schedules/{id}", a.admin(with(olderPageOf(scheduleID), a.GetSchedule), "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/schedules/{id}", a.admin(with(readScheduleChange, a.PatchSchedule))).Methods(http.MethodPatch)
@@ -91,6 +95,7 @@ func (a *API) directoryRoutes(r *mux.Router) {
 	r.Handle("/v1/groups/{id}", a.admin(with(pathID, a.DeleteGroup))).Methods(http.MethodDelete)
 	r.Handle("/v1/groups/{id}/members", a.admin(with(pageOf(pathID), a.ListMembers), "cursor", "limit")).Methods(get, head)
 
+	r.Handle("/v1/directory", a.admin(with(none, a.Directory))).Methods(get, head)
 	r.Handle("/v1/directory/sync", a.admin(a.syncDirectory, "fewer")).Methods(post)
 	r.Handle("/v1/directory/sync", a.admin(with(none, a.DirectorySync))).Methods(get, head)
 }
@@ -101,6 +106,7 @@ func (a *API) otherRoutes(r *mux.Router) {
 	r.Handle("/v1/inbox/{userID}/stream", a.inbox(a.streamMessages, "after")).Methods(get, head)
 
 	r.Handle("/v1/events", a.admin(with(eventFilter, a.ListEvents), "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/channels", a.admin(with(none, a.ListChannels))).Methods(get, head)
 	r.Handle("/v1/channels/{name}/resume", a.admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 

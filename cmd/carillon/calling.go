@@ -62,14 +62,23 @@ func (a *app) secret() (string, error) {
 	if !a.cfg.EmbeddedDatabase() || !a.cfg.EmbeddedRedis() {
 		return "", errors.New("there is no token: set CARILLON_TOKEN to one that carillon token prints, or CARILLON_SECRET to the server's")
 	}
-	dir, err := embedded.Find(a.cfg.DataDir)
-	if err == nil {
-		var secret string
-		if secret, err = dir.Secret(); err == nil {
-			return secret, nil
-		}
+	secret, err := a.localSecret()
+	if err != nil {
+		return "", fmt.Errorf("there is no token: set CARILLON_TOKEN to one that carillon token prints at the server; or, on the server's machine: %w", err)
 	}
-	return "", fmt.Errorf("there is no token: set CARILLON_TOKEN to one that carillon token prints at the server; or, on the server's machine: %w", err)
+	return secret, nil
+}
+
+// localSecret is CARILLON_SECRET, or the one in the data directory.
+func (a *app) localSecret() (string, error) {
+	if a.cfg.Secret != "" {
+		return a.cfg.Secret, nil
+	}
+	dir, err := embedded.Find(a.cfg.DataDir)
+	if err != nil {
+		return "", err
+	}
+	return dir.Secret()
 }
 
 // explain adds to an error of the API what only the command line can advise.

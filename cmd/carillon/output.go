@@ -43,14 +43,18 @@ func printList[T any](a *app, l listFlags, list iter.Seq2[T, error], head []stri
 		return errors.New("--limit must be 1 or more")
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-	if !l.JSON {
-		fmt.Fprintln(t, strings.Join(head, "\t"))
+	n, begun := 0, l.JSON
+	begin := func() { // not before there is something to show, or nothing is wrong
+		if !begun {
+			begun = true
+			fmt.Fprintln(t, strings.Join(head, "\t"))
+		}
 	}
-	n := 0
 	for one, err := range list {
 		if err != nil {
 			return errors.Join(t.Flush(), err)
 		}
+		begin()
 		if l.JSON {
 			if err := a.printJSON(one); err != nil {
 				return err
@@ -66,6 +70,7 @@ func printList[T any](a *app, l listFlags, list iter.Seq2[T, error], head []stri
 			break
 		}
 	}
+	begin()
 	return t.Flush()
 }
 

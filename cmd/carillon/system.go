@@ -115,7 +115,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
 		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
-		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits, Log: log,
+		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits, Rates: rates, Log: log,
 	}
 	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken
