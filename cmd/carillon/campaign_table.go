@@ -21,7 +21,15 @@ func campaignRow(v client.Campaign) []string {
 	for _, count := range []int64{n.Total, n.Pending, n.Sent, n.Failed, n.Skipped, n.Expired, n.Cancelled, n.Unknown} {
 		cells = append(cells, strconv.FormatInt(count, 10))
 	}
-	return append(cells, stamp(v.CreatedAt), orDash(v.CreatedBy), rate(v.CurrentRatePerSecond, v.RatePerSecond), eta(v.EtaSeconds), v.Name, v.StatusReason)
+	return append(cells, stamp(v.CreatedAt), orDash(v.CreatedBy), rate(speed(v), v.RatePerSecond), eta(v.EtaSeconds), v.Name, v.StatusReason)
+}
+
+// speed is how fast a running campaign is. nil = not known, or it does not run.
+func speed(v client.Campaign) *float32 {
+	if v.Status != client.CampaignStatusRunning {
+		return nil
+	}
+	return v.CurrentRatePerSecond
 }
 
 // rate words how fast a campaign is, and how fast it may be. nil = not known.
@@ -57,8 +65,8 @@ func campaignText(v client.Campaign) string {
 	if v.RatePerSecond > 0 {
 		made = append(made, fmt.Sprintf("at most %d/s", v.RatePerSecond))
 	}
-	if v.CurrentRatePerSecond != nil {
-		made = append(made, fmt.Sprintf("%.0f/s now", *v.CurrentRatePerSecond))
+	if now := speed(v); now != nil {
+		made = append(made, fmt.Sprintf("%.0f/s now", *now))
 	}
 	if v.EtaSeconds != nil {
 		made = append(made, eta(v.EtaSeconds)+" left")

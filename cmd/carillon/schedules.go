@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"carillon/client"
+	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -43,7 +45,17 @@ func scheduleRow(s client.Schedule) []string {
 	if s.LocalTime {
 		zone = "each user's own"
 	}
-	return []string{s.ID, string(s.Status), s.Cron, zone, orDash(textOf(s.NextSlot)), s.Name}
+	return []string{s.ID, string(s.Status), s.Cron, zone, nextSlot(s), s.Name}
+}
+
+// nextSlot is when an active schedule fires next, by the schedule's own clock; "-" if it does not.
+func nextSlot(s client.Schedule) string {
+	text := textOf(s.NextSlot)
+	zone, err := zones.Load(s.Timezone)
+	if at, notTime := time.Parse(time.RFC3339, text); notTime == nil && err == nil && !s.LocalTime {
+		text = at.In(zone).Format(time.RFC3339)
+	}
+	return orDash(text)
 }
 
 type schedulesListCmd struct {
@@ -73,7 +85,7 @@ func (a *app) showSchedule(s client.Schedule, asJSON bool) error {
 			fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", models.Shown(w))
 		}
 	}
-	text := fmt.Sprintf("%s is %s, next slot %s", models.Shown(s.ID), models.Shown(string(s.Status)), models.Shown(orDash(textOf(s.NextSlot))))
+	text := fmt.Sprintf("%s is %s, next slot %s", models.Shown(s.ID), models.Shown(string(s.Status)), models.Shown(nextSlot(s)))
 	if fires := textOf(s.Fires); fires != "" {
 		text += ", fires " + models.Shown(fires)
 	}
@@ -98,7 +110,7 @@ func (c *schedulesShowCmd) Run(a *app) error {
 		if c.JSON {
 			return a.printJSON(h)
 		}
-		s := client.Schedule{ID: h.ID, Status: h.Status, NextSlot: h.NextSlot, Warnings: h.Warnings}
+		s := client.Schedule{ID: h.ID, Status: h.Status, NextSlot: h.NextSlot, Timezone: h.Timezone, LocalTime: h.LocalTime, Warnings: h.Warnings}
 		if err := a.showSchedule(s, false); err != nil {
 			return err
 		}

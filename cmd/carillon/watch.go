@@ -159,8 +159,8 @@ func (w *watchView) lines() (done, total int64, right string, below []string) {
 	if v.Status != client.CampaignStatusRunning {
 		parts = append(parts, models.Shown(string(v.Status)))
 	}
-	if v.CurrentRatePerSecond != nil {
-		parts = append(parts, rate(v.CurrentRatePerSecond, v.RatePerSecond))
+	if now := speed(v); now != nil {
+		parts = append(parts, rate(now, v.RatePerSecond))
 	}
 	if v.EtaSeconds != nil {
 		parts = append(parts, eta(v.EtaSeconds)+" left")
