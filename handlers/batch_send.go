@@ -106,11 +106,11 @@ func (a *API) BatchSend(ctx context.Context, call call, b BatchBody) (Batch, err
 	}
 	defer give()
 	if !preferred {
-		made.Lists = a.asOriginal(ctx, call, made.ID, order, spec.Message.SendTime)
+		made.Lists, made.Waited = a.asOriginal(ctx, call, made.ID, order, spec.Message.SendTime)
 		return made, nil
 	}
 	made.Applied = wait
-	done, err := a.waitForEnd(ctx, made.ID, wait)
+	done, err := a.waitForEnd(ctx, made.ID, wait, false)
 	made.Waited = &done
 	return made, err
 }
@@ -133,17 +133,23 @@ func (a *API) createBatch(ctx context.Context, call call, spec models.CampaignSp
 	return created, nil
 }
 
-// asOriginal is the original's two lists, in the order of the request, when the campaign is done in time; else nil. A ledger
-// that does not answer is no error of the request: the message is on its way, and a caller who repeats the request would send
-// the message twice. stamp is the message's own sendTime; 0 = none.
-func (a *API) asOriginal(ctx context.Context, call call, id string, order []string, stamp int64) *BatchLists {
-	done, err := a.waitForEnd(ctx, id, a.BatchWait)
+// asOriginal is the original's two lists, in the order of the request, when the campaign is done in
+// time. held is how the campaign stands when it is held up: it cannot be done in time. Both nil = the
+// time is up. stamp is the message's own sendTime; 0 = none.
+//
+// A ledger that does not answer is no error of the request: the message is on its way. A caller who
+// repeats the request would send the message twice.
+func (a *API) asOriginal(ctx context.Context, call call, id string, order []string, stamp int64) (lists *BatchLists, held *BatchAnswer) {
+	done, err := a.waitForEnd(ctx, id, a.BatchWait, true)
 	if err != nil {
 		a.Log.Warn("a list is answered with its campaign, since the results cannot be read", "operationID", call.OperationID, "campaign", id, "err", err)
 	}
+	if err == nil && heldUp(done.Status) {
+		return nil, &BatchAnswer{CampaignID: done.CampaignID, Status: done.Status, Total: done.Total}
+	}
 	ended := done.Status == models.StatusCompleted || done.Status == models.StatusFailed
 	if err != nil || !ended || int64(len(done.Results)+len(done.FailedUserIDs)) != done.Total {
-		return nil
+		return nil, nil
 	}
 	place := make(map[string]int, len(order))
 	for i, id := range slices.Backward(order) {
@@ -156,12 +162,13 @@ func (a *API) asOriginal(ctx context.Context, call call, id string, order []stri
 		one.ServerMsgID = cmp.Or(one.ServerMsgID, one.ClientMsgID) // an empty one would say that the recipient refuses messages
 		one.SendTime = cmp.Or(stamp, one.SendTime)
 	}
-	return &done.BatchLists
+	return &done.BatchLists, nil
 }
 
-// waitForEnd answers when the campaign is done or the time is up.
-func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration) (BatchAnswer, error) {
-	c, err := a.waiters.wait(ctx, a.Store, id, wait)
+// waitForEnd answers when the campaign is done or the time is up, and with unlessHeld when the
+// campaign is held up.
+func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration, unlessHeld bool) (BatchAnswer, error) {
+	c, err := a.waiters.wait(ctx, a.Store, id, wait, unlessHeld)
 	if err != nil {
 		return BatchAnswer{}, err
 	}

@@ -92,7 +92,7 @@ func (a *API) accept(ctx context.Context, created models.Created, wait time.Dura
 	}
 	defer give()
 	made.Applied = wait
-	if _, err := a.waiters.wait(ctx, a.Store, made.ID, wait); err != nil {
+	if _, err := a.waiters.wait(ctx, a.Store, made.ID, wait, false); err != nil {
 		return made, err
 	}
 	c, err := a.Store.Campaign(ctx, made.ID)
