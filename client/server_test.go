@@ -15,6 +15,7 @@ import (
 	"carillon/channels"
 	"carillon/channels/inbox"
 	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/config"
 	"carillon/internal/embedded"
 	"carillon/jobs"
@@ -77,9 +78,12 @@ func serve() (s live, err error) {
 	log, queue, set := slog.New(slog.DiscardHandler), jobs.NewQueue(rdb), []channels.Channel{inbox.New(rdb)}
 	shared := jobs.NewShared(ledger, queue, jobs.Options{Channels: set}, log)
 	worker, reconciler := jobs.NewWorker(shared), jobs.NewReconciler(shared, jobs.Retention{})
-	api := &handlers.API{Store: ledger, Redis: rdb, RedisConn: conn, Enqueue: queue.Stored, Describe: func([]byte) string { return "" }, Pace: reconciler.Pace,
-		Ready:  func(context.Context) []handlers.Problem { return nil },
-		Secret: secret, Admins: []string{"imAdmin"}, Channels: []channels.Traits{set[0].Traits()}, Zone: "UTC", Log: log}
+	api := &handlers.API{
+		Gate:      web.Gate{Store: ledger, Redis: rdb, Secret: secret, Admins: []string{"imAdmin"}, Log: log},
+		RedisConn: conn, Enqueue: queue.Stored, Describe: func([]byte) string { return "" }, Pace: reconciler.Pace,
+		Ready:    func(context.Context) []handlers.Problem { return nil },
+		Channels: []channels.Traits{set[0].Traits()}, Zone: "UTC",
+	}
 	if err := reconciler.Compare(context.Background()); err != nil {
 		return s, err
 	}
@@ -90,11 +94,11 @@ func serve() (s live, err error) {
 	if err := putUsers(ledger, 250); err != nil {
 		return s, err
 	}
-	web := httptest.NewServer(api.Routes())
-	s.url = web.URL
+	server := httptest.NewServer(api.Routes())
+	s.url = server.URL
 	s.close = func() {
-		web.CloseClientConnections()
-		web.Close()
+		server.CloseClientConnections()
+		server.Close()
 		api.Close()
 		worker.Stop()
 		reconciler.Stop()
@@ -103,7 +107,7 @@ func serve() (s live, err error) {
 		_ = ledger.Close()
 		_ = os.RemoveAll(dir)
 	}
-	s.token, err = handlers.AdminToken(secret, "imAdmin")
+	s.token, err = web.AdminToken(secret, "imAdmin")
 	return s, err
 }
 

@@ -3,12 +3,10 @@ package handlers
 import (
 	"context"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
-
-// CommandLineAgent begins the User-Agent of the command line. What it asks for stands in the event log as done via cli.
-const CommandLineAgent = "carillon-cli/"
 
 // ChangedAll is what the kill switch has changed: how many, and which. Of each pair one field is set.
 type ChangedAll struct {
@@ -29,7 +27,7 @@ func changedAll(list []models.Named, err error) (*int, *[]models.Named, error) {
 }
 
 // PauseAllCampaigns pauses all that run or are scheduled, whoever made them.
-func (a *API) PauseAllCampaigns(ctx context.Context, call call, _ nothing) (all ChangedAll, err error) {
+func (a *API) PauseAllCampaigns(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Paused, all.Campaigns, err = changedAll(a.Store.PauseAll(ctx, "paused by "+call.UserID))
 	if err == nil && *all.Paused > 0 {
 		a.Log.Info("all campaigns paused", "campaigns", *all.Paused, "by", call.UserID, "operationID", call.OperationID)
@@ -38,7 +36,7 @@ func (a *API) PauseAllCampaigns(ctx context.Context, call call, _ nothing) (all 
 }
 
 // ResumeAllCampaigns resumes those that the last PauseAllCampaigns has paused and that are paused by it still.
-func (a *API) ResumeAllCampaigns(ctx context.Context, call call, _ nothing) (all ChangedAll, err error) {
+func (a *API) ResumeAllCampaigns(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Resumed, all.Campaigns, err = changedAll(a.Store.ResumeAll(ctx))
 	if err == nil && *all.Resumed > 0 {
 		a.Log.Info("campaigns resumed", "campaigns", *all.Resumed, "by", call.UserID, "operationID", call.OperationID)
@@ -47,7 +45,7 @@ func (a *API) ResumeAllCampaigns(ctx context.Context, call call, _ nothing) (all
 }
 
 // PauseAllSchedules pauses all that are active.
-func (a *API) PauseAllSchedules(ctx context.Context, call call, _ nothing) (all ChangedAll, err error) {
+func (a *API) PauseAllSchedules(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Paused, all.Schedules, err = changedAll(a.Store.PauseAllSchedules(ctx))
 	if err == nil && *all.Paused > 0 {
 		a.Log.Info("all schedules paused", "schedules", *all.Paused, "by", call.UserID, "operationID", call.OperationID)
@@ -56,7 +54,7 @@ func (a *API) PauseAllSchedules(ctx context.Context, call call, _ nothing) (all 
 }
 
 // ResumeAllSchedules resumes those that the last PauseAllSchedules has paused and that are paused by it still.
-func (a *API) ResumeAllSchedules(ctx context.Context, call call, _ nothing) (all ChangedAll, err error) {
+func (a *API) ResumeAllSchedules(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Resumed, all.Schedules, err = changedAll(a.Store.ResumeAllSchedules(ctx, slots.Resume))
 	if err == nil && *all.Resumed > 0 {
 		a.Log.Info("schedules resumed", "schedules", *all.Resumed, "by", call.UserID, "operationID", call.OperationID)
@@ -70,7 +68,7 @@ type DirectoryView struct {
 }
 
 // Directory counts the users. It reads an index of all users, which takes a moment where they are millions.
-func (a *API) Directory(ctx context.Context, _ call, _ nothing) (v DirectoryView, err error) {
+func (a *API) Directory(ctx context.Context, _ web.Call, _ nothing) (v DirectoryView, err error) {
 	v.Users, err = a.Store.CountUsers(ctx)
 	return v, err
 }
@@ -88,7 +86,7 @@ type ChannelList struct {
 }
 
 // ListChannels lists the channels that are set up.
-func (a *API) ListChannels(_ context.Context, _ call, _ nothing) (ChannelList, error) {
+func (a *API) ListChannels(_ context.Context, _ web.Call, _ nothing) (ChannelList, error) {
 	list := ChannelList{Channels: []ChannelView{}}
 	for _, t := range a.Channels {
 		list.Channels = append(list.Channels, ChannelView{t.Name, a.Rates[t.Name]})

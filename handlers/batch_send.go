@@ -7,11 +7,15 @@ import (
 	"slices"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
 // maxAsOriginal is the longest list that is answered as the original answers it. See API.BatchWait.
 const maxAsOriginal = 1000
+
+// resultBytes is one recipient in the answer to a request that waited.
+const resultBytes = 512
 
 // BatchAnswer is the data of POST /msg/batch_send_msg. Its lists are null until the campaign is done and was waited for.
 type BatchAnswer struct {
@@ -47,8 +51,8 @@ type Batch struct {
 
 // batchSendMsg is the contract: the request becomes a campaign and is answered at once. With Prefer: wait=N, or with
 // API.BatchWait, it is answered when the campaign is done or the time is up.
-func (a *API) batchSendMsg(in *in) error {
-	body, err := in.Body(listBody)
+func (a *API) batchSendMsg(in *web.In) error {
+	body, err := in.Body(web.ListBody)
 	if err != nil {
 		return err
 	}
@@ -59,7 +63,7 @@ func (a *API) batchSendMsg(in *in) error {
 	if err != nil {
 		return err
 	}
-	made, err := a.BatchSend(in.Context(), in.call, b)
+	made, err := a.BatchSend(in.Context(), in.Call, b)
 	applied(in.W, made.Applied)
 	switch {
 	case err != nil:
@@ -67,7 +71,7 @@ func (a *API) batchSendMsg(in *in) error {
 	case made.Waited != nil:
 		return in.Answer(http.StatusOK, made.Waited)
 	case made.Lists == nil:
-		return answer(in.W, http.StatusOK, made.first)
+		return web.Answer(in.W, http.StatusOK, made.first)
 	case made.ID != "":
 		in.W.Header().Set("Location", "/v1/campaigns/"+made.ID)
 	}
@@ -75,7 +79,7 @@ func (a *API) batchSendMsg(in *in) error {
 }
 
 // BatchSend makes a campaign as OpenIM's own request describes it.
-func (a *API) BatchSend(ctx context.Context, call call, b BatchBody) (Batch, error) {
+func (a *API) BatchSend(ctx context.Context, call web.Call, b BatchBody) (Batch, error) {
 	wait, preferred, err := call.Wait()
 	if err != nil {
 		return Batch{}, err
@@ -116,13 +120,13 @@ func (a *API) BatchSend(ctx context.Context, call call, b BatchBody) (Batch, err
 }
 
 // createBatch makes the campaign. What the original's answer has no place for is logged.
-func (a *API) createBatch(ctx context.Context, call call, spec models.CampaignSpec) (models.Created, error) {
+func (a *API) createBatch(ctx context.Context, call web.Call, spec models.CampaignSpec) (models.Created, error) {
 	warned, err := a.warnings(ctx, spec, "")
 	if err != nil {
 		return models.Created{}, err
 	}
 	created, err := a.createCampaignFrom(ctx, call, spec, func(c models.Campaign) []byte {
-		return success(BatchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
+		return web.Success(BatchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
 	})
 	if err != nil || created.Replayed {
 		return created, err
@@ -139,7 +143,7 @@ func (a *API) createBatch(ctx context.Context, call call, spec models.CampaignSp
 //
 // A ledger that does not answer is no error of the request: the message is on its way. A caller who
 // repeats the request would send the message twice.
-func (a *API) asOriginal(ctx context.Context, call call, id string, order []string, stamp int64) (lists *BatchLists, held *BatchAnswer) {
+func (a *API) asOriginal(ctx context.Context, call web.Call, id string, order []string, stamp int64) (lists *BatchLists, held *BatchAnswer) {
 	done, err := a.waitForEnd(ctx, id, a.BatchWait, true)
 	if err != nil {
 		a.Log.Warn("a list is answered with its campaign, since the results cannot be read", "operationID", call.OperationID, "campaign", id, "err", err)
@@ -176,7 +180,7 @@ func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration, unl
 	if c.FinishedAt == 0 || c.Total > maxResults || c.PurgedAt != 0 {
 		return out, nil
 	}
-	if a.spend(ctx, resultBytes*c.Total) != nil {
+	if a.Spend(ctx, resultBytes*c.Total) != nil {
 		return out, nil // without the lists, as for a larger campaign: what it did must not be answered by an error
 	}
 	free, err := a.waiters.acquireReader(ctx)

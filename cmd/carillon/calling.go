@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"carillon/client"
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/config"
 	"carillon/internal/embedded"
 )
 
 // agent begins the User-Agent of all commands. The event log tells what they do as done via cli.
-const agent = handlers.CommandLineAgent
+const agent = web.CommandLineAgent
 
 // callLife is how long a token is valid that a command signs for itself.
 const callLife = 10 * time.Minute
@@ -51,7 +51,7 @@ func (a *app) signToken(context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return handlers.AdminTokenFor(secret, a.cfg.Admins[0], callLife)
+	return web.AdminTokenFor(secret, a.cfg.Admins[0], callLife)
 }
 
 // secret is CARILLON_SECRET, or the one in the data directory. It makes no data directory.

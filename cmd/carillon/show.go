@@ -13,7 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"carillon/client"
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -37,7 +37,7 @@ type show struct {
 }
 
 func newShow(a *app, sys *system, users int, openIM string) (*show, error) {
-	token := func(context.Context) (string, error) { return handlers.AdminToken(sys.secret, exampleSender) }
+	token := func(context.Context) (string, error) { return web.AdminToken(sys.secret, exampleSender) }
 	api, err := client.New(client.Options{Server: sys.url(), MakeToken: token, OperationID: "carillon-demo", UserAgent: agent + "demo"})
 	return &show{a: a, users: users, openIM: openIM, api: api}, err
 }
