@@ -48,6 +48,7 @@ var mutations = []mutation{
 	{"tokens", "token-tries", "guesses of one address count as tries", never, "./handlers", "TestGuessesDoNotReachOpenIM/embedded"},
 	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers/web", "TestAnAnswerCountsForAMinute"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
+	{"contract", "contract", "a refusal without findings has no list of them", always, "./handlers", "TestContractHoldsRefusals/embedded"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
 
