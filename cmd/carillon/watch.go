@@ -82,8 +82,10 @@ func (w *watchView) show(v client.Campaign) error {
 		w.bar.draw(w.lines())
 	case !w.shown || before.Status != v.Status:
 		w.shown = true
-		if v.FinishedAt != nil {
-			return nil // end says it
+		switch v.Status {
+		case client.CampaignStatusCompleted, client.CampaignStatusCancelled, client.CampaignStatusExpired, client.CampaignStatusFailed:
+			return nil // end says it, when its recipients have their outcomes
+		default:
 		}
 		_, err := fmt.Fprint(w.a.stdout, firstLine(campaignText(v)))
 		return err
