@@ -39,12 +39,12 @@ func (a *app) showGroup(g client.Group, asJSON bool) error {
 	if asJSON {
 		return a.printJSON(g)
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s has %s%s\n", models.Shown(g.GroupID), counted(g.MemberCount, "members"), named1(g.Name))
+	_, err := fmt.Fprintf(a.stdout, "%s has %s%s\n", models.Shown(g.GroupID), counted(g.MemberCount, "members"), andName(g.Name))
 	return err
 }
 
-// named1 is a name behind what it belongs to; empty without a name.
-func named1(name string) string {
+// andName is a name behind what it belongs to; empty without a name.
+func andName(name string) string {
 	if name == "" {
 		return ""
 	}
