@@ -2491,6 +2491,11 @@ type ClientInterface interface {
 	// Corresponds with POST /auth/get_user_token (the `GetUserToken` operationId).
 	GetUserToken(ctx context.Context, params *GetUserTokenParams, body GetUserTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DocsViewer The script of that page
+	//
+	// Corresponds with GET /docs/rapidoc.js (the `DocsViewer` operationId).
+	DocsViewer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Health Say that the process lives
 	//
 	// Corresponds with GET /healthz (the `Health` operationId).
@@ -3030,6 +3035,21 @@ func (c *Calls) GetUserTokenWithBody(ctx context.Context, params *GetUserTokenPa
 // Corresponds with POST /auth/get_user_token (the `GetUserToken` operationId).
 func (c *Calls) GetUserToken(ctx context.Context, params *GetUserTokenParams, body GetUserTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetUserTokenRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DocsViewer The script of that page
+//
+// Corresponds with GET /docs/rapidoc.js (the `DocsViewer` operationId).
+func (c *Calls) DocsViewer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDocsViewerRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4261,6 +4281,33 @@ func NewGetUserTokenRequestWithBody(server string, params *GetUserTokenParams, c
 
 		req.Header.Set("operationID", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewDocsViewerRequest constructs an http.Request for the DocsViewer method
+func NewDocsViewerRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/docs/rapidoc.js")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil

@@ -19,9 +19,6 @@ var later = []string{
 	"GET /v1/campaigns/{id}/events",
 	"POST /v1/schedules/{id}/skip",
 	"GET /metrics",
-	"GET /openapi.yaml",
-	"GET /docs",
-	"GET /docs/{file}",
 }
 
 // contractRoutes are the routes of the contract, with the names of their query's parameters.
