@@ -33,6 +33,7 @@ type API struct {
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
 	Channels []channels.Traits // set up here; the first is the default
+	Rates    map[string]int    // recipients a second by channel; 0 or absent = no limit
 	Zone     string            // of users who have none; IANA name
 	// BatchWait is how long a POST /msg/batch_send_msg for a list of up to maxAsOriginal recipients may take to be answered
 	// as the original answers it, at most a minute; 0 = every answer is the campaign's.

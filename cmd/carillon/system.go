@@ -123,7 +123,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		},
 		RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
-		Zone: cfg.DefaultTimezone, Channels: traits,
+		Zone: cfg.DefaultTimezone, Channels: traits, Rates: rates,
 	}
 	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken

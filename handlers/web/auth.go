@@ -17,6 +17,9 @@ const maxOperationID = 128
 
 var errNotAdmin = models.Errorf(models.CodeNoPermission, "only an admin may do this")
 
+// CommandLineAgent begins the User-Agent of the command line. What it asks for stands in the event log as done via cli.
+const CommandLineAgent = "carillon-cli/"
+
 // Auth serves /auth/get_admin_token: an operationID, and no token yet.
 func (g *Gate) Auth(h Handler) http.Handler {
 	return g.serve(true, func(in *In) error {
@@ -57,8 +60,11 @@ func (g *Gate) asClaimed(in *In, claimed claims, h Handler) error {
 		return err
 	}
 	by := models.Actor{ID: in.UserID, Via: models.ViaAPI, OperationID: in.OperationID}
-	if claimed.Session != "" {
+	switch {
+	case claimed.Session != "":
 		by.Via = models.ViaConsole
+	case strings.HasPrefix(in.R.UserAgent(), CommandLineAgent):
+		by.Via = models.ViaCLI
 	}
 	ctx := models.WithActor(in.Context(), by)
 	if in.Admin {
