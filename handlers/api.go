@@ -40,6 +40,7 @@ type API struct {
 	BatchWait time.Duration
 
 	waiters      waiters
+	watchers     watchers
 	inboxOnce    sync.Once
 	inboxReaders chan struct{} // holds a token for each list that is being read
 	streams      streams.Hub

@@ -66,6 +66,7 @@ func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.Admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.Admin(a.exportNDJSON, "status")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.Admin(with(recipientOf, a.GetRecipient))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/events", a.Admin(a.watchCampaign)).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/history", a.Admin(with(olderPageOf(campaignID), a.CampaignHistory), "cursor", "limit")).Methods(get, head)
 }
 
