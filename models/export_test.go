@@ -45,3 +45,6 @@ func PackMembers(ids []string) []byte { return new(packer).pack(ids) }
 
 // Retryable are the outcomes that a retry may take up.
 var Retryable = retryable
+
+// SettledAs is n recipients of one status.
+func SettledAs(status RecipientStatus, n int64) Counts { return settledAs(status, n) }

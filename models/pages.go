@@ -361,6 +361,16 @@ type planChanges struct {
 	updates []packedPage // open ones that got members, or are released
 }
 
+// settled are the recipients who have their outcome by the plan alone: they missed their local time.
+func (c *planChanges) settled() (n Counts) {
+	for _, p := range slices.Concat(c.inserts, c.updates) {
+		if p.State == PageDone {
+			n.Skipped += int64(p.Skipped)
+		}
+	}
+	return n
+}
+
 // growPage writes what a step of planning did to an open page. Nobody else touches one.
 func growPage(tx *gorm.DB, p packedPage) error {
 	err := tx.Exec("UPDATE pages SET rev=rev+1, state=?, due_at=?, size=?, rest=?, skipped=? WHERE campaign_id=? AND no=?",

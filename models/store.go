@@ -29,8 +29,9 @@ type Store struct {
 	w *gorm.DB
 	d dialect
 
-	fresh freshness
-	inbox []string // the channels of InboxChannels
+	fresh    freshness
+	observer Observer
+	inbox    []string // the channels of InboxChannels
 
 	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
 	// another database than before.
@@ -271,9 +272,11 @@ func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
 func (s *Store) txAgain(ctx context.Context, such func(error) bool, f func(tx *gorm.DB) error) error {
 	return s.onPrimary(func() error {
 		return repeat(ctx, such, func() error {
-			err := s.w.WithContext(ctx).Transaction(f)
+			after := new(afterCommit)
+			err := s.w.WithContext(noting(ctx, after)).Transaction(f)
 			if err == nil {
 				progressed(ctx)
+				after.done()
 			}
 			return err
 		})
