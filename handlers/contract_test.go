@@ -50,7 +50,7 @@ func TestContractExample(t *testing.T) {
 			t.Fatalf("%d %s", status, got.Raw)
 		}
 		status, got = s.do(http.MethodGet, "/v1/campaigns/"+data["campaignID"].(string), nil)
-		var c campaignView
+		var c CampaignView
 		got.into(t, &c)
 		if status != 200 || string(c.Message.Content) != `{"content":"hello world!"}` || c.Message.SenderNickname != "Gordon" ||
 			c.Message.OfflinePushInfo.Title != "send message" || c.OperationID != "op-1" || c.CreatedBy != "imAdmin" || c.Counts.Pending != 3 || c.Audience.Type != "all" {

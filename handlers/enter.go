@@ -1,11 +1,12 @@
 package handlers
 
 import (
-	"carillon/models"
 	"context"
 	"fmt"
 	"sync"
 	"time"
+
+	"carillon/models"
 )
 
 // enter counts a request of an identified caller; leave must be called at its end. Admins have no limit of

@@ -1,7 +1,7 @@
 package handlers
 
 import (
-	"net/http"
+	"context"
 	"slices"
 
 	"carillon/models"
@@ -29,52 +29,55 @@ func EventJSON(e models.Event) EventView {
 	return EventView{e.ID, shown(e.At), e.Kind, e.CampaignID, e.ScheduleID, e.FromStatus, e.ToStatus, e.ReasonCode, e.Reason, e.Actor, e.Via, e.OperationID, e.Data}
 }
 
-// listEvents lists the event log, newest first.
-func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	f := models.EventFilter{Kind: models.EventKind(query.Get("kind")), CampaignID: query.Get("campaign"), ScheduleID: query.Get("schedule"), Actor: query.Get("actor")}
+// EventList is a page of the event log.
+type EventList struct {
+	Events     []EventView `json:"events"`
+	NextCursor string      `json:"nextCursor"`
+}
+
+func eventFilter(in *in) (models.EventFilter, error) {
+	f := models.EventFilter{Kind: models.EventKind(in.Query("kind")), CampaignID: in.Query("campaign"), ScheduleID: in.Query("schedule"), Actor: in.Query("actor")}
 	if f.Kind != "" && !slices.Contains(models.EventKinds, f.Kind) {
-		return queryError("kind", "must be a kind of event, such as campaign.paused")
+		return f, queryError("kind", "must be a kind of event, such as campaign.paused")
 	}
 	if why := models.CheckID(f.Actor); f.Actor != "" && why != "" {
-		return queryError("actor", why)
+		return f, queryError("actor", why)
 	}
-	return a.eventPage(w, r, f)
+	var err error
+	f.Before, f.Limit, err = parseBeforePage(in.R)
+	return f, err
 }
 
-// campaignHistory lists what happened to a campaign, newest first.
-func (a *API) campaignHistory(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.campaign(r)
+// ListEvents lists the event log, newest first.
+func (a *API) ListEvents(ctx context.Context, _ call, f models.EventFilter) (list EventList, err error) {
+	limit := f.Limit
+	f.Limit++
+	found, err := a.Store.Events(ctx, f)
 	if err != nil {
-		return err
+		return list, err
 	}
-	return a.eventPage(w, r, models.EventFilter{CampaignID: c.PublicID})
+	found, list.NextCursor = cutPage(found, limit, func(e models.Event) string { return beforeCursor(e.ID) })
+	list.Events = make([]EventView, len(found))
+	for i, e := range found {
+		list.Events[i] = EventJSON(e)
+	}
+	return list, nil
 }
 
-// scheduleEvents lists what happened to a schedule and to the campaigns that it made, newest first.
-func (a *API) scheduleEvents(w http.ResponseWriter, r *http.Request) error {
-	sch, err := a.schedule(r)
+// CampaignHistory lists what happened to a campaign, newest first.
+func (a *API) CampaignHistory(ctx context.Context, call call, p OlderPage) (EventList, error) {
+	c, err := a.Store.Campaign(ctx, p.ID)
 	if err != nil {
-		return err
+		return EventList{}, err
 	}
-	return a.eventPage(w, r, models.EventFilter{ScheduleID: sch.PublicID})
+	return a.ListEvents(ctx, call, models.EventFilter{CampaignID: c.PublicID, Before: p.Before, Limit: p.Limit})
 }
 
-// eventPage answers with a page of the events that a filter selects.
-func (a *API) eventPage(w http.ResponseWriter, r *http.Request, f models.EventFilter) error {
-	before, limit, err := parseBeforePage(r)
+// ScheduleHistory lists what happened to a schedule and to the campaigns that it made, newest first.
+func (a *API) ScheduleHistory(ctx context.Context, call call, p OlderPage) (EventList, error) {
+	sch, err := a.Store.Schedule(ctx, p.ID)
 	if err != nil {
-		return err
+		return EventList{}, err
 	}
-	f.Before, f.Limit = before, limit+1
-	list, err := a.Store.Events(r.Context(), f)
-	if err != nil {
-		return err
-	}
-	page, next := cutPage(list, limit, func(e models.Event) string { return beforeCursor(e.ID) })
-	views := make([]EventView, len(page))
-	for i, e := range page {
-		views[i] = EventJSON(e)
-	}
-	return answerData(w, http.StatusOK, map[string]any{"events": views, "nextCursor": next})
+	return a.ListEvents(ctx, call, models.EventFilter{ScheduleID: sch.PublicID, Before: p.Before, Limit: p.Limit})
 }

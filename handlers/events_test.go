@@ -134,7 +134,7 @@ func TestListsOfEvents(t *testing.T) {
 		var ids []string
 		for range 3 {
 			_, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"userIDs":["u1"]}}`)
-			var c campaignView
+			var c CampaignView
 			got.into(t, &c)
 			ids = append(ids, c.ID)
 			for _, what := range []string{"pause", "resume", "cancel"} {

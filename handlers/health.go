@@ -17,18 +17,27 @@ const (
 )
 
 // healthz says that the process serves; what it needs is asked by readyz.
-func (a *API) healthz(w http.ResponseWriter, _ *http.Request) error {
-	return answerData(w, http.StatusOK, map[string]string{"status": "ok"})
+func (a *API) healthz(in *in) error { return in.Answer(http.StatusOK, Health{"ok"}) }
+
+// Health is the data of /healthz.
+type Health struct {
+	Status string `json:"status"`
+}
+
+// Readiness is the data of /readyz.
+type Readiness struct {
+	Problems []Problem `json:"problems,omitempty"`
+	Ready    bool      `json:"ready"`
 }
 
 // readyz says whether the process can do its work: 200, or 503 with what is wrong. The details may name hosts,
 // so that only an admin sees them.
-func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
-	problems := a.problems(r.Context())
+func (a *API) readyz(in *in) error {
+	problems := a.problems(in.Context())
 	if len(problems) == 0 {
-		return answerData(w, http.StatusOK, map[string]bool{"ready": true})
+		return in.Answer(http.StatusOK, Readiness{Ready: true})
 	}
-	c, err := a.identify(r)
+	c, err := a.identify(in.R)
 	mayKnow := err == nil && c.Admin
 	shown, names := make([]Problem, len(problems)), make([]string, len(problems))
 	for i, p := range problems {
@@ -39,9 +48,9 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	e := models.Errorf(models.CodeUnavailable, "not ready: %s", strings.Join(names, ", "))
-	w.Header().Set("Retry-After", strconv.Itoa(int(readyWait.Seconds())))
-	return answer(w, http.StatusServiceUnavailable, envelope{
-		ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error(), Data: map[string]any{"ready": false, "problems": shown},
+	in.W.Header().Set("Retry-After", strconv.Itoa(int(readyWait.Seconds())))
+	return answer(in.W, http.StatusServiceUnavailable, envelope{
+		ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error(), Data: Readiness{Problems: shown},
 	}.encode())
 }
 

@@ -18,7 +18,8 @@ import (
 // maxRefusedShown is how many refusals an answer names. All are counted.
 const maxRefusedShown = 100
 
-type importAnswer struct {
+// ImportAnswer is what an import has done. Refused names at most 100.
+type ImportAnswer struct {
 	models.UserCounts
 	userfile.Counts
 	Refused []userfile.Refusal `json:"refused"`
@@ -27,22 +28,22 @@ type importAnswer struct {
 // importUsers reads a file of users of any size while it arrives. Good lines are kept whatever
 // happens to the others. If the body breaks off, the users imported so far stay, and the answer
 // says how many.
-func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
-	format, err := importFormat(r)
+func (a *API) importUsers(in *in) error {
+	format, err := importFormat(in.R)
 	if err != nil {
 		return err
 	}
-	options, err := importOptions(r)
+	options, err := importOptions(in)
 	if err != nil {
 		return err
 	}
-	done := importAnswer{Refused: []userfile.Refusal{}}
-	if err := a.spend(r.Context(), importBytes); err != nil {
+	done := ImportAnswer{Refused: []userfile.Refusal{}}
+	if err := a.spend(in.Context(), importBytes); err != nil {
 		return err
 	}
-	body := &timedBody{body: r.Body, ctl: http.NewResponseController(w), start: cmp.Or(a.BodyTime, bodyTime), rate: importRate}
+	body := &timedBody{body: in.R.Body, ctl: http.NewResponseController(in.W), start: cmp.Or(a.BodyTime, bodyTime), rate: importRate}
 	// A fault of the body ends the request's context, but the users before the fault are kept.
-	ctx := lasting(r.Context())
+	ctx := lasting(in.Context())
 	flush := func(users []models.UserChange) error {
 		some, err := a.Store.UpsertUsers(ctx, users)
 		if err == nil {
@@ -58,51 +59,40 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	done.Counts, err = userfile.Read(body, format, options, flush, refuse)
-	a.recordImport(ctx, done, err == nil)
+	a.recordImport(ctx, in.call, done, err == nil)
 	if err != nil {
 		return importFault(err, done.Taken(), body.start)
 	}
 	if done.Rows > 0 && done.Taken() == 0 {
-		return answer(w, http.StatusUnprocessableEntity, envelope{ErrCode: models.CodeArgs, ErrMsg: models.CodeArgs.String(), Data: done,
+		return answer(in.W, http.StatusUnprocessableEntity, envelope{ErrCode: models.CodeArgs, ErrMsg: models.CodeArgs.String(), Data: done,
 			ErrDlt: fmt.Sprintf("none of the %d rows was taken; %s", done.Rows, done.Refused[0])}.encode())
 	}
-	return answerData(w, http.StatusOK, done)
+	return in.Answer(http.StatusOK, done)
 }
 
 // recordImport records an import that imported somebody. The users are stored already. So if the
 // event cannot be stored, that is logged and the import succeeds.
-func (a *API) recordImport(ctx context.Context, done importAnswer, whole bool) {
+func (a *API) recordImport(ctx context.Context, call call, done ImportAnswer, whole bool) {
 	if done.Sum() == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordWithin)
 	defer cancel()
 	if err := a.Store.UsersImported(ctx, done.UserCounts, done.Counts.Refused, whole); err != nil {
-		a.Log.Warn("an event is not in the event log", "kind", models.EventUsersImported, "err", err, "operationID", operationID(ctx))
+		a.Log.Warn("an event is not in the event log", "kind", models.EventUsersImported, "err", err, "operationID", call.OperationID)
 	}
 }
 
 // importOptions reads the query.
-func importOptions(r *http.Request) (o userfile.Options, err error) {
-	if o.Map, err = userfile.ParseMap(r.URL.Query().Get("map")); err != nil {
+func importOptions(in *in) (o userfile.Options, err error) {
+	if o.Map, err = userfile.ParseMap(in.Query("map")); err != nil {
 		return o, err
 	}
-	if o.IgnoreOther, err = switched(r, "ignoreOtherColumns"); err != nil {
+	if o.IgnoreOther, err = in.Switch("ignoreOtherColumns"); err != nil {
 		return o, err
 	}
-	o.Raw, err = switched(r, "raw")
+	o.Raw, err = in.Switch("raw")
 	return o, err
-}
-
-// switched reads a query parameter that is 1 or 0.
-func switched(r *http.Request, name string) (bool, error) {
-	switch r.URL.Query().Get(name) {
-	case "1", "true":
-		return true, nil
-	case "", "0", "false":
-		return false, nil
-	}
-	return false, queryError(name, "must be 1 or 0")
 }
 
 func importFormat(r *http.Request) (userfile.Format, error) {

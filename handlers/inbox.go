@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -14,52 +13,62 @@ import (
 	"carillon/models"
 )
 
-// listMessages answers a user's messages after a cursor, oldest first. nextCursor is where to go on, now or
+// MessageList is a part of an inbox.
+type MessageList struct {
+	Messages   []inbox.Message `json:"messages"`
+	NextCursor string          `json:"nextCursor"`
+	Note       string          `json:"note,omitempty"` // what the reader should know, in words
+}
+
+// InboxPage is which part of whose inbox is asked for.
+type InboxPage struct {
+	UserID string
+	After  models.InboxCursor
+	Limit  int
+}
+
+func readInboxPage(in *in) (p InboxPage, err error) {
+	if p.UserID, err = in.ID("userID"); err != nil {
+		return p, err
+	}
+	if _, p.Limit, err = parsePage(in.R); err != nil {
+		return p, err
+	}
+	p.After, err = parseInboxCursor("after", in.Query("after"))
+	return p, err
+}
+
+// ListMessages answers a user's messages after a cursor, oldest first. nextCursor is where to go on, now or
 // later, and never goes back; messages of the ten seconds before it come again with it, for what was
 // committed late, so a reader de-duplicates by clientMsgID. It is empty only while the inbox is.
-func (a *API) listMessages(w http.ResponseWriter, r *http.Request) error {
-	userID, err := pathID(r, "userID")
+func (a *API) ListMessages(ctx context.Context, _ call, p InboxPage) (list MessageList, err error) {
+	if _, err := a.Store.User(ctx, p.UserID); err != nil {
+		return list, err
+	}
+	after, note, err := a.fromNow(ctx, p.After)
 	if err != nil {
-		return err
+		return list, err
 	}
-	_, limit, err := parsePage(r)
+	stored, err := a.readInbox(ctx, p.UserID, after, p.Limit)
 	if err != nil {
-		return err
+		return list, err
 	}
-	after, err := parseInboxCursor("after", r.URL.Query().Get("after"))
-	if err != nil {
-		return err
-	}
-	if _, err := a.Store.User(r.Context(), userID); err != nil {
-		return err
-	}
-	after, note, err := a.fromNow(r.Context(), after)
-	if err != nil {
-		return err
-	}
-	stored, err := a.readInbox(r.Context(), userID, after, limit)
-	if err != nil {
-		return err
-	}
-	messages := make([]inbox.Message, len(stored))
 	size := int64(0)
 	for _, m := range stored {
 		size += int64(len(m.Campaign.Message.Content))
 	}
 	if size > freeBytes { // as read, as encoded, and as written
-		if err := a.spend(r.Context(), 3*size); err != nil {
-			return err
+		if err := a.spend(ctx, 3*size); err != nil {
+			return list, err
 		}
 	}
+	list = MessageList{Messages: make([]inbox.Message, len(stored)), Note: note}
 	for i, m := range stored {
-		messages[i] = inboxMessage(userID, m)
+		list.Messages[i] = inboxMessage(p.UserID, m)
 		after = after.Later(m.Cursor())
 	}
-	data := map[string]any{"messages": messages, "nextCursor": inboxCursor(after)}
-	if note != "" {
-		data["note"] = note
-	}
-	return answerData(w, http.StatusOK, data)
+	list.NextCursor = inboxCursor(after)
+	return list, nil
 }
 
 // inboxReads is how many inboxes one process reads at a time for lists: sends go through the same connections to

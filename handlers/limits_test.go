@@ -269,7 +269,7 @@ func TestBodiesOfManySmallValues(t *testing.T) {
 		"users": `{"users":[{}` + strings.Repeat(",{}", maxEntries) + `]}`, "where nobody reads": `{"x":{"y":[0` + strings.Repeat(",0", maxEntries) + `]}}`,
 		"fields": manyFields(maxFields + 1),
 	} {
-		var b usersBody
+		var b UsersBody
 		if err := decodeJSON([]byte(body), &b, refuseUnknown); err == nil || !strings.Contains(err.Error(), "must have at most") || b.Users != nil {
 			t.Errorf("%s: %.200v", name, err)
 		}
@@ -291,7 +291,7 @@ func TestAnswersAreOfTheirTypeAndKeptByNobody(t *testing.T) {
 	s := newServer(t, embedded(t))
 	s.users("u1")
 	_, got := s.send(okBatch.body())
-	var data batchAnswer
+	var data BatchAnswer
 	got.into(t, &data)
 	for _, path := range []string{
 		"/v1/campaigns", "/v1/campaigns/" + data.CampaignID + "/recipients.csv", "/v1/campaigns/" + data.CampaignID + "/recipients.ndjson",
@@ -389,9 +389,9 @@ func TestABodyIsWeighedByWhatItCosts(t *testing.T) { //nolint:paralleltest // se
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		if strings.Contains(name, "users") {
-			_ = decodeJSON(raw, &usersBody{}, ignoreUnknown)
+			_ = decodeJSON(raw, &UsersBody{}, ignoreUnknown)
 		} else {
-			_ = decodeJSON(raw, &batchBody{}, ignoreUnknown)
+			_ = decodeJSON(raw, &BatchBody{}, ignoreUnknown)
 		}
 		runtime.ReadMemStats(&after)
 		took, weighed := int64(after.TotalAlloc-before.TotalAlloc)+int64(len(raw)), cost(int64(len(raw)))

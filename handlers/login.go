@@ -29,21 +29,21 @@ type loginView struct {
 }
 
 // loginPage answers the form.
-func (a *API) loginPage(w http.ResponseWriter, r *http.Request) error {
-	view := loginView{Next: sameSite(r.URL.Query().Get("next"))}
-	if c, err := a.identify(r); err == nil && c.Admin {
+func (a *API) loginPage(in *in) error {
+	view := loginView{Next: sameSite(in.Query("next"))}
+	if c, err := a.identify(in.R); err == nil && c.Admin {
 		view.Admin = c.UserID
 	}
-	return renderLogin(w, http.StatusOK, view)
+	return renderLogin(in.W, http.StatusOK, view)
 }
 
 // login reads the form's fields token and next. An admin's token opens a session. Otherwise the
 // form comes again with the reason, and the status 401, 403, 429 or 503.
-func (a *API) login(w http.ResponseWriter, r *http.Request) error {
+func (a *API) login(in *in) error {
 	var who caller
 	next := ""
-	err := a.throttled(r, func() (err error) {
-		who, next, err = a.readLogin(w, r)
+	err := a.throttled(in, func() (err error) {
+		who, next, err = a.readLogin(in)
 		return err
 	})
 	var unread *httpError
@@ -51,27 +51,27 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err != nil {
-		return refuseLogin(w, r, err, next)
+		return refuseLogin(in, err, next)
 	}
-	cookie, life, err := a.openSession(r.Context(), who)
+	cookie, life, err := a.openSession(in.Context(), who)
 	if err != nil {
-		return refuseLogin(w, r, err, next)
+		return refuseLogin(in, err, next)
 	}
-	a.record(r, who.UserID, models.Event{Kind: models.EventLoginAccepted})
-	if old := sessionIn(r); old != "" {
-		_ = a.closeSession(r.Context(), old) // the browser has no cookie for it any more; while Redis is away it ends by itself
+	a.record(in.Context(), in.call, who.UserID, models.Event{Kind: models.EventLoginAccepted})
+	if old := sessionIn(in.R); old != "" {
+		_ = a.closeSession(in.Context(), old) // the browser has no cookie for it any more; while Redis is away it ends by itself
 	}
-	http.SetCookie(w, sessionOf(r, cookie, int(life.Seconds())))
+	http.SetCookie(in.W, sessionOf(in.R, cookie, int(life.Seconds())))
 	if next == "" {
 		next = afterLogin
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(in.W, in.R, next, http.StatusSeeOther)
 	return nil
 }
 
 // readLogin returns who logs in and where to go then.
-func (a *API) readLogin(w http.ResponseWriter, r *http.Request) (who caller, next string, err error) {
-	body, err := a.readBody(w, r, loginBody)
+func (a *API) readLogin(in *in) (who caller, next string, err error) {
+	body, err := in.Body(loginBody)
 	if err != nil {
 		return who, "", err
 	}
@@ -80,7 +80,7 @@ func (a *API) readLogin(w http.ResponseWriter, r *http.Request) (who caller, nex
 		return who, "", &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body must be a form")}
 	}
 	next = sameSite(form.Get("next"))
-	who, err = a.callerOfToken(r.Context(), strings.TrimSpace(form.Get("token")))
+	who, err = a.callerOfToken(in.Context(), strings.TrimSpace(form.Get("token")))
 	if err == nil && !who.Admin {
 		err = models.Errorf(models.CodeNoPermission, "this token is valid, but not an admin's")
 	}
@@ -88,21 +88,21 @@ func (a *API) readLogin(w http.ResponseWriter, r *http.Request) (who caller, nex
 }
 
 // refuseLogin shows the form again, with what was wrong.
-func refuseLogin(w http.ResponseWriter, r *http.Request, err error, next string) error {
-	e := asAnswer(r, err)
+func refuseLogin(in *in, err error, next string) error {
+	e := asAnswer(in.Context(), err)
 	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second).Seconds())))
+		in.W.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second).Seconds())))
 	}
-	return renderLogin(w, statusOf(err, e, false), loginView{Next: next, Error: e.Words()})
+	return renderLogin(in.W, statusOf(err, e, false), loginView{Next: next, Error: e.Words()})
 }
 
 // logout ends the session, wherever its cookie is. The token that opened the session stays valid.
-func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
-	if err := a.closeSession(r.Context(), sessionIn(r)); err != nil {
+func (a *API) logout(in *in) error {
+	if err := a.closeSession(in.Context(), sessionIn(in.R)); err != nil {
 		return err
 	}
-	http.SetCookie(w, sessionOf(r, "", -1))
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	http.SetCookie(in.W, sessionOf(in.R, "", -1))
+	http.Redirect(in.W, in.R, "/login", http.StatusSeeOther)
 	return nil
 }
 

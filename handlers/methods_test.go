@@ -17,7 +17,7 @@ func TestHeadAnswersLikeGet(t *testing.T) {
 		s := newServer(t, stores)
 		s.users("u1", "u2")
 		_, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"userIDs":["u1"]}}`)
-		var c campaignView
+		var c CampaignView
 		got.into(t, &c)
 		path := "/v1/campaigns/" + c.ID
 		for _, path := range []string{
@@ -94,7 +94,8 @@ func TestBlankIdempotencyKey(t *testing.T) {
 		}
 		req := httptest.NewRequest(http.MethodPost, "/v1/campaigns", nil)
 		req.Header["Idempotency-Key"] = []string{"a", "b"}
-		if _, err := idempotency(req, nil); err == nil {
+		two := callOf(req)
+		if _, err := two.Idempotency(nil); err == nil {
 			t.Error("two keys were taken")
 		}
 		if n := s.stored(); n != 0 {

@@ -8,10 +8,10 @@ import (
 // monitorPage serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
 // a task that somebody deleted here would be enqueued again anyway.
 func (a *API) monitorPage() http.Handler {
-	refused := a.public(func(w http.ResponseWriter, r *http.Request) error {
-		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
+	refused := a.public(func(in *in) error {
+		return notAllowed(in, []string{http.MethodGet, http.MethodHead})
 	})
-	closing := a.public(func(http.ResponseWriter, *http.Request) error { return errClosing })
+	closing := a.public(func(*in) error { return errClosing })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		pageHeaders(h, monitorPolicy)

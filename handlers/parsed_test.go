@@ -182,3 +182,12 @@ func checkAccepted(t *testing.T, parse func([]byte) (models.CampaignSpec, error)
 		t.Fatalf("content %q became %q, %v", spec.Message.Content, normal, findings)
 	}
 }
+
+// parseCampaign reads a body of POST /v1/campaigns as the route does.
+func parseCampaign(body []byte) (models.CampaignSpec, error) {
+	var b CampaignBody
+	if err := decodeJSON(body, &b, campaignUnknown); err != nil {
+		return models.CampaignSpec{}, err
+	}
+	return b.check()
+}

@@ -55,7 +55,7 @@ func TestMisspeltFilter(t *testing.T) {
 		s := newServer(t, stores)
 		s.users("u1")
 		_, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"userIDs":["u1"]}}`)
-		var c campaignView
+		var c CampaignView
 		got.into(t, &c)
 		path := "/v1/campaigns/" + c.ID
 		for _, route := range []string{

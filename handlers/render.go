@@ -11,7 +11,7 @@ import (
 )
 
 // handler answers a request or returns an error, which one place renders.
-type handler func(w http.ResponseWriter, r *http.Request) error
+type handler func(in *in) error
 
 // envelope is the body of every answer.
 type envelope struct {
@@ -19,6 +19,11 @@ type envelope struct {
 	ErrMsg  string      `json:"errMsg"`
 	ErrDlt  string      `json:"errDlt"`
 	Data    any         `json:"data,omitempty"`
+}
+
+// refusedFields is the data of an answer that refuses a request for its values.
+type refusedFields struct {
+	Fields []models.FieldError `json:"fields"`
 }
 
 const unavailableWait = 5 * time.Second // Retry-After while the database is away
@@ -104,18 +109,19 @@ func statusOf(err error, e *models.Error, original bool) int {
 
 // asAnswer is an error as the caller gets it. A database that is away or hangs is not an internal
 // error.
-func asAnswer(r *http.Request, err error) *models.Error {
+func asAnswer(ctx context.Context, err error) *models.Error {
 	e := models.AsError(err)
-	if e.Code == models.CodeInternal && (models.IsUnavailable(err) || errors.Is(context.Cause(r.Context()), errImpatient)) {
+	if e.Code == models.CodeInternal && (models.IsUnavailable(err) || errors.Is(context.Cause(ctx), errImpatient)) {
 		return &models.Error{Code: models.CodeUnavailable, Detail: "the database does not answer", RetryAfter: unavailableWait, Cause: err}
 	}
 	return e
 }
 
 // fail is the one place that renders errors and chooses their log level.
-func (a *API) fail(w http.ResponseWriter, r *http.Request, err error, original bool) {
-	e := asAnswer(r, err)
-	log := a.Log.With("operationID", operationID(r.Context()), "method", r.Method, "route", routeName(r), "errCode", int(e.Code))
+func (a *API) fail(in *in, err error, original bool) {
+	w, r := in.W, in.R
+	e := asAnswer(r.Context(), err)
+	log := a.Log.With("operationID", in.OperationID, "method", r.Method, "route", in.Route, "errCode", int(e.Code))
 	switch {
 	case r.Context().Err() != nil && e.Code == models.CodeInternal:
 		log.Debug("the caller went away")
@@ -132,7 +138,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error, original b
 	body := envelope{ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error()}
 	fixed := original && e.Code == models.CodeRecordNotFound // the contract shows the whole body
 	if len(e.Fields) > 0 && !fixed {
-		body.Data = map[string]any{"fields": e.Fields}
+		body.Data = refusedFields{e.Fields}
 	}
 	_ = answer(w, statusOf(err, e, original), body.encode())
 }

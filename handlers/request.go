@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"carillon/models"
 	"context"
 	"crypto/rand"
 	"net/http"
@@ -9,34 +8,62 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+
+	"carillon/models"
 )
 
 // ctxKey names what the context of a request carries.
 type ctxKey int
 
 const (
-	ctxOperationID ctxKey = iota
-	ctxCaller
-	ctxCharge
+	ctxCharge ctxKey = iota
 	ctxConn
 	ctxPatience
 )
 
-func operationID(ctx context.Context) string {
-	id, _ := ctx.Value(ctxOperationID).(string)
-	return id
+// in is a request that came in, and where its answer goes. A handler reads an operation's input of it.
+type in struct {
+	call
+	W    http.ResponseWriter
+	R    *http.Request
+	gate *API
 }
 
-func newOperationID() string { return rand.Text() }
+// Context ends with the request, or earlier with what the caller may do.
+func (in *in) Context() context.Context { return in.R.Context() }
 
-func callerOf(r *http.Request) caller {
-	c, _ := r.Context().Value(ctxCaller).(caller)
-	return c
+// Body reads the whole body of at most limit bytes. It stays in Raw.
+func (in *in) Body(limit int64) (body []byte, err error) {
+	in.Raw, err = in.gate.readBody(in.W, in.R, limit)
+	return in.Raw, err
 }
 
-// pathID reads an ID from the path, where it is percent-encoded.
-func pathID(r *http.Request, name string) (string, error) {
-	id, err := url.PathUnescape(mux.Vars(r)[name])
+// Decode reads the body as one JSON object into the struct that into points to. Errors: see Body and decodeJSON.
+func (in *in) Decode(limit int64, into any, unknown unknownFields) error {
+	body, err := in.Body(limit)
+	if err != nil {
+		return err
+	}
+	return decodeJSON(body, into, unknown)
+}
+
+// Query is a parameter of the query; "" when it is absent.
+func (in *in) Query(name string) string { return in.R.URL.Query().Get(name) }
+
+// Switch reads a query parameter that is 1 or 0.
+func (in *in) Switch(name string) (bool, error) {
+	switch in.Query(name) {
+	case "1", "true":
+		return true, nil
+	case "", "0", "false":
+		return false, nil
+	}
+	return false, queryError(name, "must be 1 or 0")
+}
+
+// ID reads an ID from the path, where it is percent-encoded.
+func (in *in) ID(name string) (string, error) {
+	id, err := url.PathUnescape(mux.Vars(in.R)[name])
 	why := models.CheckID(id)
 	if err != nil {
 		why = "must be percent-encoded"
@@ -46,6 +73,20 @@ func pathID(r *http.Request, name string) (string, error) {
 	}
 	return id, nil
 }
+
+// Known reads the ID of a campaign or schedule. An ID that cannot be one is as unknown as any other.
+func (in *in) Known(what string) (string, error) {
+	id, err := in.ID("id")
+	if err != nil {
+		return "", models.NotFound(what)
+	}
+	return id, nil
+}
+
+// Answer answers with data.
+func (in *in) Answer(status int, data any) error { return answerData(in.W, status, data) }
+
+func newOperationID() string { return rand.Text() }
 
 // routeName is the route's pattern, so that no ID from a path reaches a log.
 func routeName(r *http.Request) string {

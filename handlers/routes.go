@@ -41,67 +41,67 @@ func (a *API) router() *mux.Router {
 // contractRoutes are OpenIM's own.
 func (a *API) contractRoutes(r *mux.Router) {
 	r.Handle("/auth/get_admin_token", a.auth(a.getAdminToken)).Methods(post)
-	r.Handle("/auth/get_user_token", a.msg(a.getUserToken)).Methods(post)
+	r.Handle("/auth/get_user_token", a.msg(with(tokenRequest, a.GetUserToken))).Methods(post)
 	r.Handle("/msg/batch_send_msg", a.msg(a.batchSendMsg)).Methods(post)
 }
 
 func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns", a.admin(a.createCampaign)).Methods(post)
-	r.Handle("/v1/campaigns", a.admin(a.listCampaigns, "status", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}", a.admin(a.getCampaign)).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}", a.admin(a.patchCampaign)).Methods(http.MethodPatch)
-	r.Handle("/v1/campaigns/{id}/pause", a.admin(a.pauseCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/resume", a.admin(a.resumeCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/cancel", a.admin(a.cancelCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/retry", a.admin(a.retryCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/verify", a.admin(a.verifyCampaign)).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/failures", a.admin(a.campaignFailures, "limit")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients", a.admin(a.listRecipients, "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns", a.admin(with(campaignFilter, a.ListCampaigns), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}", a.admin(with(campaignID, a.GetCampaign))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}", a.admin(with(readCampaignChange, a.PatchCampaign))).Methods(http.MethodPatch)
+	r.Handle("/v1/campaigns/{id}/pause", a.admin(with(campaignID, a.PauseCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/resume", a.admin(with(campaignID, a.ResumeCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/cancel", a.admin(with(campaignID, a.CancelCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/retry", a.admin(with(readRetry, a.RetryCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/verify", a.admin(with(campaignID, a.VerifyCampaign))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/failures", a.admin(with(failurePage, a.CampaignFailures), "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients", a.admin(with(recipientPage, a.ListRecipients), "status", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON, "status")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/history", a.admin(a.campaignHistory, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(with(recipientOf, a.GetRecipient))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/history", a.admin(with(olderPageOf(campaignID), a.CampaignHistory), "cursor", "limit")).Methods(get, head)
 }
 
 func (a *API) scheduleRoutes(r *mux.Router) {
 	r.Handle("/v1/schedules", a.admin(a.createSchedule)).Methods(post)
-	r.Handle("/v1/schedules", a.admin(a.listSchedules, "status", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/schedules/preview", a.admin(a.previewSchedule)).Methods(post)
-	r.Handle("/v1/schedules/{id}", a.admin(a.getSchedule, "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/schedules/{id}", a.admin(a.patchSchedule)).Methods(http.MethodPatch)
-	r.Handle("/v1/schedules/{id}", a.admin(a.deleteSchedule)).Methods(http.MethodDelete)
-	r.Handle("/v1/schedules/{id}/pause", a.admin(a.pauseSchedule)).Methods(post)
-	r.Handle("/v1/schedules/{id}/resume", a.admin(a.resumeSchedule)).Methods(post)
+	r.Handle("/v1/schedules", a.admin(with(scheduleFilter, a.ListSchedules), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/preview", a.admin(with(bodyOf[PreviewBody](controlBody, refuseUnknown), a.PreviewSchedule))).Methods(post)
+	r.Handle("/v1/schedules/{id}", a.admin(with(olderPageOf(scheduleID), a.GetSchedule), "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}", a.admin(with(readScheduleChange, a.PatchSchedule))).Methods(http.MethodPatch)
+	r.Handle("/v1/schedules/{id}", a.admin(with(scheduleID, a.DeleteSchedule))).Methods(http.MethodDelete)
+	r.Handle("/v1/schedules/{id}/pause", a.admin(with(scheduleID, a.PauseSchedule))).Methods(post)
+	r.Handle("/v1/schedules/{id}/resume", a.admin(with(scheduleID, a.ResumeSchedule))).Methods(post)
 	r.Handle("/v1/schedules/{id}/run", a.admin(a.runSchedule)).Methods(post)
-	r.Handle("/v1/schedules/{id}/next", a.admin(a.nextSlots, "n")).Methods(get, head)
-	r.Handle("/v1/schedules/{id}/history", a.admin(a.scheduleEvents, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}/next", a.admin(with(slotsOf, a.NextSlots), "n")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}/history", a.admin(with(olderPageOf(scheduleID), a.ScheduleHistory), "cursor", "limit")).Methods(get, head)
 }
 
 func (a *API) directoryRoutes(r *mux.Router) {
-	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
-	r.Handle("/v1/users", a.admin(a.listUsers, "search", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users", a.admin(with(bodyOf[UsersBody](listBody, refuseUnknown), a.PutUsers))).Methods(post)
+	r.Handle("/v1/users", a.admin(with(readUserPage, a.ListUsers), "search", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/users/import", a.admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
-	r.Handle("/v1/users/{id}", a.admin(a.getUser)).Methods(get, head)
-	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
-	r.Handle("/v1/users/{id}/campaigns", a.admin(a.userCampaigns, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users/{id}", a.admin(with(pathID, a.GetUser))).Methods(get, head)
+	r.Handle("/v1/users/{id}", a.admin(with(pathID, a.DeleteUser))).Methods(http.MethodDelete)
+	r.Handle("/v1/users/{id}/campaigns", a.admin(with(olderPageOf(pathID), a.UserCampaigns), "cursor", "limit")).Methods(get, head)
 
-	r.Handle("/v1/groups", a.admin(a.listGroups, "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/groups/{id}", a.admin(a.putGroup)).Methods(http.MethodPut)
-	r.Handle("/v1/groups/{id}", a.admin(a.getGroup)).Methods(get, head)
-	r.Handle("/v1/groups/{id}", a.admin(a.deleteGroup)).Methods(http.MethodDelete)
-	r.Handle("/v1/groups/{id}/members", a.admin(a.listMembers, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/groups", a.admin(with(page, a.ListGroups), "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/groups/{id}", a.admin(with(readGroup, a.PutGroup))).Methods(http.MethodPut)
+	r.Handle("/v1/groups/{id}", a.admin(with(pathID, a.GetGroup))).Methods(get, head)
+	r.Handle("/v1/groups/{id}", a.admin(with(pathID, a.DeleteGroup))).Methods(http.MethodDelete)
+	r.Handle("/v1/groups/{id}/members", a.admin(with(pageOf(pathID), a.ListMembers), "cursor", "limit")).Methods(get, head)
 
 	r.Handle("/v1/directory/sync", a.admin(a.syncDirectory, "fewer")).Methods(post)
-	r.Handle("/v1/directory/sync", a.admin(a.directorySync)).Methods(get, head)
+	r.Handle("/v1/directory/sync", a.admin(with(none, a.DirectorySync))).Methods(get, head)
 }
 
 // otherRoutes are inboxes, the event log and channels.
 func (a *API) otherRoutes(r *mux.Router) {
-	r.Handle("/v1/inbox/{userID}/messages", a.inbox(a.listMessages, "after", "limit")).Methods(get, head)
+	r.Handle("/v1/inbox/{userID}/messages", a.inbox(with(readInboxPage, a.ListMessages), "after", "limit")).Methods(get, head)
 	r.Handle("/v1/inbox/{userID}/stream", a.inbox(a.streamMessages, "after")).Methods(get, head)
 
-	r.Handle("/v1/events", a.admin(a.listEvents, "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
+	r.Handle("/v1/events", a.admin(with(eventFilter, a.ListEvents), "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/channels/{name}/resume", a.admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 
 // pageRoutes are the pages for a browser: log-in and the queue's monitor.

@@ -44,20 +44,21 @@ type stream struct {
 //
 // The stream ends with its token, its user or its process, and when its client does not keep up.
 // The client then opens it again.
-func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
-	userID, err := pathID(r, "userID")
+func (a *API) streamMessages(in *in) error {
+	w := in.W
+	userID, err := in.ID("userID")
 	if err != nil {
 		return err
 	}
-	after, err := resumeAt(r)
+	after, err := resumeAt(in)
 	if err != nil {
 		return err
 	}
-	user, err := a.Store.User(r.Context(), userID)
+	user, err := a.Store.User(in.Context(), userID)
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodHead { // nobody reads a stream here, so nobody is online
+	if in.R.Method == http.MethodHead { // nobody reads a stream here, so nobody is online
 		w.Header().Set("Content-Type", eventStream)
 		return nil
 	}
@@ -66,7 +67,7 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 		return errTooManyLong
 	}
 	defer give()
-	ctx, end := context.WithDeadline(r.Context(), callerOf(r).Ends)
+	ctx, end := context.WithDeadline(in.Context(), in.Ends)
 	defer end()
 	st := &stream{
 		api: a, cursor: after, seen: map[string]bool{},
@@ -94,11 +95,11 @@ func (a *API) streamMessages(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func resumeAt(r *http.Request) (models.InboxCursor, error) {
-	if id := r.Header.Get(lastEventID); id != "" {
+func resumeAt(in *in) (models.InboxCursor, error) {
+	if id := in.R.Header.Get(lastEventID); id != "" {
 		return parseInboxCursor(lastEventID, id)
 	}
-	return parseInboxCursor("after", r.URL.Query().Get("after"))
+	return parseInboxCursor("after", in.Query("after"))
 }
 
 // open takes the stream's lease and brings its user online.

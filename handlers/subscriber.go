@@ -1,9 +1,10 @@
 package handlers
 
 import (
-	"carillon/models"
 	"context"
 	"log/slog"
+
+	"carillon/models"
 
 	"github.com/redis/go-redis/v9"
 )

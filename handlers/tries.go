@@ -73,18 +73,18 @@ func (a *API) triesKey(r *http.Request) string {
 //   - A correct token is always accepted: others behind the same address must not lock its owner
 //     out.
 //   - While Redis is away there is no limit: the secret is the protection.
-func (a *API) throttled(r *http.Request, logIn func() error) error {
-	tooMany := a.countTry(r)
+func (a *API) throttled(in *in, logIn func() error) error {
+	tooMany := a.countTry(in.R)
 	err := logIn()
 	switch {
 	case err == nil && tooMany == nil:
-		a.forgive(r)
-	case err == nil, asAnswer(r, err).Code == models.CodeUnavailable:
+		a.forgive(in.R)
+	case err == nil, asAnswer(in.Context(), err).Code == models.CodeUnavailable:
 	default:
 		if tooMany != nil {
 			err = tooMany
 		}
-		a.tellRefused(r, err)
+		a.tellRefused(in.Context(), in.call, err)
 	}
 	return err
 }

@@ -23,6 +23,9 @@ type Config struct {
 	Config string `group:"settings" name:"config" placeholder:"FILE" help:"A YAML file with any of these settings."`
 
 	Listen         string   `group:"settings" name:"listen" default:"127.0.0.1:8080" help:"Where to serve HTTP. :8080 listens on all addresses."`
+	Server         string   `group:"settings" name:"server" placeholder:"URL" help:"The API that the commands call. Without it: the one that serves here, at http://127.0.0.1:8080 unless it listens elsewhere."`
+	Token          string   `group:"settings" name:"token" shown:"no" placeholder:"TEXT" help:"The admin's token with which the commands call. Without it: one signed with the secret that is found here."`
+	TokenFile      string   `group:"settings" name:"token-file" placeholder:"FILE" help:"A file that holds the token."`
 	TrustedProxies []string `group:"settings" name:"trusted-proxies" placeholder:"ADDRESS" help:"Addresses or networks (10.0.0.0/8) of the proxies before the API: their X-Forwarded-For is believed."`
 	Memory         int      `group:"settings" name:"memory" default:"256" help:"MiB that this process stays under, at least 128: what bodies, answers and connections may take follows from the number."`
 
@@ -51,6 +54,8 @@ type Config struct {
 	BatchWait time.Duration `group:"settings" name:"batch-wait" default:"0s" help:"How long a POST /msg/batch_send_msg for a list of up to 1000 recipients may take to be answered as OpenIM answers, at most 60s, such as 10s. 0 = with the campaign's ID, at once."`
 
 	DefaultTimezone string `group:"settings" name:"default-timezone" default:"UTC" help:"Time zone of users and schedules that name none, such as Europe/Berlin."`
+
+	MetricsPublic bool `group:"settings" name:"metrics-public" default:"false" help:"true: anybody may read /metrics. Otherwise an admin's token is needed."`
 
 	LogFormat string `group:"settings" name:"log-format" default:"text" help:"How the log is written to stderr: text or json, one object a line."`
 

@@ -50,6 +50,7 @@ const (
 	ForDatabase            // the database only
 	ForToken               // the settings that tokens are made with
 	ForHealth              // where the API listens
+	ForCalling             // which API is called, and with which token
 )
 
 // Validate checks the settings for a use. Its error has one line per mistake, which names the
@@ -64,6 +65,13 @@ func (c *Config) Validate(use Use) error {
 		c.checkAdmins(&m)
 	case ForHealth:
 		c.checkListen(&m)
+	case ForCalling:
+		if c.Server == "" {
+			c.checkListen(&m)
+		}
+		if c.Token == "" {
+			c.checkAdmins(&m)
+		}
 	default:
 		c.checkListen(&m)
 		c.checkStores(&m)

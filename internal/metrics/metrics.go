@@ -32,9 +32,8 @@ type Metrics struct {
 	SlotLate, StartLate prometheus.Observer
 	// SlotsFired, SlotsMissed and SlotsSkipped count what became of schedules' slots.
 	SlotsFired, SlotsMissed, SlotsSkipped prometheus.Counter
-	// EventsDelivered, EventsFailed and EventsGivenUp count the event webhook's requests, and the
-	// events that it gave up.
-	EventsDelivered, EventsFailed, EventsGivenUp prometheus.Counter
+	// EventsDelivered and EventsFailed count the event webhook's requests.
+	EventsDelivered, EventsFailed prometheus.Counter
 
 	registry    *prometheus.Registry
 	settled     *prometheus.CounterVec
@@ -67,7 +66,6 @@ func New(version string) *Metrics {
 	m.SlotsFired, m.SlotsMissed, m.SlotsSkipped = slots.WithLabelValues("fired"), slots.WithLabelValues("missed"), slots.WithLabelValues("skipped")
 	m.SlotLate, m.StartLate = late.WithLabelValues(kindSchedule), late.WithLabelValues(kindCampaign)
 	m.EventsDelivered, m.EventsFailed = posts.WithLabelValues("delivered"), posts.WithLabelValues("failed")
-	m.EventsGivenUp = counter(eventsGivenUp).WithLabelValues()
 	for status, reasons := range usualReasons {
 		for _, why := range reasons {
 			m.transition(status, why)

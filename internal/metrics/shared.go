@@ -27,8 +27,9 @@ type Provider struct {
 
 // Backlog is what the event webhook has still to deliver.
 type Backlog struct {
-	Events int64
-	Oldest time.Duration // the age of the oldest of them; 0 = there is none
+	Events  int64
+	Oldest  time.Duration // the age of the oldest of them; 0 = there is none
+	GivenUp int64         // events that were given up, ever
 }
 
 // Sources read what all processes share. A source that is nil is not shown.
@@ -55,6 +56,7 @@ func (m *Metrics) Watch(s Sources) {
 	add(c, s.Backlog, readEvery, func(e emit, b Backlog) {
 		e(sharedEventBacklog, float64(b.Events))
 		e(sharedEventAge, b.Oldest.Seconds())
+		e(sharedEventsGivenUp, float64(b.GivenUp))
 	})
 	c.addStore("database", s.Database)
 	c.addStore("redis", s.Redis)
@@ -109,7 +111,11 @@ func (c *shared) Describe(chan<- *prometheus.Desc) {}
 // Collect asks all sources at the same time.
 func (c *shared) Collect(out chan<- prometheus.Metric) {
 	show := func(d *Metric, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d.desc(), prometheus.GaugeValue, value, labels...)
+		kind := prometheus.GaugeValue
+		if d.Kind == Counter {
+			kind = prometheus.CounterValue
+		}
+		out <- prometheus.MustNewConstMetric(d.desc(), kind, value, labels...)
 	}
 	var wg sync.WaitGroup
 	for _, part := range c.parts {

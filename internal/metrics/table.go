@@ -47,8 +47,6 @@ var (
 		Help: "Pages that this process queued again: the worker's lease had ended (lease), or the task was gone from Redis (task)."}
 	eventPosts = &Metric{Name: "carillon_event_webhook_requests_total", Kind: Counter, Labels: []string{"result"},
 		Help: "Requests of the event webhook: delivered, or failed and tried again."}
-	eventsGivenUp = &Metric{Name: "carillon_event_webhook_given_up_total", Kind: Counter,
-		Help: "Events that the event webhook's receiver did not take within 3 days."}
 	httpRequests = &Metric{Name: "carillon_http_requests_total", Kind: Counter, Labels: []string{"route", "method", "code"},
 		Help: "Requests by route of the API's table and by status. A path of no route is the route none."}
 	httpDuration = &Metric{Name: "carillon_http_request_duration_seconds", Kind: Histogram, Labels: []string{"route", "method"},
@@ -90,6 +88,8 @@ var (
 		Help: "How long the oldest due slot has waited to be fired (kind schedule), or the oldest campaign of a sendAt to be started (kind campaign). 0 = none is due."}
 	sharedEventBacklog = &Metric{Name: "carillon_shared_event_webhook_backlog", Kind: Gauge,
 		Help: "Events that the event webhook has still to deliver. Absent without an event webhook."}
+	sharedEventsGivenUp = &Metric{Name: "carillon_shared_event_webhook_given_up_total", Kind: Counter,
+		Help: "Events that the event webhook's receiver did not take within 3 days. Absent without an event webhook."}
 	sharedEventAge = &Metric{Name: "carillon_shared_event_webhook_oldest_age_seconds", Kind: Gauge,
 		Help: "How old the oldest of these events is. 0 = there is none. Absent without an event webhook."}
 )
@@ -98,9 +98,9 @@ var (
 func Table() []*Metric {
 	return []*Metric{
 		buildInfo, recipientsSettled, sendDuration, chunkWriteDuration, campaignTransitions, tokenWait, slotDelay, scheduleSlots,
-		pagesTakenOver, eventPosts, eventsGivenUp, httpRequests, httpDuration, redisDuration, redisErrors, storeUp, channelRate,
+		pagesTakenOver, eventPosts, httpRequests, httpDuration, redisDuration, redisErrors, storeUp, channelRate,
 		sharedCampaigns, sharedPaused, sharedStalled, sharedPages, sharedQueueTasks, sharedQueueAge, sharedBreaker, sharedRest,
-		sharedCeiling, sharedOverdue, sharedEventBacklog, sharedEventAge,
+		sharedCeiling, sharedOverdue, sharedEventBacklog, sharedEventAge, sharedEventsGivenUp,
 	}
 }
 

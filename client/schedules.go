@@ -1,0 +1,46 @@
+package client
+
+import (
+	"context"
+	"iter"
+)
+
+// MakeSchedule makes a schedule. key is its Idempotency-Key, as that of Send.
+func (c *Client) MakeSchedule(ctx context.Context, key string, schedule ScheduleRequest) (Schedule, error) {
+	var p CreateScheduleParams
+	if key != "" {
+		p.IdempotencyKey = &key
+	}
+	return Data[Schedule](c.CreateSchedule(ctx, &p, schedule))
+}
+
+// Schedules lists schedules, newest first, without their campaigns. An empty status means all but the
+// deleted.
+func (c *Client) Schedules(ctx context.Context, status ScheduleStatus) iter.Seq2[Schedule, error] {
+	p := ListSchedulesParams{Status: given(status)}
+	return Pages(func(cursor *string) ([]Schedule, string, error) {
+		p.Cursor = cursor
+		page, err := Data[Schedules](c.ListSchedules(ctx, &p))
+		return page.Schedules, page.NextCursor, err
+	})
+}
+
+// Occurrences lists what became of a schedule's slots, newest first.
+func (c *Client) Occurrences(ctx context.Context, id string) iter.Seq2[Occurrence, error] {
+	var p GetScheduleParams
+	return Pages(func(cursor *string) ([]Occurrence, string, error) {
+		p.Cursor = cursor
+		page, err := Data[ScheduleHistory](c.GetSchedule(ctx, id, &p))
+		return page.Occurrences, page.NextCursor, err
+	})
+}
+
+// ScheduleEvents lists what happened to a schedule and its campaigns, newest first.
+func (c *Client) ScheduleEvents(ctx context.Context, id string) iter.Seq2[Event, error] {
+	var p ScheduleHistoryParams
+	return Pages(func(cursor *string) ([]Event, string, error) {
+		p.Cursor = cursor
+		page, err := Data[Events](c.ScheduleHistory(ctx, id, &p))
+		return page.Events, page.NextCursor, err
+	})
+}

@@ -1,0 +1,43 @@
+package handlers
+
+// Page is which part of a list in the order of IDs is asked for.
+type Page struct {
+	ID    string // of what the path names; empty = the list belongs to nothing
+	After string // the last ID of the page before; empty = the first page
+	Limit int
+}
+
+// OlderPage is which part of a list from newest to oldest is asked for.
+type OlderPage struct {
+	ID     string // of what the path names
+	Before int64  // the internal number of the last entry of the page before; 0 = the first page
+	Limit  int
+}
+
+func page(in *in) (p Page, err error) {
+	p.After, p.Limit, err = parseIDPage(in.R)
+	return p, err
+}
+
+// pageOf is page for the list of what the path names.
+func pageOf(id func(*in) (string, error)) func(*in) (Page, error) {
+	return func(in *in) (p Page, err error) {
+		of, err := id(in)
+		if err != nil {
+			return p, err
+		}
+		p, err = page(in)
+		p.ID = of
+		return p, err
+	}
+}
+
+func olderPageOf(id func(*in) (string, error)) func(*in) (OlderPage, error) {
+	return func(in *in) (p OlderPage, err error) {
+		if p.ID, err = id(in); err != nil {
+			return p, err
+		}
+		p.Before, p.Limit, err = parseBeforePage(in.R)
+		return p, err
+	}
+}
