@@ -7,11 +7,15 @@ import (
 	"slices"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
 // maxAsOriginal is the longest list that is answered as the original answers it. See API.BatchWait.
 const maxAsOriginal = 1000
+
+// resultBytes is one recipient in the answer to a request that waited.
+const resultBytes = 512
 
 // BatchAnswer is the data of POST /msg/batch_send_msg. Its lists are null until the campaign is done and was waited for.
 type BatchAnswer struct {
@@ -47,8 +51,8 @@ type Batch struct {
 
 // batchSendMsg is the contract: the request becomes a campaign and is answered at once. With Prefer: wait=N, or with
 // API.BatchWait, it is answered when the campaign is done or the time is up.
-func (a *API) batchSendMsg(in *in) error {
-	body, err := in.Body(listBody)
+func (a *API) batchSendMsg(in *web.In) error {
+	body, err := in.Body(web.ListBody)
 	if err != nil {
 		return err
 	}
@@ -59,7 +63,7 @@ func (a *API) batchSendMsg(in *in) error {
 	if err != nil {
 		return err
 	}
-	made, err := a.BatchSend(in.Context(), in.call, b)
+	made, err := a.BatchSend(in.Context(), in.Call, b)
 	applied(in.W, made.Applied)
 	switch {
 	case err != nil:
@@ -67,7 +71,7 @@ func (a *API) batchSendMsg(in *in) error {
 	case made.Waited != nil:
 		return in.Answer(http.StatusOK, made.Waited)
 	case made.Lists == nil:
-		return answer(in.W, http.StatusOK, made.first)
+		return web.Answer(in.W, http.StatusOK, made.first)
 	case made.ID != "":
 		in.W.Header().Set("Location", "/v1/campaigns/"+made.ID)
 	}
@@ -75,7 +79,7 @@ func (a *API) batchSendMsg(in *in) error {
 }
 
 // BatchSend makes a campaign as OpenIM's own request describes it.
-func (a *API) BatchSend(ctx context.Context, call call, b BatchBody) (Batch, error) {
+func (a *API) BatchSend(ctx context.Context, call web.Call, b BatchBody) (Batch, error) {
 	wait, preferred, err := call.Wait()
 	if err != nil {
 		return Batch{}, err
@@ -106,23 +110,23 @@ func (a *API) BatchSend(ctx context.Context, call call, b BatchBody) (Batch, err
 	}
 	defer give()
 	if !preferred {
-		made.Lists = a.asOriginal(ctx, call, made.ID, order, spec.Message.SendTime)
+		made.Lists, made.Waited = a.asOriginal(ctx, call, made.ID, order, spec.Message.SendTime)
 		return made, nil
 	}
 	made.Applied = wait
-	done, err := a.waitForEnd(ctx, made.ID, wait)
+	done, err := a.waitForEnd(ctx, made.ID, wait, false)
 	made.Waited = &done
 	return made, err
 }
 
 // createBatch makes the campaign. What the original's answer has no place for is logged.
-func (a *API) createBatch(ctx context.Context, call call, spec models.CampaignSpec) (models.Created, error) {
+func (a *API) createBatch(ctx context.Context, call web.Call, spec models.CampaignSpec) (models.Created, error) {
 	warned, err := a.warnings(ctx, spec, "")
 	if err != nil {
 		return models.Created{}, err
 	}
 	created, err := a.createCampaignFrom(ctx, call, spec, func(c models.Campaign) []byte {
-		return success(BatchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
+		return web.Success(BatchAnswer{CampaignID: c.PublicID, Status: c.Status, Total: c.Total})
 	})
 	if err != nil || created.Replayed {
 		return created, err
@@ -133,17 +137,23 @@ func (a *API) createBatch(ctx context.Context, call call, spec models.CampaignSp
 	return created, nil
 }
 
-// asOriginal is the original's two lists, in the order of the request, when the campaign is done in time; else nil. A ledger
-// that does not answer is no error of the request: the message is on its way, and a caller who repeats the request would send
-// the message twice. stamp is the message's own sendTime; 0 = none.
-func (a *API) asOriginal(ctx context.Context, call call, id string, order []string, stamp int64) *BatchLists {
-	done, err := a.waitForEnd(ctx, id, a.BatchWait)
+// asOriginal is the original's two lists, in the order of the request, when the campaign is done in
+// time. held is how the campaign stands when it is held up: it cannot be done in time. Both nil = the
+// time is up. stamp is the message's own sendTime; 0 = none.
+//
+// A ledger that does not answer is no error of the request: the message is on its way. A caller who
+// repeats the request would send the message twice.
+func (a *API) asOriginal(ctx context.Context, call web.Call, id string, order []string, stamp int64) (lists *BatchLists, held *BatchAnswer) {
+	done, err := a.waitForEnd(ctx, id, a.BatchWait, true)
 	if err != nil {
 		a.Log.Warn("a list is answered with its campaign, since the results cannot be read", "operationID", call.OperationID, "campaign", id, "err", err)
 	}
+	if err == nil && heldUp(done.Status) {
+		return nil, &BatchAnswer{CampaignID: done.CampaignID, Status: done.Status, Total: done.Total}
+	}
 	ended := done.Status == models.StatusCompleted || done.Status == models.StatusFailed
 	if err != nil || !ended || int64(len(done.Results)+len(done.FailedUserIDs)) != done.Total {
-		return nil
+		return nil, nil
 	}
 	place := make(map[string]int, len(order))
 	for i, id := range slices.Backward(order) {
@@ -156,12 +166,13 @@ func (a *API) asOriginal(ctx context.Context, call call, id string, order []stri
 		one.ServerMsgID = cmp.Or(one.ServerMsgID, one.ClientMsgID) // an empty one would say that the recipient refuses messages
 		one.SendTime = cmp.Or(stamp, one.SendTime)
 	}
-	return &done.BatchLists
+	return &done.BatchLists, nil
 }
 
-// waitForEnd answers when the campaign is done or the time is up.
-func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration) (BatchAnswer, error) {
-	c, err := a.waiters.wait(ctx, a.Store, id, wait)
+// waitForEnd answers when the campaign is done or the time is up, and with unlessHeld when the
+// campaign is held up.
+func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration, unlessHeld bool) (BatchAnswer, error) {
+	c, err := a.waiters.wait(ctx, a.Store, id, wait, unlessHeld)
 	if err != nil {
 		return BatchAnswer{}, err
 	}
@@ -169,7 +180,7 @@ func (a *API) waitForEnd(ctx context.Context, id string, wait time.Duration) (Ba
 	if c.FinishedAt == 0 || c.Total > maxResults || c.PurgedAt != 0 {
 		return out, nil
 	}
-	if a.spend(ctx, resultBytes*c.Total) != nil {
+	if a.Spend(ctx, resultBytes*c.Total) != nil {
 		return out, nil // without the lists, as for a larger campaign: what it did must not be answered by an error
 	}
 	free, err := a.waiters.acquireReader(ctx)

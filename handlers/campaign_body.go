@@ -3,6 +3,7 @@ package handlers
 import (
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
@@ -34,7 +35,7 @@ type AudienceBody struct {
 }
 
 // campaignUnknown are fields that one route knows and callers may try on the other.
-var campaignUnknown = unknownFields{
+var campaignUnknown = web.UnknownFields{
 	"message.recvIDs":   "is not a field of message; name the recipients in audience.userIDs",
 	"message.groupID":   "is not a field of message; name the group in audience.groupID",
 	"message.isSendAll": "is not a field of message; for all users say audience.all",

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -21,17 +22,17 @@ const (
 )
 
 // createCampaign is POST /v1/campaigns.
-func (a *API) createCampaign(in *in) error {
-	body, err := bodyOf[CampaignBody](listBody, campaignUnknown)(in)
+func (a *API) createCampaign(in *web.In) error {
+	body, err := bodyOf[CampaignBody](web.ListBody, campaignUnknown)(in)
 	if err != nil {
 		return err
 	}
-	made, err := a.CreateCampaign(in.Context(), in.call, body)
+	made, err := a.CreateCampaign(in.Context(), in.Call, body)
 	return made.answer(in, err)
 }
 
 // CreateCampaign makes a campaign, and waits for it as the call says.
-func (a *API) CreateCampaign(ctx context.Context, call call, body CampaignBody) (Accepted, error) {
+func (a *API) CreateCampaign(ctx context.Context, call web.Call, body CampaignBody) (Accepted, error) {
 	spec, err := body.check()
 	if err != nil {
 		return Accepted{}, err
@@ -50,7 +51,7 @@ func (a *API) CreateCampaign(ctx context.Context, call call, body CampaignBody) 
 	created, err := a.createCampaignFrom(ctx, call, spec, func(c models.Campaign) []byte {
 		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
 		v.Warnings = warned
-		return success(v)
+		return web.Success(v)
 	})
 	if err != nil {
 		return Accepted{}, err
@@ -67,7 +68,7 @@ type Accepted struct {
 }
 
 // answer answers with the campaign, or with err. The headers stand also where the campaign is made and could not be read.
-func (m Accepted) answer(in *in, err error) error {
+func (m Accepted) answer(in *web.In, err error) error {
 	if m.ID != "" {
 		in.W.Header().Set("Location", "/v1/campaigns/"+m.ID)
 	}
@@ -76,7 +77,7 @@ func (m Accepted) answer(in *in, err error) error {
 	case err != nil:
 		return err
 	case m.View == nil:
-		return answer(in.W, http.StatusAccepted, m.first)
+		return web.Answer(in.W, http.StatusAccepted, m.first)
 	case m.View.FinishedAt != nil:
 		return in.Answer(http.StatusOK, m.View)
 	}
@@ -92,7 +93,7 @@ func (a *API) accept(ctx context.Context, created models.Created, wait time.Dura
 	}
 	defer give()
 	made.Applied = wait
-	if _, err := a.waiters.wait(ctx, a.Store, made.ID, wait); err != nil {
+	if _, err := a.waiters.wait(ctx, a.Store, made.ID, wait, false); err != nil {
 		return made, err
 	}
 	c, err := a.Store.Campaign(ctx, made.ID)
@@ -111,9 +112,9 @@ func (a *API) mayWait(ctx context.Context, wait time.Duration) (give func(), ok 
 	if wait == 0 {
 		return nil, false
 	}
-	waitsFromHere(ctx)
-	refund(ctx)
-	return a.takeLong()
+	web.WaitsFromHere(ctx)
+	web.Refund(ctx)
+	return a.TakeLong()
 }
 
 // applied tells a caller that their Prefer: wait is done; 0 = it was not.
@@ -124,7 +125,7 @@ func applied(w http.ResponseWriter, wait time.Duration) {
 }
 
 // complete adds what does not stand in a body, and checks what depends on the channel; message is where the message stands.
-func (a *API) complete(call call, spec *models.CampaignSpec, message string) error {
+func (a *API) complete(call web.Call, spec *models.CampaignSpec, message string) error {
 	spec.OperationID, spec.CreatedBy, spec.Zone = call.OperationID, call.UserID, a.Zone
 	return a.resolveChannel(spec, "", message)
 }
@@ -176,7 +177,7 @@ func refusedSession(t channels.Traits, spec *models.CampaignSpec) string {
 }
 
 // createCampaignFrom makes the campaign and has its first tasks enqueued.
-func (a *API) createCampaignFrom(ctx context.Context, call call, spec models.CampaignSpec, render func(models.Campaign) []byte) (models.Created, error) {
+func (a *API) createCampaignFrom(ctx context.Context, call web.Call, spec models.CampaignSpec, render func(models.Campaign) []byte) (models.Created, error) {
 	idem, err := call.Idempotency(call.Raw)
 	if err != nil {
 		return models.Created{}, err
@@ -193,7 +194,7 @@ func (a *API) createCampaignFrom(ctx context.Context, call call, spec models.Cam
 }
 
 // enqueueCreated has the first tasks of a campaign that was just made enqueued.
-func (a *API) enqueueCreated(ctx context.Context, call call, created models.Created, err error) (models.Created, error) {
+func (a *API) enqueueCreated(ctx context.Context, call web.Call, created models.Created, err error) (models.Created, error) {
 	if err != nil || created.Replayed {
 		return created, err
 	}
@@ -267,7 +268,7 @@ func campaignJSON(c models.CampaignView) CampaignView {
 }
 
 // GetCampaign shows a campaign and how fast it goes.
-func (a *API) GetCampaign(ctx context.Context, _ call, id string) (CampaignView, error) {
+func (a *API) GetCampaign(ctx context.Context, _ web.Call, id string) (CampaignView, error) {
 	c, err := a.Store.Campaign(ctx, id)
 	if err != nil {
 		return CampaignView{}, err
@@ -303,26 +304,26 @@ type CampaignList struct {
 	NextCursor string         `json:"nextCursor"`
 }
 
-func campaignFilter(in *in) (f models.CampaignFilter, err error) {
-	if f.Before, f.Limit, err = parseBeforePage(in.R); err != nil {
+func campaignFilter(in *web.In) (f models.CampaignFilter, err error) {
+	if f.Before, f.Limit, err = web.ParseBeforePage(in.R); err != nil {
 		return f, err
 	}
 	f.Status = models.Status(in.Query("status"))
 	if f.Status != "" && !slices.Contains(models.Statuses, f.Status) {
-		return f, queryError("status", "must be a campaign's status")
+		return f, web.Refuse("status", "must be a campaign's status")
 	}
 	return f, nil
 }
 
 // ListCampaigns lists campaigns, the newest first.
-func (a *API) ListCampaigns(ctx context.Context, _ call, f models.CampaignFilter) (list CampaignList, err error) {
+func (a *API) ListCampaigns(ctx context.Context, _ web.Call, f models.CampaignFilter) (list CampaignList, err error) {
 	limit := f.Limit
 	f.Limit++
 	found, err := a.Store.Campaigns(ctx, f)
 	if err != nil {
 		return list, err
 	}
-	found, list.NextCursor = cutPage(found, limit, func(c models.CampaignView) string { return beforeCursor(c.ID) })
+	found, list.NextCursor = web.CutPage(found, limit, func(c models.CampaignView) string { return web.BeforeCursor(c.ID) })
 	list.Campaigns = make([]CampaignView, len(found))
 	running := 0
 	for i, c := range found {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -33,7 +34,7 @@ func (a *API) channelNames() string {
 }
 
 // channelName reads a channel's name. What cannot be one is as unknown as any other.
-func channelName(in *in) (string, error) {
+func channelName(in *web.In) (string, error) {
 	name, err := in.ID("name")
 	if err != nil {
 		name = ""
@@ -42,7 +43,7 @@ func channelName(in *in) (string, error) {
 }
 
 // ResumeChannel ends the rest that a channel's provider asked for, and the wait for one that does not answer.
-func (a *API) ResumeChannel(ctx context.Context, _ call, name string) (ChannelAnswer, error) {
+func (a *API) ResumeChannel(ctx context.Context, _ web.Call, name string) (ChannelAnswer, error) {
 	if _, ok := a.channel(name); !ok {
 		return ChannelAnswer{}, models.Errorf(models.CodeRecordNotFound, "no such channel; there are %s", a.channelNames())
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -214,7 +215,7 @@ func TestAdminAndUserTokens(t *testing.T) {
 		if _, got := ask("/auth/get_user_token", `{"userID":"u1"}`, "token", s.token("u1")); got.ErrCode != 1002 {
 			t.Errorf("a user makes a token: %s", got.Raw)
 		}
-		for range maxTries {
+		for range web.MaxTries {
 			if _, got := ask("/auth/get_admin_token", `{"secret":"wrong","userID":"imAdmin"}`, "token", ""); got.ErrCode != 1002 {
 				t.Fatalf("%s", got.Raw)
 			}

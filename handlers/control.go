@@ -10,12 +10,13 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
 
 // controlled is the campaign as it is after a change. A change of its state is logged as what.
-func (a *API) controlled(ctx context.Context, call call, what, id string, change func() (models.CampaignView, error)) (CampaignView, error) {
+func (a *API) controlled(ctx context.Context, call web.Call, what, id string, change func() (models.CampaignView, error)) (CampaignView, error) {
 	before, err := a.Store.Campaign(ctx, id)
 	if err != nil {
 		return CampaignView{}, err
@@ -31,21 +32,21 @@ func (a *API) controlled(ctx context.Context, call call, what, id string, change
 }
 
 // PauseCampaign stops a campaign until it is resumed.
-func (a *API) PauseCampaign(ctx context.Context, call call, id string) (CampaignView, error) {
+func (a *API) PauseCampaign(ctx context.Context, call web.Call, id string) (CampaignView, error) {
 	return a.controlled(ctx, call, "campaign paused", id, func() (models.CampaignView, error) {
 		return a.Store.PauseCampaign(ctx, id, "paused by "+call.UserID)
 	})
 }
 
 // ResumeCampaign lets a paused campaign go on.
-func (a *API) ResumeCampaign(ctx context.Context, call call, id string) (CampaignView, error) {
+func (a *API) ResumeCampaign(ctx context.Context, call web.Call, id string) (CampaignView, error) {
 	return a.controlled(ctx, call, "campaign resumed", id, func() (models.CampaignView, error) {
 		return a.Store.ResumeCampaign(ctx, id)
 	})
 }
 
 // CancelCampaign ends a campaign for good.
-func (a *API) CancelCampaign(ctx context.Context, call call, id string) (CampaignView, error) {
+func (a *API) CancelCampaign(ctx context.Context, call web.Call, id string) (CampaignView, error) {
 	return a.controlled(ctx, call, "campaign cancelled", id, func() (models.CampaignView, error) {
 		return a.Store.CancelCampaign(ctx, id, "cancelled by "+call.UserID)
 	})
@@ -69,20 +70,20 @@ type Retry struct {
 	RetryBody
 }
 
-func readRetry(in *in) (req Retry, err error) {
+func readRetry(in *web.In) (req Retry, err error) {
 	if req.ID, err = in.Known("campaign"); err != nil {
 		return req, err
 	}
-	body, err := in.Body(controlBody)
+	body, err := in.Body(web.ControlBody)
 	if err != nil || len(body) == 0 {
 		return req, err
 	}
-	err = decodeJSON(body, &req.RetryBody, refuseUnknown)
+	err = web.Decode(body, &req.RetryBody, web.RefuseUnknown)
 	return req, err
 }
 
 // RetryCampaign tries recipients of a finished campaign again.
-func (a *API) RetryCampaign(ctx context.Context, call call, req Retry) (RetryAnswer, error) {
+func (a *API) RetryCampaign(ctx context.Context, call web.Call, req Retry) (RetryAnswer, error) {
 	retry, err := req.check()
 	if err != nil {
 		return RetryAnswer{}, err
@@ -135,8 +136,8 @@ type CampaignChange struct {
 	CampaignPatch
 }
 
-func readCampaignChange(in *in) (c CampaignChange, err error) {
-	if err := decodePatch(in, controlBody, &c.CampaignPatch, refuseUnknown); err != nil {
+func readCampaignChange(in *web.In) (c CampaignChange, err error) {
+	if err := decodePatch(in, web.ControlBody, &c.CampaignPatch, web.RefuseUnknown); err != nil {
 		return c, err
 	}
 	c.ID, err = in.Known("campaign")
@@ -144,7 +145,7 @@ func readCampaignChange(in *in) (c CampaignChange, err error) {
 }
 
 // PatchCampaign changes a campaign, also a running one.
-func (a *API) PatchCampaign(ctx context.Context, call call, asked CampaignChange) (CampaignView, error) {
+func (a *API) PatchCampaign(ctx context.Context, call web.Call, asked CampaignChange) (CampaignView, error) {
 	campaign, err := a.Store.Campaign(ctx, asked.ID)
 	if err != nil {
 		return CampaignView{}, err
@@ -163,7 +164,7 @@ func (a *API) PatchCampaign(ctx context.Context, call call, asked CampaignChange
 
 // decodePatch reads a body that changes something, where a null could be meant to keep what is there or to
 // take it away.
-func decodePatch(in *in, limit int64, into any, unknown unknownFields) error {
+func decodePatch(in *web.In, limit int64, into any, unknown web.UnknownFields) error {
 	if err := in.Decode(limit, into, unknown); err != nil {
 		return err
 	}
@@ -220,6 +221,6 @@ func checkPatch(b CampaignPatch, campaign models.Campaign) (models.CampaignChang
 }
 
 // VerifyCampaign compares a campaign's counts with its recipients.
-func (a *API) VerifyCampaign(ctx context.Context, _ call, id string) (models.Report, error) {
+func (a *API) VerifyCampaign(ctx context.Context, _ web.Call, id string) (models.Report, error) {
 	return a.Store.Verify(ctx, id)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -35,28 +36,28 @@ type EventList struct {
 	NextCursor string      `json:"nextCursor"`
 }
 
-func eventFilter(in *in) (models.EventFilter, error) {
+func eventFilter(in *web.In) (models.EventFilter, error) {
 	f := models.EventFilter{Kind: models.EventKind(in.Query("kind")), CampaignID: in.Query("campaign"), ScheduleID: in.Query("schedule"), Actor: in.Query("actor")}
 	if f.Kind != "" && !slices.Contains(models.EventKinds, f.Kind) {
-		return f, queryError("kind", "must be a kind of event, such as campaign.paused")
+		return f, web.Refuse("kind", "must be a kind of event, such as campaign.paused")
 	}
 	if why := models.CheckID(f.Actor); f.Actor != "" && why != "" {
-		return f, queryError("actor", why)
+		return f, web.Refuse("actor", why)
 	}
 	var err error
-	f.Before, f.Limit, err = parseBeforePage(in.R)
+	f.Before, f.Limit, err = web.ParseBeforePage(in.R)
 	return f, err
 }
 
 // ListEvents lists the event log, newest first.
-func (a *API) ListEvents(ctx context.Context, _ call, f models.EventFilter) (list EventList, err error) {
+func (a *API) ListEvents(ctx context.Context, _ web.Call, f models.EventFilter) (list EventList, err error) {
 	limit := f.Limit
 	f.Limit++
 	found, err := a.Store.Events(ctx, f)
 	if err != nil {
 		return list, err
 	}
-	found, list.NextCursor = cutPage(found, limit, func(e models.Event) string { return beforeCursor(e.ID) })
+	found, list.NextCursor = web.CutPage(found, limit, func(e models.Event) string { return web.BeforeCursor(e.ID) })
 	list.Events = make([]EventView, len(found))
 	for i, e := range found {
 		list.Events[i] = EventJSON(e)
@@ -65,7 +66,7 @@ func (a *API) ListEvents(ctx context.Context, _ call, f models.EventFilter) (lis
 }
 
 // CampaignHistory lists what happened to a campaign, newest first.
-func (a *API) CampaignHistory(ctx context.Context, call call, p OlderPage) (EventList, error) {
+func (a *API) CampaignHistory(ctx context.Context, call web.Call, p OlderPage) (EventList, error) {
 	c, err := a.Store.Campaign(ctx, p.ID)
 	if err != nil {
 		return EventList{}, err
@@ -74,7 +75,7 @@ func (a *API) CampaignHistory(ctx context.Context, call call, p OlderPage) (Even
 }
 
 // ScheduleHistory lists what happened to a schedule and to the campaigns that it made, newest first.
-func (a *API) ScheduleHistory(ctx context.Context, call call, p OlderPage) (EventList, error) {
+func (a *API) ScheduleHistory(ctx context.Context, call web.Call, p OlderPage) (EventList, error) {
 	sch, err := a.Store.Schedule(ctx, p.ID)
 	if err != nil {
 		return EventList{}, err

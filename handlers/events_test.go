@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -190,7 +191,7 @@ func TestListsOfEvents(t *testing.T) {
 	})
 }
 
-// A log-in waits no longer for a database that is away than recordWithin, and is let in.
+// A log-in waits no longer for a database that is away than web.RecordWithin, and is let in.
 func TestALogInNeedsNoDatabase(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
@@ -200,7 +201,7 @@ func TestALogInNeedsNoDatabase(t *testing.T) {
 		}
 		began := time.Now()
 		status, got := s.do("POST", "/auth/get_admin_token", fmt.Sprintf(`{"secret":%q,"userID":"imAdmin"}`, s.Secret), "operationID", "b", "token", "")
-		if status != http.StatusOK || got.ErrCode != 0 || time.Since(began) > 5*recordWithin {
+		if status != http.StatusOK || got.ErrCode != 0 || time.Since(began) > 5*web.RecordWithin {
 			t.Errorf("%d %s after %s", status, got.Raw, time.Since(began))
 		}
 	})

@@ -10,11 +10,15 @@ import (
 	"strconv"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/userfile"
 	"carillon/models"
 )
 
-const exportBatch = 1000 // recipients read and written at a time
+const (
+	exportBatch = 1000             // recipients read and written at a time
+	exportTime  = 30 * time.Second // for a piece of the answer, and for planning that stands still
+)
 
 // eachRecipient reads a campaign's recipients batch by batch, each batch a short read of its own.
 func (a *API) eachRecipient(ctx context.Context, c models.Campaign, status *models.RecipientStatus, f func(models.Recipient) error) error {
@@ -38,7 +42,7 @@ func (a *API) eachRecipient(ctx context.Context, c models.Campaign, status *mode
 var csvHeader = []string{"userID", "groupID", "status", "attempts", "errCode", "errMsg", "clientMsgID", "serverMsgID", "sentAt"}
 
 // exportCSV writes CSV, whose formulas are guarded unless ?raw=1; with ?bom=1 spreadsheets know that it is UTF-8.
-func (a *API) exportCSV(in *in) error {
+func (a *API) exportCSV(in *web.In) error {
 	raw, err := in.Switch("raw")
 	if err != nil {
 		return err
@@ -70,7 +74,7 @@ func (a *API) exportCSV(in *in) error {
 	})
 }
 
-func (a *API) exportNDJSON(in *in) error {
+func (a *API) exportNDJSON(in *web.In) error {
 	return a.export(in, "application/x-ndjson", func(out io.Writer) (write func(RecipientView) error, flush func() error) {
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
@@ -110,7 +114,7 @@ type exportFormat func(out io.Writer) (write func(RecipientView) error, flush fu
 
 // export streams all recipients, or those of ?status=, once they are all planned. A read that fails on the way cuts the connection, so
 // that nobody takes half a list for a whole one.
-func (a *API) export(in *in, contentType string, format exportFormat) error {
+func (a *API) export(in *web.In, contentType string, format exportFormat) error {
 	ctx, w := in.Context(), in.W
 	status, err := wantedStatus(in)
 	if err != nil {
@@ -131,9 +135,9 @@ func (a *API) export(in *in, contentType string, format exportFormat) error {
 		w.Header().Set("Content-Type", contentType)
 		return nil // the recipients need not be read for an answer without them
 	}
-	give, ok := a.takeLong()
+	give, ok := a.TakeLong()
 	if !ok {
-		return errTooManyLong
+		return web.ErrTooManyLong
 	}
 	defer give()
 	if err := a.untilPlanned(ctx, c.Campaign); err != nil {
@@ -141,7 +145,7 @@ func (a *API) export(in *in, contentType string, format exportFormat) error {
 	}
 	c.Planned = true
 	w.Header().Set("Content-Type", contentType)
-	writesWithin(w, exportTime)
+	web.WritesWithin(w, exportTime)
 	write, flush := format(w)
 	inInbox := a.Store.StoresInInbox(c.Channel)
 	err = a.eachRecipient(ctx, c.Campaign, status, func(rec models.Recipient) error {

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -28,8 +29,8 @@ type FailureList struct {
 }
 
 // failurePage reads how many reasons are asked for. Of the page, After means nothing.
-func failurePage(in *in) (p Page, err error) {
-	if _, p.Limit, err = parsePage(in.R); err != nil {
+func failurePage(in *web.In) (p Page, err error) {
+	if _, p.Limit, err = web.ParsePage(in.R); err != nil {
 		return p, err
 	}
 	p.ID, err = in.Known("campaign")
@@ -37,7 +38,7 @@ func failurePage(in *in) (p Page, err error) {
 }
 
 // CampaignFailures counts why recipients failed or are unknown, the most frequent reason first.
-func (a *API) CampaignFailures(ctx context.Context, _ call, p Page) (FailureList, error) {
+func (a *API) CampaignFailures(ctx context.Context, _ web.Call, p Page) (FailureList, error) {
 	c, err := a.Store.Campaign(ctx, p.ID)
 	if err != nil {
 		return FailureList{}, err

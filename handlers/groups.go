@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -21,17 +22,17 @@ type GroupChange struct {
 	GroupBody
 }
 
-func readGroup(in *in) (g GroupChange, err error) {
+func readGroup(in *web.In) (g GroupChange, err error) {
 	if g.ID, err = in.ID("id"); err != nil {
 		return g, err
 	}
-	err = in.Decode(listBody, &g.GroupBody, refuseUnknown)
+	err = in.Decode(web.ListBody, &g.GroupBody, web.RefuseUnknown)
 	return g, err
 }
 
 // PutGroup creates a group, or replaces its name and all its members. A campaign under way keeps
 // the members that it froze.
-func (a *API) PutGroup(ctx context.Context, _ call, g GroupChange) (models.Group, error) {
+func (a *API) PutGroup(ctx context.Context, _ web.Call, g GroupChange) (models.Group, error) {
 	if err := g.check(g.ID); err != nil {
 		return models.Group{}, err
 	}
@@ -65,21 +66,21 @@ type GroupList struct {
 }
 
 // ListGroups pages through the groups in the order of the IDs' bytes.
-func (a *API) ListGroups(ctx context.Context, _ call, p Page) (list GroupList, err error) {
+func (a *API) ListGroups(ctx context.Context, _ web.Call, p Page) (list GroupList, err error) {
 	groups, err := a.Store.Groups(ctx, p.After, p.Limit+1)
 	if err == nil {
-		list.Groups, list.NextCursor = cutPage(groups, p.Limit, func(g models.Group) string { return g.GroupID })
+		list.Groups, list.NextCursor = web.CutPage(groups, p.Limit, func(g models.Group) string { return g.GroupID })
 	}
 	return list, err
 }
 
 // GetGroup shows a group without its members.
-func (a *API) GetGroup(ctx context.Context, _ call, id string) (models.Group, error) {
+func (a *API) GetGroup(ctx context.Context, _ web.Call, id string) (models.Group, error) {
 	return a.Store.Group(ctx, id)
 }
 
 // DeleteGroup deletes a group.
-func (a *API) DeleteGroup(ctx context.Context, _ call, id string) (nothing, error) {
+func (a *API) DeleteGroup(ctx context.Context, _ web.Call, id string) (nothing, error) {
 	return nothing{}, a.Store.DeleteGroup(ctx, id)
 }
 
@@ -90,10 +91,10 @@ type MemberList struct {
 }
 
 // ListMembers pages through a group's members as they are now, in the order of the IDs' bytes.
-func (a *API) ListMembers(ctx context.Context, _ call, p Page) (list MemberList, err error) {
+func (a *API) ListMembers(ctx context.Context, _ web.Call, p Page) (list MemberList, err error) {
 	ids, err := a.Store.GroupMembers(ctx, p.ID, p.After, p.Limit+1)
 	if err == nil {
-		list.MemberIDs, list.NextCursor = cutPage(ids, p.Limit, func(id string) string { return id })
+		list.MemberIDs, list.NextCursor = web.CutPage(ids, p.Limit, func(id string) string { return id })
 	}
 	return list, err
 }

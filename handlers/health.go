@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -17,7 +18,7 @@ const (
 )
 
 // healthz says that the process serves; what it needs is asked by readyz.
-func (a *API) healthz(in *in) error { return in.Answer(http.StatusOK, Health{"ok"}) }
+func (a *API) healthz(in *web.In) error { return in.Answer(http.StatusOK, Health{"ok"}) }
 
 // Health is the data of /healthz.
 type Health struct {
@@ -32,12 +33,12 @@ type Readiness struct {
 
 // readyz says whether the process can do its work: 200, or 503 with what is wrong. The details may name hosts,
 // so that only an admin sees them.
-func (a *API) readyz(in *in) error {
+func (a *API) readyz(in *web.In) error {
 	problems := a.problems(in.Context())
 	if len(problems) == 0 {
 		return in.Answer(http.StatusOK, Readiness{Ready: true})
 	}
-	c, err := a.identify(in.R)
+	c, err := a.Identify(in.R)
 	mayKnow := err == nil && c.Admin
 	shown, names := make([]Problem, len(problems)), make([]string, len(problems))
 	for i, p := range problems {
@@ -49,9 +50,9 @@ func (a *API) readyz(in *in) error {
 	}
 	e := models.Errorf(models.CodeUnavailable, "not ready: %s", strings.Join(names, ", "))
 	in.W.Header().Set("Retry-After", strconv.Itoa(int(readyWait.Seconds())))
-	return answer(in.W, http.StatusServiceUnavailable, envelope{
+	return web.Answer(in.W, http.StatusServiceUnavailable, web.Envelope{
 		ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error(), Data: Readiness{Problems: shown},
-	}.encode())
+	}.Encode())
 }
 
 // problems asks in a goroutine of its own: a client of a host that swallows packets can take longer than its

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 )
 
@@ -57,9 +58,9 @@ func TestReadinessIsAnsweredInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				a := &API{Ready: tt.ready, Secret: testSecret, Log: slog.New(slog.DiscardHandler)}
+				a := &API{Gate: web.Gate{Secret: testSecret, Log: slog.New(slog.DiscardHandler)}, Ready: tt.ready}
 				w, start := httptest.NewRecorder(), time.Now()
-				a.public(a.readyz).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+				a.Public(a.readyz).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 				if took := time.Since(start); took != tt.after || w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"what":"`+tt.what+`"`) {
 					t.Errorf("after %s: %d %s", took, w.Code, w.Body)
 				}

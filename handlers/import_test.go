@@ -16,6 +16,7 @@ import (
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/internal/userfile"
 	"carillon/models"
@@ -129,7 +130,7 @@ func TestImportOfAnySize(t *testing.T) {
 		for i := range 250 {
 			fmt.Fprintf(&file, "%suser-%03d,%s\n", long, i, strings.Repeat("e", 8000))
 		}
-		if file.Len() <= listBody {
+		if file.Len() <= web.ListBody {
 			t.Fatalf("%d bytes prove nothing", file.Len())
 		}
 		got := s.importFile(csvType, io.MultiReader(&file)) // its length is not told: chunked
@@ -238,7 +239,7 @@ func TestWhatStopsAnImport(t *testing.T) {
 	} {
 		err := importFault(tt.err, 1234, time.Second)
 		e := models.AsError(err)
-		if status := statusOf(err, e, false); status != tt.status || e.Code != tt.code || strings.Contains(e.Detail, "1234 users before that are imported") != tt.kept {
+		if status := web.StatusOf(err, e, false); status != tt.status || e.Code != tt.code || strings.Contains(e.Detail, "1234 users before that are imported") != tt.kept {
 			t.Errorf("%v: %d %v", tt.err, status, err)
 		}
 		if (tt.code == models.CodeUnavailable) != (e.RetryAfter > 0) {

@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -290,7 +291,7 @@ func (in *anything) preview() {
 // query puts numbers and cursors into the queries of all lists.
 func (in *anything) query() {
 	n := func(name string) string { return strings.Trim(in.number(name, 1), `"`) }
-	cursor := in.pick("cursor", "", "!", encodeCursor(n("place")), encodeCursor(n("page")+"."+n("pos")), encodeCursor(n("at")), encodeCursor("u1"), encodeCursor("\n"), encodeCursor("1.1.1"))
+	cursor := in.pick("cursor", "", "!", web.EncodeCursor(n("place")), web.EncodeCursor(n("page")+"."+n("pos")), web.EncodeCursor(n("at")), web.EncodeCursor("u1"), web.EncodeCursor("\n"), web.EncodeCursor("1.1.1"))
 	fill := strings.NewReplacer("{n}", n("limit"), "{cursor}", cursor, "{ended}", in.ended, "{schedule}", in.schedules)
 	for _, path := range []string{
 		"/v1/campaigns?limit={n}&cursor={cursor}", "/v1/campaigns/{ended}/recipients?limit={n}&cursor={cursor}", "/v1/schedules?limit={n}&cursor={cursor}",

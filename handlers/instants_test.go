@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -54,7 +55,7 @@ func TestInstantsBeyondAnswers(t *testing.T) {
 		if status, got := s.do("PATCH", "/v1/campaigns/"+wall.ID, `{"sendAt":"0000-01-01T00:00:00"}`); status != http.StatusUnprocessableEntity {
 			t.Errorf("%d %s", status, got.Raw)
 		}
-		if status, got := s.do("GET", "/v1/inbox/u1/messages?after="+encodeCursor("253402300800000.1"), nil); status != http.StatusUnprocessableEntity {
+		if status, got := s.do("GET", "/v1/inbox/u1/messages?after="+web.EncodeCursor("253402300800000.1"), nil); status != http.StatusUnprocessableEntity {
 			t.Errorf("%d %s", status, got.Raw)
 		}
 		if n := s.stored(); n != 2 {
@@ -118,7 +119,7 @@ func TestEveryRowCanBeRendered(t *testing.T) {
 		for _, row := range []any{&c, &sch, &o, &rec} {
 			scramble(rt, reflect.ValueOf(row).Elem())
 		}
-		success([]any{campaignJSON(c), scheduleJSON(sch), occurrenceJSON(sch, o), recipientJSON(c.Campaign, rec, true), why(c, rec)})
+		web.Success([]any{campaignJSON(c), scheduleJSON(sch), occurrenceJSON(sch, o), recipientJSON(c.Campaign, rec, true), why(c, rec)})
 	})
 }
 

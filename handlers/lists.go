@@ -1,5 +1,7 @@
 package handlers
 
+import "carillon/handlers/web"
+
 // Page is which part of a list in the order of IDs is asked for.
 type Page struct {
 	ID    string // of what the path names; empty = the list belongs to nothing
@@ -14,14 +16,14 @@ type OlderPage struct {
 	Limit  int
 }
 
-func page(in *in) (p Page, err error) {
-	p.After, p.Limit, err = parseIDPage(in.R)
+func page(in *web.In) (p Page, err error) {
+	p.After, p.Limit, err = web.ParseIDPage(in.R)
 	return p, err
 }
 
 // pageOf is page for the list of what the path names.
-func pageOf(id func(*in) (string, error)) func(*in) (Page, error) {
-	return func(in *in) (p Page, err error) {
+func pageOf(id func(*web.In) (string, error)) func(*web.In) (Page, error) {
+	return func(in *web.In) (p Page, err error) {
 		of, err := id(in)
 		if err != nil {
 			return p, err
@@ -32,12 +34,12 @@ func pageOf(id func(*in) (string, error)) func(*in) (Page, error) {
 	}
 }
 
-func olderPageOf(id func(*in) (string, error)) func(*in) (OlderPage, error) {
-	return func(in *in) (p OlderPage, err error) {
+func olderPageOf(id func(*web.In) (string, error)) func(*web.In) (OlderPage, error) {
+	return func(in *web.In) (p OlderPage, err error) {
 		if p.ID, err = id(in); err != nil {
 			return p, err
 		}
-		p.Before, p.Limit, err = parseBeforePage(in.R)
+		p.Before, p.Limit, err = web.ParseBeforePage(in.R)
 		return p, err
 	}
 }

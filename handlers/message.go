@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -15,9 +16,9 @@ import (
 const (
 	maxFaceURLBytes  = 1024 // a longer URL is a picture put into a URL
 	maxExBytes       = 8 << 10
-	maxPushBytes     = 1024          // each; Apple and Google refuse a whole push of more than 4 KiB
-	maxChannelBytes  = 16            // the column; the name itself is checked where the channels are known
-	maxPlatformID    = AdminPlatform // 1–9 as in the contract, 10 = OpenIM's own administrators
+	maxPushBytes     = 1024              // each; Apple and Google refuse a whole push of more than 4 KiB
+	maxChannelBytes  = 16                // the column; the name itself is checked where the channels are known
+	maxPlatformID    = web.AdminPlatform // 1–9 as in the contract, 10 = OpenIM's own administrators
 	maxRatePerSecond = 1_000_000
 )
 
@@ -49,13 +50,13 @@ type BatchBody struct {
 // wrong type, required field missing), the error is a bindError and the HTTP status 400.
 func bindBatch(body []byte) (BatchBody, error) {
 	var b BatchBody
-	if err := decodeJSON(body, &b, ignoreUnknown); err != nil {
-		return b, asBindError(err)
+	if err := web.Decode(body, &b, web.IgnoreUnknown); err != nil {
+		return b, web.AsBindError(err)
 	}
 	var bind checker
 	bind.required(&b.MessageBody)
 	if err := bind.err(); err != nil {
-		return b, asBindError(err)
+		return b, web.AsBindError(err)
 	}
 	return b, nil
 }
@@ -206,7 +207,7 @@ func (c *checker) content(m *MessageBody) []byte {
 	}
 	// A wrapped text is JSON inside a JSON string. The body's own rules can be checked only after
 	// unwrapping.
-	if bad := scanJSON(normal); bad != nil {
+	if bad := web.ScanJSON(normal); bad != nil {
 		c.add("content.text", "holds JSON whose %s %s", bad.Field, bad.Reason)
 	}
 	return normal

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/zones"
 	"carillon/models"
 )
@@ -55,14 +56,14 @@ func recipientJSON(c models.Campaign, rec models.Recipient, inInbox bool) Recipi
 }
 
 // wantedStatus reads ?status=; nil = any.
-func wantedStatus(in *in) (*models.RecipientStatus, error) {
+func wantedStatus(in *web.In) (*models.RecipientStatus, error) {
 	name := in.Query("status")
 	if name == "" {
 		return nil, nil
 	}
 	i := slices.Index(models.RecipientStatusNames, name)
 	if i < 0 {
-		return nil, queryError("status", "must be one of "+strings.Join(models.RecipientStatusNames, ", "))
+		return nil, web.Refuse("status", "must be one of "+strings.Join(models.RecipientStatusNames, ", "))
 	}
 	s := models.RecipientStatus(i)
 	return &s, nil
@@ -82,8 +83,8 @@ type RecipientPage struct {
 	models.RecipientFilter
 }
 
-func recipientPage(in *in) (p RecipientPage, err error) {
-	if p.From, p.Limit, err = parsePlacePage(in.R); err != nil {
+func recipientPage(in *web.In) (p RecipientPage, err error) {
+	if p.From, p.Limit, err = web.ParsePlacePage(in.R); err != nil {
 		return p, err
 	}
 	if p.Status, err = wantedStatus(in); err != nil {
@@ -94,7 +95,7 @@ func recipientPage(in *in) (p RecipientPage, err error) {
 }
 
 // ListRecipients pages through a campaign's recipients.
-func (a *API) ListRecipients(ctx context.Context, _ call, p RecipientPage) (RecipientList, error) {
+func (a *API) ListRecipients(ctx context.Context, _ web.Call, p RecipientPage) (RecipientList, error) {
 	c, err := a.Store.Campaign(ctx, p.ID)
 	if err != nil {
 		return RecipientList{}, err
@@ -112,13 +113,13 @@ func (a *API) ListRecipients(ctx context.Context, _ call, p RecipientPage) (Reci
 	}
 	// An audience that is still being cut has no last page: its nextCursor is never empty.
 	planned := c.Planned || next == nil
-	return RecipientList{Recipients: views, NextCursor: placeCursor(next), Planned: &planned}, nil
+	return RecipientList{Recipients: views, NextCursor: web.PlaceCursor(next), Planned: &planned}, nil
 }
 
 // RecipientOf is one recipient of one campaign.
 type RecipientOf struct{ CampaignID, UserID string }
 
-func recipientOf(in *in) (of RecipientOf, err error) {
+func recipientOf(in *web.In) (of RecipientOf, err error) {
 	if of.UserID, err = in.ID("userID"); err != nil {
 		return of, err
 	}
@@ -127,7 +128,7 @@ func recipientOf(in *in) (of RecipientOf, err error) {
 }
 
 // GetRecipient shows what became of one recipient, and why.
-func (a *API) GetRecipient(ctx context.Context, _ call, of RecipientOf) (v RecipientView, err error) {
+func (a *API) GetRecipient(ctx context.Context, _ web.Call, of RecipientOf) (v RecipientView, err error) {
 	c, err := a.Store.Campaign(ctx, of.CampaignID)
 	if err != nil {
 		return v, err

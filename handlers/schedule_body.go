@@ -3,6 +3,7 @@ package handlers
 import (
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/internal/zones"
 	"carillon/models"
@@ -24,8 +25,8 @@ type ScheduleBody struct {
 }
 
 // scheduleUnknown is campaignUnknown for the template.
-var scheduleUnknown = func() unknownFields {
-	in := unknownFields{}
+var scheduleUnknown = func() web.UnknownFields {
+	in := web.UnknownFields{}
 	for field, reason := range campaignUnknown {
 		in["campaign."+field] = reason
 	}

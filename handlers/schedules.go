@@ -4,26 +4,27 @@ import (
 	"context"
 	"net/http"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
 
 // createSchedule is POST /v1/schedules.
-func (a *API) createSchedule(in *in) error {
-	body, err := bodyOf[ScheduleBody](listBody, scheduleUnknown)(in)
+func (a *API) createSchedule(in *web.In) error {
+	body, err := bodyOf[ScheduleBody](web.ListBody, scheduleUnknown)(in)
 	if err != nil {
 		return err
 	}
-	created, err := a.CreateSchedule(in.Context(), in.call, body)
+	created, err := a.CreateSchedule(in.Context(), in.Call, body)
 	if err != nil {
 		return err
 	}
 	in.W.Header().Set("Location", "/v1/schedules/"+created.PublicID)
-	return answer(in.W, http.StatusCreated, created.Answer)
+	return web.Answer(in.W, http.StatusCreated, created.Answer)
 }
 
 // CreateSchedule makes a schedule. Answer is what the first request with the same Idempotency-Key was answered.
-func (a *API) CreateSchedule(ctx context.Context, call call, b ScheduleBody) (created models.Created, err error) {
+func (a *API) CreateSchedule(ctx context.Context, call web.Call, b ScheduleBody) (created models.Created, err error) {
 	now, err := a.Store.Now(ctx)
 	if err != nil {
 		return created, err
@@ -60,7 +61,7 @@ func (a *API) CreateSchedule(ctx context.Context, call call, b ScheduleBody) (cr
 		v := scheduleJSON(made)
 		v.Warnings = append(v.Warnings, warned...)
 		v.showFiring(table, now)
-		return success(v)
+		return web.Success(v)
 	})
 }
 
@@ -70,8 +71,8 @@ type ScheduleChange struct {
 	ScheduleBody
 }
 
-func readScheduleChange(in *in) (c ScheduleChange, err error) {
-	if err := decodePatch(in, listBody, &c.ScheduleBody, scheduleUnknown); err != nil {
+func readScheduleChange(in *web.In) (c ScheduleChange, err error) {
+	if err := decodePatch(in, web.ListBody, &c.ScheduleBody, scheduleUnknown); err != nil {
 		return c, err
 	}
 	c.ID, err = in.Known("schedule")
@@ -79,7 +80,7 @@ func readScheduleChange(in *in) (c ScheduleChange, err error) {
 }
 
 // PatchSchedule changes a schedule from its next slot on.
-func (a *API) PatchSchedule(ctx context.Context, call call, asked ScheduleChange) (ScheduleView, error) {
+func (a *API) PatchSchedule(ctx context.Context, call web.Call, asked ScheduleChange) (ScheduleView, error) {
 	b := asked.ScheduleBody
 	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime
 	var (
@@ -140,7 +141,7 @@ type dueSlot func(models.Schedule, models.Millis) (models.Firing, error)
 
 // change changes a schedule, and returns the result. due decides about a slot that is due and that no scheduler has
 // acted upon.
-func (a *API) change(ctx context.Context, call call, id string, due dueSlot, change func(*models.Schedule, models.Millis) error) (ScheduleView, error) {
+func (a *API) change(ctx context.Context, call web.Call, id string, due dueSlot, change func(*models.Schedule, models.Millis) error) (ScheduleView, error) {
 	if due != nil {
 		mark, err := a.Store.Mark(ctx)
 		if err != nil {
@@ -160,17 +161,17 @@ func (a *API) change(ctx context.Context, call call, id string, due dueSlot, cha
 }
 
 // PauseSchedule stops a schedule until it is resumed. Slots that come meanwhile are left out.
-func (a *API) PauseSchedule(ctx context.Context, call call, id string) (ScheduleView, error) {
+func (a *API) PauseSchedule(ctx context.Context, call web.Call, id string) (ScheduleView, error) {
 	return a.change(ctx, call, id, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
 }
 
 // ResumeSchedule lets a paused schedule fire again, from its next slot on.
-func (a *API) ResumeSchedule(ctx context.Context, call call, id string) (ScheduleView, error) {
+func (a *API) ResumeSchedule(ctx context.Context, call web.Call, id string) (ScheduleView, error) {
 	return a.change(ctx, call, id, nil, slots.Resume)
 }
 
 // DeleteSchedule ends a schedule for good.
-func (a *API) DeleteSchedule(ctx context.Context, _ call, id string) (ScheduleView, error) {
+func (a *API) DeleteSchedule(ctx context.Context, _ web.Call, id string) (ScheduleView, error) {
 	sch, err := a.Store.DeleteSchedule(ctx, id, slots.Forgo(slots.Deleted))
 	if err != nil {
 		return ScheduleView{}, err
@@ -178,17 +179,17 @@ func (a *API) DeleteSchedule(ctx context.Context, _ call, id string) (ScheduleVi
 	return scheduleJSON(sch), nil
 }
 
-func (a *API) runSchedule(in *in) error {
+func (a *API) runSchedule(in *web.In) error {
 	id, err := in.Known("schedule")
 	if err != nil {
 		return err
 	}
-	made, err := a.RunSchedule(in.Context(), in.call, id)
+	made, err := a.RunSchedule(in.Context(), in.Call, id)
 	return made.answer(in, err)
 }
 
 // RunSchedule makes a campaign of a schedule's template now, and waits for it as the call says.
-func (a *API) RunSchedule(ctx context.Context, call call, id string) (Accepted, error) {
+func (a *API) RunSchedule(ctx context.Context, call web.Call, id string) (Accepted, error) {
 	sch, err := a.Store.Schedule(ctx, id)
 	if err != nil {
 		return Accepted{}, err
@@ -208,7 +209,7 @@ func (a *API) RunSchedule(ctx context.Context, call call, id string) (Accepted, 
 	var made models.Campaign
 	created, err := a.Store.RunSchedule(ctx, sch.PublicID, spec, a.AdminIDs(), idem, func(c models.Campaign) []byte {
 		made = c
-		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
+		return web.Success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
 	})
 	if created, err = a.enqueueCreated(ctx, call, created, err); err != nil {
 		return Accepted{}, err
@@ -223,26 +224,26 @@ type ScheduleList struct {
 	Schedules  []ScheduleView `json:"schedules"`
 }
 
-func scheduleFilter(in *in) (f models.ScheduleFilter, err error) {
-	if f.Before, f.Limit, err = parseBeforePage(in.R); err != nil {
+func scheduleFilter(in *web.In) (f models.ScheduleFilter, err error) {
+	if f.Before, f.Limit, err = web.ParseBeforePage(in.R); err != nil {
 		return f, err
 	}
 	switch f.Status = models.ScheduleStatus(in.Query("status")); f.Status {
 	case "", models.ScheduleActive, models.SchedulePaused, models.ScheduleEnded, models.ScheduleDeleted:
 		return f, nil
 	}
-	return f, queryError("status", "must be active, paused, ended or deleted")
+	return f, web.Refuse("status", "must be active, paused, ended or deleted")
 }
 
 // ListSchedules lists schedules without their templates, the newest first.
-func (a *API) ListSchedules(ctx context.Context, _ call, f models.ScheduleFilter) (list ScheduleList, err error) {
+func (a *API) ListSchedules(ctx context.Context, _ web.Call, f models.ScheduleFilter) (list ScheduleList, err error) {
 	limit := f.Limit
 	f.Limit++
 	found, err := a.Store.Schedules(ctx, f)
 	if err != nil {
 		return list, err
 	}
-	found, list.NextCursor = cutPage(found, limit, func(sch models.Schedule) string { return beforeCursor(sch.ID) })
+	found, list.NextCursor = web.CutPage(found, limit, func(sch models.Schedule) string { return web.BeforeCursor(sch.ID) })
 	list.Schedules = make([]ScheduleView, len(found))
 	for i, sch := range found {
 		list.Schedules[i] = scheduleJSON(sch)
@@ -252,7 +253,7 @@ func (a *API) ListSchedules(ctx context.Context, _ call, f models.ScheduleFilter
 }
 
 // GetSchedule shows a schedule and what became of its slots, the newest first.
-func (a *API) GetSchedule(ctx context.Context, _ call, p OlderPage) (v ScheduleDetails, err error) {
+func (a *API) GetSchedule(ctx context.Context, _ web.Call, p OlderPage) (v ScheduleDetails, err error) {
 	sch, err := a.Store.Schedule(ctx, p.ID)
 	if err != nil {
 		return v, err
@@ -262,7 +263,7 @@ func (a *API) GetSchedule(ctx context.Context, _ call, p OlderPage) (v ScheduleD
 		return v, err
 	}
 	v = ScheduleDetails{ScheduleView: scheduleJSON(sch), Occurrences: []OccurrenceView{}}
-	list, v.NextCursor = cutPage(list, p.Limit, func(o models.Occurrence) string { return beforeCursor(o.ID) })
+	list, v.NextCursor = web.CutPage(list, p.Limit, func(o models.Occurrence) string { return web.BeforeCursor(o.ID) })
 	for _, o := range list {
 		v.Occurrences = append(v.Occurrences, occurrenceJSON(sch, o))
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
@@ -25,21 +26,21 @@ type SlotsOf struct {
 	N  int
 }
 
-func slotsOf(in *in) (of SlotsOf, err error) {
+func slotsOf(in *web.In) (of SlotsOf, err error) {
 	if of.ID, err = in.Known("schedule"); err != nil {
 		return of, err
 	}
 	of.N = defaultSlots
 	if text := in.Query("n"); text != "" {
 		if of.N, err = strconv.Atoi(text); err != nil || of.N < 1 || of.N > maxSlots {
-			return of, queryError("n", "must be from 1 to "+strconv.Itoa(maxSlots))
+			return of, web.Refuse("n", "must be from 1 to "+strconv.Itoa(maxSlots))
 		}
 	}
 	return of, nil
 }
 
 // NextSlots shows the coming slots of a schedule.
-func (a *API) NextSlots(ctx context.Context, _ call, of SlotsOf) (SlotList, error) {
+func (a *API) NextSlots(ctx context.Context, _ web.Call, of SlotsOf) (SlotList, error) {
 	sch, err := a.Store.Schedule(ctx, of.ID)
 	if err != nil {
 		return SlotList{}, err
@@ -76,7 +77,7 @@ type Preview struct {
 }
 
 // PreviewSchedule shows the slots that a cron text would have.
-func (a *API) PreviewSchedule(_ context.Context, _ call, b PreviewBody) (Preview, error) {
+func (a *API) PreviewSchedule(_ context.Context, _ web.Call, b PreviewBody) (Preview, error) {
 	var c checker
 	from := models.Millis(time.Now().UnixMilli())
 	if b.From != nil {

@@ -16,6 +16,7 @@ import (
 
 	"carillon/channels"
 	"carillon/channels/inbox"
+	"carillon/handlers/streams"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -179,9 +180,12 @@ func (w worker) online(userID string) bool {
 	return w.send("are you there?", userID)[0].Result == channels.Sent
 }
 
+// maxStreams is how many a user may hold open.
+const maxStreams = 5
+
 // slots is how many streams of a user count.
 func (w worker) slots(userID string) int64 {
-	return w.rdb.ZCard(w.t.Context(), newStreamLease(w.rdb, userID, 0).key).Val()
+	return w.rdb.ZCard(w.t.Context(), inbox.StreamName(w.rdb, userID)+":streams").Val()
 }
 
 // unique makes user IDs that no other test has: publish/subscribe reaches all databases of a Redis.
@@ -242,8 +246,8 @@ func TestStreamSendsWhatIsStoredFromNowOn(t *testing.T) {
 			s.deliver(spec)
 			before := c.cursor
 			e := c.wantText(content.Content)
-			a, _ := parseInboxCursor("", before)
-			b, err := parseInboxCursor("", e.ID)
+			a, _ := streams.ParseCursor("", before)
+			b, err := streams.ParseCursor("", e.ID)
 			if err != nil || a == b || a.Later(b) != b {
 				t.Errorf("the cursor went from %v to %v, %v", a, b, err)
 			}
@@ -268,7 +272,7 @@ func TestReconnectMissesNothing(t *testing.T) {
 		s.deliver(toUsers("seen", bob))
 		c.wantText("seen")
 		c.close()
-		const n = readLimit + 5 // more than one read
+		const n = 50 + 5 // more than one read
 		for i := range n {
 			s.deliver(toUsers(fmt.Sprint("missed ", i), bob))
 		}

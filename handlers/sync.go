@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"carillon/channels"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -46,12 +47,12 @@ func SyncJSON(y models.Sync) SyncView {
 }
 
 // syncDirectory answers a request for a sync at once.
-func (a *API) syncDirectory(in *in) error {
+func (a *API) syncDirectory(in *web.In) error {
 	fewer, err := in.Switch("fewer")
 	if err != nil {
 		return err
 	}
-	y, err := a.SyncDirectory(in.Context(), in.call, fewer)
+	y, err := a.SyncDirectory(in.Context(), in.Call, fewer)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func (a *API) syncDirectory(in *in) error {
 }
 
 // SyncDirectory asks for a sync of the directory, and returns its state. With fewer, users may go however many they are.
-func (a *API) SyncDirectory(ctx context.Context, call call, fewer bool) (SyncView, error) {
+func (a *API) SyncDirectory(ctx context.Context, call web.Call, fewer bool) (SyncView, error) {
 	if err := a.syncs(); err != nil {
 		return SyncView{}, err
 	}
@@ -70,7 +71,7 @@ func (a *API) SyncDirectory(ctx context.Context, call call, fewer bool) (SyncVie
 }
 
 // DirectorySync shows how far the sync is.
-func (a *API) DirectorySync(ctx context.Context, _ call, _ nothing) (SyncView, error) {
+func (a *API) DirectorySync(ctx context.Context, _ web.Call, _ nothing) (SyncView, error) {
 	if err := a.syncs(); err != nil {
 		return SyncView{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -15,7 +16,7 @@ type UsersBody struct {
 }
 
 // PutUsers adds and changes up to 1,000 users, all or none. An absent field stays as it is.
-func (a *API) PutUsers(ctx context.Context, _ call, b UsersBody) (models.UserCounts, error) {
+func (a *API) PutUsers(ctx context.Context, _ web.Call, b UsersBody) (models.UserCounts, error) {
 	if err := b.check(); err != nil {
 		return models.UserCounts{}, err
 	}
@@ -58,28 +59,28 @@ type UserPage struct {
 	Search string
 }
 
-func readUserPage(in *in) (p UserPage, err error) {
+func readUserPage(in *web.In) (p UserPage, err error) {
 	if p.Page, err = page(in); err != nil {
 		return p, err
 	}
 	p.Search = in.Query("search")
 	if why := models.CheckID(p.Search); p.Search != "" && why != "" {
-		return p, queryError("search", why)
+		return p, web.Refuse("search", why)
 	}
 	return p, nil
 }
 
 // ListUsers pages through the directory in the order of the IDs' bytes.
-func (a *API) ListUsers(ctx context.Context, _ call, p UserPage) (list UserList, err error) {
+func (a *API) ListUsers(ctx context.Context, _ web.Call, p UserPage) (list UserList, err error) {
 	users, err := a.Store.Users(ctx, p.Search, p.After, p.Limit+1)
 	if err == nil {
-		list.Users, list.NextCursor = cutPage(users, p.Limit, func(u models.User) string { return u.UserID })
+		list.Users, list.NextCursor = web.CutPage(users, p.Limit, func(u models.User) string { return u.UserID })
 	}
 	return list, err
 }
 
 // GetUser shows one user.
-func (a *API) GetUser(ctx context.Context, _ call, id string) (models.User, error) {
+func (a *API) GetUser(ctx context.Context, _ web.Call, id string) (models.User, error) {
 	return a.Store.User(ctx, id)
 }
 
@@ -117,7 +118,7 @@ type UserCampaignList struct {
 
 // UserCampaigns lists the campaigns that a user is or could have been a recipient of, newest first.
 // A user who has left the directory keeps this list.
-func (a *API) UserCampaigns(ctx context.Context, _ call, p OlderPage) (list UserCampaignList, err error) {
+func (a *API) UserCampaigns(ctx context.Context, _ web.Call, p OlderPage) (list UserCampaignList, err error) {
 	found, next, err := a.Store.UserCampaigns(ctx, p.ID, p.Before, p.Limit)
 	if err != nil {
 		return list, err
@@ -127,12 +128,12 @@ func (a *API) UserCampaigns(ctx context.Context, _ call, p OlderPage) (list User
 		list.Campaigns[i] = UserCampaignJSON(u, a.Store.StoresInInbox(u.Campaign.Channel))
 	}
 	if next != 0 {
-		list.NextCursor = encodeCursor(beforeCursor(next))
+		list.NextCursor = web.EncodeCursor(web.BeforeCursor(next))
 	}
 	return list, nil
 }
 
 // DeleteUser takes a user out of the directory. Campaigns under way skip the user.
-func (a *API) DeleteUser(ctx context.Context, _ call, id string) (nothing, error) {
+func (a *API) DeleteUser(ctx context.Context, _ web.Call, id string) (nothing, error) {
 	return nothing{}, a.Store.DeleteUser(ctx, id)
 }

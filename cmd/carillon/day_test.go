@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -309,7 +309,7 @@ func TestAnOperatorsDay(t *testing.T) {
 			t.Errorf("a token of the previous secret: %d %s", r.status, r.body)
 		}
 		old := d.token
-		token, err := handlers.AdminToken(newSecret, "imAdmin")
+		token, err := web.AdminToken(newSecret, "imAdmin")
 		if err != nil {
 			t.Fatal(err)
 		}

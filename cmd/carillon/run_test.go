@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/internal/testkit/openim"
 )
@@ -178,7 +178,7 @@ func get(t *testing.T, url, token string) reply {
 
 func adminToken(t *testing.T) string {
 	t.Helper()
-	token, err := handlers.AdminToken(testSecret, "imAdmin")
+	token, err := web.AdminToken(testSecret, "imAdmin")
 	if err != nil {
 		t.Fatal(err)
 	}

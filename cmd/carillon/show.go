@@ -15,7 +15,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"carillon/channels/inbox"
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -52,7 +52,7 @@ func newShow(a *app, sys *system, users int, openIM string) *show {
 // run shows the whole campaign. It returns nil when every user got the message.
 func (s *show) run(ctx context.Context) (err error) {
 	defer s.client.CloseIdleConnections()
-	if s.token, err = handlers.AdminToken(s.secret, exampleSender); err != nil {
+	if s.token, err = web.AdminToken(s.secret, exampleSender); err != nil {
 		return err
 	}
 	if err := s.bringUsers(ctx); err != nil {

@@ -15,6 +15,7 @@ import (
 	"carillon/channels"
 	"carillon/channels/openim"
 	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/config"
 	"carillon/internal/metrics"
 	"carillon/jobs"
@@ -116,10 +117,13 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.watchShared(rates)
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, log)
 	sys.api = &handlers.API{
-		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
+		Gate: web.Gate{
+			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log,
+			Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: web.NewConns(cfg.Memory, web.Descriptors(), cfg.Proxies(), log),
+		},
+		RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
-		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
-		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits, Log: log,
+		Zone: cfg.DefaultTimezone, Channels: traits,
 	}
 	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/config"
 	"carillon/internal/embedded"
 	"carillon/models"
@@ -33,7 +33,7 @@ const minTTL = time.Minute
 
 // Run prints a token.
 func (c *tokenCmd) Run(a *app) error {
-	if c.TTL < minTTL || c.TTL > handlers.TokenLife {
+	if c.TTL < minTTL || c.TTL > web.TokenLife {
 		return fmt.Errorf("--ttl must be 1m to 2160h, not %s", c.TTL)
 	}
 	if err := a.settings(config.ForToken); err != nil {
@@ -64,7 +64,7 @@ func (c *tokenCmd) Run(a *app) error {
 // directory.
 func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 	if c.User == "" {
-		return handlers.AdminTokenFor(secret, cmp.Or(c.Admin, a.cfg.Admins[0]), c.TTL)
+		return web.AdminTokenFor(secret, cmp.Or(c.Admin, a.cfg.Admins[0]), c.TTL)
 	}
 	if err := a.cfg.Validate(config.ForDatabase); err != nil {
 		return "", err
@@ -81,7 +81,7 @@ func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 		}
 		return "", err
 	}
-	return handlers.UserTokenFor(secret, user, 0, c.TTL)
+	return web.UserTokenFor(secret, user, 0, c.TTL)
 }
 
 // check refuses IDs for which no token can be made.

@@ -46,7 +46,7 @@ var mutations = []mutation{
 	{"directory sync", "two-passes", "the generation rule: a user whom one pass missed stays", gone, "./models", "TestUsersVanishAfterTwoPasses/embedded"},
 	{"openim", "refused-as-a-whole", "a campaign that is refused as a whole starts no request", always, "./jobs", "TestOpenIMRefusesTheCampaign/unknown_sender/embedded"},
 	{"tokens", "token-tries", "guesses of one address count as tries", never, "./handlers", "TestGuessesDoNotReachOpenIM/embedded"},
-	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers", "TestAnAnswerCountsForAMinute"},
+	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers/web", "TestAnAnswerCountsForAMinute"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
