@@ -116,10 +116,9 @@ func (m *Metrics) SetRate(channel string, perSecond int) {
 	m.rates.WithLabelValues(channel).Set(float64(perSecond))
 }
 
-// Request counts one HTTP request. route is a line of the API's table, or empty. A stream has no
+// Request counts one HTTP request. route is a line of the API's table, or "(none)". A stream has no
 // time of its own: took is then not counted.
 func (m *Metrics) Request(route, method string, code int, took time.Duration, stream bool) {
-	route = cmp.Or(route, "none")
 	m.requests.WithLabelValues(route, method, strconv.Itoa(code)).Inc()
 	if !stream {
 		m.answers.WithLabelValues(route, method).Observe(took.Seconds())

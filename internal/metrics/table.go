@@ -48,7 +48,7 @@ var (
 	eventPosts = &Metric{Name: "carillon_event_webhook_requests_total", Kind: Counter, Labels: []string{"result"},
 		Help: "Requests of the event webhook: delivered, or failed and tried again."}
 	httpRequests = &Metric{Name: "carillon_http_requests_total", Kind: Counter, Labels: []string{"route", "method", "code"},
-		Help: "Requests by route of the API's table and by status. A path of no route is the route none."}
+		Help: "Requests by route of the API's table and by status. A path of no route is the route (none)."}
 	httpDuration = &Metric{Name: "carillon_http_request_duration_seconds", Kind: Histogram, Labels: []string{"route", "method"},
 		Help:    "Time of one request until its answer was written. Streams are left out.",
 		buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}
