@@ -17,21 +17,6 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
-// Defines values for AudienceRequestAll.
-const (
-	True AudienceRequestAll = true
-)
-
-// Valid indicates whether the value is a known member of the AudienceRequestAll enum.
-func (e AudienceRequestAll) Valid() bool {
-	switch e {
-	case True:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for AudienceType.
 const (
 	AudienceTypeAll   AudienceType = "all"
@@ -89,6 +74,7 @@ func (e CampaignStatus) Valid() bool {
 // Defines values for Code.
 const (
 	CodeArgs                  Code = 1001
+	CodeCursorGone            Code = 3006
 	CodeIdempotencyInProgress Code = 3003
 	CodeIdempotencyMismatch   Code = 3002
 	CodeIllegalTransition     Code = 3001
@@ -111,6 +97,8 @@ const (
 func (e Code) Valid() bool {
 	switch e {
 	case CodeArgs:
+		return true
+	case CodeCursorGone:
 		return true
 	case CodeIdempotencyInProgress:
 		return true
@@ -154,11 +142,11 @@ const (
 	AtText         ContentType = 106
 	Custom         ContentType = 110
 	File           ContentType = 105
+	Markdown       ContentType = 118
 	OANotification ContentType = 1400
 	Picture        ContentType = 102
 	Quote          ContentType = 114
 	Text           ContentType = 101
-	TypeOf118      ContentType = 118
 	Video          ContentType = 104
 	Voice          ContentType = 103
 )
@@ -172,6 +160,8 @@ func (e ContentType) Valid() bool {
 		return true
 	case File:
 		return true
+	case Markdown:
+		return true
 	case OANotification:
 		return true
 	case Picture:
@@ -179,8 +169,6 @@ func (e ContentType) Valid() bool {
 	case Quote:
 		return true
 	case Text:
-		return true
-	case TypeOf118:
 		return true
 	case Video:
 		return true
@@ -440,14 +428,11 @@ type Audience struct {
 
 // AudienceRequest Exactly one of the three.
 type AudienceRequest struct {
-	// All Every user of the directory but the sender.
-	All     *AudienceRequestAll `json:"all,omitempty"`
-	GroupID *string             `json:"groupID,omitempty"`
-	UserIDs *[]string           `json:"userIDs,omitempty"`
+	// All true = every user of the directory but the sender.
+	All     *bool     `json:"all,omitempty"`
+	GroupID *string   `json:"groupID,omitempty"`
+	UserIDs *[]string `json:"userIDs,omitempty"`
 }
-
-// AudienceRequestAll Every user of the directory but the sender.
-type AudienceRequestAll bool
 
 // AudienceType defines model for AudienceType.
 type AudienceType string
@@ -523,8 +508,8 @@ type BatchSendRequest struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType ContentType `json:"contentType"`
 	Ex          *string     `json:"ex,omitempty"`
 
@@ -779,14 +764,14 @@ type ChannelAnswer struct {
 
 // Code What is wrong: 500 the server, 1001 the request, 1002 the right to do it, 1004 what it names, 1501
 // to 1507 the token, 429 too many, 3001 the state, 3002 and 3003 the `Idempotency-Key`, 3004 too
-// large, 3005 the database or Redis.
+// large, 3005 the database or Redis, 3006 a place in the event log.
 type Code int
 
 // Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 type Content map[string]interface{}
 
-// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-// revoked or notified, 1400 OA notification.
+// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+// 118 markdown, 1400 OA notification.
 type ContentType int
 
 // Counts `total` is the sum of the others at every instant.
@@ -861,6 +846,11 @@ type Event struct {
 	// Data What else there is to tell, by kind.
 	Data *map[string]interface{} `json:"data"`
 
+	// EventID Names the event for ever, also after a backup was restored. It is the `webhook-id` of its post.
+	//
+	// Examples: evt_7_1767225600123
+	EventID string `json:"eventID"`
+
 	// From The state before; empty where no state changed.
 	From string `json:"from"`
 
@@ -887,8 +877,13 @@ type Event struct {
 
 // Events defines model for Events.
 type Events struct {
-	Events     []Event `json:"events"`
-	NextCursor string  `json:"nextCursor"`
+	Events []Event `json:"events"`
+
+	// More There are more events already. With `after` and a filter a page may be empty and more may come.
+	More bool `json:"more"`
+
+	// NextCursor The `cursor` of the next page; empty = there is none. With `after`: the next `after`.
+	NextCursor string `json:"nextCursor"`
 }
 
 // EventsAnswer defines model for EventsAnswer.
@@ -1081,8 +1076,8 @@ type InboxMessage struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType ContentType `json:"contentType"`
 	Ex          string      `json:"ex"`
 
@@ -1128,8 +1123,8 @@ type Message struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType    ContentType `json:"contentType"`
 	Ex             string      `json:"ex"`
 	IsOnlineOnly   bool        `json:"isOnlineOnly"`
@@ -1154,8 +1149,8 @@ type MessageRequest struct {
 	// Content What `contentType` asks for, at most 64 KiB. `docs/content.md` has each type with an example.
 	Content Content `json:"content"`
 
-	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote, 118
-	// revoked or notified, 1400 OA notification.
+	// ContentType 101 text, 102 picture, 103 voice, 104 video, 105 file, 106 at-text, 110 custom, 114 quote,
+	// 118 markdown, 1400 OA notification.
 	ContentType ContentType `json:"contentType"`
 	Ex          *string     `json:"ex,omitempty"`
 
@@ -1403,7 +1398,7 @@ type Refusal struct {
 
 	// ErrCode What is wrong: 500 the server, 1001 the request, 1002 the right to do it, 1004 what it names, 1501
 	// to 1507 the token, 429 too many, 3001 the state, 3002 and 3003 the `Idempotency-Key`, 3004 too
-	// large, 3005 the database or Redis.
+	// large, 3005 the database or Redis, 3006 a place in the event log.
 	ErrCode Code `json:"errCode"`
 
 	// ErrDlt What is wrong, in words, then code and name.
@@ -1992,7 +1987,8 @@ type StartDirectorySyncParams struct {
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// After The `nextCursor` of the read before. `0` begins with the oldest event that is kept. Not with `cursor`.
+	// After The `nextCursor` of the read before, or the `eventID` of an event. `0` begins with the oldest
+	// event that is kept. `now` leaves out all that has happened so far. Not with `cursor`.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
 
 	// Kind Of this kind alone, such as `campaign.paused`.
@@ -2643,7 +2639,8 @@ type ClientInterface interface {
 	//
 	// Without `after` the newest events come first, and `cursor` goes on to older ones. With `after`
 	// the oldest come first, and `nextCursor` is the next `after`. It is never empty then. No event
-	// is missed in this way, although changes are stored out of order.
+	// is missed in this way, although changes are stored out of order. Every event is there that was
+	// stored before the request.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3412,7 +3409,8 @@ func (c *Calls) StartDirectorySync(ctx context.Context, params *StartDirectorySy
 //
 // Without `after` the newest events come first, and `cursor` goes on to older ones. With `after`
 // the oldest come first, and `nextCursor` is the next `after`. It is never empty then. No event
-// is missed in this way, although changes are stored out of order.
+// is missed in this way, although changes are stored out of order. Every event is there that was
+// stored before the request.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Calls) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {

@@ -11,6 +11,7 @@ import (
 const (
 	visibleEvery = time.Second
 	reopenEvery  = time.Second
+	orderEvery   = time.Second
 )
 
 // Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and
@@ -55,6 +56,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 			{compareEvery, "compare the ledger with Redis", s.contact.compare},
 			{visibleEvery, "name the queues", s.queue.keepVisible},
 			{noticesEvery, "log what operators did", notices.takeNotices},
+			{orderEvery, "order events", s.store.OrderEvents},
 			{recountEvery, "recount", recount.recount},
 			{purgeEvery, "purge keys", purger.purgeKeys},
 			{purgeEvery, "purge recipients", purger.purgeRecipients},

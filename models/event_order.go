@@ -83,7 +83,7 @@ func (s *Store) orderSome(ctx context.Context) (n int, err error) {
 			return err
 		}
 		n = len(ids)
-		by := max(0, o.Seq+1-ids[0]) // guard: event-place
+		by := max(0, o.Seq+1-ids[0])
 		// It names the events by their key: a scan would wait for events that are not committed.
 		if err := tx.Exec("UPDATE "+s.d.eventsByKey+" SET seq=id+? WHERE id IN ?", by, ids).Error; err != nil {
 			return err
@@ -122,6 +122,8 @@ type EventPull struct {
 	After      string // FromFirst, FromNow, or the public ID of the event to go on after
 	Kind       EventKind
 	CampaignID string
+	ScheduleID string
+	Actor      string
 	Limit      int
 }
 
@@ -158,7 +160,8 @@ func (s *Store) PullEvents(ctx context.Context, p EventPull) (found PulledEvents
 	}
 	found.Next = p.After
 	look := p.Limit
-	if p.Kind != "" || p.CampaignID != "" {
+	filters := p.filters()
+	if len(filters) > 0 {
 		look = pullLook
 	}
 	column, in, err := pullPart(db, lo, o)
@@ -170,11 +173,8 @@ func (s *Store) PullEvents(ctx context.Context, p EventPull) (found PulledEvents
 		return found, err
 	}
 	q := in.Where(column+" <= ?", hi.place(o.Base)).Order(column).Limit(p.Limit)
-	if p.Kind != "" {
-		q = q.Where("kind = ?", p.Kind)
-	}
-	if p.CampaignID != "" {
-		q = q.Where("campaign_id = ?", p.CampaignID)
+	if len(filters) > 0 {
+		q = q.Where(filters)
 	}
 	if err := q.Find(&found.Events).Error; err != nil {
 		return found, err
@@ -185,6 +185,25 @@ func (s *Store) PullEvents(ctx context.Context, p EventPull) (found PulledEvents
 	}
 	found.Next, found.More = last.PublicID(), last.place(o.Base) < o.Seq
 	return found, nil
+}
+
+// filters are the columns that a pull asks for a value of. A text that is no public ID is no campaign's.
+func (p EventPull) filters() map[string]any {
+	columns := map[string]any{}
+	for column, value := range map[string]string{"kind": string(p.Kind), "actor": p.Actor} {
+		if value != "" {
+			columns[column] = value
+		}
+	}
+	for column, id := range map[string]string{"campaign_id": p.CampaignID, "schedule_id": p.ScheduleID} {
+		switch {
+		case isPublicID(id):
+			columns[column] = id
+		case id != "":
+			columns[column] = "none"
+		}
+	}
+	return columns
 }
 
 // pullPart is the part of the order behind a place: column holds the places in it. Old events have their

@@ -70,6 +70,7 @@ type system struct {
 	channels   []channels.Channel
 	openim     *openim.Channel // nil where the channel is not set up
 	syncer     *jobs.Syncer    // of the directory; nil without openim
+	notifier   *jobs.Notifier  // of events; nil without a receiver
 	worker     *jobs.Worker    // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
@@ -105,6 +106,9 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	}
 	sys.channels = set
 	sys.watchOpenIM()
+	if err := sys.watchEvents(); err != nil {
+		return nil, err
+	}
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
 	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
@@ -242,6 +246,9 @@ func (s *system) begin(ctx context.Context) error {
 		if s.syncer != nil {
 			s.syncer.Start()
 		}
+		if s.notifier != nil {
+			s.notifier.Start()
+		}
 	}
 	if s.worker != nil {
 		return s.worker.Start()
@@ -285,6 +292,9 @@ func (s *system) stop() {
 	var wg sync.WaitGroup
 	if s.worker != nil {
 		wg.Go(s.worker.Stop)
+	}
+	if s.notifier != nil {
+		wg.Go(s.notifier.Stop)
 	}
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)

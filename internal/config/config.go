@@ -13,6 +13,8 @@ import (
 	"carillon/channels/inbox"
 	"carillon/channels/openim"
 	"carillon/channels/webhook"
+	"carillon/internal/eventhook"
+	"carillon/internal/outbound"
 	"carillon/internal/secretfile"
 )
 
@@ -63,6 +65,11 @@ type Config struct {
 	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" help:"How long an Idempotency-Key is remembered."`
 	Retention      time.Duration `group:"settings" name:"retention" default:"0s" help:"How long the recipients of a finished campaign are kept, at least 1h, such as 2160h; then its counts alone remain. 0 = for ever."`
 
+	EventsURL        string `group:"settings" name:"events-url" shown:"host" placeholder:"URL" help:"Where each event of the event log is posted to."`
+	EventsSecret     string `group:"settings" name:"events-secret" shown:"no" placeholder:"whsec_…" help:"Signs those posts, as in Standard Webhooks."`
+	EventsSecretFile string `group:"settings" name:"events-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
+	EventsNetworks   string `group:"settings" name:"events-networks" default:"any" help:"Which addresses events may be posted to: any, or public, which refuses private ones. Link-local addresses and cloud metadata services are always refused."`
+
 	EventsRetention time.Duration `group:"settings" name:"events-retention" default:"2160h" help:"How long the event log is kept, at least 1h. 0 = for ever."`
 }
 
@@ -74,6 +81,18 @@ func (c *Config) EmbeddedDatabase() bool { return c.DatabaseURL == "" || c.Datab
 
 // EmbeddedRedis reports whether Redis runs inside the process.
 func (c *Config) EmbeddedRedis() bool { return c.RedisURL == "" }
+
+// EventsReceiver is where events are posted to, nil = nowhere. Validate has refused what makes an error here.
+func (c *Config) EventsReceiver() (*eventhook.Receiver, error) {
+	if c.EventsURL == "" {
+		return nil, nil
+	}
+	reach := outbound.AnyNetwork
+	if c.EventsNetworks == publicNetworks {
+		reach = outbound.PublicNetwork
+	}
+	return eventhook.New(c.EventsURL, c.EventsSecret, reach)
+}
 
 // LogsJSON reports whether the log is JSON.
 func (c *Config) LogsJSON() bool { return c.LogFormat == "json" }

@@ -78,6 +78,7 @@ var inCompose = []string{
 	"CARILLON_SECRET_FILE",          // in a volume
 	"CARILLON_SECRET_PREVIOUS_FILE", // needs a file of the operator's
 	"CARILLON_WEBHOOK_SECRET_FILE",  // needs a file of the operator's
+	"CARILLON_EVENTS_SECRET_FILE",   // needs a file of the operator's
 	"CARILLON_OPENIM_SECRET_FILE",   // needs a file of the operator's
 }
 
