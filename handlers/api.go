@@ -7,6 +7,7 @@ package handlers
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -38,6 +39,9 @@ type API struct {
 	// BatchWait is how long a POST /msg/batch_send_msg for a list of up to maxAsOriginal recipients may take to be answered
 	// as the original answers it, at most a minute; 0 = every answer is the campaign's.
 	BatchWait time.Duration
+	// Metrics answers a scrape. MetricsPublic says that anybody may scrape; otherwise an admin's token is needed.
+	Metrics       http.Handler
+	MetricsPublic bool
 
 	waiters      waiters
 	watchers     watchers

@@ -128,17 +128,18 @@ func (a *API) pageRoutes(r *mux.Router) {
 	r.PathPrefix("/monitor/").Handler(monitor)
 }
 
-// Health is the two routes that every role serves, for a process that serves no others.
+// Health is the routes that every role serves, for a process that serves no others.
 func (a *API) Health() http.Handler {
 	r := mux.NewRouter()
 	a.health(r)
 	return a.Outermost(r)
 }
 
-// health adds the two routes, and the answers to what no route takes.
+// health adds those routes, and the answers to what no route takes.
 func (a *API) health(r *mux.Router) {
 	r.Handle("/healthz", a.Public(a.healthz)).Methods(get, head)
 	r.Handle("/readyz", a.Public(a.readyz)).Methods(get, head)
+	r.Handle("/metrics", a.scrapers()(a.metrics)).Methods(get, head)
 	r.NotFoundHandler = a.Public(web.NoRoute)
 	r.MethodNotAllowedHandler = a.Public(web.WrongMethod(r))
 }
