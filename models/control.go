@@ -182,7 +182,9 @@ func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus,
 		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
 	}
 	free += ")"
-	err := s.txAgain(ctx, isDeadlock, func(tx *gorm.DB) error { return s.closeWhole(tx, c, rest, free+" AND pending_rows=0", args...) })
+	err := s.txAgain(ctx, isDeadlock, func(tx *gorm.DB) error {
+		return s.closeWhole(tx, c, rest, free+" AND pending_rows=0"+surelyUnsent(rest), args...)
+	})
 	if err != nil {
 		return err
 	}
@@ -252,6 +254,14 @@ func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest Recipien
 				return err
 			}
 		}
+		if rest == RecipientFailed {
+			unknown, err := s.unknownAhead(tx, c, p, left)
+			if err != nil {
+				return err
+			}
+			s.noteSettled(tx, c.Channel, settledAs(RecipientUnknown, int64(unknown)))
+			p.Pos += unknown
+		}
 		if err := tx.Exec("UPDATE pages SET "+closeAhead(rest)+" WHERE campaign_id=? AND no=?", p.CampaignID, p.No).Error; err != nil {
 			return err
 		}
@@ -263,7 +273,8 @@ func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest Recipien
 }
 
 // closeRows ends the stored pending rows of a page that its fence has just closed. Rows claimed by an
-// at-most-once worker may have been sent: they become unknown, and the page's counters follow.
+// at-most-once worker may have been sent: they become unknown, and the page's counters follow. So do, in a campaign that
+// failed, the rows marked as maybe sent: see unknownAhead.
 func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus) error {
 	if p.PendingRows == 0 {
 		return nil
@@ -273,7 +284,12 @@ func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus)
 		return err
 	}
 	update := "UPDATE recipients SET status=?, next_attempt_at=NULL WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?"
-	res := tx.Exec(update, RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed)
+	unsure, args := update, []any{RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed}
+	if rest == RecipientFailed { // guard: failed-maybe-sent
+		unsure, args = update+" OR campaign_id=? AND kind=? AND user_id IN ? AND status=? AND sent_at IS NOT NULL",
+			append(args, c.ID, c.Kind, members, RecipientPending)
+	}
+	res := tx.Exec(unsure, args...)
 	if res.Error != nil {
 		return res.Error
 	}
@@ -303,7 +319,7 @@ func (s *Store) CloseVisit(ctx context.Context, v *Visit, status Status) error {
 }
 
 // FailCampaign ends a running campaign that its channel refuses as a whole; why says so in words. Whoever is pending
-// becomes failed. failed is false for a campaign that does not run any more.
+// becomes failed when the pages are closed, and unknown who may have been sent to. failed is false for a campaign that does not run any more.
 func (s *Store) FailCampaign(ctx context.Context, id int64, why string) (failed bool, err error) {
 	return s.moveCampaign(ctx, id, StatusRunning, move{to: StatusFailed, reason: Reason{ReasonRefused, why}, via: ViaWorker})
 }
