@@ -7,6 +7,7 @@ import (
 
 	"carillon/handlers"
 	"carillon/internal/eventhook"
+	"carillon/internal/metrics"
 	"carillon/jobs"
 	"carillon/models"
 )
@@ -17,12 +18,15 @@ func (s *system) watchEvents() error {
 	if err != nil || to == nil {
 		return err
 	}
-	s.notifier = jobs.NewNotifier(s.ledger, eventReceiver{to}, jobs.NotifyOptions{}, s.log)
+	s.notifier = jobs.NewNotifier(s.ledger, eventReceiver{to, s.metrics}, jobs.NotifyOptions{}, s.log)
 	return nil
 }
 
-// eventReceiver posts events as the API shows them.
-type eventReceiver struct{ *eventhook.Receiver }
+// eventReceiver posts events as the API shows them, and counts the posts.
+type eventReceiver struct {
+	*eventhook.Receiver
+	counts *metrics.Metrics
+}
 
 // Post posts one event.
 func (r eventReceiver) Post(ctx context.Context, e models.Event) jobs.EventAnswer {
@@ -30,7 +34,13 @@ func (r eventReceiver) Post(ctx context.Context, e models.Event) jobs.EventAnswe
 	if err != nil {
 		return jobs.EventAnswer{Err: err}
 	}
-	return jobs.EventAnswer(r.Receiver.Post(ctx, e.PublicID(), body))
+	answer := jobs.EventAnswer(r.Receiver.Post(ctx, e.PublicID(), body))
+	if answer.Err == nil {
+		r.counts.EventsDelivered.Inc()
+	} else {
+		r.counts.EventsFailed.Inc()
+	}
+	return answer
 }
 
 // oldBacklog is how long an event waits before the doctor warns.
