@@ -129,7 +129,7 @@ func TestTextsComeBackAsTheyWere(t *testing.T) {
 		var v CampaignView
 		got.into(t, &v)
 		stream := s.open("<a>&")
-		s.deliver(models.CampaignSpec{Channel: "inbox", Audience: models.Audience{Type: models.AudienceUsers, UserIDs: []string{"<a>&"}},
+		s.deliver(models.CampaignSpec{Channel: "inbox", Priority: models.PriorityBulk, Audience: models.Audience{Type: models.AudienceUsers, UserIDs: []string{"<a>&"}},
 			Message: models.Message{SendID: "imAdmin", Content: []byte(content), ContentType: 101, SessionType: 1}})
 		if event := stream.next(); !strings.Contains(event.Data, content) {
 			t.Errorf("the stream: %q", event.Data)

@@ -6,6 +6,8 @@ import (
 	"carillon/handlers/web"
 
 	"github.com/gorilla/mux"
+
+	"carillon/handlers/apidocs"
 )
 
 // The methods of most routes.
@@ -106,11 +108,14 @@ func (a *API) otherRoutes(r *mux.Router) {
 	r.Handle("/v1/channels/{name}/resume", a.Admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 
-// pageRoutes are the pages for a browser: log-in and the queue's monitor.
+// pageRoutes are the pages for a browser: log-in, the contract and the queue's monitor.
 func (a *API) pageRoutes(r *mux.Router) {
 	r.Handle("/login", a.Public(a.LoginPage)).Methods(get, head)
 	r.Handle("/login", a.Public(a.Login)).Methods(post)
 	r.Handle("/logout", a.Public(a.Logout)).Methods(post)
+	r.Handle("/openapi.yaml", a.Public(apidocs.Contract())).Methods(get, head)
+	r.Handle("/docs", a.Public(apidocs.Page())).Methods(get, head)
+	r.Handle("/docs/rapidoc.js", a.Public(apidocs.Viewer())).Methods(get, head)
 	monitor := a.AdminPage(a.monitorPage())
 	r.Handle("/monitor", monitor)
 	r.PathPrefix("/monitor/").Handler(monitor)

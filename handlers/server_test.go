@@ -18,6 +18,7 @@ import (
 	"carillon/channels/inbox"
 	"carillon/handlers/web"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/models"
 )
 
@@ -164,7 +165,7 @@ func (s *server) do(method, path string, body any, headers ...string) (status in
 	if req.Header.Get("token") == "" {
 		req.Header.Del("token")
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := contract.Transport(s.t, http.DefaultTransport).RoundTrip(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

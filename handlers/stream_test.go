@@ -18,6 +18,7 @@ import (
 	"carillon/channels/inbox"
 	"carillon/handlers/streams"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/models"
 )
 
@@ -71,7 +72,7 @@ func (s *server) request(userID string, headers ...string) (*http.Response, func
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := contract.Transport(s.t, http.DefaultTransport).RoundTrip(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"carillon/handlers/web"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/internal/testkit/openim"
 )
 
@@ -156,7 +157,7 @@ func call(t *testing.T, method, url, token, body string) reply {
 	}
 	req.Header.Set("operationID", "test")
 	req.Header.Set("token", token)
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 30 * time.Second, Transport: contract.Transport(t, &http.Transport{DisableKeepAlives: true})}
 	res, err := client.Do(req)
 	if err != nil {
 		return reply{}

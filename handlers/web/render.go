@@ -142,7 +142,7 @@ func (g *Gate) fail(in *In, err error, original bool) {
 	}
 	body := Envelope{ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error()}
 	fixed := original && e.Code == models.CodeRecordNotFound // the contract shows the whole body
-	if len(e.Fields) > 0 && !fixed {
+	if len(e.Fields) > 0 && !fixed { // guard: contract
 		body.Data = refusedFields{e.Fields}
 	}
 	_ = Answer(w, StatusOf(err, e, original), body.Encode())

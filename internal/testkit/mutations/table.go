@@ -50,6 +50,7 @@ var mutations = []mutation{
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
 	{"events", "webhook-fence", "the epoch of who posts events", anyValue("epoch"), "./models", "TestOneProcessPostsEvents/embedded"},
 	{"events", "metadata", "link-local and metadata addresses are refused when connecting", never, "./internal/outbound", "TestWhichAddressesMayBeReached"},
+	{"contract", "contract", "a refusal without findings has no list of them", always, "./handlers", "TestContractHoldsRefusals/embedded"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
 

@@ -42,6 +42,11 @@ func needs() []need {
 			missing:  func(context.Context) error { return services.NginxRuns() },
 			unpack:   services.UnpackNginx,
 		},
+		{
+			packages: []string{"chromium-headless-shell"},
+			why:      "Chromium without a screen: the tests open the page at /docs in it",
+			missing:  func(context.Context) error { _, err := services.Chromium(); return err },
+		},
 	}
 }
 
