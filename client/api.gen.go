@@ -743,6 +743,33 @@ type CampaignsAnswer struct {
 	ErrMsg NoText `json:"errMsg"`
 }
 
+// ChangedAll How many were changed, and which. Of each pair one is there.
+//
+// Examples: {"campaigns":[{"id":"01J9ZQ4X5V6W7X8Y9Z0A1B2C3D","name":"Monday"}],"paused":1}
+type ChangedAll struct {
+	Campaigns *[]Named `json:"campaigns,omitempty"`
+	Paused    *int     `json:"paused,omitempty"`
+	Resumed   *int     `json:"resumed,omitempty"`
+	Schedules *[]Named `json:"schedules,omitempty"`
+}
+
+// ChangedAllAnswer defines model for ChangedAllAnswer.
+type ChangedAllAnswer struct {
+	// Data How many were changed, and which. Of each pair one is there.
+	//
+	// Examples: {"campaigns":[{"id":"01J9ZQ4X5V6W7X8Y9Z0A1B2C3D","name":"Monday"}],"paused":1}
+	Data ChangedAll `json:"data"`
+
+	// ErrCode 0 is success.
+	ErrCode Success `json:"errCode"`
+
+	// ErrDlt Empty.
+	ErrDlt NoText `json:"errDlt"`
+
+	// ErrMsg Empty.
+	ErrMsg NoText `json:"errMsg"`
+}
+
 // Channel defines model for Channel.
 type Channel struct {
 	Channel string `json:"channel"`
@@ -751,6 +778,33 @@ type Channel struct {
 // ChannelAnswer defines model for ChannelAnswer.
 type ChannelAnswer struct {
 	Data Channel `json:"data"`
+
+	// ErrCode 0 is success.
+	ErrCode Success `json:"errCode"`
+
+	// ErrDlt Empty.
+	ErrDlt NoText `json:"errDlt"`
+
+	// ErrMsg Empty.
+	ErrMsg NoText `json:"errMsg"`
+}
+
+// ChannelState defines model for ChannelState.
+type ChannelState struct {
+	Name string `json:"name"`
+
+	// RatePerSecond Recipients per second over all processes; 0 = no limit.
+	RatePerSecond int `json:"ratePerSecond"`
+}
+
+// Channels defines model for Channels.
+type Channels struct {
+	Channels []ChannelState `json:"channels"`
+}
+
+// ChannelsAnswer defines model for ChannelsAnswer.
+type ChannelsAnswer struct {
+	Data Channels `json:"data"`
 
 	// ErrCode 0 is success.
 	ErrCode Success `json:"errCode"`
@@ -789,6 +843,25 @@ type Counts struct {
 // Delivery `atLeastOnce`: what got no answer is sent again under the same clientMsgID. `atMostOnce`: nobody
 // is sent twice, and what got no answer is `unknown`.
 type Delivery string
+
+// Directory defines model for Directory.
+type Directory struct {
+	Users int64 `json:"users"`
+}
+
+// DirectoryAnswer defines model for DirectoryAnswer.
+type DirectoryAnswer struct {
+	Data Directory `json:"data"`
+
+	// ErrCode 0 is success.
+	ErrCode Success `json:"errCode"`
+
+	// ErrDlt Empty.
+	ErrDlt NoText `json:"errDlt"`
+
+	// ErrMsg Empty.
+	ErrMsg NoText `json:"errMsg"`
+}
 
 // DirectorySync defines model for DirectorySync.
 type DirectorySync struct {
@@ -1196,6 +1269,12 @@ type MessagesAnswer struct {
 
 // Missed What becomes of a time that has passed: `once` sends late within `missedGrace`, `skip` does not.
 type Missed string
+
+// Named defines model for Named.
+type Named struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
 
 // NoText Empty.
 type NoText = string
@@ -2426,6 +2505,11 @@ type ClientInterface interface {
 	// Corresponds with POST /auth/get_user_token (the `GetUserToken` operationId).
 	GetUserToken(ctx context.Context, params *GetUserTokenParams, body GetUserTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DocsViewer The script of that page
+	//
+	// Corresponds with GET /docs/rapidoc.js (the `DocsViewer` operationId).
+	DocsViewer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Health Say that the process lives
 	//
 	// Corresponds with GET /healthz (the `Health` operationId).
@@ -2484,6 +2568,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/campaigns (the `CreateCampaign` operationId).
 	CreateCampaign(ctx context.Context, params *CreateCampaignParams, body CreateCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseAllCampaigns Pause all campaigns
+	//
+	// The kill switch. It pauses every campaign that runs or is scheduled, in one transaction.
+	//
+	// Corresponds with POST /v1/campaigns/pause (the `PauseAllCampaigns` operationId).
+	PauseAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeAllCampaigns Undo the pause of all campaigns
+	//
+	// Exactly those go on that the last pause of all has paused and that are still paused by it.
+	//
+	// Corresponds with POST /v1/campaigns/resume (the `ResumeAllCampaigns` operationId).
+	ResumeAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCampaign Show a campaign, its counts and how fast it goes
 	//
@@ -2614,12 +2712,24 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/campaigns/{id}/verify (the `VerifyCampaign` operationId).
 	VerifyCampaign(ctx context.Context, id CampaignID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListChannels List the channels that are set up
+	//
+	// Corresponds with GET /v1/channels (the `ListChannels` operationId).
+	ListChannels(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResumeChannel End the rest that a channel's provider asked for
 	//
 	// The wait for a provider that does not answer ends, too. A provider that asks again is heard again.
 	//
 	// Corresponds with POST /v1/channels/{name}/resume (the `ResumeChannel` operationId).
 	ResumeChannel(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDirectory Count the users
+	//
+	// The count reads an index of all users.
+	//
+	// Corresponds with GET /v1/directory (the `GetDirectory` operationId).
+	GetDirectory(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetDirectorySync Show how far the sync of the directory is
 	//
@@ -2725,6 +2835,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
 	CreateSchedule(ctx context.Context, params *CreateScheduleParams, body CreateScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PauseAllSchedules Pause all schedules
+	//
+	// No slot of any schedule fires from then on.
+	//
+	// Corresponds with POST /v1/schedules/pause (the `PauseAllSchedules` operationId).
+	PauseAllSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PreviewScheduleWithBody Show the slots that a cron text would have
 	//
 	// Takes any type of body and a specified content type.
@@ -2738,6 +2855,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/schedules/preview (the `PreviewSchedule` operationId).
 	PreviewSchedule(ctx context.Context, body PreviewScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeAllSchedules Undo the pause of all schedules
+	//
+	// Exactly those go on that the last pause of all has paused and that are still paused by it.
+	//
+	// Corresponds with POST /v1/schedules/resume (the `ResumeAllSchedules` operationId).
+	ResumeAllSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteSchedule Delete a schedule
 	//
@@ -2936,6 +3060,21 @@ func (c *Calls) GetUserToken(ctx context.Context, params *GetUserTokenParams, bo
 	return c.Client.Do(req)
 }
 
+// DocsViewer The script of that page
+//
+// Corresponds with GET /docs/rapidoc.js (the `DocsViewer` operationId).
+func (c *Calls) DocsViewer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDocsViewerRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // Health Say that the process lives
 //
 // Corresponds with GET /healthz (the `Health` operationId).
@@ -3055,6 +3194,40 @@ func (c *Calls) CreateCampaignWithBody(ctx context.Context, params *CreateCampai
 // Corresponds with POST /v1/campaigns (the `CreateCampaign` operationId).
 func (c *Calls) CreateCampaign(ctx context.Context, params *CreateCampaignParams, body CreateCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateCampaignRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseAllCampaigns Pause all campaigns
+//
+// The kill switch. It pauses every campaign that runs or is scheduled, in one transaction.
+//
+// Corresponds with POST /v1/campaigns/pause (the `PauseAllCampaigns` operationId).
+func (c *Calls) PauseAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseAllCampaignsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeAllCampaigns Undo the pause of all campaigns
+//
+// Exactly those go on that the last pause of all has paused and that are still paused by it.
+//
+// Corresponds with POST /v1/campaigns/resume (the `ResumeAllCampaigns` operationId).
+func (c *Calls) ResumeAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeAllCampaignsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3354,6 +3527,21 @@ func (c *Calls) VerifyCampaign(ctx context.Context, id CampaignID, reqEditors ..
 	return c.Client.Do(req)
 }
 
+// ListChannels List the channels that are set up
+//
+// Corresponds with GET /v1/channels (the `ListChannels` operationId).
+func (c *Calls) ListChannels(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListChannelsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ResumeChannel End the rest that a channel's provider asked for
 //
 // The wait for a provider that does not answer ends, too. A provider that asks again is heard again.
@@ -3361,6 +3549,23 @@ func (c *Calls) VerifyCampaign(ctx context.Context, id CampaignID, reqEditors ..
 // Corresponds with POST /v1/channels/{name}/resume (the `ResumeChannel` operationId).
 func (c *Calls) ResumeChannel(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeChannelRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDirectory Count the users
+//
+// The count reads an index of all users.
+//
+// Corresponds with GET /v1/directory (the `GetDirectory` operationId).
+func (c *Calls) GetDirectory(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDirectoryRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3615,6 +3820,23 @@ func (c *Calls) CreateSchedule(ctx context.Context, params *CreateScheduleParams
 	return c.Client.Do(req)
 }
 
+// PauseAllSchedules Pause all schedules
+//
+// No slot of any schedule fires from then on.
+//
+// Corresponds with POST /v1/schedules/pause (the `PauseAllSchedules` operationId).
+func (c *Calls) PauseAllSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseAllSchedulesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PreviewScheduleWithBody Show the slots that a cron text would have
 //
 // Takes any type of body and a specified content type.
@@ -3639,6 +3861,23 @@ func (c *Calls) PreviewScheduleWithBody(ctx context.Context, contentType string,
 // Corresponds with POST /v1/schedules/preview (the `PreviewSchedule` operationId).
 func (c *Calls) PreviewSchedule(ctx context.Context, body PreviewScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPreviewScheduleRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeAllSchedules Undo the pause of all schedules
+//
+// Exactly those go on that the last pause of all has paused and that are still paused by it.
+//
+// Corresponds with POST /v1/schedules/resume (the `ResumeAllSchedules` operationId).
+func (c *Calls) ResumeAllSchedules(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeAllSchedulesRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4063,6 +4302,33 @@ func NewGetUserTokenRequestWithBody(server string, params *GetUserTokenParams, c
 	return req, nil
 }
 
+// NewDocsViewerRequest constructs an http.Request for the DocsViewer method
+func NewDocsViewerRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/docs/rapidoc.js")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewHealthRequest constructs an http.Request for the Health method
 func NewHealthRequest(server string) (*http.Request, error) {
 	var err error
@@ -4342,6 +4608,60 @@ func NewCreateCampaignRequestWithBody(server string, params *CreateCampaignParam
 			req.Header.Set("Prefer", headerParam2)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewPauseAllCampaignsRequest constructs an http.Request for the PauseAllCampaigns method
+func NewPauseAllCampaignsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/campaigns/pause")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeAllCampaignsRequest constructs an http.Request for the ResumeAllCampaigns method
+func NewResumeAllCampaignsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/campaigns/resume")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -5066,6 +5386,33 @@ func NewVerifyCampaignRequest(server string, id CampaignID) (*http.Request, erro
 	return req, nil
 }
 
+// NewListChannelsRequest constructs an http.Request for the ListChannels method
+func NewListChannelsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/channels")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewResumeChannelRequest constructs an http.Request for the ResumeChannel method
 func NewResumeChannelRequest(server string, name string) (*http.Request, error) {
 	var err error
@@ -5093,6 +5440,33 @@ func NewResumeChannelRequest(server string, name string) (*http.Request, error) 
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetDirectoryRequest constructs an http.Request for the GetDirectory method
+func NewGetDirectoryRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/directory")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -5854,6 +6228,33 @@ func NewCreateScheduleRequestWithBody(server string, params *CreateScheduleParam
 	return req, nil
 }
 
+// NewPauseAllSchedulesRequest constructs an http.Request for the PauseAllSchedules method
+func NewPauseAllSchedulesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/pause")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewPreviewScheduleRequest calls the generic PreviewSchedule builder with application/json body
 func NewPreviewScheduleRequest(server string, body PreviewScheduleJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5890,6 +6291,33 @@ func NewPreviewScheduleRequestWithBody(server string, contentType string, body i
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewResumeAllSchedulesRequest constructs an http.Request for the ResumeAllSchedules method
+func NewResumeAllSchedulesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/resume")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }

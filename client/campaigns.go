@@ -22,9 +22,8 @@ func (c *Client) Campaign(ctx context.Context, id string) (Campaign, error) {
 	return Data[Campaign](c.GetCampaign(ctx, id))
 }
 
-// Campaigns lists campaigns, newest first, without their messages. An empty status means all.
-func (c *Client) Campaigns(ctx context.Context, status CampaignStatus) iter.Seq2[Campaign, error] {
-	p := ListCampaignsParams{Status: given(status)}
+// Campaigns lists campaigns, newest first, without their messages.
+func (c *Client) Campaigns(ctx context.Context, p ListCampaignsParams) iter.Seq2[Campaign, error] {
 	return Pages(func(cursor *string) ([]Campaign, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Campaigns](c.ListCampaigns(ctx, &p))
@@ -34,8 +33,7 @@ func (c *Client) Campaigns(ctx context.Context, status CampaignStatus) iter.Seq2
 
 // Recipients lists what became of a campaign's recipients, or of those with one status. A campaign
 // that is still being planned has recipients who are not in the list yet: see Campaign.Planned.
-func (c *Client) Recipients(ctx context.Context, id string, status RecipientStatus) iter.Seq2[Recipient, error] {
-	p := ListRecipientsParams{Status: given(status)}
+func (c *Client) Recipients(ctx context.Context, id string, p ListRecipientsParams) iter.Seq2[Recipient, error] {
 	return Pages(func(cursor *string) ([]Recipient, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Recipients](c.ListRecipients(ctx, id, &p))
@@ -52,8 +50,7 @@ func (c *Client) Recipient(ctx context.Context, id, userID string) (Recipient, e
 }
 
 // CampaignEvents lists what happened to a campaign, newest first.
-func (c *Client) CampaignEvents(ctx context.Context, id string) iter.Seq2[Event, error] {
-	var p CampaignHistoryParams
+func (c *Client) CampaignEvents(ctx context.Context, id string, p CampaignHistoryParams) iter.Seq2[Event, error] {
 	return Pages(func(cursor *string) ([]Event, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Events](c.CampaignHistory(ctx, id, &p))
@@ -74,12 +71,4 @@ func (c *Client) Events(ctx context.Context, p ListEventsParams) iter.Seq2[Event
 // body of the answer.
 func (c *Client) Export(ctx context.Context, id string, p ExportRecipientsCSVParams) (*http.Response, error) {
 	return c.ExportRecipientsCSV(ctx, id, &p)
-}
-
-// given is nil for an empty text, which a query leaves out.
-func given[T ~string](text T) *T {
-	if text == "" {
-		return nil
-	}
-	return &text
 }

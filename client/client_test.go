@@ -251,7 +251,7 @@ func TestListsGoOnToTheirEnd(t *testing.T) {
 	})
 	var got []string
 	var last error
-	for u, err := range c.Users(t.Context(), "") {
+	for u, err := range c.Users(t.Context(), ListUsersParams{}) {
 		if last = err; err == nil {
 			got = append(got, u.UserID)
 		}
@@ -259,7 +259,7 @@ func TestListsGoOnToTheirEnd(t *testing.T) {
 	if !slices.Equal(got, []string{"a", "b", "c"}) || CodeOf(last) != CodeArgs {
 		t.Errorf("%q, %v", got, last)
 	}
-	for range c.Users(t.Context(), "") {
+	for range c.Users(t.Context(), ListUsersParams{}) {
 		break
 	}
 }
@@ -321,6 +321,7 @@ func TestWatch(t *testing.T) {
 func TestWatchEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	enough := errors.New("enough")
 	_, c := newFake(t, good(running), func(w http.ResponseWriter, r *http.Request) {
 		stream("event: progress\ndata: "+running+"\n\n")(w, r)

@@ -5,9 +5,8 @@ import (
 	"iter"
 )
 
-// Users lists the users of the directory whose IDs begin with a text, in the order of their IDs.
-func (c *Client) Users(ctx context.Context, prefix string) iter.Seq2[User, error] {
-	p := ListUsersParams{Search: given(prefix)}
+// Users lists the users of the directory, in the order of their IDs.
+func (c *Client) Users(ctx context.Context, p ListUsersParams) iter.Seq2[User, error] {
 	return Pages(func(cursor *string) ([]User, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Users](c.ListUsers(ctx, &p))
@@ -16,8 +15,7 @@ func (c *Client) Users(ctx context.Context, prefix string) iter.Seq2[User, error
 }
 
 // UserCampaigns lists the campaigns that a user is or could have been a recipient of, newest first.
-func (c *Client) UserCampaigns(ctx context.Context, userID string) iter.Seq2[UserCampaign, error] {
-	var p ListUserCampaignsParams
+func (c *Client) UserCampaigns(ctx context.Context, userID string, p ListUserCampaignsParams) iter.Seq2[UserCampaign, error] {
 	return Pages(func(cursor *string) ([]UserCampaign, string, error) {
 		p.Cursor = cursor
 		page, err := Data[UserCampaigns](c.ListUserCampaigns(ctx, userID, &p))
@@ -26,8 +24,7 @@ func (c *Client) UserCampaigns(ctx context.Context, userID string) iter.Seq2[Use
 }
 
 // Groups lists the groups.
-func (c *Client) Groups(ctx context.Context) iter.Seq2[Group, error] {
-	var p ListGroupsParams
+func (c *Client) Groups(ctx context.Context, p ListGroupsParams) iter.Seq2[Group, error] {
 	return Pages(func(cursor *string) ([]Group, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Groups](c.ListGroups(ctx, &p))
@@ -36,8 +33,7 @@ func (c *Client) Groups(ctx context.Context) iter.Seq2[Group, error] {
 }
 
 // Members lists the user IDs of a group.
-func (c *Client) Members(ctx context.Context, groupID string) iter.Seq2[string, error] {
-	var p ListMembersParams
+func (c *Client) Members(ctx context.Context, groupID string, p ListMembersParams) iter.Seq2[string, error] {
 	return Pages(func(cursor *string) ([]string, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Members](c.ListMembers(ctx, groupID, &p))

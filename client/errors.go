@@ -22,6 +22,9 @@ type Error struct {
 	RetryAfter  time.Duration // how long the server asks to wait; 0 if it does not say
 	Unreachable bool          // no connection to the server
 
+	// Data is what the answer says beside, such as the report of an import that took nobody.
+	Data json.RawMessage
+
 	cause error
 }
 
@@ -69,6 +72,7 @@ func (d *doer) refusal(res *http.Response, e envelope) *Error {
 	if out.Message == "" {
 		out.Message = fmt.Sprintf("%s refuses the request with code %d", d.server, out.Code)
 	}
+	out.Data = e.Data
 	var data struct{ Fields []FieldError }
 	if json.Unmarshal(e.Data, &data) == nil {
 		out.Fields = data.Fields

@@ -14,10 +14,9 @@ func (c *Client) MakeSchedule(ctx context.Context, key string, schedule Schedule
 	return Data[Schedule](c.CreateSchedule(ctx, &p, schedule))
 }
 
-// Schedules lists schedules, newest first, without their campaigns. An empty status means all but the
-// deleted.
-func (c *Client) Schedules(ctx context.Context, status ScheduleStatus) iter.Seq2[Schedule, error] {
-	p := ListSchedulesParams{Status: given(status)}
+// Schedules lists schedules, newest first, without their campaigns. The deleted come only when their
+// status is asked for.
+func (c *Client) Schedules(ctx context.Context, p ListSchedulesParams) iter.Seq2[Schedule, error] {
 	return Pages(func(cursor *string) ([]Schedule, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Schedules](c.ListSchedules(ctx, &p))
@@ -26,8 +25,7 @@ func (c *Client) Schedules(ctx context.Context, status ScheduleStatus) iter.Seq2
 }
 
 // Occurrences lists what became of a schedule's slots, newest first.
-func (c *Client) Occurrences(ctx context.Context, id string) iter.Seq2[Occurrence, error] {
-	var p GetScheduleParams
+func (c *Client) Occurrences(ctx context.Context, id string, p GetScheduleParams) iter.Seq2[Occurrence, error] {
 	return Pages(func(cursor *string) ([]Occurrence, string, error) {
 		p.Cursor = cursor
 		page, err := Data[ScheduleHistory](c.GetSchedule(ctx, id, &p))
@@ -36,8 +34,7 @@ func (c *Client) Occurrences(ctx context.Context, id string) iter.Seq2[Occurrenc
 }
 
 // ScheduleEvents lists what happened to a schedule and its campaigns, newest first.
-func (c *Client) ScheduleEvents(ctx context.Context, id string) iter.Seq2[Event, error] {
-	var p ScheduleHistoryParams
+func (c *Client) ScheduleEvents(ctx context.Context, id string, p ScheduleHistoryParams) iter.Seq2[Event, error] {
 	return Pages(func(cursor *string) ([]Event, string, error) {
 		p.Cursor = cursor
 		page, err := Data[Events](c.ScheduleHistory(ctx, id, &p))

@@ -7,6 +7,7 @@ package handlers
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -33,12 +34,17 @@ type API struct {
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
 	Channels []channels.Traits // set up here; the first is the default
+	Rates    map[string]int    // recipients a second by channel; 0 or absent = no limit
 	Zone     string            // of users who have none; IANA name
 	// BatchWait is how long a POST /msg/batch_send_msg for a list of up to maxAsOriginal recipients may take to be answered
 	// as the original answers it, at most a minute; 0 = every answer is the campaign's.
 	BatchWait time.Duration
+	// Metrics answers a scrape. MetricsPublic says that anybody may scrape; otherwise an admin's token is needed.
+	Metrics       http.Handler
+	MetricsPublic bool
 
 	waiters      waiters
+	watchers     watchers
 	inboxOnce    sync.Once
 	inboxReaders chan struct{} // holds a token for each list that is being read
 	streams      streams.Hub

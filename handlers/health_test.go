@@ -22,7 +22,7 @@ func TestHealthAndReadiness(t *testing.T) {
 		if status, got := s.do("GET", "/readyz", nil, "token", ""); status != http.StatusOK || string(got.Data) != `{"ready":true}` {
 			t.Errorf("ready: %d %s", status, got.Raw)
 		}
-		problems = []Problem{{"database", "dial tcp db.internal:3306"}, {"redis", "dial tcp redis.internal:6379"}}
+		problems = []Problem{{What: "database", Detail: "dial tcp db.internal:3306"}, {What: "redis", Detail: "dial tcp redis.internal:6379"}}
 		hidden, full := `{"problems":[{"what":"database"},{"what":"redis"}],"ready":false}`,
 			`{"problems":[{"what":"database","detail":"dial tcp db.internal:3306"},{"what":"redis","detail":"dial tcp redis.internal:6379"}],"ready":false}`
 		for who, tt := range map[string]struct{ token, want string }{

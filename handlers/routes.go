@@ -52,6 +52,8 @@ func (a *API) contractRoutes(r *mux.Router) {
 func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns", a.Admin(a.createCampaign)).Methods(post)
 	r.Handle("/v1/campaigns", a.Admin(with(campaignFilter, a.ListCampaigns), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/pause", a.Admin(with(none, a.PauseAllCampaigns))).Methods(post)
+	r.Handle("/v1/campaigns/resume", a.Admin(with(none, a.ResumeAllCampaigns))).Methods(post)
 	r.Handle("/v1/campaigns/{id}", a.Admin(with(campaignID, a.GetCampaign))).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}", a.Admin(with(readCampaignChange, a.PatchCampaign))).Methods(http.MethodPatch)
 	r.Handle("/v1/campaigns/{id}/pause", a.Admin(with(campaignID, a.PauseCampaign))).Methods(post)
@@ -64,12 +66,15 @@ func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.Admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.Admin(a.exportNDJSON, "status")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.Admin(with(recipientOf, a.GetRecipient))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/events", a.Admin(a.watchCampaign)).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/history", a.Admin(with(olderPageOf(campaignID), a.CampaignHistory), "cursor", "limit")).Methods(get, head)
 }
 
 func (a *API) scheduleRoutes(r *mux.Router) {
 	r.Handle("/v1/schedules", a.Admin(a.createSchedule)).Methods(post)
 	r.Handle("/v1/schedules", a.Admin(with(scheduleFilter, a.ListSchedules), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/pause", a.Admin(with(none, a.PauseAllSchedules))).Methods(post)
+	r.Handle("/v1/schedules/resume", a.Admin(with(none, a.ResumeAllSchedules))).Methods(post)
 	r.Handle("/v1/schedules/preview", a.Admin(with(bodyOf[PreviewBody](web.ControlBody, web.RefuseUnknown), a.PreviewSchedule))).Methods(post)
 	r.Handle("/v1/schedules/{id}", a.Admin(with(olderPageOf(scheduleID), a.GetSchedule), "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/schedules/{id}", a.Admin(with(readScheduleChange, a.PatchSchedule))).Methods(http.MethodPatch)
@@ -95,6 +100,7 @@ func (a *API) directoryRoutes(r *mux.Router) {
 	r.Handle("/v1/groups/{id}", a.Admin(with(pathID, a.DeleteGroup))).Methods(http.MethodDelete)
 	r.Handle("/v1/groups/{id}/members", a.Admin(with(pageOf(pathID), a.ListMembers), "cursor", "limit")).Methods(get, head)
 
+	r.Handle("/v1/directory", a.Admin(with(none, a.Directory))).Methods(get, head)
 	r.Handle("/v1/directory/sync", a.Admin(a.syncDirectory, "fewer")).Methods(post)
 	r.Handle("/v1/directory/sync", a.Admin(with(none, a.DirectorySync))).Methods(get, head)
 }
@@ -105,6 +111,7 @@ func (a *API) otherRoutes(r *mux.Router) {
 	r.Handle("/v1/inbox/{userID}/stream", a.OwnInbox(a.streamMessages, "after")).Methods(get, head)
 
 	r.Handle("/v1/events", a.Admin(with(eventQuery, a.ListEvents), "after", "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/channels", a.Admin(with(none, a.ListChannels))).Methods(get, head)
 	r.Handle("/v1/channels/{name}/resume", a.Admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 
@@ -121,17 +128,18 @@ func (a *API) pageRoutes(r *mux.Router) {
 	r.PathPrefix("/monitor/").Handler(monitor)
 }
 
-// Health is the two routes that every role serves, for a process that serves no others.
+// Health is the routes that every role serves, for a process that serves no others.
 func (a *API) Health() http.Handler {
 	r := mux.NewRouter()
 	a.health(r)
 	return a.Outermost(r)
 }
 
-// health adds the two routes, and the answers to what no route takes.
+// health adds those routes, and the answers to what no route takes.
 func (a *API) health(r *mux.Router) {
 	r.Handle("/healthz", a.Public(a.healthz)).Methods(get, head)
 	r.Handle("/readyz", a.Public(a.readyz)).Methods(get, head)
+	r.Handle("/metrics", a.scrapers()(a.metrics)).Methods(get, head)
 	r.NotFoundHandler = a.Public(web.NoRoute)
 	r.MethodNotAllowedHandler = a.Public(web.WrongMethod(r))
 }

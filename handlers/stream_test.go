@@ -62,13 +62,19 @@ func (s *server) open(userID string, headers ...string) *client {
 // request asks for a stream; the answer is there once its first bytes are.
 func (s *server) request(userID string, headers ...string) (*http.Response, func()) {
 	s.t.Helper()
+	return s.stream("/v1/inbox/"+url.PathEscape(userID)+"/stream", s.token(userID), headers...)
+}
+
+// stream asks for a path's events with a token.
+func (s *server) stream(path, token string, headers ...string) (*http.Response, func()) {
+	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v1/inbox/"+url.PathEscape(userID)+"/stream", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req.Header.Set("token", s.token(userID))
+	req.Header.Set("token", token)
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}

@@ -30,7 +30,7 @@ type Reconciler struct {
 func NewReconciler(s *Shared, keep Retention) *Reconciler {
 	var (
 		steady   = &steadiness{store: s.store}
-		requeuer = requeuer{s.store, s.queue, s.log}
+		requeuer = requeuer{s.store, s.queue, s.opts.Metrics, s.log}
 		promoter = promoter{requeuer, s.windows}
 		rescuer  = rescuer{requeuer, steady, s.opts.inFlight}
 		finisher = finisher{s.store, steady, s.log}

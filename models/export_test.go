@@ -46,6 +46,9 @@ func PackMembers(ids []string) []byte { return new(packer).pack(ids) }
 // Retryable are the outcomes that a retry may take up.
 var Retryable = retryable
 
+// SettledAs is n recipients of one status.
+func SettledAs(status RecipientStatus, n int64) Counts { return settledAs(status, n) }
+
 // RecordIn stores an event in a transaction that stays open until open returns.
 func (s *Store) RecordIn(ctx context.Context, e Event, open func()) error {
 	return s.tx(ctx, func(tx *gorm.DB) error {

@@ -87,6 +87,7 @@ func (s *Store) DisownClaims(ctx context.Context, v *Visit) error {
 		if fence.RowsAffected == 0 {
 			return ErrFenced
 		}
+		s.noteSettled(tx, v.Campaign.Channel, settledAs(RecipientUnknown, int64(n)))
 		return tx.Exec("UPDATE recipients SET status=? WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
 			RecipientUnknown, v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientClaimed).Error
 	})

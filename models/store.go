@@ -29,8 +29,9 @@ type Store struct {
 	w *gorm.DB
 	d dialect
 
-	fresh freshness
-	inbox []string // the channels of InboxChannels
+	fresh    freshness
+	observer Observer
+	inbox    []string // the channels of InboxChannels
 
 	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
 	// another database than before.
@@ -214,6 +215,23 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
+// Pools are the connections to the database, by what they are for.
+func (s *Store) Pools() map[string]*sql.DB {
+	pools := map[string]*sql.DB{}
+	add := func(name string, db *gorm.DB) {
+		if pool, err := db.DB(); err == nil {
+			pools[name] = pool
+		}
+	}
+	if s.w == s.db {
+		add("ledger", s.db)
+		return pools
+	}
+	add("ledger reads", s.db)
+	add("ledger writes", s.w)
+	return pools
+}
+
 // Writer is the pool that migrations run on, with the dialect's name.
 func (s *Store) Writer() (*sql.DB, string, error) {
 	pool, err := s.w.DB()
@@ -274,9 +292,11 @@ func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
 func (s *Store) txAgain(ctx context.Context, such func(error) bool, f func(tx *gorm.DB) error) error {
 	return s.onPrimary(func() error {
 		return repeat(ctx, such, func() error {
-			err := s.w.WithContext(ctx).Transaction(f)
+			after := new(afterCommit)
+			err := s.w.WithContext(noting(ctx, after)).Transaction(f)
 			if err == nil {
 				progressed(ctx)
+				after.done()
 			}
 			return err
 		})

@@ -219,6 +219,9 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// over are the flags with which a command calls a server of the tests.
+func over(base string) []string { return []string{"--server", base, "--secret", testSecret} }
+
 // told takes the line away that says which ledger or server a command spoke to.
 func told(stderr string) string {
 	if line, rest, _ := strings.Cut(stderr, "\n"); strings.HasPrefix(line, "ledger: ") || strings.HasPrefix(line, "server: ") {
@@ -272,15 +275,15 @@ func TestAYAMLFaultIsTheFiles(t *testing.T) {
 	path := write(t, "c.yaml", "webhook:\n  batch: many\nmemory: much\n")
 	code, _, stderr := finish(t, "serve", "--config", path)
 	want := "carillon: CARILLON_CONFIG: line 2 of " + path + ": the key webhook.batch must be a whole number\ncarillon: CARILLON_CONFIG: line 3 of " + path + ": the key memory must be a whole number\n"
-	if code != exitUsage || stderr != want {
+	if code != exitFailed || stderr != want {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
-func TestUsageErrorsHaveACodeOfTheirOwn(t *testing.T) {
+func TestUsageErrorsAreToldWithTheirFix(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := finish(t, "serve", "--webhook-batch", "many")
-	if want := "carillon: --webhook-batch: must be a whole number (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitUsage || stderr != want {
+	if want := "carillon: --webhook-batch: must be a whole number (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitFailed || stderr != want {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"carillon/handlers/web"
 	"carillon/internal/config"
-	"carillon/internal/embedded"
 	"carillon/models"
 )
 
@@ -42,15 +41,9 @@ func (c *tokenCmd) Run(a *app) error {
 	if err := c.check(a.cfg.Admins); err != nil {
 		return err
 	}
-	secret := a.cfg.Secret
-	if secret == "" {
-		dir, err := embedded.Find(a.cfg.DataDir)
-		if err != nil {
-			return err
-		}
-		if secret, err = dir.Secret(); err != nil {
-			return err
-		}
+	secret, err := a.localSecret()
+	if err != nil {
+		return err
 	}
 	token, err := c.sign(a, secret)
 	if err != nil {

@@ -17,6 +17,9 @@ const maxOperationID = 128
 
 var errNotAdmin = models.Errorf(models.CodeNoPermission, "only an admin may do this")
 
+// CommandLineAgent begins the User-Agent of the command line. What it asks for stands in the event log as done via cli.
+const CommandLineAgent = "carillon-cli/"
+
 // Auth serves /auth/get_admin_token: an operationID, and no token yet.
 func (g *Gate) Auth(h Handler) http.Handler {
 	return g.serve(true, func(in *In) error {
@@ -57,8 +60,11 @@ func (g *Gate) asClaimed(in *In, claimed claims, h Handler) error {
 		return err
 	}
 	by := models.Actor{ID: in.UserID, Via: models.ViaAPI, OperationID: in.OperationID}
-	if claimed.Session != "" {
+	switch {
+	case claimed.Session != "":
 		by.Via = models.ViaConsole
+	case strings.HasPrefix(in.R.UserAgent(), CommandLineAgent):
+		by.Via = models.ViaCLI
 	}
 	ctx := models.WithActor(in.Context(), by)
 	if in.Admin {
@@ -150,24 +156,28 @@ func (g *Gate) Public(h Handler) http.Handler { return g.serve(false, h) }
 // serve reads the call, and renders the handler's error; original says in whose style.
 func (g *Gate) serve(original bool, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		spent := &charge{}
-		defer spent.release()
-		in := &In{Call: CallOf(r), W: w, R: r.WithContext(context.WithValue(r.Context(), ctxCharge, spent)), gate: g}
-		if !printable(in.OperationID) {
-			in.OperationID = "(refused)"
-			g.fail(in, Refuse("operationID", "must be at most 128 printable characters"), original)
-			return
-		}
-		if in.OperationID == "" {
-			in.OperationID = newOperationID()
-			if !original {
-				w.Header().Set("operationID", in.OperationID)
-			}
-		}
-		if err := h(in); err != nil {
-			g.fail(in, err, original)
-		}
+		g.counted(w, r, func(w http.ResponseWriter) { g.answer(w, r, original, h) })
 	})
+}
+
+func (g *Gate) answer(w http.ResponseWriter, r *http.Request, original bool, h Handler) {
+	spent := &charge{}
+	defer spent.release()
+	in := &In{Call: CallOf(r), W: w, R: r.WithContext(context.WithValue(r.Context(), ctxCharge, spent)), gate: g}
+	if !printable(in.OperationID) {
+		in.OperationID = "(refused)"
+		g.fail(in, Refuse("operationID", "must be at most 128 printable characters"), original)
+		return
+	}
+	if in.OperationID == "" {
+		in.OperationID = newOperationID()
+		if !original {
+			w.Header().Set("operationID", in.OperationID)
+		}
+	}
+	if err := h(in); err != nil {
+		g.fail(in, err, original)
+	}
 }
 
 func printable(id string) bool {

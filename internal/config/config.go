@@ -57,6 +57,8 @@ type Config struct {
 
 	DefaultTimezone string `group:"settings" name:"default-timezone" default:"UTC" help:"Time zone of users and schedules that name none, such as Europe/Berlin."`
 
+	MetricsPublic bool `group:"settings" name:"metrics-public" default:"false" help:"true: anybody may read /metrics. Otherwise an admin's token is needed."`
+
 	LogFormat string `group:"settings" name:"log-format" default:"text" help:"How the log is written to stderr: text or json, one object a line."`
 
 	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" help:"Attempts per recipient."`
