@@ -48,9 +48,9 @@ var mutations = []mutation{
 	{"tokens", "token-tries", "guesses of one address count as tries", never, "./handlers", "TestGuessesDoNotReachOpenIM/embedded"},
 	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers/web", "TestAnAnswerCountsForAMinute"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
+	{"contract", "contract", "a refusal without findings has no list of them", always, "./handlers", "TestContractHoldsRefusals/embedded"},
 	{"events", "webhook-fence", "the epoch of who posts events", anyValue("epoch"), "./models", "TestOneProcessPostsEvents/embedded"},
 	{"events", "metadata", "link-local and metadata addresses are refused when connecting", never, "./internal/outbound", "TestWhichAddressesMayBeReached"},
-	{"contract", "contract", "a refusal without findings has no list of them", always, "./handlers", "TestContractHoldsRefusals/embedded"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
 
