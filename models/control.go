@@ -182,7 +182,7 @@ func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus,
 		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
 	}
 	free += ")"
-	_, err := s.exec(ctx, "UPDATE pages SET "+leftAhead(c)+"rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0",
+	_, err := s.exec(ctx, "UPDATE pages SET "+leftAhead(c)+"rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0"+surelyUnsent(rest),
 		append([]any{PageDone}, args...)...)
 	if err != nil {
 		return err
@@ -234,6 +234,11 @@ func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest Recipien
 				return err
 			}
 		}
+		if rest == RecipientFailed {
+			if err := s.unknownAhead(tx, c, p, left); err != nil {
+				return err
+			}
+		}
 		if err := tx.Exec("UPDATE pages SET "+closeAhead(rest)+" WHERE campaign_id=? AND no=?", p.CampaignID, p.No).Error; err != nil {
 			return err
 		}
@@ -242,7 +247,8 @@ func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest Recipien
 }
 
 // closeRows ends the stored pending rows of a page that its fence has just closed. Rows claimed by an
-// at-most-once worker may have been sent: they become unknown, and the page's counters follow.
+// at-most-once worker may have been sent: they become unknown, and the page's counters follow. So do, in a campaign that
+// failed, the rows marked as maybe sent: see unknownAhead.
 func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus) error {
 	if p.PendingRows == 0 {
 		return nil
@@ -252,7 +258,12 @@ func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus)
 		return err
 	}
 	update := "UPDATE recipients SET status=?, next_attempt_at=NULL WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?"
-	res := tx.Exec(update, RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed)
+	unsure, args := update, []any{RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed}
+	if rest == RecipientFailed { // guard: failed-maybe-sent
+		unsure, args = update+" OR campaign_id=? AND kind=? AND user_id IN ? AND status=? AND sent_at IS NOT NULL",
+			append(args, c.ID, c.Kind, members, RecipientPending)
+	}
+	res := tx.Exec(unsure, args...)
 	if res.Error != nil {
 		return res.Error
 	}
@@ -280,7 +291,7 @@ func (s *Store) CloseVisit(ctx context.Context, v *Visit, status Status) error {
 }
 
 // FailCampaign ends a running campaign that its channel refuses as a whole; why says so in words. Whoever is pending
-// becomes failed. failed is false for a campaign that does not run any more.
+// becomes failed when the pages are closed, and unknown who may have been sent to. failed is false for a campaign that does not run any more.
 func (s *Store) FailCampaign(ctx context.Context, id int64, why string) (failed bool, err error) {
 	return s.moveCampaign(ctx, id, StatusRunning, move{to: StatusFailed, reason: Reason{ReasonRefused, why}, via: ViaWorker})
 }
