@@ -64,7 +64,7 @@ func TestBatchWaitAnswersAsTheOriginal(t *testing.T) {
 		s.outcomesByName()
 		began := time.Now().UnixMilli()
 		status, got := s.send(toList(nil, "sent2", "unknown1", "sent1", "failed2", "provided1", "skipped1", "failed1", "sent2"))
-		var data batchLists
+		var data BatchLists
 		got.into(t, &data)
 		campaign := strings.TrimPrefix(got.Header.Get("Location"), "/v1/campaigns/")
 		if status != http.StatusOK || len(data.Results) != 3 || len(campaign) != 26 || got.Header.Get("Preference-Applied") != "" {
@@ -132,7 +132,7 @@ func TestBatchWaitAnswersWithTheCampaign(t *testing.T) {
 	} {
 		s.BatchWait = c.wait
 		status, got := s.send(c.body, c.headers...)
-		var data batchAnswer
+		var data BatchAnswer
 		got.into(t, &data)
 		if status != http.StatusOK || len(data.CampaignID) != 26 || data.Status != c.status || (data.Results != nil) != (c.status == models.StatusCompleted) {
 			t.Errorf("%s: %d %.200s", c.what, status, got.Raw)
@@ -220,7 +220,7 @@ func TestBatchWaitOutlivesTheLedger(t *testing.T) {
 	s := newServer(t, embedded(t), func(a *API) { a.BatchWait = time.Second / 5 })
 	s.Enqueue = func(context.Context, models.Created) error { return s.Store.Close() }
 	status, got := s.send(toList(nil, "sent1"))
-	var data batchAnswer
+	var data BatchAnswer
 	if got.into(t, &data); status != http.StatusOK || data.Status != models.StatusRunning || got.Header.Get("Location") != "" {
 		t.Errorf("%d %s", status, got.Raw)
 	}

@@ -182,8 +182,9 @@ func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus,
 		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
 	}
 	free += ")"
-	_, err := s.exec(ctx, "UPDATE pages SET "+leftAhead(c)+"rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0"+surelyUnsent(rest),
-		append([]any{PageDone}, args...)...)
+	err := s.txAgain(ctx, isDeadlock, func(tx *gorm.DB) error {
+		return s.closeWhole(tx, c, rest, free+" AND pending_rows=0"+surelyUnsent(rest), args...)
+	})
 	if err != nil {
 		return err
 	}
@@ -197,6 +198,25 @@ func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus,
 		}
 	}
 	return nil
+}
+
+// closeWhole closes the pages without pending rows that a condition holds for.
+func (s *Store) closeWhole(tx *gorm.DB, c Campaign, rest RecipientStatus, free string, args ...any) error {
+	lock := ""
+	if s.d.name == "mysql" {
+		lock = " FOR UPDATE" // the pages that are counted are those that are closed
+	}
+	var ahead []int64
+	err := tx.Raw(fmt.Sprintf("SELECT CASE WHEN rest=%d THEN size-pos ELSE 0 END FROM pages WHERE ", RecipientPending)+free+lock, args...).Scan(&ahead).Error
+	if err != nil || len(ahead) == 0 {
+		return err
+	}
+	var n int64
+	for _, one := range ahead {
+		n += one
+	}
+	s.noteSettled(tx, c.Channel, settledAs(rest, n))
+	return tx.Exec("UPDATE pages SET "+leftAhead(c)+"rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free, append([]any{PageDone}, args...)...).Error
 }
 
 // closeUnstarted settles the audience of a campaign that ended before it started. Listed recipients are planned, to
@@ -235,12 +255,18 @@ func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest Recipien
 			}
 		}
 		if rest == RecipientFailed {
-			if err := s.unknownAhead(tx, c, p, left); err != nil {
+			unknown, err := s.unknownAhead(tx, c, p, left)
+			if err != nil {
 				return err
 			}
+			s.noteSettled(tx, c.Channel, settledAs(RecipientUnknown, int64(unknown)))
+			p.Pos += unknown
 		}
 		if err := tx.Exec("UPDATE pages SET "+closeAhead(rest)+" WHERE campaign_id=? AND no=?", p.CampaignID, p.No).Error; err != nil {
 			return err
+		}
+		if p.AheadStatus == RecipientPending {
+			s.noteSettled(tx, c.Channel, settledAs(rest, int64(p.Size-p.Pos)))
 		}
 		return s.closeRows(tx, c, p, rest)
 	})
@@ -267,6 +293,8 @@ func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus)
 	if res.Error != nil {
 		return res.Error
 	}
+	s.noteSettled(tx, c.Channel, settledAs(RecipientUnknown, res.RowsAffected))
+	s.noteSettled(tx, c.Channel, settledAs(rest, int64(p.PendingRows)-res.RowsAffected))
 	if n := res.RowsAffected; n > 0 {
 		column := RecipientStatusNames[rest]
 		err := counted(tx.Exec("UPDATE pages SET unknown=unknown+?, "+column+"="+column+"-? WHERE campaign_id=? AND no=? AND "+column+">=?", n, n, p.CampaignID, p.No, n))

@@ -79,19 +79,19 @@ func surelyUnsent(rest RecipientStatus) string {
 }
 
 // unknownAhead gives a row to the members ahead of a page's cursor who may have been sent to, and moves the cursor past
-// them. They are unknown. The campaign has failed, and failed would say that they were surely not sent. left says that
+// them; n is how many. They are unknown. The campaign has failed, and failed would say that they were surely not sent. left says that
 // the page's worker let its lease end. The caller's transaction has fenced the page as it was read.
-func (s *Store) unknownAhead(tx *gorm.DB, c Campaign, p Page, left bool) error {
+func (s *Store) unknownAhead(tx *gorm.DB, c Campaign, p Page, left bool) (n int, err error) {
 	to := p.MaybeSentTo
 	if left && c.Delivery != AtMostOnce {
 		to = p.Size // as noted by noteMaybeSent
 	}
 	if to <= p.Pos || p.AheadStatus != RecipientPending { // guard: failed-maybe-sent-to
-		return nil
+		return 0, nil
 	}
 	members, err := s.members(tx, p.CampaignID, p.No)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	q := statement{dialect: s.d, now: s.d.now}
 	q.WriteString(insertRecipients)
@@ -104,9 +104,9 @@ func (s *Store) unknownAhead(tx *gorm.DB, c Campaign, p Page, left bool) error {
 		q.WriteByte(')')
 	}
 	if _, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, q.String(), q.args...); err != nil { // see writeOutcomes
-		return err
+		return 0, err
 	}
-	return tx.Exec("UPDATE pages SET pos=?, unknown=unknown+? WHERE campaign_id=? AND no=?", to, to-p.Pos, p.CampaignID, p.No).Error
+	return to - p.Pos, tx.Exec("UPDATE pages SET pos=?, unknown=unknown+? WHERE campaign_id=? AND no=?", to, to-p.Pos, p.CampaignID, p.No).Error
 }
 
 // MaybeSent says whether a request for the member at a place ahead of the cursor may have been accepted.
@@ -127,6 +127,7 @@ func (s *Store) DisownClaims(ctx context.Context, v *Visit) error {
 		if fence.RowsAffected == 0 {
 			return ErrFenced
 		}
+		s.noteSettled(tx, v.Campaign.Channel, settledAs(RecipientUnknown, int64(n)))
 		return tx.Exec("UPDATE recipients SET status=? WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
 			RecipientUnknown, v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientClaimed).Error
 	})

@@ -49,8 +49,11 @@ var mutations = []mutation{
 	{"openim", "refused-as-a-whole", "a campaign that is refused as a whole starts no request", always, "./jobs", "TestOpenIMRefusesTheCampaign/unknown_sender/embedded"},
 	{"openim", "openim-token-read", "OpenIM is asked for no token that another process has stored", always, "./channels/openim", "TestTokenStoredBeforeTheLock"},
 	{"tokens", "token-tries", "guesses of one address count as tries", never, "./handlers", "TestGuessesDoNotReachOpenIM/embedded"},
-	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers", "TestAnAnswerCountsForAMinute"},
+	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers/web", "TestAnAnswerCountsForAMinute"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
+	{"contract", "contract", "a refusal without findings has no list of them", always, "./handlers", "TestContractHoldsRefusals/embedded"},
+	{"events", "webhook-fence", "the epoch of who posts events", anyValue("epoch"), "./models", "TestOneProcessPostsEvents/embedded"},
+	{"events", "metadata", "link-local and metadata addresses are refused when connecting", never, "./internal/outbound", "TestWhichAddressesMayBeReached"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
 
