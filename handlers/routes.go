@@ -81,6 +81,7 @@ func (a *API) scheduleRoutes(r *mux.Router) {
 	r.Handle("/v1/schedules/{id}", a.Admin(with(scheduleID, a.DeleteSchedule))).Methods(http.MethodDelete)
 	r.Handle("/v1/schedules/{id}/pause", a.Admin(with(scheduleID, a.PauseSchedule))).Methods(post)
 	r.Handle("/v1/schedules/{id}/resume", a.Admin(with(scheduleID, a.ResumeSchedule))).Methods(post)
+	r.Handle("/v1/schedules/{id}/skip", a.Admin(with(readSkip, a.SkipSlot))).Methods(post)
 	r.Handle("/v1/schedules/{id}/run", a.Admin(a.runSchedule)).Methods(post)
 	r.Handle("/v1/schedules/{id}/next", a.Admin(with(slotsOf, a.NextSlots), "n")).Methods(get, head)
 	r.Handle("/v1/schedules/{id}/history", a.Admin(with(olderPageOf(scheduleID), a.ScheduleHistory), "cursor", "limit")).Methods(get, head)

@@ -19,7 +19,7 @@ type ScheduleView struct {
 	Missed      models.Missed         `json:"missed"`
 	MissedGrace string                `json:"missedGrace"`
 	Overlap     models.Overlap        `json:"overlap"`
-	NextSlot    *string               `json:"nextSlot"` // null while paused and after the last slot
+	NextSlot    *string               `json:"nextSlot"` // the next one that nobody leaves out; null while paused and after the last slot
 	OperationID string                `json:"operationID"`
 	CreatedBy   string                `json:"createdBy"`
 	CreatedAt   string                `json:"createdAt"`
@@ -37,9 +37,9 @@ type ScheduleView struct {
 const slotsShown = 5
 
 // showFiring adds when the schedule fires after an instant.
-func (v *ScheduleView) showFiring(t slots.Timetable, after models.Millis) {
+func (v *ScheduleView) showFiring(t slots.Timetable, sch models.Schedule, after models.Millis) {
 	v.FiresPerDay, v.Fires = t.Often()
-	v.Slots = slotsJSON(t, after, slotsShown)
+	v.Slots = slotsJSON(t, sch, after, slotsShown)
 }
 
 // TemplateView is a template in a form that can be sent again.
@@ -70,6 +70,9 @@ func scheduleJSON(s models.Schedule) ScheduleView {
 		return v
 	}
 	v.Warnings = table.Warnings()
+	if s.Status == models.ScheduleActive {
+		v.NextSlot = instantJSON(table.FirstKept(s), s.LocalTime)
+	}
 	return v
 }
 
@@ -125,14 +128,24 @@ func occurrenceJSON(s models.Schedule, o models.Occurrence) OccurrenceView {
 type SlotView struct {
 	UTC   string `json:"utc"`   // with localTime: in the zone where it comes first
 	Local string `json:"local"` // with its offset; with localTime the date and clock, the same everywhere
-	Note  string `json:"note"`  // on days on which the clocks change
+	Note  string `json:"note"`  // that the slot is left out; on days on which the clocks change
 }
 
+// skippedNote marks a slot that somebody leaves out.
+const skippedNote = "skipped"
+
 // slotsJSON returns up to n slots after an instant.
-func slotsJSON(t slots.Timetable, after models.Millis, n int) []SlotView {
+func slotsJSON(t slots.Timetable, sch models.Schedule, after models.Millis, n int) []SlotView {
 	views := []SlotView{}
 	for slot, fire := t.Next(after); slot != 0 && len(views) < n; slot, fire = t.After(slot) {
 		local, note := t.Show(slot)
+		switch {
+		case !sch.Skips(slot):
+		case note == "":
+			note = skippedNote
+		default:
+			note = skippedNote + "; " + note
+		}
 		views = append(views, SlotView{shown(fire), local, note})
 	}
 	return views

@@ -60,7 +60,7 @@ func (a *API) CreateSchedule(ctx context.Context, call web.Call, b ScheduleBody)
 	return a.Store.CreateSchedule(ctx, sch, a.AdminIDs(), idem, func(made models.Schedule) []byte {
 		v := scheduleJSON(made)
 		v.Warnings = append(v.Warnings, warned...)
-		v.showFiring(table, now)
+		v.showFiring(table, made, now)
 		return web.Success(v)
 	})
 }
@@ -88,7 +88,7 @@ func (a *API) PatchSchedule(ctx context.Context, call web.Call, asked ScheduleCh
 		when   slots.Timetable
 		from   models.Millis
 	)
-	v, err := a.change(ctx, call, asked.ID, slots.Due, func(sch *models.Schedule, now models.Millis) error {
+	changed, err := a.change(ctx, call, asked.ID, slots.Due, func(sch *models.Schedule, now models.Millis) error {
 		var c checker
 		b.apply(&c, sch)
 		if b.StartAt != nil && sch.StartAt != 0 {
@@ -129,9 +129,10 @@ func (a *API) PatchSchedule(ctx context.Context, call web.Call, asked ScheduleCh
 	if err != nil {
 		return ScheduleView{}, err
 	}
+	v := scheduleJSON(changed)
 	v.Warnings = append(v.Warnings, warned...)
 	if replan {
-		v.showFiring(when, from)
+		v.showFiring(when, changed, from)
 	}
 	return v, nil
 }
@@ -141,11 +142,11 @@ type dueSlot func(models.Schedule, models.Millis) (models.Firing, error)
 
 // change changes a schedule, and returns the result. due decides about a slot that is due and that no scheduler has
 // acted upon.
-func (a *API) change(ctx context.Context, call web.Call, id string, due dueSlot, change func(*models.Schedule, models.Millis) error) (ScheduleView, error) {
+func (a *API) change(ctx context.Context, call web.Call, id string, due dueSlot, change func(*models.Schedule, models.Millis) error) (models.Schedule, error) {
 	if due != nil {
 		mark, err := a.Store.Mark(ctx)
 		if err != nil {
-			return ScheduleView{}, err
+			return models.Schedule{}, err
 		}
 		due = slots.Since(mark.LostUntil, due)
 	}
@@ -154,6 +155,11 @@ func (a *API) change(ctx context.Context, call web.Call, id string, due dueSlot,
 		a.Log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "campaign", c.PublicID)
 		_, _ = a.enqueueCreated(ctx, call, c, nil) // never fails: a stored campaign is enqueued now, or by the reconciler
 	}
+	return sch, err
+}
+
+// changedJSON shows a schedule that was changed, unless that failed.
+func changedJSON(sch models.Schedule, err error) (ScheduleView, error) {
 	if err != nil {
 		return ScheduleView{}, err
 	}
@@ -162,21 +168,17 @@ func (a *API) change(ctx context.Context, call web.Call, id string, due dueSlot,
 
 // PauseSchedule stops a schedule until it is resumed. Slots that come meanwhile are left out.
 func (a *API) PauseSchedule(ctx context.Context, call web.Call, id string) (ScheduleView, error) {
-	return a.change(ctx, call, id, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
+	return changedJSON(a.change(ctx, call, id, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() }))
 }
 
 // ResumeSchedule lets a paused schedule fire again, from its next slot on.
 func (a *API) ResumeSchedule(ctx context.Context, call web.Call, id string) (ScheduleView, error) {
-	return a.change(ctx, call, id, nil, slots.Resume)
+	return changedJSON(a.change(ctx, call, id, nil, slots.Resume))
 }
 
 // DeleteSchedule ends a schedule for good.
 func (a *API) DeleteSchedule(ctx context.Context, _ web.Call, id string) (ScheduleView, error) {
-	sch, err := a.Store.DeleteSchedule(ctx, id, slots.Forgo(slots.Deleted))
-	if err != nil {
-		return ScheduleView{}, err
-	}
-	return scheduleJSON(sch), nil
+	return changedJSON(a.Store.DeleteSchedule(ctx, id, slots.Forgo(slots.Deleted)))
 }
 
 func (a *API) runSchedule(in *web.In) error {

@@ -56,7 +56,7 @@ func (a *API) NextSlots(ctx context.Context, _ web.Call, of SlotsOf) (SlotList, 
 	if sch.Status != models.ScheduleActive && sch.Status != models.SchedulePaused {
 		of.N = 0
 	}
-	return SlotList{slotsJSON(table, now, of.N)}, nil
+	return SlotList{slotsJSON(table, sch, now, of.N)}, nil
 }
 
 // PreviewBody is the body of POST /v1/schedules/preview.
@@ -96,5 +96,5 @@ func (a *API) PreviewSchedule(_ context.Context, _ web.Call, b PreviewBody) (Pre
 		return Preview{}, err
 	}
 	perDay, words := table.Often()
-	return Preview{words, perDay, slotsJSON(table, from, n), table.Warnings()}, nil
+	return Preview{words, perDay, slotsJSON(table, models.Schedule{}, from, n), table.Warnings()}, nil
 }

@@ -120,6 +120,9 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 	if f.Refused != "" {
 		s.log.Warn("a slot was refused", "schedule", sch.PublicID, "reason", f.Refused)
 	}
+	if len(f.Skipped) > 0 {
+		s.log.Info("slots of a schedule were left out by hand", "schedule", sch.PublicID, "name", sch.Name, "slots", len(f.Skipped))
+	}
 	if f.Missed != nil {
 		s.log.Warn("slots of a schedule were missed", "schedule", sch.PublicID, "name", sch.Name, "slots", f.Missed.Slots, "why", f.Missed.Reason)
 	}
@@ -140,6 +143,10 @@ func (s *Scheduler) count(sch models.Schedule, f models.Firing, c models.Created
 	due := sch.NextFire
 	if f.Missed != nil {
 		s.counts.SlotsMissed.Add(float64(f.Missed.Slots))
+		due = f.Slot
+	}
+	if len(f.Skipped) > 0 {
+		s.counts.SlotsSkipped.Add(float64(len(f.Skipped)))
 		due = f.Slot
 	}
 	switch {

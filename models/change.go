@@ -136,11 +136,22 @@ func scheduleChanges(before, now Schedule) changes {
 	return ch
 }
 
-// recordSchedule stores the events of a change of a schedule: of its fields, and of its state.
-func (s *Store) recordSchedule(tx *gorm.DB, before, now Schedule, why ReasonCode) error {
+// recordSchedule stores the events of a change of a schedule: of its skipped slots, of its fields, and of its state.
+// skipsDropped is how many skipped slots the schedule no longer has.
+func (s *Store) recordSchedule(tx *gorm.DB, before, now Schedule, why ReasonCode, skipsDropped int) error {
+	for _, slot := range newSkips(before.Skipped, now.Skipped) {
+		e := Event{Kind: EventScheduleSkipped, ScheduleID: now.PublicID, ReasonCode: ReasonSkippedByHand, Reason: skippedByHand,
+			Data: EventData{"slot": now.shownSlot(slot)}}
+		if err := s.record(tx, ViaAPI, e); err != nil {
+			return err
+		}
+	}
 	e := Event{Kind: EventScheduleEdited, ScheduleID: now.PublicID, ReasonCode: why}
 	if changed := scheduleChanges(before, now); len(changed) > 0 {
 		e.Data = EventData{"changed": changed}
+		if skipsDropped > 0 {
+			e.Data["skipsDropped"] = skipsDropped
+		}
 		if err := s.record(tx, ViaAPI, e); err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ const (
 	EventScheduleDeleted EventKind = "schedule.deleted"
 	EventScheduleFired   EventKind = "schedule.fired"
 	EventScheduleMissed  EventKind = "schedule.missed"
-	EventScheduleSkipped EventKind = "schedule.skipped" // a slot made no campaign: overlap or refused
+	EventScheduleSkipped EventKind = "schedule.skipped" // a slot makes no campaign: overlap, refused or skippedByHand
 
 	EventUsersImported       EventKind = "users.imported"
 	EventUsersPut            EventKind = "users.put"

@@ -59,6 +59,9 @@ func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []strin
 				return err
 			}
 		}
+		if err := s.passSkips(tx, sch, f, now); err != nil {
+			return err
+		}
 		if f.Refused != "" {
 			return s.refuse(tx, sch, f, now)
 		}

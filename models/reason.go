@@ -24,13 +24,14 @@ const (
 	ReasonDirectoryAsIs ReasonCode = "directoryAsIs" // somebody lets it start with the directory as it is
 
 	// Of a schedule's slots.
-	ReasonOverlap ReasonCode = "overlap" // an earlier campaign of the schedule had not ended
-	ReasonByHand  ReasonCode = "byHand"  // somebody ran the schedule, outside its slots
+	ReasonOverlap       ReasonCode = "overlap"       // an earlier campaign of the schedule had not ended
+	ReasonByHand        ReasonCode = "byHand"        // somebody ran the schedule, outside its slots
+	ReasonSkippedByHand ReasonCode = "skippedByHand" // somebody leaves the slot out
 )
 
 // ReasonCodes lists all codes but ReasonNone.
 var ReasonCodes = []ReasonCode{ReasonOperator, ReasonPauseAll, ReasonResumeAll, ReasonGuard, ReasonExpired, ReasonMissed, ReasonNoAudience,
-	ReasonRestored, ReasonTakenOver, ReasonTotalDiffers, ReasonDirectorySync, ReasonDirectoryAsIs, ReasonOverlap, ReasonRefused, ReasonByHand}
+	ReasonRestored, ReasonTakenOver, ReasonTotalDiffers, ReasonDirectorySync, ReasonDirectoryAsIs, ReasonOverlap, ReasonRefused, ReasonByHand, ReasonSkippedByHand}
 
 // Reason is why something happened.
 type Reason struct {

@@ -57,11 +57,12 @@ type Schedule struct {
 	Overlap     Overlap
 	Campaign    CampaignSpec `gorm:"serializer:asItIs"`
 	Status      ScheduleStatus
-	PauseID     int64  // of the PauseAllSchedules that has paused it; else 0
-	Version     int    // counts the changes: the fence of every firing
-	NextSlot    Millis // 0 = none
-	NextFire    Millis // the instant at which NextSlot is acted upon: the slot itself, or the first zone's instant; later once it was refused
-	FiredAt     Millis // when it was acted upon last; 0 = never
+	PauseID     int64    // of the PauseAllSchedules that has paused it; else 0
+	Version     int      // counts the changes: the fence of every firing
+	NextSlot    Millis   // 0 = none
+	NextFire    Millis   // the instant at which NextSlot is acted upon: the slot itself, or the first zone's instant; later once it was refused
+	FiredAt     Millis   // when it was acted upon last; 0 = never
+	Skipped     []Millis `gorm:"-"` // coming slots that somebody leaves out, in order; table schedule_skips
 	OperationID string
 	CreatedBy   string
 	CreatedAt   Millis `gorm:"autoCreateTime:false"`
@@ -106,6 +107,7 @@ type Outcome string
 const (
 	OutcomeFired   Outcome = "fired"   // a campaign was made
 	OutcomeMissed  Outcome = "missed"  // nobody was there at its time
+	OutcomeSkipped Outcome = "skipped" // somebody has left it out
 	OutcomeOverlap Outcome = "overlap" // an earlier campaign of the schedule had not ended
 	OutcomeRefused Outcome = "refused" // the template cannot be sent any more, or the schedule cannot be read; the reason says why
 )
@@ -127,7 +129,8 @@ type Occurrence struct {
 // fires (Slot; 0 = none), and the slot to wait for next.
 type Firing struct {
 	Missed   *MissedRun
-	Slot     Millis // 0 = none fires
+	Skipped  []Millis // slots that are passed over, because somebody leaves them out
+	Slot     Millis   // 0 = none fires
 	Campaign CampaignSpec
 	Refused  string // why this program cannot act upon the next slot at all; it stays the next one
 	NextSlot Millis // 0 = none is left: the schedule has ended

@@ -66,6 +66,9 @@ func (s *Store) Schedule(ctx context.Context, publicID string) (Schedule, error)
 	if err == nil && len(rows) == 0 {
 		err = NotFound("schedule")
 	}
+	if err == nil {
+		err = readSkips(s.db.WithContext(ctx), rows)
+	}
 	if err != nil {
 		return Schedule{}, err
 	}
@@ -89,6 +92,9 @@ func (s *Store) Schedules(ctx context.Context, f ScheduleFilter) ([]Schedule, er
 	}
 	var rows []Schedule
 	err := q.Find(&rows).Error
+	if err == nil {
+		err = readSkips(s.db.WithContext(ctx), rows)
+	}
 	return rows, err
 }
 
@@ -146,13 +152,17 @@ func (s *Store) changeSchedule(ctx context.Context, publicID string, why ReasonC
 			}
 		}
 		next.Version++
+		dropped := next.keepSkips(sch)
 		var n int64
 		err = s.tx(ctx, func(tx *gorm.DB) error {
 			res := tx.Model(&Schedule{}).Select("*").Omit("id").Where("id = ? AND version = ?", sch.ID, sch.Version).Updates(&next)
 			if n = res.RowsAffected; res.Error != nil || n == 0 {
 				return res.Error
 			}
-			return s.recordSchedule(tx, sch, next, why)
+			if err := storeSkips(tx, sch, next.Skipped); err != nil {
+				return err
+			}
+			return s.recordSchedule(tx, sch, next, why, dropped)
 		})
 		if err != nil || n == 1 {
 			return next, made, err
@@ -216,9 +226,15 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 		if err := q.Find(&due).Error; err != nil {
 			return err
 		}
+		if err := readSkips(tx, due); err != nil {
+			return err
+		}
 		lines := make([]Occurrence, len(due))
 		for i, sch := range due {
 			lines[i] = Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, LastSlot: sch.NextSlot, Slots: 1, Outcome: OutcomeMissed, Reason: "all schedules were paused", CreatedAt: now}
+			if sch.Skips(sch.NextSlot) {
+				lines[i].LastSlot, lines[i].Outcome, lines[i].Reason = 0, OutcomeSkipped, skippedByHand
+			}
 		}
 		if len(lines) > 0 {
 			// A slot that could not be read has its line already.
@@ -226,7 +242,7 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 				return err
 			}
 			missed := Event{Kind: EventScheduleMissed, ReasonCode: ReasonPauseAll, Reason: "all schedules were paused", Data: EventData{"slots": 1}}
-			err := s.recordOf(tx, ViaCLI, missed, "'',public_id", "schedules WHERE status=? AND next_fire BETWEEN 1 AND ?", ScheduleActive, now)
+			err := s.recordOf(tx, ViaCLI, missed, "'',public_id", "schedules WHERE status=? AND next_fire BETWEEN 1 AND ? AND "+notSkipped, ScheduleActive, now)
 			if err != nil {
 				return err
 			}

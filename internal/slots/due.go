@@ -20,10 +20,13 @@ func Due(sch models.Schedule, now models.Millis) (models.Firing, error) {
 	}
 	f := models.Firing{Slot: sch.NextSlot}
 	last := sch.NextSlot
+	if sch.Skips(sch.NextSlot) {
+		f.Slot, f.Skipped = 0, []models.Millis{sch.NextSlot}
+	}
 	// The slot is past in the last zone too.
 	// guard: missed-slots
 	if until := now - t.Span(); sch.NextSlot < until-models.OnTime {
-		f.Missed, f.Slot, last = t.missed(sch, until)
+		f, last = t.missed(sch, until)
 	}
 	f.NextSlot, f.NextFire = t.After(last)
 	if f.Slot != 0 {
@@ -66,8 +69,8 @@ func Forgo(reason string) func(models.Schedule, models.Millis) (models.Firing, e
 		if !sch.Due(now) {
 			return models.Firing{NextSlot: sch.NextSlot, NextFire: sch.NextFire}, nil
 		}
-		n, last := t.Missed(sch.NextSlot, now+sch.NextSlot-sch.NextFire)
-		f.Missed = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: reason}
+		run, last := t.run(sch, sch.NextSlot, now+sch.NextSlot-sch.NextFire, reason)
+		f.Missed, f.Skipped = run, sch.SkippedBetween(sch.NextSlot, last)
 		f.NextSlot, f.NextFire = t.After(last)
 		return f, nil
 	}
@@ -84,17 +87,34 @@ func Since(lostUntil models.Millis, due func(models.Schedule, models.Millis) (mo
 	}
 }
 
-// missed sums up the slots up to until. It also returns the slot that still fires, if there is one.
-func (t Timetable) missed(sch models.Schedule, until models.Millis) (run *models.MissedRun, fires, last models.Millis) {
-	n, last := t.Missed(sch.NextSlot, until)
-	run = &models.MissedRun{From: sch.NextSlot, To: last, Slots: n, Reason: "no scheduler was running"}
-	if sch.Missed != models.MissedOnce || until-last > sch.MissedGrace {
-		return run, 0, last
+// missed sums up the slots up to until, the last of which it returns. The firing holds the slot that
+// still fires, if there is one.
+func (t Timetable) missed(sch models.Schedule, until models.Millis) (f models.Firing, last models.Millis) {
+	const reason = "no scheduler was running"
+	f.Missed, last = t.run(sch, sch.NextSlot, until, reason)
+	f.Skipped = sch.SkippedBetween(sch.NextSlot, last)
+	if f.Missed == nil || sch.Missed != models.MissedOnce || until-f.Missed.To > sch.MissedGrace {
+		return f, last
 	}
-	if n == 1 {
-		return nil, last, last
+	f.Slot = f.Missed.To
+	f.Missed, _ = t.run(sch, f.Missed.From, f.Slot-1, reason+"; the last one of them was sent late")
+	return f, last
+}
+
+// run sums up the slots from one of them up to until, without those that somebody leaves out. run is
+// nil when no other slot is among them. last is the last slot of all.
+func (t Timetable) run(sch models.Schedule, from, until models.Millis, reason string) (run *models.MissedRun, last models.Millis) {
+	n, last := t.Missed(from, until)
+	n -= len(sch.SkippedBetween(from, last))
+	if n <= 0 {
+		return nil, last
 	}
-	run.Slots, run.To = t.Missed(sch.NextSlot, last-1)
-	run.Reason += "; the last one of them was sent late"
-	return run, last, last
+	first, to := from, last
+	for sch.Skips(first) {
+		first, _ = t.After(first)
+	}
+	for sch.Skips(to) {
+		to = models.Millis(t.spec.lastSlot(first.Time(), (to - 1).Time()).UnixMilli())
+	}
+	return &models.MissedRun{From: first, To: to, Slots: n, Reason: reason}, last
 }
