@@ -46,7 +46,7 @@ func TestLocalTimeWarnsOfZonesThatAreOver(t *testing.T) {
 			body := fmt.Sprintf(`{"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101,"sessionType":%d},"audience":%s,"localTime":true,"sendAt":%q%s}`,
 				session, c.audience, c.sendAt, c.more)
 			status, got := s.do(http.MethodPost, "/v1/campaigns", body)
-			var v campaignView
+			var v CampaignView
 			if got.into(t, &v); status != http.StatusAccepted {
 				t.Errorf("%s: %d %s", c.what, status, got.Raw)
 			}
@@ -105,7 +105,7 @@ func TestPreferWaitOnV1(t *testing.T) {
 				deliver = c.deliver
 				before := s.stored()
 				status, got := s.do(http.MethodPost, path, body, "Prefer", c.prefer)
-				var v campaignView
+				var v CampaignView
 				if got.into(t, &v); status != c.status || v.Status != c.is || got.Header.Get("Preference-Applied") != c.applied {
 					t.Errorf("%s %q: %d %q %.300s", path, c.prefer, status, got.Header.Get("Preference-Applied"), got.Raw)
 				}
@@ -126,10 +126,10 @@ func TestTextsComeBackAsTheyWere(t *testing.T) {
 		const content = `{"content":"<b>&amp;</b> 'é' \u2028 \\u003c"}`
 		message := `{"sendID":"imAdmin","senderNickname":"<n>","content":` + content + `,"contentType":101,"ex":"<&>"}`
 		_, got := s.do(http.MethodPost, "/v1/campaigns", `{"name":"a<b>&c","message":`+message+`,"audience":{"userIDs":["<a>&"]}}`)
-		var v campaignView
+		var v CampaignView
 		got.into(t, &v)
 		stream := s.open("<a>&")
-		s.deliver(models.CampaignSpec{Channel: "inbox", Audience: models.Audience{Type: models.AudienceUsers, UserIDs: []string{"<a>&"}},
+		s.deliver(models.CampaignSpec{Channel: "inbox", Priority: models.PriorityBulk, Audience: models.Audience{Type: models.AudienceUsers, UserIDs: []string{"<a>&"}},
 			Message: models.Message{SendID: "imAdmin", Content: []byte(content), ContentType: 101, SessionType: 1}})
 		if event := stream.next(); !strings.Contains(event.Data, content) {
 			t.Errorf("the stream: %q", event.Data)
@@ -161,7 +161,7 @@ func TestAListShowsHowFastCampaignsGo(t *testing.T) {
 		}
 	})
 	id := s.five(t)
-	var list struct{ Campaigns []campaignView }
+	var list struct{ Campaigns []CampaignView }
 	_, got := s.do(http.MethodGet, "/v1/campaigns", nil)
 	got.into(t, &list)
 	c := list.Campaigns[0]

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -21,10 +22,10 @@ func TestThePreviousSecretsTokensStayGood(t *testing.T) {
 		old.users(bob)
 		opens := func(s *server, path, token, cookie string) int {
 			t.Helper()
-			status, _ := s.do(http.MethodGet, path, nil, "token", token, "Cookie", sessionCookie+"="+cookie)
+			status, _ := s.do(http.MethodGet, path, nil, "token", token, "Cookie", web.SessionCookie+"="+cookie)
 			return status
 		}
-		forged, err := AdminToken(another, "imAdmin")
+		forged, err := web.AdminToken(another, "imAdmin")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,9 +79,9 @@ func TestARemovedAdminIsOutAtOnce(t *testing.T) {
 		s.users(bob)
 		leaving, staying := s.token("imAdmin"), s.token("openIMAdmin")
 		_, got := s.logIn(leaving, "")
-		cookie := sessionCookie + "=" + session(t, got).Value
+		cookie := web.SessionCookie + "=" + session(t, got).Value
 		theirs, others, bobs := s.open(bob, "token", leaving), s.open(bob, "token", staying), s.open(bob)
-		coming, err := AdminTokenFor(s.Secret, "eve", time.Hour)
+		coming, err := web.AdminTokenFor(s.Secret, "eve", time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}

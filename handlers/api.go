@@ -1,26 +1,30 @@
 // Package handlers is HTTP: it reads requests, asks models, and renders answers. What a stored campaign needs
 // next is put into the queue by a function that cmd hands in.
+//
+// A route is three steps: a function reads its input of the request, an operation acts on it, and its data is the
+// answer. See operation.go. What all routes share is in handlers/web, and the inbox's streams are in handlers/streams.
 package handlers
 
 import (
 	"context"
-	"log/slog"
-	"net/netip"
-	"slices"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"carillon/channels"
+	"carillon/handlers/streams"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
+// Problem is one finding of /readyz.
+type Problem = web.Problem
+
 // API is everything the routes need.
 type API struct {
-	Store     *models.Store
-	Redis     redis.UniversalClient
+	web.Gate
 	RedisConn asynq.RedisConnOpt                                // the monitor's own way to the same Redis
 	Enqueue   func(ctx context.Context, c models.Created) error // what a stored campaign needs first
 	Describe  func(payload []byte) string                       // a task's payload as the monitor shows it
@@ -29,52 +33,28 @@ type API struct {
 	Pace func(ctx context.Context, c models.CampaignView) models.Pace
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
-	Secret   string // signs tokens
-	Previous string // the secret before it: tokens that it has signed are still good; empty = none
-	// ParseToken asks OpenIM about tokens that neither secret has signed; nil = they open nothing.
-	ParseToken ParseToken
-	Admins     []string          // user IDs that are admins, until SetAdmins
-	Channels   []channels.Traits // set up here; the first is the default
-	Zone       string            // of users who have none; IANA name
-	BodyTime   time.Duration     // within which a body must arrive; 0 = 30 s
+	Channels []channels.Traits // set up here; the first is the default
+	Rates    map[string]int    // recipients a second by channel; 0 or absent = no limit
+	Zone     string            // of users who have none; IANA name
 	// BatchWait is how long a POST /msg/batch_send_msg for a list of up to maxAsOriginal recipients may take to be answered
 	// as the original answers it, at most a minute; 0 = every answer is the campaign's.
 	BatchWait time.Duration
-	Patience  time.Duration  // within which the database must do something for a change; 0 = 8 s
-	Memory    int            // MiB that the process is to stay under; 0 = 256
-	Conns     *Conns         // the connections and their shares; nil = no limit
-	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
-	Log       *slog.Logger
+	// Metrics answers a scrape. MetricsPublic says that anybody may scrape; otherwise an admin's token is needed.
+	Metrics       http.Handler
+	MetricsPublic bool
 
-	waiters       waiters
-	inboxOnce     sync.Once
-	inboxReaders  chan struct{} // holds a token for each list that is being read
-	lockouts      lockouts
-	admins        adminList
-	refusedLogins refusals
-	openIM        openIMTokens
-	budget        budget
-	streams       streamHub
-	monitor       monitor
+	waiters      waiters
+	watchers     watchers
+	inboxOnce    sync.Once
+	inboxReaders chan struct{} // holds a token for each list that is being read
+	streams      streams.Hub
+	monitor      monitor
 }
-
-// ParseToken says whose a token of OpenIM's is, and when it ends. Its error is a *models.Error with OpenIM's code where OpenIM
-// says that the token does not stand. Any other error is that OpenIM does not say.
-type ParseToken func(ctx context.Context, token string) (userID string, platformID int, expires time.Time, err error)
-
-// AdminIDs are the user IDs that are admins now.
-func (a *API) AdminIDs() []string { return a.admins.current(a.Admins) }
-
-// SetAdmins makes these IDs the admins of this process. Whoever is none any more is refused from then on, and their
-// requests under way end, streams and exports too.
-func (a *API) SetAdmins(ids []string) { a.admins.set(ids) }
-
-func (a *API) isAdmin(userID string) bool { return slices.Contains(a.AdminIDs(), userID) }
 
 // Close ends all streams and what feeds them, and waits for them: at most a few seconds, for clients that do
 // not read. It may be called twice; a stream that is asked for later gets 503.
 func (a *API) Close() {
 	a.waiters.close()
-	a.streams.close()
+	a.streams.Close()
 	a.monitor.close()
 }

@@ -64,7 +64,7 @@ func TestBatchWaitAnswersAsTheOriginal(t *testing.T) {
 		s.outcomesByName()
 		began := time.Now().UnixMilli()
 		status, got := s.send(toList(nil, "sent2", "unknown1", "sent1", "failed2", "provided1", "skipped1", "failed1", "sent2"))
-		var data batchLists
+		var data BatchLists
 		got.into(t, &data)
 		campaign := strings.TrimPrefix(got.Header.Get("Location"), "/v1/campaigns/")
 		if status != http.StatusOK || len(data.Results) != 3 || len(campaign) != 26 || got.Header.Get("Preference-Applied") != "" {
@@ -132,7 +132,7 @@ func TestBatchWaitAnswersWithTheCampaign(t *testing.T) {
 	} {
 		s.BatchWait = c.wait
 		status, got := s.send(c.body, c.headers...)
-		var data batchAnswer
+		var data BatchAnswer
 		got.into(t, &data)
 		if status != http.StatusOK || len(data.CampaignID) != 26 || data.Status != c.status || (data.Results != nil) != (c.status == models.StatusCompleted) {
 			t.Errorf("%s: %d %.200s", c.what, status, got.Raw)
@@ -154,13 +154,73 @@ func TestBatchWaitAnswersWithTheCampaign(t *testing.T) {
 	}
 }
 
+// TestBatchWaitEndsWhenHeldUp: a campaign that somebody holds cannot be done in time, so its caller is answered at once.
+func TestBatchWaitEndsWhenHeldUp(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores, func(a *API) { a.BatchWait = time.Minute })
+		ctx := t.Context()
+		paused := func(c models.Created) error {
+			_, err := s.Store.PauseCampaign(ctx, c.PublicID, "held")
+			return err
+		}
+		failed := func(c models.Created) error {
+			if _, err := s.Store.FailCampaign(ctx, c.Tasks[0].Campaign, "refused"); err != nil {
+				return err
+			}
+			view, err := s.Store.Campaign(ctx, c.PublicID)
+			if err != nil {
+				return err
+			}
+			_, err = s.Store.CloseCampaign(ctx, view.Campaign, false)
+			return err
+		}
+		for _, c := range []struct {
+			what   string
+			change func(models.Created) error
+			want   string
+		}{
+			{"paused", paused, `"status":"paused","total":2,"results":null,"failedUserIDs":null}`},
+			{"cancelled", func(c models.Created) error {
+				_, err := s.Store.CancelCampaign(ctx, c.PublicID, "")
+				return err
+			}, `"status":"cancelled","total":2,"results":null,"failedUserIDs":null}`},
+			{"paused while a caller waits", func(c models.Created) error {
+				go func() {
+					testkit.Eventually(t, "the caller waits", testkit.Patience, func() bool { return s.waits(c.PublicID) })
+					if err := paused(c); err != nil {
+						t.Error(err)
+					}
+				}()
+				return nil
+			}, `"status":"paused","total":2,"results":null,"failedUserIDs":null}`},
+			{"failed as a whole", failed, `"data":{"results":null,"failedUserIDs":["b","a"]}`},
+		} {
+			s.Enqueue = func(_ context.Context, created models.Created) error { return c.change(created) }
+			began := time.Now()
+			status, got := s.send(toList(nil, "b", "a"))
+			if took := time.Since(began); status != http.StatusOK || !strings.Contains(string(got.Raw), c.want) || took > s.BatchWait/2 {
+				t.Errorf("%s: %d %s after %s", c.what, status, got.Raw, took)
+			}
+		}
+	})
+}
+
+// waits says whether somebody has waited for a campaign until it was read.
+func (s *server) waits(id string) bool {
+	s.waiters.mu.Lock()
+	defer s.waiters.mu.Unlock()
+	w := s.waiters.watched[id]
+	return w != nil && w.last.ID != 0
+}
+
 // TestBatchWaitOutlivesTheLedger: a ledger that cannot be read after the message was stored is no error of the request.
 func TestBatchWaitOutlivesTheLedger(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, embedded(t), func(a *API) { a.BatchWait = time.Second / 5 })
 	s.Enqueue = func(context.Context, models.Created) error { return s.Store.Close() }
 	status, got := s.send(toList(nil, "sent1"))
-	var data batchAnswer
+	var data BatchAnswer
 	if got.into(t, &data); status != http.StatusOK || data.Status != models.StatusRunning || got.Header.Get("Location") != "" {
 		t.Errorf("%d %s", status, got.Raw)
 	}

@@ -3,17 +3,18 @@ package handlers
 import (
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
 
-// campaignBody is the body of POST /v1/campaigns, and the template in a schedule. Pointers tell a key that is given
+// CampaignBody is the body of POST /v1/campaigns, and the template in a schedule. Pointers tell a key that is given
 // from one that is not.
-type campaignBody struct {
+type CampaignBody struct {
 	Name          string          `json:"name"`
 	Channel       string          `json:"channel"`
-	Message       *messageBody    `json:"message"`
-	Audience      *audienceBody   `json:"audience"`
+	Message       *MessageBody    `json:"message"`
+	Audience      *AudienceBody   `json:"audience"`
 	RatePerSecond int             `json:"ratePerSecond"`
 	Priority      models.Priority `json:"priority"`
 	Delivery      models.Delivery `json:"delivery"`
@@ -23,33 +24,29 @@ type campaignBody struct {
 	LocalTime     bool            `json:"localTime"`
 	Missed        models.Missed   `json:"missed"`
 	MissedGrace   string          `json:"missedGrace"`
-	QuietHours    *quietBody      `json:"quietHours"`
+	QuietHours    *QuietHours     `json:"quietHours"`
 }
 
-type audienceBody struct {
+// AudienceBody is an audience. Exactly one of the keys is given.
+type AudienceBody struct {
 	All     *bool     `json:"all,omitempty"`
 	UserIDs *[]string `json:"userIDs,omitempty"`
 	GroupID *string   `json:"groupID,omitempty"`
 }
 
 // campaignUnknown are fields that one route knows and callers may try on the other.
-var campaignUnknown = unknownFields{
+var campaignUnknown = web.UnknownFields{
 	"message.recvIDs":   "is not a field of message; name the recipients in audience.userIDs",
 	"message.groupID":   "is not a field of message; name the group in audience.groupID",
 	"message.isSendAll": "is not a field of message; for all users say audience.all",
 }
 
-// parseCampaign reads and checks the body of POST /v1/campaigns. Malformed JSON is a bindError; what is
-// well-formed and refused is not.
-func parseCampaign(body []byte) (models.CampaignSpec, error) {
-	var b campaignBody
-	if err := decodeJSON(body, &b, campaignUnknown); err != nil {
-		return models.CampaignSpec{}, err
-	}
+// check checks the body of POST /v1/campaigns.
+func (b *CampaignBody) check() (models.CampaignSpec, error) {
 	var c checker
 	now := time.Now()
-	spec := c.campaign(&b)
-	c.timing(&b, &spec, now)
+	spec := c.campaign(b)
+	c.timing(b, &spec, now)
 	spec.ExpireAt = c.expireAt(b.ExpireAt, now)
 	if spec.ExpireAt != 0 && spec.ExpireAt <= spec.SendAt {
 		c.add("expireAt", "must be after sendAt")
@@ -66,7 +63,7 @@ func parseCampaign(body []byte) (models.CampaignSpec, error) {
 }
 
 // campaign checks what a campaign and a schedule's template have in common.
-func (c *checker) campaign(b *campaignBody) models.CampaignSpec {
+func (c *checker) campaign(b *CampaignBody) models.CampaignSpec {
 	base := c.prefix
 	c.name(b.Name)
 	c.atMost("channel", "bytes", len(b.Channel), maxChannelBytes)
@@ -106,7 +103,7 @@ func (c *checker) campaign(b *campaignBody) models.CampaignSpec {
 }
 
 // oneAudience takes exactly one of the three keys. It says whether there is an audience to check further.
-func (c *checker) oneAudience(a *audienceBody) (audienceRequest, bool) {
+func (c *checker) oneAudience(a *AudienceBody) (audienceRequest, bool) {
 	r := audienceRequest{allField: "audience.all", usersField: "audience.userIDs", groupField: "audience.groupID", sessionField: "message.sessionType"}
 	if a == nil {
 		c.add("audience", "is required")
@@ -139,7 +136,7 @@ func (c *checker) oneAudience(a *audienceBody) (audienceRequest, bool) {
 }
 
 // timing checks when a campaign goes out: at once, at an instant, or at each recipient's own local time.
-func (c *checker) timing(b *campaignBody, spec *models.CampaignSpec, now time.Time) {
+func (c *checker) timing(b *CampaignBody, spec *models.CampaignSpec, now time.Time) {
 	if !b.LocalTime {
 		if b.SendAt != nil {
 			spec.SendAt = c.sendAt(*b.SendAt, now)

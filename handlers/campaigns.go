@@ -2,23 +2,18 @@ package handlers
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"carillon/channels"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
 const (
-	maxIdempotencyKey = 255 // bytes, the column
-	maxWait           = 60  // seconds of Prefer: wait
 	// maxResults: a synchronous answer holds a result for each of so many recipients; those of a larger
 	// campaign are read from /v1/campaigns/{id}/recipients.
 	maxResults = models.MaxListed
@@ -27,82 +22,111 @@ const (
 )
 
 // createCampaign is POST /v1/campaigns.
-func (a *API) createCampaign(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r, listBody)
+func (a *API) createCampaign(in *web.In) error {
+	body, err := bodyOf[CampaignBody](web.ListBody, campaignUnknown)(in)
 	if err != nil {
 		return err
 	}
-	spec, err := parseCampaign(body)
-	if err != nil {
-		return err
-	}
-	if err := a.complete(r, &spec, "message."); err != nil {
-		return err
-	}
-	wait, _, err := preferWait(r)
-	if err != nil {
-		return err
-	}
-	warned, err := a.warnings(r.Context(), spec, "")
-	if err != nil {
-		return err
-	}
-	created, err := a.createCampaignFrom(r, spec, body, func(c models.Campaign) []byte {
-		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
-		v.Warnings = warned
-		return success(v)
-	})
-	if err != nil {
-		return err
-	}
-	return a.accepted(w, r, created, wait, warned)
+	made, err := a.CreateCampaign(in.Context(), in.Call, body)
+	return made.answer(in, err)
 }
 
-// accepted answers with a campaign that was just made: at once, or, with Prefer: wait=N, when it is done or N seconds
-// have passed.
-func (a *API) accepted(w http.ResponseWriter, r *http.Request, created models.Created, wait time.Duration, warned []string) error {
-	w.Header().Set("Location", "/v1/campaigns/"+created.PublicID)
-	give, ok := a.mayWait(r, wait)
+// CreateCampaign makes a campaign, and waits for it as the call says.
+func (a *API) CreateCampaign(ctx context.Context, call web.Call, body CampaignBody) (Accepted, error) {
+	spec, err := body.check()
+	if err != nil {
+		return Accepted{}, err
+	}
+	if err := a.complete(call, &spec, "message."); err != nil {
+		return Accepted{}, err
+	}
+	wait, _, err := call.Wait()
+	if err != nil {
+		return Accepted{}, err
+	}
+	warned, err := a.warnings(ctx, spec, "")
+	if err != nil {
+		return Accepted{}, err
+	}
+	created, err := a.createCampaignFrom(ctx, call, spec, func(c models.Campaign) []byte {
+		v := campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}})
+		v.Warnings = warned
+		return web.Success(v)
+	})
+	if err != nil {
+		return Accepted{}, err
+	}
+	return a.accept(ctx, created, wait, warned)
+}
+
+// Accepted is a campaign that was just made, or that an earlier request with the same Idempotency-Key has made.
+type Accepted struct {
+	ID      string        // empty = none was made
+	Applied time.Duration // of Prefer: wait; 0 = the answer did not wait
+	View    *CampaignView // as it was after waiting; nil = not waited for
+	first   []byte        // the answer to the first request with the same key
+}
+
+// answer answers with the campaign, or with err. The headers stand also where the campaign is made and could not be read.
+func (m Accepted) answer(in *web.In, err error) error {
+	if m.ID != "" {
+		in.W.Header().Set("Location", "/v1/campaigns/"+m.ID)
+	}
+	applied(in.W, m.Applied)
+	switch {
+	case err != nil:
+		return err
+	case m.View == nil:
+		return web.Answer(in.W, http.StatusAccepted, m.first)
+	case m.View.FinishedAt != nil:
+		return in.Answer(http.StatusOK, m.View)
+	}
+	return in.Answer(http.StatusAccepted, m.View)
+}
+
+// accept waits for a campaign that was just made until it is done or the time is up. With an error the campaign stands.
+func (a *API) accept(ctx context.Context, created models.Created, wait time.Duration, warned []string) (Accepted, error) {
+	made := Accepted{ID: created.PublicID, first: created.Answer}
+	give, ok := a.mayWait(ctx, wait)
 	if !ok {
-		return answer(w, http.StatusAccepted, created.Answer)
+		return made, nil
 	}
 	defer give()
-	applied(w, wait)
-	if _, err := a.waiters.wait(r.Context(), a.Store, created.PublicID, wait); err != nil {
-		return err
+	made.Applied = wait
+	if _, err := a.waiters.wait(ctx, a.Store, made.ID, wait, false); err != nil {
+		return made, err
 	}
-	c, err := a.Store.Campaign(r.Context(), created.PublicID)
+	c, err := a.Store.Campaign(ctx, made.ID)
 	if err != nil {
-		return err
+		return made, err
 	}
-	v := a.withPace(r.Context(), c)
+	v := a.withPace(ctx, c)
 	v.Warnings = warned
-	status := http.StatusAccepted
-	if c.FinishedAt != 0 {
-		status = http.StatusOK
-	}
-	return answerData(w, status, v)
+	made.View = &v
+	return made, nil
 }
 
 // mayWait begins a wait for a stored campaign. ok is false where none is asked for, or no room is left: the campaign is
 // stored, which is what counts.
-func (a *API) mayWait(r *http.Request, wait time.Duration) (give func(), ok bool) {
+func (a *API) mayWait(ctx context.Context, wait time.Duration) (give func(), ok bool) {
 	if wait == 0 {
 		return nil, false
 	}
-	waitsFromHere(r.Context())
-	refund(r.Context())
-	return a.takeLong()
+	web.WaitsFromHere(ctx)
+	web.Refund(ctx)
+	return a.TakeLong()
 }
 
-// applied tells a caller that their Prefer: wait is done.
+// applied tells a caller that their Prefer: wait is done; 0 = it was not.
 func applied(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	if wait != 0 {
+		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	}
 }
 
 // complete adds what does not stand in a body, and checks what depends on the channel; message is where the message stands.
-func (a *API) complete(r *http.Request, spec *models.CampaignSpec, message string) error {
-	spec.OperationID, spec.CreatedBy, spec.Zone = operationID(r.Context()), callerOf(r).UserID, a.Zone
+func (a *API) complete(call web.Call, spec *models.CampaignSpec, message string) error {
+	spec.OperationID, spec.CreatedBy, spec.Zone = call.OperationID, call.UserID, a.Zone
 	return a.resolveChannel(spec, "", message)
 }
 
@@ -153,73 +177,36 @@ func refusedSession(t channels.Traits, spec *models.CampaignSpec) string {
 }
 
 // createCampaignFrom makes the campaign and has its first tasks enqueued.
-func (a *API) createCampaignFrom(r *http.Request, spec models.CampaignSpec, body []byte, render func(models.Campaign) []byte) (models.Created, error) {
-	idem, err := idempotency(r, body)
+func (a *API) createCampaignFrom(ctx context.Context, call web.Call, spec models.CampaignSpec, render func(models.Campaign) []byte) (models.Created, error) {
+	idem, err := call.Idempotency(call.Raw)
 	if err != nil {
 		return models.Created{}, err
 	}
 	var c models.Campaign
-	created, err := a.Store.CreateCampaign(r.Context(), spec, a.AdminIDs(), idem, func(made models.Campaign) []byte {
+	created, err := a.Store.CreateCampaign(ctx, spec, a.AdminIDs(), idem, func(made models.Campaign) []byte {
 		c = made
 		return render(made)
 	})
 	if err == nil {
-		a.tellCreated(r, created, c)
+		a.tellCreated(ctx, call, created, c)
 	}
-	return a.enqueueCreated(r, created, err)
-}
-
-// idempotency is the request's Idempotency-Key, if it has one.
-func idempotency(r *http.Request, body []byte) (models.Idempotency, error) {
-	key, reason := "", ""
-	switch given := r.Header.Values("Idempotency-Key"); {
-	case len(given) > 1:
-		reason = "must be given once"
-	case len(given) == 1:
-		if key = given[0]; len(key) > maxIdempotencyKey {
-			reason = fmt.Sprintf("must be at most %d bytes", maxIdempotencyKey)
-		} else if strings.TrimFunc(key, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) }) == "" { // whose client believes to be safe, and is not
-			reason = "must not be blank; leave it out to post without one"
-		}
-	}
-	if reason != "" {
-		return models.Idempotency{}, models.Invalid([]models.FieldError{{Field: "Idempotency-Key", Reason: reason}})
-	}
-	return models.Idempotency{Caller: callerOf(r).UserID, Route: routeName(r), Key: key, BodyHash: sha256.Sum256(body)}, nil
+	return a.enqueueCreated(ctx, call, created, err)
 }
 
 // enqueueCreated has the first tasks of a campaign that was just made enqueued.
-func (a *API) enqueueCreated(r *http.Request, created models.Created, err error) (models.Created, error) {
+func (a *API) enqueueCreated(ctx context.Context, call web.Call, created models.Created, err error) (models.Created, error) {
 	if err != nil || created.Replayed {
 		return created, err
 	}
 	// The campaign is stored: from here on nothing may turn the answer into an error.
-	if err := a.Enqueue(context.WithoutCancel(r.Context()), created); err != nil {
-		a.Log.Warn("a stored campaign is left to the reconciler", "operationID", operationID(r.Context()), "campaign", created.PublicID, "err", err)
+	if err := a.Enqueue(context.WithoutCancel(ctx), created); err != nil {
+		a.Log.Warn("a stored campaign is left to the reconciler", "operationID", call.OperationID, "campaign", created.PublicID, "err", err)
 	}
 	return created, nil
 }
 
-// preferWait reads Prefer: wait=N; 0 = answer at once. given is false where the request says nothing of that.
-func preferWait(r *http.Request) (wait time.Duration, given bool, err error) {
-	for _, line := range r.Header.Values("Prefer") {
-		for pref := range strings.SplitSeq(line, ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(pref), "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
-			}
-			n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
-			if err != nil || n < 0 || n > maxWait {
-				return 0, true, models.Invalid([]models.FieldError{{Field: "Prefer", Reason: "wait must be 0 to 60 seconds"}})
-			}
-			return time.Duration(n) * time.Second, true, nil
-		}
-	}
-	return 0, false, nil
-}
-
-// campaignView is a campaign as /v1 shows it.
-type campaignView struct {
+// CampaignView is a campaign as /v1 shows it.
+type CampaignView struct {
 	ID           string        `json:"id"`
 	Name         string        `json:"name"`
 	Status       models.Status `json:"status"`
@@ -228,7 +215,7 @@ type campaignView struct {
 	StatusReasonCode models.ReasonCode `json:"statusReasonCode"`
 	Channel          string            `json:"channel"`
 	Message          *models.Message   `json:"message,omitempty"` // left out of lists
-	Audience         audienceView      `json:"audience"`
+	Audience         AudienceView      `json:"audience"`
 	Planned          bool              `json:"planned"`
 	Counts           models.Counts     `json:"counts"`
 	RatePerSecond    int               `json:"ratePerSecond"`
@@ -238,7 +225,7 @@ type campaignView struct {
 	LimitedBy            *models.LimitedBy `json:"limitedBy"` // what holds it back; empty = nothing, null = not looked at
 	Priority             models.Priority   `json:"priority"`
 	Delivery             models.Delivery   `json:"delivery"`
-	timingView
+	TimingView
 	OperationID string   `json:"operationID"`
 	CreatedBy   string   `json:"createdBy"`
 	ScheduleID  string   `json:"scheduleID"` // empty = none
@@ -253,18 +240,18 @@ type campaignView struct {
 	Warnings    []string `json:"warnings,omitempty"` // in the answer to the POST alone
 }
 
-type audienceView struct {
+type AudienceView struct {
 	Type    models.AudienceType `json:"type"`
 	GroupID string              `json:"groupID,omitempty"`
 	Size    int64               `json:"size"`
 }
 
-func campaignJSON(c models.CampaignView) campaignView {
-	v := campaignView{
+func campaignJSON(c models.CampaignView) CampaignView {
+	v := CampaignView{
 		ID: c.PublicID, Name: c.Name, Status: c.Status, StatusReason: c.StatusReason, Channel: c.Channel,
-		Audience: audienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
+		Audience: AudienceView{c.AudienceType, c.GroupID, c.Counts.Total}, Planned: c.Planned, Counts: c.Counts,
 		RatePerSecond: c.RatePerSecond, Priority: c.Priority, OperationID: c.OperationID, CreatedBy: c.CreatedBy,
-		Delivery: c.Delivery, timingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
+		Delivery: c.Delivery, TimingView: timingJSON(c.Timing), ScheduleID: c.ScheduleID, Slot: instantJSON(c.Slot, c.WallAt != 0), SendAt: instantJSON(c.SendAt, false),
 		CreatedAt: shown(c.CreatedAt), ExpireAt: instantJSON(c.ExpireAt, false), StartedAt: instantJSON(c.StartedAt, false),
 		FinishedAt: instantJSON(c.FinishedAt, false), PurgedAt: instantJSON(c.PurgedAt, false), StatusReasonCode: c.StatusReasonCode,
 	}
@@ -280,25 +267,17 @@ func campaignJSON(c models.CampaignView) campaignView {
 	return v
 }
 
-// campaign reads the campaign that the path names. An ID that cannot be one is as unknown as any other.
-func (a *API) campaign(r *http.Request) (models.CampaignView, error) {
-	id, err := pathID(r, "id")
+// GetCampaign shows a campaign and how fast it goes.
+func (a *API) GetCampaign(ctx context.Context, _ web.Call, id string) (CampaignView, error) {
+	c, err := a.Store.Campaign(ctx, id)
 	if err != nil {
-		return models.CampaignView{}, models.NotFound("campaign")
+		return CampaignView{}, err
 	}
-	return a.Store.Campaign(r.Context(), id)
-}
-
-func (a *API) getCampaign(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.campaign(r)
-	if err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, a.withPace(r.Context(), c))
+	return a.withPace(ctx, c), nil
 }
 
 // withPace is a campaign with how fast it goes.
-func (a *API) withPace(ctx context.Context, c models.CampaignView) campaignView {
+func (a *API) withPace(ctx context.Context, c models.CampaignView) CampaignView {
 	v := campaignJSON(c)
 	if a.Pace == nil {
 		return v
@@ -319,30 +298,43 @@ func (a *API) withPace(ctx context.Context, c models.CampaignView) campaignView 
 	return v
 }
 
-func (a *API) listCampaigns(w http.ResponseWriter, r *http.Request) error {
-	before, limit, err := parseBeforePage(r)
-	if err != nil {
-		return err
+// CampaignList is a page of campaigns without their messages.
+type CampaignList struct {
+	Campaigns  []CampaignView `json:"campaigns"`
+	NextCursor string         `json:"nextCursor"`
+}
+
+func campaignFilter(in *web.In) (f models.CampaignFilter, err error) {
+	if f.Before, f.Limit, err = web.ParseBeforePage(in.R); err != nil {
+		return f, err
 	}
-	f := models.CampaignFilter{Status: models.Status(r.URL.Query().Get("status")), Before: before, Limit: limit + 1}
+	f.Status = models.Status(in.Query("status"))
 	if f.Status != "" && !slices.Contains(models.Statuses, f.Status) {
-		return queryError("status", "must be a campaign's status")
+		return f, web.Refuse("status", "must be a campaign's status")
 	}
-	list, err := a.Store.Campaigns(r.Context(), f)
+	return f, nil
+}
+
+// ListCampaigns lists campaigns, the newest first.
+func (a *API) ListCampaigns(ctx context.Context, _ web.Call, f models.CampaignFilter) (list CampaignList, err error) {
+	limit := f.Limit
+	f.Limit++
+	found, err := a.Store.Campaigns(ctx, f)
 	if err != nil {
-		return err
+		return list, err
 	}
-	list, next := cutPage(list, limit, func(c models.CampaignView) string { return beforeCursor(c.ID) })
-	views, running := make([]campaignView, len(list)), 0
-	for i, c := range list {
+	found, list.NextCursor = web.CutPage(found, limit, func(c models.CampaignView) string { return web.BeforeCursor(c.ID) })
+	list.Campaigns = make([]CampaignView, len(found))
+	running := 0
+	for i, c := range found {
 		if c.Status == models.StatusRunning {
 			running++
 		}
 		if running > maxPaced { // each is asked for in the ledger
-			views[i] = campaignJSON(c)
+			list.Campaigns[i] = campaignJSON(c)
 		} else {
-			views[i] = a.withPace(r.Context(), c)
+			list.Campaigns[i] = a.withPace(ctx, c)
 		}
 	}
-	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": next})
+	return list, nil
 }

@@ -1,17 +1,18 @@
 package handlers
 
 import (
-	"net/http"
+	"context"
 	"slices"
 	"strings"
 	"time"
 
 	"carillon/channels"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
-// channelAnswer is what a change of a channel answers.
-type channelAnswer struct {
+// ChannelAnswer is what a change of a channel answers.
+type ChannelAnswer struct {
 	Channel string `json:"channel"`
 }
 
@@ -32,14 +33,22 @@ func (a *API) channelNames() string {
 	return strings.Join(names, ", ")
 }
 
-// resumeChannel ends the rest that a channel's provider asked for, and the wait for one that does not answer.
-func (a *API) resumeChannel(w http.ResponseWriter, r *http.Request) error {
-	name, err := pathID(r, "name")
-	if _, ok := a.channel(name); err != nil || !ok {
-		return models.Errorf(models.CodeRecordNotFound, "no such channel; there are %s", a.channelNames())
+// channelName reads a channel's name. What cannot be one is as unknown as any other.
+func channelName(in *web.In) (string, error) {
+	name, err := in.ID("name")
+	if err != nil {
+		name = ""
 	}
-	if err := a.EndRest(r.Context(), name); err != nil {
-		return &models.Error{Code: models.CodeUnavailable, Detail: "Redis does not answer; nothing has changed", RetryAfter: time.Second, Cause: err}
+	return name, nil
+}
+
+// ResumeChannel ends the rest that a channel's provider asked for, and the wait for one that does not answer.
+func (a *API) ResumeChannel(ctx context.Context, _ web.Call, name string) (ChannelAnswer, error) {
+	if _, ok := a.channel(name); !ok {
+		return ChannelAnswer{}, models.Errorf(models.CodeRecordNotFound, "no such channel; there are %s", a.channelNames())
 	}
-	return answerData(w, http.StatusOK, channelAnswer{name})
+	if err := a.EndRest(ctx, name); err != nil {
+		return ChannelAnswer{}, &models.Error{Code: models.CodeUnavailable, Detail: "Redis does not answer; nothing has changed", RetryAfter: time.Second, Cause: err}
+	}
+	return ChannelAnswer{name}, nil
 }

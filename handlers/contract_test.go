@@ -16,6 +16,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -50,7 +51,7 @@ func TestContractExample(t *testing.T) {
 			t.Fatalf("%d %s", status, got.Raw)
 		}
 		status, got = s.do(http.MethodGet, "/v1/campaigns/"+data["campaignID"].(string), nil)
-		var c campaignView
+		var c CampaignView
 		got.into(t, &c)
 		if status != 200 || string(c.Message.Content) != `{"content":"hello world!"}` || c.Message.SenderNickname != "Gordon" ||
 			c.Message.OfflinePushInfo.Title != "send message" || c.OperationID != "op-1" || c.CreatedBy != "imAdmin" || c.Counts.Pending != 3 || c.Audience.Type != "all" {
@@ -214,7 +215,7 @@ func TestAdminAndUserTokens(t *testing.T) {
 		if _, got := ask("/auth/get_user_token", `{"userID":"u1"}`, "token", s.token("u1")); got.ErrCode != 1002 {
 			t.Errorf("a user makes a token: %s", got.Raw)
 		}
-		for range maxTries {
+		for range web.MaxTries {
 			if _, got := ask("/auth/get_admin_token", `{"secret":"wrong","userID":"imAdmin"}`, "token", ""); got.ErrCode != 1002 {
 				t.Fatalf("%s", got.Raw)
 			}

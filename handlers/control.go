@@ -1,8 +1,8 @@
 package handlers
 
 import (
+	"context"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -10,87 +10,97 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
 
-// controlled answers with the campaign as it is after a change. A change of its state is logged as what.
-func (a *API) controlled(w http.ResponseWriter, r *http.Request, what string, change func(id string) (models.CampaignView, error)) error {
-	before, err := a.campaign(r)
+// controlled is the campaign as it is after a change. A change of its state is logged as what.
+func (a *API) controlled(ctx context.Context, call web.Call, what, id string, change func() (models.CampaignView, error)) (CampaignView, error) {
+	before, err := a.Store.Campaign(ctx, id)
 	if err != nil {
-		return err
+		return CampaignView{}, err
 	}
-	c, err := change(before.PublicID)
+	c, err := change()
 	if err != nil {
-		return err
+		return CampaignView{}, err
 	}
 	if c.Status != before.Status {
-		a.Log.Info(what, "campaign", c, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
+		a.Log.Info(what, "campaign", c, "by", call.UserID, "operationID", call.OperationID)
 	}
-	return answerData(w, http.StatusOK, a.withPace(r.Context(), c))
+	return a.withPace(ctx, c), nil
 }
 
-func (a *API) pauseCampaign(w http.ResponseWriter, r *http.Request) error {
-	return a.controlled(w, r, "campaign paused", func(id string) (models.CampaignView, error) {
-		return a.Store.PauseCampaign(r.Context(), id, "paused by "+callerOf(r).UserID)
+// PauseCampaign stops a campaign until it is resumed.
+func (a *API) PauseCampaign(ctx context.Context, call web.Call, id string) (CampaignView, error) {
+	return a.controlled(ctx, call, "campaign paused", id, func() (models.CampaignView, error) {
+		return a.Store.PauseCampaign(ctx, id, "paused by "+call.UserID)
 	})
 }
 
-func (a *API) resumeCampaign(w http.ResponseWriter, r *http.Request) error {
-	return a.controlled(w, r, "campaign resumed", func(id string) (models.CampaignView, error) {
-		return a.Store.ResumeCampaign(r.Context(), id)
+// ResumeCampaign lets a paused campaign go on.
+func (a *API) ResumeCampaign(ctx context.Context, call web.Call, id string) (CampaignView, error) {
+	return a.controlled(ctx, call, "campaign resumed", id, func() (models.CampaignView, error) {
+		return a.Store.ResumeCampaign(ctx, id)
 	})
 }
 
-func (a *API) cancelCampaign(w http.ResponseWriter, r *http.Request) error {
-	return a.controlled(w, r, "campaign cancelled", func(id string) (models.CampaignView, error) {
-		return a.Store.CancelCampaign(r.Context(), id, "cancelled by "+callerOf(r).UserID)
+// CancelCampaign ends a campaign for good.
+func (a *API) CancelCampaign(ctx context.Context, call web.Call, id string) (CampaignView, error) {
+	return a.controlled(ctx, call, "campaign cancelled", id, func() (models.CampaignView, error) {
+		return a.Store.CancelCampaign(ctx, id, "cancelled by "+call.UserID)
 	})
 }
 
-type retryBody struct {
+// RetryBody is the body of a retry. It may be left out.
+type RetryBody struct {
 	Statuses []string      `json:"statuses"` // absent = failed
 	ErrCodes []models.Code `json:"errCodes"` // absent = any
 }
 
-// retryAnswer is the campaign, and how many recipients are tried again.
-type retryAnswer struct {
-	campaignView
+// RetryAnswer is the campaign, and how many recipients are tried again.
+type RetryAnswer struct {
+	CampaignView
 	Retrying int64 `json:"retrying"`
 }
 
-func (a *API) retryCampaign(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return models.NotFound("campaign")
+// Retry is which campaign is retried, and for whom.
+type Retry struct {
+	ID string
+	RetryBody
+}
+
+func readRetry(in *web.In) (req Retry, err error) {
+	if req.ID, err = in.Known("campaign"); err != nil {
+		return req, err
 	}
-	body, err := a.readBody(w, r, controlBody)
-	if err != nil {
-		return err
+	body, err := in.Body(web.ControlBody)
+	if err != nil || len(body) == 0 {
+		return req, err
 	}
-	var b retryBody
-	if len(body) > 0 {
-		if err := decodeJSON(body, &b, refuseUnknown); err != nil {
-			return err
-		}
-	}
-	retry, err := b.check()
+	err = web.Decode(body, &req.RetryBody, web.RefuseUnknown)
+	return req, err
+}
+
+// RetryCampaign tries recipients of a finished campaign again.
+func (a *API) RetryCampaign(ctx context.Context, call web.Call, req Retry) (RetryAnswer, error) {
+	retry, err := req.check()
 	if err != nil {
-		return err
+		return RetryAnswer{}, err
 	}
-	c, n, err := a.Store.RetryCampaign(r.Context(), id, retry)
+	c, n, err := a.Store.RetryCampaign(ctx, req.ID, retry)
 	if err != nil {
-		return err
+		return RetryAnswer{}, err
 	}
 	if n > 0 {
-		a.Log.Info("campaign retried", "campaign", c, "recipients", n, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
+		a.Log.Info("campaign retried", "campaign", c, "recipients", n, "by", call.UserID, "operationID", call.OperationID)
 	}
-	return answerData(w, http.StatusOK, retryAnswer{a.withPace(r.Context(), c), n})
+	return RetryAnswer{a.withPace(ctx, c), n}, nil
 }
 
 // check reads the names; what a retry may take up is the ledger's to know. An empty list is no
 // absent one: who meant none of the codes would get all of them.
-func (b *retryBody) check() (models.Retry, error) {
+func (b *RetryBody) check() (models.Retry, error) {
 	var c checker
 	retry := models.Retry{Statuses: []models.RecipientStatus{models.RecipientFailed}, ErrCodes: b.ErrCodes}
 	if b.Statuses != nil {
@@ -112,46 +122,54 @@ func (b *retryBody) check() (models.Retry, error) {
 	return retry, c.err()
 }
 
-type patchBody struct {
+// CampaignPatch is the body of PATCH /v1/campaigns/{id}. An absent field stays as it is.
+type CampaignPatch struct {
 	Name          *string `json:"name"`
 	RatePerSecond *int    `json:"ratePerSecond"`
 	ExpireAt      *string `json:"expireAt"` // empty = never
 	SendAt        *string `json:"sendAt"`
 }
 
-func (a *API) patchCampaign(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r, controlBody)
-	if err != nil {
-		return err
-	}
-	var b patchBody
-	if err := decodePatch(body, &b, refuseUnknown); err != nil {
-		return err
-	}
-	campaign, err := a.campaign(r)
-	if err != nil {
-		return err
-	}
-	change, err := checkPatch(b, campaign.Campaign)
-	if err != nil {
-		return err
-	}
-	c, err := a.Store.UpdateCampaign(r.Context(), campaign.PublicID, change)
-	if err != nil {
-		return err
-	}
-	a.Log.Info("campaign changed", "campaign", c, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
-	return answerData(w, http.StatusOK, a.withPace(r.Context(), c))
+// CampaignChange is which campaign is changed, and how.
+type CampaignChange struct {
+	ID string
+	CampaignPatch
 }
 
-// decodePatch is decodeJSON for a change, where a null could be meant to keep what is there or to
+func readCampaignChange(in *web.In) (c CampaignChange, err error) {
+	if err := decodePatch(in, web.ControlBody, &c.CampaignPatch, web.RefuseUnknown); err != nil {
+		return c, err
+	}
+	c.ID, err = in.Known("campaign")
+	return c, err
+}
+
+// PatchCampaign changes a campaign, also a running one.
+func (a *API) PatchCampaign(ctx context.Context, call web.Call, asked CampaignChange) (CampaignView, error) {
+	campaign, err := a.Store.Campaign(ctx, asked.ID)
+	if err != nil {
+		return CampaignView{}, err
+	}
+	change, err := checkPatch(asked.CampaignPatch, campaign.Campaign)
+	if err != nil {
+		return CampaignView{}, err
+	}
+	c, err := a.Store.UpdateCampaign(ctx, campaign.PublicID, change)
+	if err != nil {
+		return CampaignView{}, err
+	}
+	a.Log.Info("campaign changed", "campaign", c, "by", call.UserID, "operationID", call.OperationID)
+	return a.withPace(ctx, c), nil
+}
+
+// decodePatch reads a body that changes something, where a null could be meant to keep what is there or to
 // take it away.
-func decodePatch(body []byte, into any, unknown unknownFields) error {
-	if err := decodeJSON(body, into, unknown); err != nil {
+func decodePatch(in *web.In, limit int64, into any, unknown web.UnknownFields) error {
+	if err := in.Decode(limit, into, unknown); err != nil {
 		return err
 	}
 	var fields map[string]jsontext.Value
-	if err := json.Unmarshal(body, &fields); err != nil {
+	if err := json.Unmarshal(in.Raw, &fields); err != nil {
 		return err
 	}
 	var c checker
@@ -163,7 +181,7 @@ func decodePatch(body []byte, into any, unknown unknownFields) error {
 	return c.err()
 }
 
-func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, error) {
+func checkPatch(b CampaignPatch, campaign models.Campaign) (models.CampaignChange, error) {
 	var c checker
 	now := time.Now()
 	change := models.CampaignChange{Name: b.Name, RatePerSecond: b.RatePerSecond}
@@ -202,14 +220,7 @@ func checkPatch(b patchBody, campaign models.Campaign) (models.CampaignChange, e
 	return change, c.err()
 }
 
-func (a *API) verifyCampaign(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return models.NotFound("campaign")
-	}
-	report, err := a.Store.Verify(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, report)
+// VerifyCampaign compares a campaign's counts with its recipients.
+func (a *API) VerifyCampaign(ctx context.Context, _ web.Call, id string) (models.Report, error) {
+	return a.Store.Verify(ctx, id)
 }

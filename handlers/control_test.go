@@ -17,7 +17,7 @@ func TestControlRoutes(t *testing.T) {
 		s.users("u1", "u2")
 		create := func() string {
 			_, got := s.do(http.MethodPost, "/v1/campaigns", `{"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101},"audience":{"all":true},"delivery":"atMostOnce","expireAt":"2999-01-01T00:00:00Z"}`)
-			var c campaignView
+			var c CampaignView
 			got.into(t, &c)
 			if c.Delivery != models.AtMostOnce || c.ExpireAt == nil || *c.ExpireAt != "2999-01-01T00:00:00Z" {
 				t.Fatalf("%s", got.Raw)
@@ -55,7 +55,7 @@ func TestControlRoutes(t *testing.T) {
 			{"GET", "/v1/campaigns/none/verify", "", 404, 1004, ""},
 		} {
 			status, got := s.do(step.method, step.path, step.body)
-			var c campaignView
+			var c CampaignView
 			if step.code == 0 {
 				got.into(t, &c)
 			}
@@ -66,7 +66,7 @@ func TestControlRoutes(t *testing.T) {
 		if _, got := s.do(http.MethodGet, path, nil); got.ErrCode != 0 {
 			t.Errorf("%s", got.Raw)
 		} else {
-			var c campaignView
+			var c CampaignView
 			got.into(t, &c)
 			if c.Name != "kept" || c.RatePerSecond != 7 || c.ExpireAt != nil || c.StatusReason != "cancelled by imAdmin" {
 				t.Errorf("%s", got.Raw)
@@ -94,7 +94,7 @@ func TestChangeLeavesAMoment(t *testing.T) {
 		at := func(d time.Duration) string { return begin.Add(d).Format(time.RFC3339) }
 		_, got := s.do(http.MethodPost, "/v1/campaigns", `{"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101},"audience":{"all":true},
 			"sendAt":"`+at(0)+`","expireAt":"`+at(24*time.Hour)+`","quietHours":{"from":"00:05","to":"00:01"}}`)
-		var c campaignView
+		var c CampaignView
 		got.into(t, &c)
 		for _, step := range []struct {
 			body string

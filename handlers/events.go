@@ -1,15 +1,17 @@
 package handlers
 
 import (
-	"net/http"
+	"context"
 	"slices"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
 // EventView is one event of the log as the API shows it.
 type EventView struct {
 	ID          int64             `json:"id"`
+	EventID     string            `json:"eventID"` // the webhook-id under which the event is posted
 	At          string            `json:"at"`
 	Kind        models.EventKind  `json:"kind"`
 	CampaignID  string            `json:"campaignID"` // empty = about no campaign
@@ -26,55 +28,83 @@ type EventView struct {
 
 // EventJSON renders an event.
 func EventJSON(e models.Event) EventView {
-	return EventView{e.ID, shown(e.At), e.Kind, e.CampaignID, e.ScheduleID, e.FromStatus, e.ToStatus, e.ReasonCode, e.Reason, e.Actor, e.Via, e.OperationID, e.Data}
+	return EventView{e.ID, e.PublicID(), shown(e.At), e.Kind, e.CampaignID, e.ScheduleID, e.FromStatus, e.ToStatus, e.ReasonCode, e.Reason, e.Actor, e.Via, e.OperationID, e.Data}
 }
 
-// listEvents lists the event log, newest first.
-func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	f := models.EventFilter{Kind: models.EventKind(query.Get("kind")), CampaignID: query.Get("campaign"), ScheduleID: query.Get("schedule"), Actor: query.Get("actor")}
-	if f.Kind != "" && !slices.Contains(models.EventKinds, f.Kind) {
-		return queryError("kind", "must be a kind of event, such as campaign.paused")
-	}
-	if why := models.CheckID(f.Actor); f.Actor != "" && why != "" {
-		return queryError("actor", why)
-	}
-	return a.eventPage(w, r, f)
+// EventList is a page of the event log.
+type EventList struct {
+	Events     []EventView `json:"events"`
+	NextCursor string      `json:"nextCursor"` // of older events, or the after of newer ones
+	More       bool        `json:"more"`       // there is more already
 }
 
-// campaignHistory lists what happened to a campaign, newest first.
-func (a *API) campaignHistory(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.campaign(r)
-	if err != nil {
-		return err
-	}
-	return a.eventPage(w, r, models.EventFilter{CampaignID: c.PublicID})
+// EventQuery selects events: newest first, or oldest first when After is given.
+type EventQuery struct {
+	models.EventFilter
+	After string
 }
 
-// scheduleEvents lists what happened to a schedule and to the campaigns that it made, newest first.
-func (a *API) scheduleEvents(w http.ResponseWriter, r *http.Request) error {
-	sch, err := a.schedule(r)
-	if err != nil {
-		return err
+func eventQuery(in *web.In) (q EventQuery, err error) {
+	q.EventFilter = models.EventFilter{Kind: models.EventKind(in.Query("kind")), CampaignID: in.Query("campaign"), ScheduleID: in.Query("schedule"), Actor: in.Query("actor")}
+	if q.Kind != "" && !slices.Contains(models.EventKinds, q.Kind) {
+		return q, web.Refuse("kind", "must be a kind of event, such as campaign.paused")
 	}
-	return a.eventPage(w, r, models.EventFilter{ScheduleID: sch.PublicID})
+	if why := models.CheckID(q.Actor); q.Actor != "" && why != "" {
+		return q, web.Refuse("actor", why)
+	}
+	q.After = in.Query("after")
+	if q.After != "" && in.Query("cursor") != "" {
+		return q, web.Refuse("after", "goes to newer events, and cursor to older ones: leave one of them out")
+	}
+	q.Before, q.Limit, err = web.ParseBeforePage(in.R)
+	return q, err
 }
 
-// eventPage answers with a page of the events that a filter selects.
-func (a *API) eventPage(w http.ResponseWriter, r *http.Request, f models.EventFilter) error {
-	before, limit, err := parseBeforePage(r)
-	if err != nil {
-		return err
+// ListEvents lists the event log: newest first, or from a place on in the order in which no event is missed.
+func (a *API) ListEvents(ctx context.Context, _ web.Call, q EventQuery) (EventList, error) {
+	if q.After == "" {
+		return a.pageOfEvents(ctx, q.EventFilter)
 	}
-	f.Before, f.Limit = before, limit+1
-	list, err := a.Store.Events(r.Context(), f)
+	found, err := a.Store.PullEvents(ctx, models.EventPull{
+		After: q.After, Kind: q.Kind, CampaignID: q.CampaignID, ScheduleID: q.ScheduleID, Actor: q.Actor, Limit: q.Limit,
+	})
+	return EventList{eventsJSON(found.Events), found.Next, found.More}, err
+}
+
+func (a *API) pageOfEvents(ctx context.Context, f models.EventFilter) (list EventList, err error) {
+	limit := f.Limit
+	f.Limit++
+	found, err := a.Store.Events(ctx, f)
 	if err != nil {
-		return err
+		return list, err
 	}
-	page, next := cutPage(list, limit, func(e models.Event) string { return beforeCursor(e.ID) })
-	views := make([]EventView, len(page))
-	for i, e := range page {
+	found, list.NextCursor = web.CutPage(found, limit, func(e models.Event) string { return web.BeforeCursor(e.ID) })
+	list.Events, list.More = eventsJSON(found), list.NextCursor != ""
+	return list, nil
+}
+
+func eventsJSON(events []models.Event) []EventView {
+	views := make([]EventView, len(events))
+	for i, e := range events {
 		views[i] = EventJSON(e)
 	}
-	return answerData(w, http.StatusOK, map[string]any{"events": views, "nextCursor": next})
+	return views
+}
+
+// CampaignHistory lists what happened to a campaign, newest first.
+func (a *API) CampaignHistory(ctx context.Context, _ web.Call, p OlderPage) (EventList, error) {
+	c, err := a.Store.Campaign(ctx, p.ID)
+	if err != nil {
+		return EventList{}, err
+	}
+	return a.pageOfEvents(ctx, models.EventFilter{CampaignID: c.PublicID, Before: p.Before, Limit: p.Limit})
+}
+
+// ScheduleHistory lists what happened to a schedule and to the campaigns that it made, newest first.
+func (a *API) ScheduleHistory(ctx context.Context, _ web.Call, p OlderPage) (EventList, error) {
+	sch, err := a.Store.Schedule(ctx, p.ID)
+	if err != nil {
+		return EventList{}, err
+	}
+	return a.pageOfEvents(ctx, models.EventFilter{ScheduleID: sch.PublicID, Before: p.Before, Limit: p.Limit})
 }

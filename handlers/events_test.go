@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -134,7 +135,7 @@ func TestListsOfEvents(t *testing.T) {
 		var ids []string
 		for range 3 {
 			_, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"userIDs":["u1"]}}`)
-			var c campaignView
+			var c CampaignView
 			got.into(t, &c)
 			ids = append(ids, c.ID)
 			for _, what := range []string{"pause", "resume", "cancel"} {
@@ -190,7 +191,7 @@ func TestListsOfEvents(t *testing.T) {
 	})
 }
 
-// A log-in waits no longer for a database that is away than recordWithin, and is let in.
+// A log-in waits no longer for a database that is away than web.RecordWithin, and is let in.
 func TestALogInNeedsNoDatabase(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
@@ -200,8 +201,71 @@ func TestALogInNeedsNoDatabase(t *testing.T) {
 		}
 		began := time.Now()
 		status, got := s.do("POST", "/auth/get_admin_token", fmt.Sprintf(`{"secret":%q,"userID":"imAdmin"}`, s.Secret), "operationID", "b", "token", "")
-		if status != http.StatusOK || got.ErrCode != 0 || time.Since(began) > 5*recordWithin {
+		if status != http.StatusOK || got.ErrCode != 0 || time.Since(began) > 5*web.RecordWithin {
 			t.Errorf("%d %s after %s", status, got.Raw, time.Since(began))
+		}
+	})
+}
+
+// With after the log is read oldest first. nextCursor is never empty, and goes on where the read ended.
+func TestEventsArePulled(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		pull := func(query string) (page EventList) {
+			t.Helper()
+			status, got := s.do("GET", "/v1/events?"+query, nil)
+			if status != http.StatusOK {
+				t.Fatalf("%s: %d %s", query, status, got.Raw)
+			}
+			got.into(t, &page)
+			return page
+		}
+		if page := pull("after=0"); len(page.Events) != 0 || page.NextCursor != "0" || page.More {
+			t.Errorf("an empty log: %+v", page)
+		}
+		s.do("POST", "/v1/users", `{"users":[{"userID":"u1"}]}`)
+		now := pull("after=now")
+		if len(now.Events) != 0 || now.NextCursor == "0" {
+			t.Errorf("%+v", now)
+		}
+		_, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"userIDs":["u1"]}}`)
+		var c CampaignView
+		got.into(t, &c)
+		for _, what := range []string{"pause", "resume", "cancel"} {
+			s.do("POST", "/v1/campaigns/"+c.ID+"/"+what, nil)
+		}
+		var all []EventView
+		for after, pages := "0", 0; ; pages++ {
+			page := pull("limit=2&after=" + after)
+			all = append(all, page.Events...)
+			after = page.NextCursor
+			if !page.More {
+				if pages != 2 || after != all[len(all)-1].EventID {
+					t.Errorf("%d pages, then %s", pages+1, after)
+				}
+				break
+			}
+		}
+		slices.Reverse(all)
+		if got := kindsOf(all); got != "users.put campaign.created campaign.paused campaign.resumed campaign.cancelled" {
+			t.Error(got)
+		}
+		for query, n := range map[string]int{
+			"after=" + now.NextCursor: 4, "after=0&kind=campaign.paused": 1, "after=0&campaign=" + c.ID: 4, "after=0&campaign=%C3%BC": 0, "after=0&actor=imAdmin": 5,
+			"after=0&actor=nobody": 0, "after=0&schedule=" + c.ID: 0, "after=" + all[2].EventID: 2,
+		} {
+			if page := pull(query); len(page.Events) != n || page.More || page.NextCursor != all[0].EventID {
+				t.Errorf("%s: %d events, want %d, then %s, %v", query, len(page.Events), n, page.NextCursor, page.More)
+			}
+		}
+		for query, want := range map[string]int{
+			"after=x": 422, "after=%C3%BC": 422, "after=0&cursor=MQ": 422, "after=0&limit=0": 422, "after=0&kind=nothing": 422, "after=evt_1_1": 410, "after=evt_999999_1767225600123": 410,
+		} {
+			status, got := s.do("GET", "/v1/events?"+query, nil)
+			if status != want || want == 410 && got.ErrCode != 3006 {
+				t.Errorf("%s: %d %s", query, status, got.Raw)
+			}
 		}
 	})
 }

@@ -62,7 +62,7 @@ func TestExportEditedInASpreadsheet(t *testing.T) {
 				row[2] = fmt.Sprint(way, i) // the status makes room for a nickname
 			}
 			_, got = s.do("POST", "/v1/users/import?ignoreOtherColumns=1&map=status=nickname&"+way, saved(rows), "Content-Type", csvType)
-			var done importAnswer
+			var done ImportAnswer
 			if got.into(t, &done); done.Changed != len(ids) || done.Rows != len(ids) {
 				t.Errorf("%s", got.Raw)
 			}

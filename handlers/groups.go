@@ -1,45 +1,45 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
-	"net/http"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
 const maxMembers = 100_000
 
-type groupBody struct {
+// GroupBody is the body of PUT /v1/groups/{id}.
+type GroupBody struct {
 	Name      *string  `json:"name"` // absent = the group keeps its name
 	MemberIDs []string `json:"memberIDs"`
 }
 
-// putGroup creates a group, or replaces its name and all its members. A campaign under way keeps
-// the members that it froze.
-func (a *API) putGroup(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return err
-	}
-	body, err := a.readBody(w, r, listBody)
-	if err != nil {
-		return err
-	}
-	var b groupBody
-	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
-		return err
-	}
-	if err := b.check(id); err != nil {
-		return err
-	}
-	group, err := a.Store.PutGroup(r.Context(), id, b.Name, b.MemberIDs)
-	if err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, group)
+// GroupChange is which group is put, and how it is to be.
+type GroupChange struct {
+	ID string
+	GroupBody
 }
 
-func (b *groupBody) check(id string) error {
+func readGroup(in *web.In) (g GroupChange, err error) {
+	if g.ID, err = in.ID("id"); err != nil {
+		return g, err
+	}
+	err = in.Decode(web.ListBody, &g.GroupBody, web.RefuseUnknown)
+	return g, err
+}
+
+// PutGroup creates a group, or replaces its name and all its members. A campaign under way keeps
+// the members that it froze.
+func (a *API) PutGroup(ctx context.Context, _ web.Call, g GroupChange) (models.Group, error) {
+	if err := g.check(g.ID); err != nil {
+		return models.Group{}, err
+	}
+	return a.Store.PutGroup(ctx, g.ID, g.Name, g.MemberIDs)
+}
+
+func (b *GroupBody) check(id string) error {
 	var c checker
 	c.id("id", id)
 	if b.Name != nil {
@@ -59,57 +59,42 @@ func (b *groupBody) check(id string) error {
 	return c.err()
 }
 
-// listGroups pages through the groups in the order of the IDs' bytes.
-func (a *API) listGroups(w http.ResponseWriter, r *http.Request) error {
-	after, limit, err := parseIDPage(r)
-	if err != nil {
-		return err
-	}
-	groups, err := a.Store.Groups(r.Context(), after, limit+1)
-	if err != nil {
-		return err
-	}
-	page, next := cutPage(groups, limit, func(g models.Group) string { return g.GroupID })
-	return answerData(w, http.StatusOK, map[string]any{"groups": page, "nextCursor": next})
+// GroupList is a page of groups.
+type GroupList struct {
+	Groups     []models.Group `json:"groups"`
+	NextCursor string         `json:"nextCursor"`
 }
 
-func (a *API) getGroup(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return err
+// ListGroups pages through the groups in the order of the IDs' bytes.
+func (a *API) ListGroups(ctx context.Context, _ web.Call, p Page) (list GroupList, err error) {
+	groups, err := a.Store.Groups(ctx, p.After, p.Limit+1)
+	if err == nil {
+		list.Groups, list.NextCursor = web.CutPage(groups, p.Limit, func(g models.Group) string { return g.GroupID })
 	}
-	group, err := a.Store.Group(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, group)
+	return list, err
 }
 
-func (a *API) deleteGroup(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return err
-	}
-	if err := a.Store.DeleteGroup(r.Context(), id); err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, struct{}{})
+// GetGroup shows a group without its members.
+func (a *API) GetGroup(ctx context.Context, _ web.Call, id string) (models.Group, error) {
+	return a.Store.Group(ctx, id)
 }
 
-// listMembers pages through a group's members as they are now, in the order of the IDs' bytes.
-func (a *API) listMembers(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return err
+// DeleteGroup deletes a group.
+func (a *API) DeleteGroup(ctx context.Context, _ web.Call, id string) (nothing, error) {
+	return nothing{}, a.Store.DeleteGroup(ctx, id)
+}
+
+// MemberList is a page of a group's members.
+type MemberList struct {
+	MemberIDs  []string `json:"memberIDs"`
+	NextCursor string   `json:"nextCursor"`
+}
+
+// ListMembers pages through a group's members as they are now, in the order of the IDs' bytes.
+func (a *API) ListMembers(ctx context.Context, _ web.Call, p Page) (list MemberList, err error) {
+	ids, err := a.Store.GroupMembers(ctx, p.ID, p.After, p.Limit+1)
+	if err == nil {
+		list.MemberIDs, list.NextCursor = web.CutPage(ids, p.Limit, func(id string) string { return id })
 	}
-	after, limit, err := parseIDPage(r)
-	if err != nil {
-		return err
-	}
-	ids, err := a.Store.GroupMembers(r.Context(), id, after, limit+1)
-	if err != nil {
-		return err
-	}
-	page, next := cutPage(ids, limit, func(id string) string { return id })
-	return answerData(w, http.StatusOK, map[string]any{"memberIDs": page, "nextCursor": next})
+	return list, err
 }

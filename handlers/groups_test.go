@@ -150,7 +150,7 @@ func TestPutGroupNamesWhatItRefuses(t *testing.T) {
 
 func TestGroupOfTheMostMembersIsTaken(t *testing.T) {
 	t.Parallel()
-	b := groupBody{Name: new(strings.Repeat("ó", 255)), MemberIDs: slices.Repeat([]string{strings.Repeat("x", 64)}, 100_000)}
+	b := GroupBody{Name: new(strings.Repeat("ó", 255)), MemberIDs: slices.Repeat([]string{strings.Repeat("x", 64)}, 100_000)}
 	if err := b.check("g"); err != nil {
 		t.Error(err)
 	}
@@ -185,7 +185,7 @@ func TestGroupWithoutSessionType(t *testing.T) {
 		} {
 			before := s.stored()
 			status, got := s.do("POST", "/v1/campaigns", campaign(in.channel, in.more), "Idempotency-Key", "k"+in.channel+in.more)
-			var c campaignView
+			var c CampaignView
 			got.into(t, &c)
 			if status != in.status || len(c.Warnings) != in.warns || (status != http.StatusAccepted) != (got.fields(t)["message.sessionType"] != "") {
 				t.Errorf("%+v: %d %s", in, status, got.Raw)
@@ -198,7 +198,7 @@ func TestGroupWithoutSessionType(t *testing.T) {
 			}
 			template := okSchedule(jsonFields{"campaign": campaign(in.channel, in.more)}).body()
 			status, got = s.do("POST", "/v1/schedules", template)
-			var sch scheduleView
+			var sch ScheduleView
 			got.into(t, &sch)
 			if (status == http.StatusCreated) != (in.status == http.StatusAccepted) || len(sch.Warnings) != in.warns || (status != http.StatusCreated) != (got.fields(t)["campaign.message.sessionType"] != "") {
 				t.Errorf("a schedule of %+v: %d %s", in, status, got.Raw)
@@ -207,11 +207,11 @@ func TestGroupWithoutSessionType(t *testing.T) {
 				continue
 			}
 			_, got = s.do("PATCH", "/v1/schedules/"+sch.ID, `{"campaign":`+campaign(in.channel, in.more)+`}`)
-			var changed scheduleView
+			var changed ScheduleView
 			if got.into(t, &changed); len(changed.Warnings) != in.warns {
 				t.Errorf("PATCH of %+v: %s", in, got.Raw)
 			}
-			var named scheduleView
+			var named ScheduleView
 			_, got = s.do("PATCH", "/v1/schedules/"+sch.ID, `{"name":"other"}`)
 			if got.into(t, &named); len(named.Warnings) != 0 {
 				t.Errorf("PATCH without a campaign: %s", got.Raw)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -17,18 +18,27 @@ const (
 )
 
 // healthz says that the process serves; what it needs is asked by readyz.
-func (a *API) healthz(w http.ResponseWriter, _ *http.Request) error {
-	return answerData(w, http.StatusOK, map[string]string{"status": "ok"})
+func (a *API) healthz(in *web.In) error { return in.Answer(http.StatusOK, Health{"ok"}) }
+
+// Health is the data of /healthz.
+type Health struct {
+	Status string `json:"status"`
+}
+
+// Readiness is the data of /readyz.
+type Readiness struct {
+	Problems []Problem `json:"problems,omitempty"`
+	Ready    bool      `json:"ready"`
 }
 
 // readyz says whether the process can do its work: 200, or 503 with what is wrong. The details may name hosts,
 // so that only an admin sees them.
-func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
-	problems := a.problems(r.Context())
+func (a *API) readyz(in *web.In) error {
+	problems := a.problems(in.Context())
 	if len(problems) == 0 {
-		return answerData(w, http.StatusOK, map[string]bool{"ready": true})
+		return in.Answer(http.StatusOK, Readiness{Ready: true})
 	}
-	c, err := a.identify(r)
+	c, err := a.Identify(in.R)
 	mayKnow := err == nil && c.Admin
 	shown, names := make([]Problem, len(problems)), make([]string, len(problems))
 	for i, p := range problems {
@@ -39,10 +49,10 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	e := models.Errorf(models.CodeUnavailable, "not ready: %s", strings.Join(names, ", "))
-	w.Header().Set("Retry-After", strconv.Itoa(int(readyWait.Seconds())))
-	return answer(w, http.StatusServiceUnavailable, envelope{
-		ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error(), Data: map[string]any{"ready": false, "problems": shown},
-	}.encode())
+	in.W.Header().Set("Retry-After", strconv.Itoa(int(readyWait.Seconds())))
+	return web.Answer(in.W, http.StatusServiceUnavailable, web.Envelope{
+		ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error(), Data: Readiness{Problems: shown},
+	}.Encode())
 }
 
 // problems asks in a goroutine of its own: a client of a host that swallows packets can take longer than its

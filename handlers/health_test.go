@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 )
 
@@ -21,7 +22,7 @@ func TestHealthAndReadiness(t *testing.T) {
 		if status, got := s.do("GET", "/readyz", nil, "token", ""); status != http.StatusOK || string(got.Data) != `{"ready":true}` {
 			t.Errorf("ready: %d %s", status, got.Raw)
 		}
-		problems = []Problem{{"database", "dial tcp db.internal:3306"}, {"redis", "dial tcp redis.internal:6379"}}
+		problems = []Problem{{What: "database", Detail: "dial tcp db.internal:3306"}, {What: "redis", Detail: "dial tcp redis.internal:6379"}}
 		hidden, full := `{"problems":[{"what":"database"},{"what":"redis"}],"ready":false}`,
 			`{"problems":[{"what":"database","detail":"dial tcp db.internal:3306"},{"what":"redis","detail":"dial tcp redis.internal:6379"}],"ready":false}`
 		for who, tt := range map[string]struct{ token, want string }{
@@ -57,11 +58,9 @@ func TestReadinessIsAnsweredInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				a := &API{Ready: tt.ready, Secret: testSecret, Log: slog.New(slog.DiscardHandler)}
+				a := &API{Gate: web.Gate{Secret: testSecret, Log: slog.New(slog.DiscardHandler)}, Ready: tt.ready}
 				w, start := httptest.NewRecorder(), time.Now()
-				if err := a.readyz(w, httptest.NewRequest(http.MethodGet, "/readyz", nil)); err != nil {
-					t.Fatal(err)
-				}
+				a.Public(a.readyz).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 				if took := time.Since(start); took != tt.after || w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"what":"`+tt.what+`"`) {
 					t.Errorf("after %s: %d %s", took, w.Code, w.Body)
 				}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"carillon/handlers/streams"
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -132,7 +134,7 @@ func TestASessionEndsInAllProcesses(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s, other := newServer(t, stores), newServer(t, stores)
 		_, got := s.logIn(s.adminToken(), "")
-		cookie := sessionCookie + "=" + session(t, got).Value
+		cookie := web.SessionCookie + "=" + session(t, got).Value
 		if status, _ := other.do(http.MethodGet, "/v1/campaigns", nil, "token", "", "Cookie", cookie); status != http.StatusOK {
 			t.Errorf("another process does not know the session: %d", status)
 		}
@@ -181,7 +183,7 @@ func TestACursorFromTheFutureGoesOnFromNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, at := range []models.Millis{now + models.Millis(time.Hour/time.Millisecond), models.MaxInstant} {
-			future := inboxCursor(models.InboxCursor{SentAt: at, Campaign: 1})
+			future := streams.CursorText(models.InboxCursor{SentAt: at, Campaign: 1})
 			c := s.open(bob, "Last-Event-ID", future)
 			if e := c.next(); e.Event != "note" || !strings.Contains(e.Data, "future") {
 				t.Errorf("no note: %+v", e)
@@ -194,7 +196,7 @@ func TestACursorFromTheFutureGoesOnFromNow(t *testing.T) {
 				t.Errorf("the list goes on from %q", page.NextCursor)
 			}
 		}
-		near := inboxCursor(models.InboxCursor{SentAt: now + futureSlack/2, Campaign: 1})
+		near := streams.CursorText(models.InboxCursor{SentAt: now + 5_000, Campaign: 1})
 		if page := s.inboxPage(bob, "after="+near); page.NextCursor != near {
 			t.Error("another database's clock may be a little behind")
 		}

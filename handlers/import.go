@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/userfile"
 	"carillon/models"
 )
@@ -18,7 +18,11 @@ import (
 // maxRefusedShown is how many refusals an answer names. All are counted.
 const maxRefusedShown = 100
 
-type importAnswer struct {
+// importBytes is one batch of an import: as read, as checked and as SQL.
+const importBytes = 24 << 20
+
+// ImportAnswer is what an import has done. Refused names at most 100.
+type ImportAnswer struct {
 	models.UserCounts
 	userfile.Counts
 	Refused []userfile.Refusal `json:"refused"`
@@ -27,22 +31,22 @@ type importAnswer struct {
 // importUsers reads a file of users of any size while it arrives. Good lines are kept whatever
 // happens to the others. If the body breaks off, the users imported so far stay, and the answer
 // says how many.
-func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
-	format, err := importFormat(r)
+func (a *API) importUsers(in *web.In) error {
+	format, err := importFormat(in.R)
 	if err != nil {
 		return err
 	}
-	options, err := importOptions(r)
+	options, err := importOptions(in)
 	if err != nil {
 		return err
 	}
-	done := importAnswer{Refused: []userfile.Refusal{}}
-	if err := a.spend(r.Context(), importBytes); err != nil {
+	done := ImportAnswer{Refused: []userfile.Refusal{}}
+	if err := a.Spend(in.Context(), importBytes); err != nil {
 		return err
 	}
-	body := &timedBody{body: r.Body, ctl: http.NewResponseController(w), start: cmp.Or(a.BodyTime, bodyTime), rate: importRate}
+	body, most := in.LongBody()
 	// A fault of the body ends the request's context, but the users before the fault are kept.
-	ctx := lasting(r.Context())
+	ctx := web.Lasting(in.Context())
 	flush := func(users []models.UserChange) error {
 		some, err := a.Store.UpsertUsers(ctx, users)
 		if err == nil {
@@ -58,55 +62,44 @@ func (a *API) importUsers(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	done.Counts, err = userfile.Read(body, format, options, flush, refuse)
-	a.recordImport(ctx, done, err == nil)
+	a.recordImport(ctx, in.Call, done, err == nil)
 	if err != nil {
-		return importFault(err, done.Taken(), body.start)
+		return importFault(err, done.Taken(), most)
 	}
 	if done.Rows > 0 && done.Taken() == 0 {
-		return answer(w, http.StatusUnprocessableEntity, envelope{ErrCode: models.CodeArgs, ErrMsg: models.CodeArgs.String(), Data: done,
-			ErrDlt: fmt.Sprintf("none of the %d rows was taken; %s", done.Rows, done.Refused[0])}.encode())
+		return web.Answer(in.W, http.StatusUnprocessableEntity, web.Envelope{ErrCode: models.CodeArgs, ErrMsg: models.CodeArgs.String(), Data: done,
+			ErrDlt: fmt.Sprintf("none of the %d rows was taken; %s", done.Rows, done.Refused[0])}.Encode())
 	}
-	return answerData(w, http.StatusOK, done)
+	return in.Answer(http.StatusOK, done)
 }
 
 // recordImport records an import that imported somebody. The users are stored already. So if the
 // event cannot be stored, that is logged and the import succeeds.
-func (a *API) recordImport(ctx context.Context, done importAnswer, whole bool) {
+func (a *API) recordImport(ctx context.Context, call web.Call, done ImportAnswer, whole bool) {
 	if done.Sum() == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, recordWithin)
+	ctx, cancel := context.WithTimeout(ctx, web.RecordWithin)
 	defer cancel()
 	if err := a.Store.UsersImported(ctx, done.UserCounts, done.Counts.Refused, whole); err != nil {
-		a.Log.Warn("an event is not in the event log", "kind", models.EventUsersImported, "err", err, "operationID", operationID(ctx))
+		a.Log.Warn("an event is not in the event log", "kind", models.EventUsersImported, "err", err, "operationID", call.OperationID)
 	}
 }
 
 // importOptions reads the query.
-func importOptions(r *http.Request) (o userfile.Options, err error) {
-	if o.Map, err = userfile.ParseMap(r.URL.Query().Get("map")); err != nil {
+func importOptions(in *web.In) (o userfile.Options, err error) {
+	if o.Map, err = userfile.ParseMap(in.Query("map")); err != nil {
 		return o, err
 	}
-	if o.IgnoreOther, err = switched(r, "ignoreOtherColumns"); err != nil {
+	if o.IgnoreOther, err = in.Switch("ignoreOtherColumns"); err != nil {
 		return o, err
 	}
-	o.Raw, err = switched(r, "raw")
+	o.Raw, err = in.Switch("raw")
 	return o, err
 }
 
-// switched reads a query parameter that is 1 or 0.
-func switched(r *http.Request, name string) (bool, error) {
-	switch r.URL.Query().Get(name) {
-	case "1", "true":
-		return true, nil
-	case "", "0", "false":
-		return false, nil
-	}
-	return false, queryError(name, "must be 1 or 0")
-}
-
 func importFormat(r *http.Request) (userfile.Format, error) {
-	if err := refuseEncoding(r); err != nil {
+	if err := web.RefuseEncoding(r); err != nil {
 		return "", err
 	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -114,7 +107,7 @@ func importFormat(r *http.Request) (userfile.Format, error) {
 		return format, nil
 	}
 	const reason = "must be text/csv or application/x-ndjson"
-	return "", &httpError{http.StatusUnsupportedMediaType, &models.Error{Code: models.CodeArgs, Detail: "Content-Type " + reason,
+	return "", &web.HTTPError{Status: http.StatusUnsupportedMediaType, Err: &models.Error{Code: models.CodeArgs, Detail: "Content-Type " + reason,
 		Fields: []models.FieldError{{Field: "Content-Type", Reason: reason}}}}
 }
 
@@ -123,15 +116,15 @@ func importFault(err error, imported int, limit time.Duration) error {
 	kept := fmt.Sprintf("; %d users before that are imported", imported)
 	if broken := new(userfile.ReadError); !errors.As(err, &broken) {
 		if models.IsUnavailable(err) {
-			return &models.Error{Code: models.CodeUnavailable, Detail: "the database does not answer" + kept, RetryAfter: unavailableWait, Cause: err}
+			return &models.Error{Code: models.CodeUnavailable, Detail: "the database does not answer" + kept, RetryAfter: web.UnavailableWait, Cause: err}
 		}
 		return err
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &httpError{http.StatusRequestTimeout, models.Errorf(models.CodeArgs, "the body came too slowly: nothing for %s, or less than %d bytes a second%s", limit, importRate, kept)}
+		return &web.HTTPError{Status: http.StatusRequestTimeout, Err: models.Errorf(models.CodeArgs, "the body came too slowly: nothing for %s, or less than %d bytes a second%s", limit, web.LongRate, kept)}
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &httpError{http.StatusBadRequest, models.Errorf(models.CodeArgs, "the body was cut short%s", kept)}
+		return &web.HTTPError{Status: http.StatusBadRequest, Err: models.Errorf(models.CodeArgs, "the body was cut short%s", kept)}
 	}
-	return &httpError{http.StatusBadRequest, &models.Error{Code: models.CodeArgs, Detail: "the body could not be read" + kept, Cause: err}}
+	return &web.HTTPError{Status: http.StatusBadRequest, Err: &models.Error{Code: models.CodeArgs, Detail: "the body could not be read" + kept, Cause: err}}
 }

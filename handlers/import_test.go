@@ -16,6 +16,7 @@ import (
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/internal/userfile"
 	"carillon/models"
@@ -27,7 +28,7 @@ const (
 )
 
 // importFile posts a file that must be taken.
-func (s *server) importFile(contentType string, file any) (got importAnswer) {
+func (s *server) importFile(contentType string, file any) (got ImportAnswer) {
 	s.t.Helper()
 	status, reply := s.do("POST", "/v1/users/import", file, "Content-Type", contentType)
 	if status != http.StatusOK {
@@ -80,7 +81,7 @@ func TestImportKeepsTheGoodLines(t *testing.T) {
 			t.Parallel()
 			testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 				s := newServer(t, stores)
-				want := importAnswer{UserCounts: models.UserCounts{Created: 997}, Counts: userfile.Counts{Lines: 1000, Rows: 1000, Refused: 3}}
+				want := ImportAnswer{UserCounts: models.UserCounts{Created: 997}, Counts: userfile.Counts{Lines: 1000, Rows: 1000, Refused: 3}}
 				if contentType == csvType {
 					want.Lines++
 				}
@@ -129,7 +130,7 @@ func TestImportOfAnySize(t *testing.T) {
 		for i := range 250 {
 			fmt.Fprintf(&file, "%suser-%03d,%s\n", long, i, strings.Repeat("e", 8000))
 		}
-		if file.Len() <= listBody {
+		if file.Len() <= web.ListBody {
 			t.Fatalf("%d bytes prove nothing", file.Len())
 		}
 		got := s.importFile(csvType, io.MultiReader(&file)) // its length is not told: chunked
@@ -238,7 +239,7 @@ func TestWhatStopsAnImport(t *testing.T) {
 	} {
 		err := importFault(tt.err, 1234, time.Second)
 		e := models.AsError(err)
-		if status := statusOf(err, e, false); status != tt.status || e.Code != tt.code || strings.Contains(e.Detail, "1234 users before that are imported") != tt.kept {
+		if status := web.StatusOf(err, e, false); status != tt.status || e.Code != tt.code || strings.Contains(e.Detail, "1234 users before that are imported") != tt.kept {
 			t.Errorf("%v: %d %v", tt.err, status, err)
 		}
 		if (tt.code == models.CodeUnavailable) != (e.RetryAfter > 0) {
@@ -283,9 +284,9 @@ func TestImportOfNobody(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores)
 		status, got := s.do("POST", "/v1/users/import", "userID,ex\n,1\n\nb\n", "Content-Type", csvType)
-		var done importAnswer
+		var done ImportAnswer
 		got.into(t, &done)
-		want := importAnswer{Counts: userfile.Counts{Lines: 4, Rows: 2, Refused: 2}, Refused: []userfile.Refusal{{Line: 2, Error: "userID must not be empty"}, {Line: 4, Error: "has 1 fields, the header has 2"}}}
+		want := ImportAnswer{Counts: userfile.Counts{Lines: 4, Rows: 2, Refused: 2}, Refused: []userfile.Refusal{{Line: 2, Error: "userID must not be empty"}, {Line: 4, Error: "has 1 fields, the header has 2"}}}
 		if status != 422 || got.ErrCode != models.CodeArgs || got.ErrDlt != "none of the 2 rows was taken; line 2: userID must not be empty" || !reflect.DeepEqual(done, want) || s.live() != 0 {
 			t.Errorf("%d %s", status, got.Raw)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"carillon/channels/inbox"
+	"carillon/handlers/streams"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -125,8 +126,8 @@ func (s *server) wholeInbox(userID string, limit int) (texts []string, pages int
 		if fresh > limit {
 			s.t.Errorf("%d new messages in a page of %d", fresh, limit)
 		}
-		before, err1 := parseInboxCursor("", after)
-		now, err2 := parseInboxCursor("", page.NextCursor)
+		before, err1 := streams.ParseCursor("", after)
+		now, err2 := streams.ParseCursor("", page.NextCursor)
 		if err1 != nil || err2 != nil || before.Later(now) != now {
 			s.t.Fatalf("the cursor went back from %v to %v (%v, %v)", before, now, err1, err2)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -53,7 +54,7 @@ func newAnything(t *testing.T, stores testkit.Stores) *anything {
 	}
 	in.Enqueue = func(ctx context.Context, c models.Created) error { return planned(ctx, in.Store, c) }
 	_, got := in.do("POST", "/v1/campaigns", `{"sendAt":"9999-12-31T00:00:00Z","message":`+aMessage+`,"audience":{"all":true}}`)
-	var c campaignView
+	var c CampaignView
 	got.into(t, &c)
 	in.later = c.ID
 	in.schedules = in.server.schedule("POST", "/v1/schedules", okSchedule(jsonFields{}).body(), http.StatusCreated).ID
@@ -231,7 +232,7 @@ func (in *anything) retry() {
 	if before.Status != models.StatusRunning {
 		return
 	}
-	var answer retryAnswer
+	var answer RetryAnswer
 	if got.into(in.t, &answer); !ok || after.Pending != answer.Retrying || after.Pending == 0 {
 		in.rt.Fatalf("%d pending after %s", after.Pending, got.Raw)
 	}
@@ -268,7 +269,7 @@ func (in *anything) schedule() {
 	template := in.body().but(in.fields(jsonFields{"expireAfter": in.duration("expireAfter"), "ratePerSecond": in.number("rate", 5)}))
 	body := jsonFields{"cron": `"0 9 * * 1"`, "timezone": `"UTC"`, "campaign": template.body()}.but(in.scheduleFields()).body()
 	if ok, got := in.send("POST", "/v1/schedules", body); ok {
-		var sch scheduleView
+		var sch ScheduleView
 		got.into(in.t, &sch)
 		in.send("GET", "/v1/schedules/"+sch.ID+"/next?n=100", "")
 		if ok, got := in.send("POST", "/v1/schedules/"+sch.ID+"/run", ""); ok {
@@ -290,7 +291,7 @@ func (in *anything) preview() {
 // query puts numbers and cursors into the queries of all lists.
 func (in *anything) query() {
 	n := func(name string) string { return strings.Trim(in.number(name, 1), `"`) }
-	cursor := in.pick("cursor", "", "!", encodeCursor(n("place")), encodeCursor(n("page")+"."+n("pos")), encodeCursor(n("at")), encodeCursor("u1"), encodeCursor("\n"), encodeCursor("1.1.1"))
+	cursor := in.pick("cursor", "", "!", web.EncodeCursor(n("place")), web.EncodeCursor(n("page")+"."+n("pos")), web.EncodeCursor(n("at")), web.EncodeCursor("u1"), web.EncodeCursor("\n"), web.EncodeCursor("1.1.1"))
 	fill := strings.NewReplacer("{n}", n("limit"), "{cursor}", cursor, "{ended}", in.ended, "{schedule}", in.schedules)
 	for _, path := range []string{
 		"/v1/campaigns?limit={n}&cursor={cursor}", "/v1/campaigns/{ended}/recipients?limit={n}&cursor={cursor}", "/v1/schedules?limit={n}&cursor={cursor}",
@@ -325,7 +326,7 @@ func (in *anything) directory() {
 func (in *anything) importFile() {
 	ids := rapid.SliceOfN(rapid.SampledFrom([]string{"u1", "u1", "u2", "n1", "", `"`, strings.Repeat("x", 65), "\x00"}), 0, 30).Draw(in.rt, "lines")
 	ok, got := in.send("POST", "/v1/users/import", "userID\n"+strings.Join(ids, "\n"), "Content-Type", csvType)
-	var done importAnswer
+	var done ImportAnswer
 	got.into(in.t, &done)
 	taken := done.Rows == 0 || done.Taken() > 0
 	if ok != taken || done.Sum() != done.Taken() || done.Rows > len(ids) || min(done.Created, done.Changed, done.Unchanged, done.Repeated) < 0 {

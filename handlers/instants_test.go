@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -22,12 +23,12 @@ func TestInstantsBeyondAnswers(t *testing.T) {
 		s.users("u1")
 		campaign := func(more string) string { return `{"message":` + aMessage + `,"audience":{"all":true},` + more + `}` }
 		_, got := s.do("POST", "/v1/campaigns", campaign(`"sendAt":"9999-12-31T23:59:59Z"`))
-		var c campaignView
+		var c CampaignView
 		if got.into(t, &c); *c.SendAt != "9999-12-31T23:59:59Z" {
 			t.Fatalf("%s", got.Raw)
 		}
 		_, got = s.do("POST", "/v1/campaigns", campaign(`"localTime":true,"sendAt":"9999-12-31T23:59:59"`))
-		var wall campaignView
+		var wall CampaignView
 		if got.into(t, &wall); *wall.SendAt != "9999-12-31T23:59:59" {
 			t.Fatalf("%s", got.Raw)
 		}
@@ -54,7 +55,7 @@ func TestInstantsBeyondAnswers(t *testing.T) {
 		if status, got := s.do("PATCH", "/v1/campaigns/"+wall.ID, `{"sendAt":"0000-01-01T00:00:00"}`); status != http.StatusUnprocessableEntity {
 			t.Errorf("%d %s", status, got.Raw)
 		}
-		if status, got := s.do("GET", "/v1/inbox/u1/messages?after="+encodeCursor("253402300800000.1"), nil); status != http.StatusUnprocessableEntity {
+		if status, got := s.do("GET", "/v1/inbox/u1/messages?after="+web.EncodeCursor("253402300800000.1"), nil); status != http.StatusUnprocessableEntity {
 			t.Errorf("%d %s", status, got.Raw)
 		}
 		if n := s.stored(); n != 2 {
@@ -70,7 +71,7 @@ func TestSlotsEndWithTheCalendar(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores)
 		for _, more := range []string{`,"localTime":true`, `,"timezone":"Pacific/Kiritimati"`, `,"timezone":"America/Los_Angeles"`} {
-			var got struct{ Slots []slotView }
+			var got struct{ Slots []SlotView }
 			status, r := s.do("POST", "/v1/schedules/preview", `{"cron":"0 9 1 * *","from":"9999-10-15T00:00:00Z","n":100`+more+`}`)
 			if r.into(t, &got); status != http.StatusOK || len(got.Slots) != 2 {
 				t.Errorf("%s: %d %s", more, status, r.Raw)
@@ -90,13 +91,13 @@ func TestRowsFromBeforeTheBound(t *testing.T) {
 		s := newServer(t, stores)
 		s.users("u1")
 		_, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"all":true}}`)
-		var c campaignView
+		var c CampaignView
 		got.into(t, &c)
 		late := models.MaxInstant + 1
 		if _, err := s.Store.UpdateCampaign(t.Context(), c.ID, models.CampaignChange{ExpireAt: &late}); err != nil {
 			t.Fatal(err)
 		}
-		var list struct{ Campaigns []campaignView }
+		var list struct{ Campaigns []CampaignView }
 		_, got = s.do("GET", "/v1/campaigns", nil)
 		if got.into(t, &list); len(list.Campaigns) != 1 || *list.Campaigns[0].ExpireAt != "9999-12-31T23:59:59.999Z" {
 			t.Errorf("%s", got.Raw)
@@ -118,7 +119,7 @@ func TestEveryRowCanBeRendered(t *testing.T) {
 		for _, row := range []any{&c, &sch, &o, &rec} {
 			scramble(rt, reflect.ValueOf(row).Elem())
 		}
-		success([]any{campaignJSON(c), scheduleJSON(sch), occurrenceJSON(sch, o), recipientJSON(c.Campaign, rec, true), why(c, rec)})
+		web.Success([]any{campaignJSON(c), scheduleJSON(sch), occurrenceJSON(sch, o), recipientJSON(c.Campaign, rec, true), why(c, rec)})
 	})
 }
 

@@ -12,12 +12,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"carillon/handlers/web"
 )
 
 // onConns serves the API on connections that are counted, as the program does, and returns its address.
-func (s *server) onConns(t *testing.T, memory int, change func(*Conns)) string {
+func (s *server) onConns(t *testing.T, memory int, change func(*web.Conns)) string {
 	t.Helper()
-	s.Conns = NewConns(memory, 1<<20, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, slog.New(slog.DiscardHandler))
+	s.Conns = web.NewConns(memory, 1<<20, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, slog.New(slog.DiscardHandler))
 	change(s.Conns)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,7 +84,9 @@ func TestALargeBodyIsRefusedInWords(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, embedded(t))
 	s.users("bob")
-	addr := s.onConns(t, 256, func(cs *Conns) { cs.lingers = lingering{lingerBytes, time.Minute, 20 * time.Second} }) // on a busy machine
+	addr := s.onConns(t, 256, func(cs *web.Conns) {
+		cs.Lingers = web.Lingering{Bytes: 64 << 20, Time: time.Minute, Idle: 20 * time.Second}
+	}) // on a busy machine
 	admin, user := "token: "+s.adminToken()+"\r\n", "token: "+s.token("bob")+"\r\n"
 	type request struct {
 		line, headers string
@@ -168,27 +172,27 @@ func TestLingeringHoldsNothing(t *testing.T) {
 		return sent, time.Since(began)
 	}
 	s := newServer(t, embedded(t))
-	most := func(l lingering) func(*Conns) { return func(cs *Conns) { cs.lingers = l } }
+	most := func(l web.Lingering) func(*web.Conns) { return func(cs *web.Conns) { cs.Lingers = l } }
 	t.Run("bytes", func(t *testing.T) {
-		addr := s.onConns(t, 256, most(lingering{8 << 20, time.Minute, time.Minute}))
+		addr := s.onConns(t, 256, most(web.Lingering{Bytes: 8 << 20, Time: time.Minute, Idle: time.Minute}))
 		if sent, _ := ends(t, begin(t, addr), 64<<10, 0); sent < 4<<20 || sent > 32<<20 {
 			t.Errorf("%d bytes", sent)
 		}
 	})
 	t.Run("time", func(t *testing.T) {
-		addr := s.onConns(t, 256, most(lingering{1 << 30, 200 * time.Millisecond, time.Minute}))
+		addr := s.onConns(t, 256, most(web.Lingering{Bytes: 1 << 30, Time: 200 * time.Millisecond, Idle: time.Minute}))
 		if _, after := ends(t, begin(t, addr), 1, 20*time.Millisecond); after > 2*time.Second {
 			t.Errorf("%s", after)
 		}
 	})
 	t.Run("idle", func(t *testing.T) {
-		addr := s.onConns(t, 256, most(lingering{1 << 30, time.Minute, 100 * time.Millisecond}))
+		addr := s.onConns(t, 256, most(web.Lingering{Bytes: 1 << 30, Time: time.Minute, Idle: 100 * time.Millisecond}))
 		if _, after := ends(t, begin(t, addr), 1, 250*time.Millisecond); after > 2*time.Second {
 			t.Errorf("%s", after)
 		}
 	})
 	t.Run("newcomers", func(t *testing.T) {
-		addr := s.onConns(t, 1, most(lingering{1 << 30, time.Minute, time.Minute})) // eight connections
+		addr := s.onConns(t, 1, most(web.Lingering{Bytes: 1 << 30, Time: time.Minute, Idle: time.Minute})) // eight connections
 		for range 8 {
 			begin(t, addr)
 		}

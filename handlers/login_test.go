@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 )
 
@@ -22,7 +23,7 @@ func (s *server) logIn(token, next string, headers ...string) (status int, got r
 func session(t testing.TB, got reply) *http.Cookie {
 	t.Helper()
 	for _, c := range (&http.Response{Header: got.Header}).Cookies() {
-		if c.Name == sessionCookie {
+		if c.Name == web.SessionCookie {
 			return c
 		}
 	}
@@ -43,7 +44,7 @@ func TestLoginOpensASession(t *testing.T) {
 	}
 	c := session(t, got)
 	life := time.Duration(c.MaxAge) * time.Second
-	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure || c.Domain != "" || life > sessionLife || life < sessionLife-time.Minute {
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure || c.Domain != "" || life > 12*time.Hour || life < 12*time.Hour-time.Minute {
 		t.Errorf("%+v", c)
 	}
 	cookie := c.Name + "=" + c.Value
@@ -77,7 +78,7 @@ func TestLoginRefusesOtherTokens(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, embedded(t))
 	s.users("bob")
-	forged, err := AdminToken("another secret", "imAdmin")
+	forged, err := web.AdminToken("another secret", "imAdmin")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestLoginStopsGuessing(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s, other := newServer(t, stores), newServer(t, stores)
-		for i := range maxTries {
+		for i := range web.MaxTries {
 			if status, _ := []*server{s, other}[i%2].logIn("wrong", ""); status != http.StatusUnauthorized {
 				t.Fatalf("try %d: %d", i+1, status)
 			}

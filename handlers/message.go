@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -15,14 +16,14 @@ import (
 const (
 	maxFaceURLBytes  = 1024 // a longer URL is a picture put into a URL
 	maxExBytes       = 8 << 10
-	maxPushBytes     = 1024          // each; Apple and Google refuse a whole push of more than 4 KiB
-	maxChannelBytes  = 16            // the column; the name itself is checked where the channels are known
-	maxPlatformID    = AdminPlatform // 1–9 as in the contract, 10 = OpenIM's own administrators
+	maxPushBytes     = 1024              // each; Apple and Google refuse a whole push of more than 4 KiB
+	maxChannelBytes  = 16                // the column; the name itself is checked where the channels are known
+	maxPlatformID    = web.AdminPlatform // 1–9 as in the contract, 10 = OpenIM's own administrators
 	maxRatePerSecond = 1_000_000
 )
 
-// messageBody is the part of a message that both routes have.
-type messageBody struct {
+// MessageBody is the part of a message that both routes have.
+type MessageBody struct {
 	SendID           string                  `json:"sendID"`
 	SenderNickname   string                  `json:"senderNickname"`
 	SenderFaceURL    string                  `json:"senderFaceURL"`
@@ -36,9 +37,9 @@ type messageBody struct {
 	Ex               string                  `json:"ex"`
 }
 
-// batchBody is the body of POST /msg/batch_send_msg.
-type batchBody struct {
-	messageBody
+// BatchBody is the body of POST /msg/batch_send_msg.
+type BatchBody struct {
+	MessageBody
 	RecvIDs   []string `json:"recvIDs"`
 	GroupID   string   `json:"groupID"`
 	SendTime  int64    `json:"sendTime"`
@@ -47,30 +48,30 @@ type batchBody struct {
 
 // bindBatch reads the body of POST /msg/batch_send_msg. If OpenIM cannot bind a body (malformed,
 // wrong type, required field missing), the error is a bindError and the HTTP status 400.
-func bindBatch(body []byte) (batchBody, error) {
-	var b batchBody
-	if err := decodeJSON(body, &b, ignoreUnknown); err != nil {
-		return b, asBindError(err)
+func bindBatch(body []byte) (BatchBody, error) {
+	var b BatchBody
+	if err := web.Decode(body, &b, web.IgnoreUnknown); err != nil {
+		return b, web.AsBindError(err)
 	}
 	var bind checker
-	bind.required(&b.messageBody)
+	bind.required(&b.MessageBody)
 	if err := bind.err(); err != nil {
-		return b, asBindError(err)
+		return b, web.AsBindError(err)
 	}
 	return b, nil
 }
 
 // namesNobody says that recvIDs is there and empty, where it should name the recipients.
-func (b *batchBody) namesNobody() bool {
+func (b *BatchBody) namesNobody() bool {
 	return b.RecvIDs != nil && len(b.RecvIDs) == 0 && !b.IsSendAll && b.GroupID == "" &&
 		(b.SessionType == models.SessionSingle || b.SessionType == models.SessionNotification)
 }
 
 // spec checks a body that could be bound. Its error is answered with 200 and its code. With toNobody a list without
 // recipients is none of the mistakes, as for the original.
-func (b *batchBody) spec(toNobody bool) (models.CampaignSpec, error) {
+func (b *BatchBody) spec(toNobody bool) (models.CampaignSpec, error) {
 	var c checker
-	message := c.message(&b.messageBody)
+	message := c.message(&b.MessageBody)
 	message.SendTime = b.SendTime
 	if b.SendTime < 0 || models.Millis(b.SendTime) > models.MaxInstant {
 		c.add("sendTime", "must be a stamp in milliseconds, from 0, which is none, to %d", models.MaxInstant)
@@ -141,7 +142,7 @@ func (c *checker) rate(perSecond int) {
 func given(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
 
 // required checks the four fields that every message needs. The zero value counts as missing.
-func (c *checker) required(m *messageBody) {
+func (c *checker) required(m *MessageBody) {
 	for _, f := range []struct {
 		name  string
 		given bool
@@ -163,7 +164,7 @@ func (c *checker) required(m *messageBody) {
 // isOnlineOnly with sessionType 3 is accepted: OpenIM pushes such a message to the members who are
 // online, so channels that hand a group to a provider can send it. The inbox keeps one copy for the
 // group or nothing, and reports the group as skipped.
-func (c *checker) message(m *messageBody) models.Message {
+func (c *checker) message(m *MessageBody) models.Message {
 	if m.SendID != "" {
 		c.id("sendID", m.SendID)
 	}
@@ -193,7 +194,7 @@ func (c *checker) message(m *messageBody) models.Message {
 }
 
 // content returns the content as it is stored, or nil with findings.
-func (c *checker) content(m *messageBody) []byte {
+func (c *checker) content(m *MessageBody) []byte {
 	if m.Content.Kind() != '{' || m.ContentType == 0 {
 		return nil // required has reported it
 	}
@@ -206,7 +207,7 @@ func (c *checker) content(m *messageBody) []byte {
 	}
 	// A wrapped text is JSON inside a JSON string. The body's own rules can be checked only after
 	// unwrapping.
-	if bad := scanJSON(normal); bad != nil {
+	if bad := web.ScanJSON(normal); bad != nil {
 		c.add("content.text", "holds JSON whose %s %s", bad.Field, bad.Reason)
 	}
 	return normal

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -158,6 +160,21 @@ func TestMessageFields(t *testing.T) {
 
 func okCampaign(message, changes jsonFields) jsonFields {
 	return jsonFields{"message": message.body(), "audience": `{"userIDs":["u1"]}`}.but(changes)
+}
+
+// refusal is what a client can tell of an error: its text, and whether the body could not be bound.
+func refusal(t *testing.T, err error) (text string, bind bool) {
+	t.Helper()
+	var e *models.Error
+	switch {
+	case err == nil:
+		return "", false
+	case !errors.As(err, &e):
+		t.Fatalf("%T is no *models.Error", err)
+	case e.Code == models.CodeArgs && len(e.Fields) == 0:
+		t.Errorf("%q names no field", e)
+	}
+	return strings.TrimSuffix(e.Error(), ": [1001]ArgsError"), web.StatusOf(err, e, true) == http.StatusBadRequest
 }
 
 // refusedBy gives the refusal of a body, and holds both outcomes to what every caller relies on.

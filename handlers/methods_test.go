@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 )
 
@@ -17,7 +18,7 @@ func TestHeadAnswersLikeGet(t *testing.T) {
 		s := newServer(t, stores)
 		s.users("u1", "u2")
 		_, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"userIDs":["u1"]}}`)
-		var c campaignView
+		var c CampaignView
 		got.into(t, &c)
 		path := "/v1/campaigns/" + c.ID
 		for _, path := range []string{
@@ -31,10 +32,10 @@ func TestHeadAnswersLikeGet(t *testing.T) {
 			}
 		}
 		status, head := s.do("HEAD", "/v1/inbox/u1/stream", nil)
-		if status != http.StatusOK || head.Header.Get("Content-Type") != eventStream {
+		if status != http.StatusOK || head.Header.Get("Content-Type") != web.EventStreamType {
 			t.Errorf("%d %v", status, head.Header)
 		}
-		if online := s.streams.onlineUsers(); len(online) != 0 {
+		if online := s.streams.Online(); len(online) != 0 {
 			t.Errorf("online by HEAD: %v", online)
 		}
 		if status, _ := s.do("HEAD", "/v1/users", nil, "token", ""); status != http.StatusUnauthorized {
@@ -94,7 +95,8 @@ func TestBlankIdempotencyKey(t *testing.T) {
 		}
 		req := httptest.NewRequest(http.MethodPost, "/v1/campaigns", nil)
 		req.Header["Idempotency-Key"] = []string{"a", "b"}
-		if _, err := idempotency(req, nil); err == nil {
+		two := web.CallOf(req)
+		if _, err := two.Idempotency(nil); err == nil {
 			t.Error("two keys were taken")
 		}
 		if n := s.stored(); n != 0 {

@@ -3,18 +3,20 @@ package handlers
 import (
 	"net/http"
 	"strings"
+
+	"carillon/handlers/web"
 )
 
 // monitorPage serves asynq's monitor at /monitor, to look at only: campaigns are controlled through the API, and
 // a task that somebody deleted here would be enqueued again anyway.
 func (a *API) monitorPage() http.Handler {
-	refused := a.public(func(w http.ResponseWriter, r *http.Request) error {
-		return notAllowed(w, r, []string{http.MethodGet, http.MethodHead})
+	refused := a.Public(func(in *web.In) error {
+		return web.NotAllowed(in, []string{http.MethodGet, http.MethodHead})
 	})
-	closing := a.public(func(http.ResponseWriter, *http.Request) error { return errClosing })
+	closing := a.Public(func(*web.In) error { return web.ErrClosing })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		pageHeaders(h, monitorPolicy)
+		web.PageHeaders(h, monitorPolicy)
 		if !strings.HasPrefix(r.URL.Path, "/monitor/api/") { // the page's own files may be kept, and are asked for again
 			h.Set("Cache-Control", "private, no-cache")
 		}

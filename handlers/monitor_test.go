@@ -9,6 +9,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 )
 
@@ -33,7 +34,7 @@ func TestMonitorShowsTheQueue(t *testing.T) {
 		t.Cleanup(s.Close)
 		s.enqueue(3)
 		_, opened := s.logIn(s.adminToken(), "")
-		cookie := sessionCookie + "=" + session(t, opened).Value
+		cookie := web.SessionCookie + "=" + session(t, opened).Value
 		for path, want := range map[string]string{
 			"/monitor":                                              `FLAG_ROOT_PATH="\/monitor"`,
 			"/monitor/":                                             `FLAG_READ_ONLY="true"`,

@@ -11,12 +11,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	channel "carillon/channels/openim"
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/internal/testkit/openim"
 	"carillon/models"
@@ -28,7 +28,7 @@ const openIMSecret = "the secret of the OpenIM server"
 type original struct {
 	openim.Client
 	asked atomic.Int64
-	parse ParseToken
+	parse web.ParseToken
 }
 
 func newOriginal(t *testing.T) *original {
@@ -92,7 +92,7 @@ func TestTokensThatOpenIMKnows(t *testing.T) {
 		o := newOriginal(t)
 		s := newServer(t, stores, func(a *API) { a.ParseToken = o.parse })
 		s.users("u1")
-		good := o.token(t, "imAdmin", AdminPlatform)
+		good := o.token(t, "imAdmin", web.AdminPlatform)
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
@@ -109,10 +109,10 @@ func TestTokensThatOpenIMKnows(t *testing.T) {
 			asked       int64
 		}{
 			{"a user's token", o.token(t, "u000001", 1), models.CodeTokenUnknown, 0},
-			{"an admin of theirs who is none here", o.token(t, "u000001", AdminPlatform), models.CodeTokenUnknown, 0},
-			{"a forged one", forged(t, "imAdmin", AdminPlatform, time.Hour, ""), models.CodeTokenUnknown, 1},
-			{"the same again", forged(t, "imAdmin", AdminPlatform, time.Hour, ""), models.CodeTokenUnknown, 0},
-			{"one that has expired", forged(t, "imAdmin", AdminPlatform, -time.Minute, ""), models.CodeTokenExpired, 0},
+			{"an admin of theirs who is none here", o.token(t, "u000001", web.AdminPlatform), models.CodeTokenUnknown, 0},
+			{"a forged one", forged(t, "imAdmin", web.AdminPlatform, time.Hour, ""), models.CodeTokenUnknown, 1},
+			{"the same again", forged(t, "imAdmin", web.AdminPlatform, time.Hour, ""), models.CodeTokenUnknown, 0},
+			{"one that has expired", forged(t, "imAdmin", web.AdminPlatform, -time.Minute, ""), models.CodeTokenExpired, 0},
 			{"no token", "garbage", models.CodeTokenMalformed, 0},
 			{"our own", s.adminToken(), 0, 0},
 		} {
@@ -136,9 +136,10 @@ func TestAKickedToken(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		o := newOriginal(t)
-		first := newServer(t, stores, func(a *API) { a.ParseToken = o.parse })
+		var passes runningClock
+		first := newServer(t, stores, func(a *API) { a.ParseToken, a.Clock = o.parse, passes.now })
 		second := newServer(t, stores, func(a *API) { a.ParseToken, a.Store, a.Redis = o.parse, first.Store, first.Redis })
-		good := o.token(t, "imAdmin", AdminPlatform)
+		good := o.token(t, "imAdmin", web.AdminPlatform)
 		ask := func(s *server) (int, reply) {
 			return s.do(http.MethodGet, "/v1/campaigns", nil, "token", good)
 		}
@@ -151,7 +152,7 @@ func TestAKickedToken(t *testing.T) {
 		if status, got := ask(second); status != http.StatusUnauthorized || got.ErrCode != models.CodeTokenKicked {
 			t.Errorf("a process that sees it for the first time: %d %s", status, got.Raw)
 		}
-		first.openIM.age(askedFor)
+		passes.tick(time.Minute)
 		if status, got := ask(first); status != http.StatusUnauthorized || got.ErrCode != models.CodeTokenKicked {
 			t.Errorf("a minute later: %d %s", status, got.Raw)
 		}
@@ -159,68 +160,31 @@ func TestAKickedToken(t *testing.T) {
 	})
 }
 
-// age lets time pass for what OpenIM has said.
-func (o *openIMTokens) age(by time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for hash, c := range o.stand {
-		c.ExpiresAt = jwt.NewNumericDate(c.ExpiresAt.Add(-by))
-		o.stand[hash] = c
-	}
-	for hash, one := range o.refused {
-		one.until = one.until.Add(-by)
-		o.refused[hash] = one
-	}
-	o.until = o.until.Add(-by)
-}
+// runningClock is a clock that runs, and that a test may move on.
+type runningClock struct{ ahead atomic.Int64 }
 
-// TestAnAnswerCountsForAMinute: not a moment longer, and no longer than the token itself.
-func TestAnAnswerCountsForAMinute(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var o openIMTokens
-		parse := func(life time.Duration) ParseToken {
-			return func(context.Context, string) (string, int, time.Time, error) {
-				time.Sleep(2 * time.Second) // the token may be kicked while the answer is under way
-				return "imAdmin", AdminPlatform, time.Now().Add(life), nil
-			}
-		}
-		for i, c := range []struct{ life, counts time.Duration }{{time.Hour, 58 * time.Second}, {20 * time.Second, 20 * time.Second}} {
-			hash := tokenHash{byte(i)}
-			asked, got, err := o.ask(t.Context(), parse(c.life), "token")
-			if err != nil {
-				t.Fatal(err)
-			}
-			o.keep(hash, &got, asked)
-			time.Sleep(c.counts - time.Second)
-			if _, ok, _ := o.said(hash); !ok {
-				t.Errorf("life %s: asked again before %s", c.life, c.counts)
-			}
-			time.Sleep(time.Second)
-			if _, ok, _ := o.said(hash); ok || !o.stood(hash) {
-				t.Errorf("life %s: counts for more than %s", c.life, c.counts)
-			}
-		}
-	})
-}
+func (c *runningClock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *runningClock) tick(by time.Duration) { c.ahead.Add(int64(by)) }
 
 // TestGuessesDoNotReachOpenIM: an address has its ten tries, over all processes. A token that has stood is none of them.
 func TestGuessesDoNotReachOpenIM(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		o := newOriginal(t)
-		first := newServer(t, stores, func(a *API) { a.ParseToken = o.parse })
+		var passes runningClock
+		first := newServer(t, stores, func(a *API) { a.ParseToken, a.Clock = o.parse, passes.now })
 		second := newServer(t, stores, func(a *API) { a.ParseToken, a.Store, a.Redis = o.parse, first.Store, first.Redis })
 		first.users("u1")
-		good, unseen := o.token(t, "imAdmin", AdminPlatform), o.token(t, "openIMAdmin", AdminPlatform)
+		good, unseen := o.token(t, "imAdmin", web.AdminPlatform), o.token(t, "openIMAdmin", web.AdminPlatform)
 		if _, got := first.send(okBatch.body(), "token", good); got.ErrCode != 0 {
 			t.Fatalf("%s", got.Raw)
 		}
 		o.noMore(t, "a good token", 1)
 		var refused, throttled int
-		for i := range 3 * maxTries {
+		for i := range 3 * web.MaxTries {
 			s := []*server{first, second}[i%2]
-			switch status, got := s.send(okBatch.body(), "token", forged(t, "imAdmin", AdminPlatform, time.Hour, strconv.Itoa(i))); {
+			switch status, got := s.send(okBatch.body(), "token", forged(t, "imAdmin", web.AdminPlatform, time.Hour, strconv.Itoa(i))); {
 			case status == http.StatusOK && got.ErrCode == models.CodeTokenUnknown:
 				refused++
 			case status == http.StatusTooManyRequests && got.ErrCode == models.CodeTooManyRequests && got.Header.Get("Retry-After") != "":
@@ -229,14 +193,14 @@ func TestGuessesDoNotReachOpenIM(t *testing.T) {
 				t.Errorf("guess %d: %d %s", i, status, got.Raw)
 			}
 		}
-		if refused != maxTries || throttled != 2*maxTries {
+		if refused != web.MaxTries || throttled != 2*web.MaxTries {
 			t.Errorf("%d refused, %d throttled", refused, throttled)
 		}
-		o.noMore(t, "guesses", maxTries)
+		o.noMore(t, "guesses", web.MaxTries)
 		if status, _ := first.send(okBatch.body(), "token", unseen); status != http.StatusTooManyRequests {
 			t.Errorf("a token that nobody has seen: %d", status)
 		}
-		first.openIM.age(askedFor)
+		passes.tick(time.Minute)
 		if _, got := first.send(okBatch.body(), "token", good); got.ErrCode != 0 {
 			t.Errorf("whose token has stood is locked out: %s", got.Raw)
 		}
@@ -249,9 +213,12 @@ func TestOpenIMAwayOpensNothing(t *testing.T) {
 	t.Parallel()
 	o := newOriginal(t)
 	var log logged
-	s := newServer(t, embedded(t), func(a *API) { a.ParseToken, a.Log = o.parse, slog.New(slog.NewTextHandler(&log, nil)) })
+	var passes runningClock
+	s := newServer(t, embedded(t), func(a *API) {
+		a.Clock, a.ParseToken, a.Log = passes.now, o.parse, slog.New(slog.NewTextHandler(&log, nil))
+	})
 	s.users("u1")
-	good, other := o.token(t, "imAdmin", AdminPlatform), o.token(t, "openIMAdmin", AdminPlatform)
+	good, other := o.token(t, "imAdmin", web.AdminPlatform), o.token(t, "openIMAdmin", web.AdminPlatform)
 	if _, got := s.send(okBatch.body(), "token", good); got.ErrCode != 0 {
 		t.Fatalf("%s", got.Raw)
 	}
@@ -264,24 +231,24 @@ func TestOpenIMAwayOpensNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		o.asked.Store(0)
-		for range maxTries + 2 { // an outage of OpenIM's uses up nobody's tries
+		for range web.MaxTries + 2 { // an outage of OpenIM's uses up nobody's tries
 			status, got := s.send(okBatch.body(), "token", other)
 			if status != http.StatusServiceUnavailable || got.ErrCode != models.CodeUnavailable || got.Header.Get("Retry-After") == "" {
 				t.Errorf("%s: %d %s", what, status, got.Raw)
 			}
 		}
-		if n := o.asked.Load(); n == 0 || n > maxTries {
+		if n := o.asked.Load(); n == 0 || n > web.MaxTries {
 			t.Errorf("%s: OpenIM was asked %d times", what, n)
 		}
 		if _, got := s.send(okBatch.body(), "token", good); got.ErrCode != 0 {
 			t.Errorf("%s: what it said before: %s", what, got.Raw)
 		}
-		s.openIM.age(awayFor)
+		passes.tick(time.Second)
 	}
 	if err := o.Behave(t.Context(), openim.Manners{}); err != nil {
 		t.Fatal(err)
 	}
-	s.openIM.age(awayFor)
+	passes.tick(time.Second)
 	if _, got := s.send(okBatch.body(), "token", other); got.ErrCode != 0 {
 		t.Errorf("when OpenIM is back: %s", got.Raw)
 	}
@@ -306,20 +273,4 @@ func (l *logged) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
-}
-
-// TestRememberedTokensAreFew: neither list grows without end.
-func TestRememberedTokensAreFew(t *testing.T) {
-	t.Parallel()
-	var o openIMTokens
-	for i := range 3*maxAsked + 1 {
-		hash := tokenHash{byte(i), byte(i >> 8)}
-		c := claims{RegisteredClaims: jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))}}
-		o.keep(hash, &c, time.Now())
-		hash[2] = 1
-		o.refuse(hash, models.Errorf(models.CodeTokenUnknown, "no"))
-	}
-	if len(o.stand) > maxAsked || len(o.refused) > maxAsked {
-		t.Errorf("%d and %d", len(o.stand), len(o.refused))
-	}
 }

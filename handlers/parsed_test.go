@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -174,11 +175,20 @@ func checkAccepted(t *testing.T, parse func([]byte) (models.CampaignSpec, error)
 	if err != nil || stdjson.Unmarshal(encoded, &again) != nil {
 		t.Fatalf("message does not re-encode: %v", err)
 	}
-	if finding := scanJSON(encoded); finding != nil {
+	if finding := web.ScanJSON(encoded); finding != nil {
 		t.Fatalf("message is not strict JSON: %v", finding)
 	}
 	normal, findings := models.CheckContent(spec.Message.ContentType, spec.Message.SessionType, spec.Message.Content)
 	if len(findings) > 0 || !bytes.Equal(normal, spec.Message.Content) {
 		t.Fatalf("content %q became %q, %v", spec.Message.Content, normal, findings)
 	}
+}
+
+// parseCampaign reads a body of POST /v1/campaigns as the route does.
+func parseCampaign(body []byte) (models.CampaignSpec, error) {
+	var b CampaignBody
+	if err := web.Decode(body, &b, campaignUnknown); err != nil {
+		return models.CampaignSpec{}, err
+	}
+	return b.check()
 }

@@ -63,7 +63,7 @@ func TestRecipientSaysWhy(t *testing.T) {
 			"e-still":   "still to come",
 		} {
 			status, got := s.do(http.MethodGet, "/v1/campaigns/"+id+"/recipients/"+user, nil)
-			var v recipientView
+			var v RecipientView
 			got.into(t, &v)
 			if status != 200 || !strings.Contains(v.Why, want) {
 				t.Errorf("%s: %d %q, want %q", user, status, v.Why, want)
@@ -100,7 +100,7 @@ func TestRecipientSaysWhichZone(t *testing.T) {
 			t.Fatalf("%d %s", status, got.Raw)
 		}
 		for user, want := range map[string]string{"mars": `still to come; their time zone "Mars/Olympus" is not known to this program, so UTC counts`, "tokyo": "still to come", "nowhere": "still to come"} {
-			var v recipientView
+			var v RecipientView
 			_, got := s.do(http.MethodGet, "/v1/campaigns/"+made.ID+"/recipients/"+user, nil)
 			if got.into(t, &v); v.Why != want {
 				t.Errorf("%s: %s", user, got.Raw)
@@ -118,7 +118,7 @@ func TestRecipientsListedAndExported(t *testing.T) {
 		for cursor := ""; ; {
 			status, got := s.do(http.MethodGet, path+"?limit=2&cursor="+cursor, nil)
 			var page struct {
-				Recipients []recipientView
+				Recipients []RecipientView
 				NextCursor string
 			}
 			got.into(t, &page)
@@ -138,7 +138,7 @@ func TestRecipientsListedAndExported(t *testing.T) {
 		}
 		for status, n := range map[string]int{"sent": 1, "failed": 1, "skipped": 1, "pending": 2, "cancelled": 0} {
 			_, got := s.do(http.MethodGet, path+"?status="+status, nil)
-			var page struct{ Recipients []recipientView }
+			var page struct{ Recipients []RecipientView }
 			got.into(t, &page)
 			if len(page.Recipients) != n {
 				t.Errorf("%s: %s", status, got.Raw)
@@ -162,7 +162,7 @@ func TestRecipientsListedAndExported(t *testing.T) {
 			}
 		}
 		_, got = s.do(http.MethodGet, path+".ndjson", nil)
-		var first recipientView
+		var first RecipientView
 		if err := json.Unmarshal([]byte(strings.SplitN(string(got.Raw), "\n", 2)[0]), &first); err != nil || first.UserID != "a-sent" || first.ServerMsgID == "" {
 			t.Errorf("%v %s", err, got.Raw)
 		}
@@ -194,7 +194,7 @@ func TestExportWaitsForThePlan(t *testing.T) {
 		}
 		path := "/v1/campaigns/" + created.PublicID + "/recipients"
 		var page struct {
-			Recipients []recipientView
+			Recipients []RecipientView
 			NextCursor string
 			Planned    bool
 		}
@@ -221,7 +221,7 @@ func TestExportWaitsForThePlan(t *testing.T) {
 			t.Errorf("planned to the end: %s", got.Raw)
 		}
 		_, got = s.do(http.MethodPost, "/v1/campaigns", `{"audience":{"all":true},"sendAt":"2099-01-01T00:00:00Z","message":{"sendID":"imAdmin","contentType":101,"content":{"content":"hi"}}}`)
-		var later campaignView
+		var later CampaignView
 		got.into(t, &later)
 		status, got := s.do(http.MethodGet, "/v1/campaigns/"+later.ID+"/recipients.csv", nil)
 		if status != 409 || got.ErrCode != models.CodeIllegalTransition {

@@ -3,7 +3,11 @@ package handlers
 import (
 	"net/http"
 
+	"carillon/handlers/web"
+
 	"github.com/gorilla/mux"
+
+	"carillon/handlers/apidocs"
 )
 
 // The methods of most routes.
@@ -14,7 +18,7 @@ const (
 )
 
 // Routes serves the whole API.
-func (a *API) Routes() http.Handler { return a.outermost(a.router()) }
+func (a *API) Routes() http.Handler { return a.Outermost(a.router()) }
 
 // router is the whole route table, which docs/api.md lists. It keeps paths encoded and uncleaned, so
 // that an ID with "/" or "%" is one segment.
@@ -40,91 +44,102 @@ func (a *API) router() *mux.Router {
 
 // contractRoutes are OpenIM's own.
 func (a *API) contractRoutes(r *mux.Router) {
-	r.Handle("/auth/get_admin_token", a.auth(a.getAdminToken)).Methods(post)
-	r.Handle("/auth/get_user_token", a.msg(a.getUserToken)).Methods(post)
-	r.Handle("/msg/batch_send_msg", a.msg(a.batchSendMsg)).Methods(post)
+	r.Handle("/auth/get_admin_token", a.Auth(a.getAdminToken)).Methods(post)
+	r.Handle("/auth/get_user_token", a.Msg(with(tokenRequest, a.GetUserToken))).Methods(post)
+	r.Handle("/msg/batch_send_msg", a.Msg(a.batchSendMsg)).Methods(post)
 }
 
 func (a *API) campaignRoutes(r *mux.Router) {
-	r.Handle("/v1/campaigns", a.admin(a.createCampaign)).Methods(post)
-	r.Handle("/v1/campaigns", a.admin(a.listCampaigns, "status", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}", a.admin(a.getCampaign)).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}", a.admin(a.patchCampaign)).Methods(http.MethodPatch)
-	r.Handle("/v1/campaigns/{id}/pause", a.admin(a.pauseCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/resume", a.admin(a.resumeCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/cancel", a.admin(a.cancelCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/retry", a.admin(a.retryCampaign)).Methods(post)
-	r.Handle("/v1/campaigns/{id}/verify", a.admin(a.verifyCampaign)).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/failures", a.admin(a.campaignFailures, "limit")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients", a.admin(a.listRecipients, "status", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients.csv", a.admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.admin(a.exportNDJSON, "status")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.admin(a.getRecipient)).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/history", a.admin(a.campaignHistory, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns", a.Admin(a.createCampaign)).Methods(post)
+	r.Handle("/v1/campaigns", a.Admin(with(campaignFilter, a.ListCampaigns), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/pause", a.Admin(with(none, a.PauseAllCampaigns))).Methods(post)
+	r.Handle("/v1/campaigns/resume", a.Admin(with(none, a.ResumeAllCampaigns))).Methods(post)
+	r.Handle("/v1/campaigns/{id}", a.Admin(with(campaignID, a.GetCampaign))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}", a.Admin(with(readCampaignChange, a.PatchCampaign))).Methods(http.MethodPatch)
+	r.Handle("/v1/campaigns/{id}/pause", a.Admin(with(campaignID, a.PauseCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/resume", a.Admin(with(campaignID, a.ResumeCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/cancel", a.Admin(with(campaignID, a.CancelCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/retry", a.Admin(with(readRetry, a.RetryCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/{id}/verify", a.Admin(with(campaignID, a.VerifyCampaign))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/failures", a.Admin(with(failurePage, a.CampaignFailures), "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients", a.Admin(with(recipientPage, a.ListRecipients), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients.csv", a.Admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.Admin(a.exportNDJSON, "status")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.Admin(with(recipientOf, a.GetRecipient))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/events", a.Admin(a.watchCampaign)).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/history", a.Admin(with(olderPageOf(campaignID), a.CampaignHistory), "cursor", "limit")).Methods(get, head)
 }
 
 func (a *API) scheduleRoutes(r *mux.Router) {
-	r.Handle("/v1/schedules", a.admin(a.createSchedule)).Methods(post)
-	r.Handle("/v1/schedules", a.admin(a.listSchedules, "status", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/schedules/preview", a.admin(a.previewSchedule)).Methods(post)
-	r.Handle("/v1/schedules/{id}", a.admin(a.getSchedule, "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/schedules/{id}", a.admin(a.patchSchedule)).Methods(http.MethodPatch)
-	r.Handle("/v1/schedules/{id}", a.admin(a.deleteSchedule)).Methods(http.MethodDelete)
-	r.Handle("/v1/schedules/{id}/pause", a.admin(a.pauseSchedule)).Methods(post)
-	r.Handle("/v1/schedules/{id}/resume", a.admin(a.resumeSchedule)).Methods(post)
-	r.Handle("/v1/schedules/{id}/run", a.admin(a.runSchedule)).Methods(post)
-	r.Handle("/v1/schedules/{id}/next", a.admin(a.nextSlots, "n")).Methods(get, head)
-	r.Handle("/v1/schedules/{id}/history", a.admin(a.scheduleEvents, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules", a.Admin(a.createSchedule)).Methods(post)
+	r.Handle("/v1/schedules", a.Admin(with(scheduleFilter, a.ListSchedules), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/pause", a.Admin(with(none, a.PauseAllSchedules))).Methods(post)
+	r.Handle("/v1/schedules/resume", a.Admin(with(none, a.ResumeAllSchedules))).Methods(post)
+	r.Handle("/v1/schedules/preview", a.Admin(with(bodyOf[PreviewBody](web.ControlBody, web.RefuseUnknown), a.PreviewSchedule))).Methods(post)
+	r.Handle("/v1/schedules/{id}", a.Admin(with(olderPageOf(scheduleID), a.GetSchedule), "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}", a.Admin(with(readScheduleChange, a.PatchSchedule))).Methods(http.MethodPatch)
+	r.Handle("/v1/schedules/{id}", a.Admin(with(scheduleID, a.DeleteSchedule))).Methods(http.MethodDelete)
+	r.Handle("/v1/schedules/{id}/pause", a.Admin(with(scheduleID, a.PauseSchedule))).Methods(post)
+	r.Handle("/v1/schedules/{id}/resume", a.Admin(with(scheduleID, a.ResumeSchedule))).Methods(post)
+	r.Handle("/v1/schedules/{id}/run", a.Admin(a.runSchedule)).Methods(post)
+	r.Handle("/v1/schedules/{id}/next", a.Admin(with(slotsOf, a.NextSlots), "n")).Methods(get, head)
+	r.Handle("/v1/schedules/{id}/history", a.Admin(with(olderPageOf(scheduleID), a.ScheduleHistory), "cursor", "limit")).Methods(get, head)
 }
 
 func (a *API) directoryRoutes(r *mux.Router) {
-	r.Handle("/v1/users", a.admin(a.putUsers)).Methods(post)
-	r.Handle("/v1/users", a.admin(a.listUsers, "search", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/users/import", a.admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
-	r.Handle("/v1/users/{id}", a.admin(a.getUser)).Methods(get, head)
-	r.Handle("/v1/users/{id}", a.admin(a.deleteUser)).Methods(http.MethodDelete)
-	r.Handle("/v1/users/{id}/campaigns", a.admin(a.userCampaigns, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users", a.Admin(with(bodyOf[UsersBody](web.ListBody, web.RefuseUnknown), a.PutUsers))).Methods(post)
+	r.Handle("/v1/users", a.Admin(with(readUserPage, a.ListUsers), "search", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users/import", a.Admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
+	r.Handle("/v1/users/{id}", a.Admin(with(pathID, a.GetUser))).Methods(get, head)
+	r.Handle("/v1/users/{id}", a.Admin(with(pathID, a.DeleteUser))).Methods(http.MethodDelete)
+	r.Handle("/v1/users/{id}/campaigns", a.Admin(with(olderPageOf(pathID), a.UserCampaigns), "cursor", "limit")).Methods(get, head)
 
-	r.Handle("/v1/groups", a.admin(a.listGroups, "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/groups/{id}", a.admin(a.putGroup)).Methods(http.MethodPut)
-	r.Handle("/v1/groups/{id}", a.admin(a.getGroup)).Methods(get, head)
-	r.Handle("/v1/groups/{id}", a.admin(a.deleteGroup)).Methods(http.MethodDelete)
-	r.Handle("/v1/groups/{id}/members", a.admin(a.listMembers, "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/groups", a.Admin(with(page, a.ListGroups), "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/groups/{id}", a.Admin(with(readGroup, a.PutGroup))).Methods(http.MethodPut)
+	r.Handle("/v1/groups/{id}", a.Admin(with(pathID, a.GetGroup))).Methods(get, head)
+	r.Handle("/v1/groups/{id}", a.Admin(with(pathID, a.DeleteGroup))).Methods(http.MethodDelete)
+	r.Handle("/v1/groups/{id}/members", a.Admin(with(pageOf(pathID), a.ListMembers), "cursor", "limit")).Methods(get, head)
 
-	r.Handle("/v1/directory/sync", a.admin(a.syncDirectory, "fewer")).Methods(post)
-	r.Handle("/v1/directory/sync", a.admin(a.directorySync)).Methods(get, head)
+	r.Handle("/v1/directory", a.Admin(with(none, a.Directory))).Methods(get, head)
+	r.Handle("/v1/directory/sync", a.Admin(a.syncDirectory, "fewer")).Methods(post)
+	r.Handle("/v1/directory/sync", a.Admin(with(none, a.DirectorySync))).Methods(get, head)
 }
 
 // otherRoutes are inboxes, the event log and channels.
 func (a *API) otherRoutes(r *mux.Router) {
-	r.Handle("/v1/inbox/{userID}/messages", a.inbox(a.listMessages, "after", "limit")).Methods(get, head)
-	r.Handle("/v1/inbox/{userID}/stream", a.inbox(a.streamMessages, "after")).Methods(get, head)
+	r.Handle("/v1/inbox/{userID}/messages", a.OwnInbox(with(readInboxPage, a.ListMessages), "after", "limit")).Methods(get, head)
+	r.Handle("/v1/inbox/{userID}/stream", a.OwnInbox(a.streamMessages, "after")).Methods(get, head)
 
-	r.Handle("/v1/events", a.admin(a.listEvents, "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
-	r.Handle("/v1/channels/{name}/resume", a.admin(a.resumeChannel)).Methods(post)
+	r.Handle("/v1/events", a.Admin(with(eventQuery, a.ListEvents), "after", "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/channels", a.Admin(with(none, a.ListChannels))).Methods(get, head)
+	r.Handle("/v1/channels/{name}/resume", a.Admin(with(channelName, a.ResumeChannel))).Methods(post)
 }
 
-// pageRoutes are the pages for a browser: log-in and the queue's monitor.
+// pageRoutes are the pages for a browser: log-in, the contract and the queue's monitor.
 func (a *API) pageRoutes(r *mux.Router) {
-	r.Handle("/login", a.public(a.loginPage)).Methods(get, head)
-	r.Handle("/login", a.public(a.login)).Methods(post)
-	r.Handle("/logout", a.public(a.logout)).Methods(post)
-	monitor := a.adminPage(a.monitorPage())
+	r.Handle("/login", a.Public(a.LoginPage)).Methods(get, head)
+	r.Handle("/login", a.Public(a.Login)).Methods(post)
+	r.Handle("/logout", a.Public(a.Logout)).Methods(post)
+	r.Handle("/openapi.yaml", a.Public(apidocs.Contract())).Methods(get, head)
+	r.Handle("/docs", a.Public(apidocs.Page())).Methods(get, head)
+	r.Handle("/docs/rapidoc.js", a.Public(apidocs.Viewer())).Methods(get, head)
+	monitor := a.AdminPage(a.monitorPage())
 	r.Handle("/monitor", monitor)
 	r.PathPrefix("/monitor/").Handler(monitor)
 }
 
-// Health is the two routes that every role serves, for a process that serves no others.
+// Health is the routes that every role serves, for a process that serves no others.
 func (a *API) Health() http.Handler {
 	r := mux.NewRouter()
 	a.health(r)
-	return a.outermost(r)
+	return a.Outermost(r)
 }
 
-// health adds the two routes, and the answers to what no route takes.
+// health adds those routes, and the answers to what no route takes.
 func (a *API) health(r *mux.Router) {
-	r.Handle("/healthz", a.public(a.healthz)).Methods(get, head)
-	r.Handle("/readyz", a.public(a.readyz)).Methods(get, head)
-	r.NotFoundHandler = a.public(noRoute)
-	r.MethodNotAllowedHandler = a.public(wrongMethod(r))
+	r.Handle("/healthz", a.Public(a.healthz)).Methods(get, head)
+	r.Handle("/readyz", a.Public(a.readyz)).Methods(get, head)
+	r.Handle("/metrics", a.scrapers()(a.metrics)).Methods(get, head)
+	r.NotFoundHandler = a.Public(web.NoRoute)
+	r.MethodNotAllowedHandler = a.Public(web.WrongMethod(r))
 }

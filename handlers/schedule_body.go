@@ -3,14 +3,15 @@ package handlers
 import (
 	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/internal/zones"
 	"carillon/models"
 )
 
-// scheduleBody is the body of POST and PATCH /v1/schedules. On PATCH, an absent field stays as it
+// ScheduleBody is the body of POST and PATCH /v1/schedules. On PATCH, an absent field stays as it
 // is.
-type scheduleBody struct {
+type ScheduleBody struct {
 	Name        *string         `json:"name"`
 	Cron        *string         `json:"cron"`
 	Timezone    *string         `json:"timezone"`
@@ -20,12 +21,12 @@ type scheduleBody struct {
 	Missed      *models.Missed  `json:"missed"`
 	MissedGrace *string         `json:"missedGrace"`
 	Overlap     *models.Overlap `json:"overlap"`
-	Campaign    *campaignBody   `json:"campaign"`
+	Campaign    *CampaignBody   `json:"campaign"`
 }
 
 // scheduleUnknown is campaignUnknown for the template.
-var scheduleUnknown = func() unknownFields {
-	in := unknownFields{}
+var scheduleUnknown = func() web.UnknownFields {
+	in := web.UnknownFields{}
 	for field, reason := range campaignUnknown {
 		in["campaign."+field] = reason
 	}
@@ -33,7 +34,7 @@ var scheduleUnknown = func() unknownFields {
 }()
 
 // apply checks the fields that are given, and puts them into sch.
-func (b *scheduleBody) apply(c *checker, sch *models.Schedule) {
+func (b *ScheduleBody) apply(c *checker, sch *models.Schedule) {
 	set(&sch.Name, b.Name)
 	set(&sch.Cron, b.Cron)
 	set(&sch.Timezone, b.Timezone)
@@ -85,7 +86,7 @@ func set[T any](field, given *T) {
 }
 
 // template checks the campaign of a schedule. Fields that name one instant are refused.
-func (c *checker) template(b *campaignBody) models.CampaignSpec {
+func (c *checker) template(b *CampaignBody) models.CampaignSpec {
 	c.prefix = "campaign."
 	defer func() { c.prefix = "" }()
 	spec := c.campaign(b)

@@ -5,9 +5,9 @@ import (
 	"carillon/models"
 )
 
-// scheduleView is a schedule as /v1 shows it. Slots are instants, or with localTime local dates and
+// ScheduleView is a schedule as /v1 shows it. Slots are instants, or with localTime local dates and
 // clocks.
-type scheduleView struct {
+type ScheduleView struct {
 	ID          string                `json:"id"`
 	Name        string                `json:"name"`
 	Status      models.ScheduleStatus `json:"status"`
@@ -23,40 +23,40 @@ type scheduleView struct {
 	OperationID string                `json:"operationID"`
 	CreatedBy   string                `json:"createdBy"`
 	CreatedAt   string                `json:"createdAt"`
-	Campaign    *templateView         `json:"campaign,omitempty"` // left out of lists
+	Campaign    *TemplateView         `json:"campaign,omitempty"` // left out of lists
 	Warnings    []string              `json:"warnings,omitempty"` // about how often it fires, and about the template if the request held one
 
 	// These fields say when the schedule fires. They stand in the answers to POST and to a PATCH
 	// that changes that.
 	FiresPerDay float64    `json:"firesPerDay,omitempty"` // on average
 	Fires       string     `json:"fires,omitempty"`       // the same in words
-	Slots       []slotView `json:"slots,omitempty"`       // the next five
+	Slots       []SlotView `json:"slots,omitempty"`       // the next five
 }
 
 // slotsShown is how many coming slots the answer to POST and PATCH shows.
 const slotsShown = 5
 
 // showFiring adds when the schedule fires after an instant.
-func (v *scheduleView) showFiring(t slots.Timetable, after models.Millis) {
+func (v *ScheduleView) showFiring(t slots.Timetable, after models.Millis) {
 	v.FiresPerDay, v.Fires = t.Often()
 	v.Slots = slotsJSON(t, after, slotsShown)
 }
 
-// templateView is a template in a form that can be sent again.
-type templateView struct {
+// TemplateView is a template in a form that can be sent again.
+type TemplateView struct {
 	Name          string          `json:"name,omitempty"`
 	Channel       string          `json:"channel"`
 	Message       models.Message  `json:"message"`
-	Audience      audienceBody    `json:"audience"`
+	Audience      AudienceBody    `json:"audience"`
 	RatePerSecond int             `json:"ratePerSecond,omitempty"`
 	Priority      models.Priority `json:"priority"`
 	Delivery      models.Delivery `json:"delivery,omitempty"`
 	ExpireAfter   string          `json:"expireAfter,omitempty"`
-	QuietHours    *quietBody      `json:"quietHours,omitempty"`
+	QuietHours    *QuietHours     `json:"quietHours,omitempty"`
 }
 
-func scheduleJSON(s models.Schedule) scheduleView {
-	v := scheduleView{
+func scheduleJSON(s models.Schedule) ScheduleView {
+	v := ScheduleView{
 		ID: s.PublicID, Name: s.Name, Status: s.Status, Cron: s.Cron, Timezone: s.Timezone, LocalTime: s.LocalTime,
 		StartAt: instantJSON(s.StartAt, false), EndAt: instantJSON(s.EndAt, false), Missed: s.Missed, MissedGrace: durationJSON(s.MissedGrace), Overlap: s.Overlap,
 		OperationID: s.OperationID, CreatedBy: s.CreatedBy, CreatedAt: shown(s.CreatedAt), Campaign: templateJSON(s.Campaign),
@@ -73,8 +73,8 @@ func scheduleJSON(s models.Schedule) scheduleView {
 	return v
 }
 
-func templateJSON(c models.CampaignSpec) *templateView {
-	v := &templateView{
+func templateJSON(c models.CampaignSpec) *TemplateView {
+	v := &TemplateView{
 		Name: c.Name, Channel: c.Channel, Message: c.Message, RatePerSecond: c.RatePerSecond, Priority: c.Priority, Delivery: c.Delivery,
 		QuietHours: timingJSON(c.Timing).QuietHours,
 	}
@@ -93,14 +93,15 @@ func templateJSON(c models.CampaignSpec) *templateView {
 	return v
 }
 
-// scheduleHistory is one schedule with what became of its slots.
-type scheduleHistory struct {
-	scheduleView
-	Occurrences []occurrenceView `json:"occurrences"`
+// ScheduleDetails is one schedule with what became of its slots.
+type ScheduleDetails struct {
+	ScheduleView
+	Occurrences []OccurrenceView `json:"occurrences"`
 	NextCursor  string           `json:"nextCursor"`
 }
 
-type occurrenceView struct {
+// OccurrenceView is what became of a slot.
+type OccurrenceView struct {
 	Slot       *string        `json:"slot"`               // null = run by hand
 	LastSlot   *string        `json:"lastSlot,omitempty"` // the last of a run of missed slots
 	Slots      int            `json:"slots"`              // how many this entry stands for
@@ -110,8 +111,8 @@ type occurrenceView struct {
 	At         string         `json:"at"`
 }
 
-func occurrenceJSON(s models.Schedule, o models.Occurrence) occurrenceView {
-	v := occurrenceView{
+func occurrenceJSON(s models.Schedule, o models.Occurrence) OccurrenceView {
+	v := OccurrenceView{
 		LastSlot: instantJSON(o.LastSlot, s.LocalTime), Slots: o.Slots, Outcome: o.Outcome, Reason: o.Reason, CampaignID: o.CampaignID, At: shown(o.CreatedAt),
 	}
 	if o.Slot != nil {
@@ -120,18 +121,19 @@ func occurrenceJSON(s models.Schedule, o models.Occurrence) occurrenceView {
 	return v
 }
 
-type slotView struct {
+// SlotView is one slot to come.
+type SlotView struct {
 	UTC   string `json:"utc"`   // with localTime: in the zone where it comes first
 	Local string `json:"local"` // with its offset; with localTime the date and clock, the same everywhere
 	Note  string `json:"note"`  // on days on which the clocks change
 }
 
 // slotsJSON returns up to n slots after an instant.
-func slotsJSON(t slots.Timetable, after models.Millis, n int) []slotView {
-	views := []slotView{}
+func slotsJSON(t slots.Timetable, after models.Millis, n int) []SlotView {
+	views := []SlotView{}
 	for slot, fire := t.Next(after); slot != 0 && len(views) < n; slot, fire = t.After(slot) {
 		local, note := t.Show(slot)
-		views = append(views, slotView{shown(fire), local, note})
+		views = append(views, SlotView{shown(fire), local, note})
 	}
 	return views
 }

@@ -1,29 +1,35 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
-	"strconv"
-	"time"
 
+	"carillon/handlers/web"
 	"carillon/internal/slots"
 	"carillon/models"
 )
 
 // createSchedule is POST /v1/schedules.
-func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r, listBody)
+func (a *API) createSchedule(in *web.In) error {
+	body, err := bodyOf[ScheduleBody](web.ListBody, scheduleUnknown)(in)
 	if err != nil {
 		return err
 	}
-	var b scheduleBody
-	if err := decodeJSON(body, &b, scheduleUnknown); err != nil {
-		return err
-	}
-	now, err := a.Store.Now(r.Context())
+	created, err := a.CreateSchedule(in.Context(), in.Call, body)
 	if err != nil {
 		return err
 	}
-	sch := models.Schedule{Timezone: a.Zone, OperationID: operationID(r.Context()), CreatedBy: callerOf(r).UserID, CreatedAt: now}
+	in.W.Header().Set("Location", "/v1/schedules/"+created.PublicID)
+	return web.Answer(in.W, http.StatusCreated, created.Answer)
+}
+
+// CreateSchedule makes a schedule. Answer is what the first request with the same Idempotency-Key was answered.
+func (a *API) CreateSchedule(ctx context.Context, call web.Call, b ScheduleBody) (created models.Created, err error) {
+	now, err := a.Store.Now(ctx)
+	if err != nil {
+		return created, err
+	}
+	sch := models.Schedule{Timezone: a.Zone, OperationID: call.OperationID, CreatedBy: call.UserID, CreatedAt: now}
 	var c checker
 	b.apply(&c, &sch)
 	if b.Campaign == nil {
@@ -34,53 +40,55 @@ func (a *API) createSchedule(w http.ResponseWriter, r *http.Request) error {
 		sch.Anchor = sch.StartAt
 	}
 	if err := c.plan(&sch, now); err != nil {
-		return err
+		return created, err
 	}
 	table, err := slots.Of(sch)
 	if err != nil {
-		return err
+		return created, err
 	}
 	if err := a.resolveChannel(&sch.Campaign, "campaign.", "campaign.message."); err != nil {
-		return err
+		return created, err
 	}
-	warned, err := a.warnings(r.Context(), sch.Campaign, "campaign.")
+	warned, err := a.warnings(ctx, sch.Campaign, "campaign.")
 	if err != nil {
-		return err
+		return created, err
 	}
-	idem, err := idempotency(r, body)
+	idem, err := call.Idempotency(call.Raw)
 	if err != nil {
-		return err
+		return created, err
 	}
-	created, err := a.Store.CreateSchedule(r.Context(), sch, a.AdminIDs(), idem, func(made models.Schedule) []byte {
+	return a.Store.CreateSchedule(ctx, sch, a.AdminIDs(), idem, func(made models.Schedule) []byte {
 		v := scheduleJSON(made)
 		v.Warnings = append(v.Warnings, warned...)
 		v.showFiring(table, now)
-		return success(v)
+		return web.Success(v)
 	})
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Location", "/v1/schedules/"+created.PublicID)
-	return answer(w, http.StatusCreated, created.Answer)
 }
 
-// patchSchedule changes a schedule from its next slot on.
-func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r, listBody)
-	if err != nil {
-		return err
+// ScheduleChange is which schedule is changed, and how.
+type ScheduleChange struct {
+	ID string
+	ScheduleBody
+}
+
+func readScheduleChange(in *web.In) (c ScheduleChange, err error) {
+	if err := decodePatch(in, web.ListBody, &c.ScheduleBody, scheduleUnknown); err != nil {
+		return c, err
 	}
-	var b scheduleBody
-	if err := decodePatch(body, &b, scheduleUnknown); err != nil {
-		return err
-	}
+	c.ID, err = in.Known("schedule")
+	return c, err
+}
+
+// PatchSchedule changes a schedule from its next slot on.
+func (a *API) PatchSchedule(ctx context.Context, call web.Call, asked ScheduleChange) (ScheduleView, error) {
+	b := asked.ScheduleBody
 	replan := b.Cron != nil || b.Timezone != nil || b.LocalTime != nil || b.StartAt != nil || b.EndAt != nil || b.Campaign != nil && b.Campaign.LocalTime
 	var (
 		warned []string
 		when   slots.Timetable
 		from   models.Millis
 	)
-	v, err := a.change(r, slots.Due, func(sch *models.Schedule, now models.Millis) error {
+	v, err := a.change(ctx, call, asked.ID, slots.Due, func(sch *models.Schedule, now models.Millis) error {
 		var c checker
 		b.apply(&c, sch)
 		if b.StartAt != nil && sch.StartAt != 0 {
@@ -93,11 +101,11 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 			if err := a.resolveChannel(&sch.Campaign, "campaign.", "campaign.message."); err != nil {
 				return err
 			}
-			if err := a.Store.CheckTemplate(r.Context(), sch.Campaign, a.AdminIDs()); err != nil {
+			if err := a.Store.CheckTemplate(ctx, sch.Campaign, a.AdminIDs()); err != nil {
 				return err
 			}
 			var err error
-			if warned, err = a.warnings(r.Context(), sch.Campaign, "campaign."); err != nil {
+			if warned, err = a.warnings(ctx, sch.Campaign, "campaign."); err != nil {
 				return err
 			}
 		}
@@ -119,224 +127,145 @@ func (a *API) patchSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return ScheduleView{}, err
 	}
 	v.Warnings = append(v.Warnings, warned...)
 	if replan {
 		v.showFiring(when, from)
 	}
-	return answerData(w, http.StatusOK, v)
+	return v, nil
 }
 
 // dueSlot decides about a slot that is due when its schedule is changed.
 type dueSlot func(models.Schedule, models.Millis) (models.Firing, error)
 
-// change changes the schedule that the path names, and returns the result. due decides about a slot
-// that is due and that no scheduler has acted upon.
-func (a *API) change(r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) (scheduleView, error) {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return scheduleView{}, models.NotFound("schedule")
-	}
+// change changes a schedule, and returns the result. due decides about a slot that is due and that no scheduler has
+// acted upon.
+func (a *API) change(ctx context.Context, call web.Call, id string, due dueSlot, change func(*models.Schedule, models.Millis) error) (ScheduleView, error) {
 	if due != nil {
-		mark, err := a.Store.Mark(r.Context())
+		mark, err := a.Store.Mark(ctx)
 		if err != nil {
-			return scheduleView{}, err
+			return ScheduleView{}, err
 		}
 		due = slots.Since(mark.LostUntil, due)
 	}
-	sch, made, err := a.Store.ChangeSchedule(r.Context(), id, a.AdminIDs(), due, change)
+	sch, made, err := a.Store.ChangeSchedule(ctx, id, a.AdminIDs(), due, change)
 	for _, c := range made {
 		a.Log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "campaign", c.PublicID)
-		_, _ = a.enqueueCreated(r, c, nil) // never fails: a stored campaign is enqueued now, or by the reconciler
+		_, _ = a.enqueueCreated(ctx, call, c, nil) // never fails: a stored campaign is enqueued now, or by the reconciler
 	}
 	if err != nil {
-		return scheduleView{}, err
+		return ScheduleView{}, err
 	}
 	return scheduleJSON(sch), nil
 }
 
-// changeAndAnswer calls change and answers with the schedule.
-func (a *API) changeAndAnswer(w http.ResponseWriter, r *http.Request, due dueSlot, change func(*models.Schedule, models.Millis) error) error {
-	v, err := a.change(r, due, change)
+// PauseSchedule stops a schedule until it is resumed. Slots that come meanwhile are left out.
+func (a *API) PauseSchedule(ctx context.Context, call web.Call, id string) (ScheduleView, error) {
+	return a.change(ctx, call, id, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
+}
+
+// ResumeSchedule lets a paused schedule fire again, from its next slot on.
+func (a *API) ResumeSchedule(ctx context.Context, call web.Call, id string) (ScheduleView, error) {
+	return a.change(ctx, call, id, nil, slots.Resume)
+}
+
+// DeleteSchedule ends a schedule for good.
+func (a *API) DeleteSchedule(ctx context.Context, _ web.Call, id string) (ScheduleView, error) {
+	sch, err := a.Store.DeleteSchedule(ctx, id, slots.Forgo(slots.Deleted))
+	if err != nil {
+		return ScheduleView{}, err
+	}
+	return scheduleJSON(sch), nil
+}
+
+func (a *API) runSchedule(in *web.In) error {
+	id, err := in.Known("schedule")
 	if err != nil {
 		return err
 	}
-	return answerData(w, http.StatusOK, v)
+	made, err := a.RunSchedule(in.Context(), in.Call, id)
+	return made.answer(in, err)
 }
 
-func (a *API) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changeAndAnswer(w, r, slots.Forgo(slots.Paused), func(sch *models.Schedule, _ models.Millis) error { return sch.Pause() })
-}
-
-func (a *API) resumeSchedule(w http.ResponseWriter, r *http.Request) error {
-	return a.changeAndAnswer(w, r, nil, slots.Resume)
-}
-
-func (a *API) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
+// RunSchedule makes a campaign of a schedule's template now, and waits for it as the call says.
+func (a *API) RunSchedule(ctx context.Context, call web.Call, id string) (Accepted, error) {
+	sch, err := a.Store.Schedule(ctx, id)
 	if err != nil {
-		return models.NotFound("schedule")
-	}
-	sch, err := a.Store.DeleteSchedule(r.Context(), id, slots.Forgo(slots.Deleted))
-	if err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, scheduleJSON(sch))
-}
-
-// runSchedule makes a campaign of a schedule's template now.
-func (a *API) runSchedule(w http.ResponseWriter, r *http.Request) error {
-	sch, err := a.schedule(r)
-	if err != nil {
-		return err
+		return Accepted{}, err
 	}
 	// The key's scope is the route, and the schedule stands in the path: so the key covers the
 	// schedule.
-	idem, err := idempotency(r, []byte(sch.PublicID))
+	idem, err := call.Idempotency([]byte(sch.PublicID))
 	if err != nil {
-		return err
+		return Accepted{}, err
 	}
-	wait, _, err := preferWait(r)
+	wait, _, err := call.Wait()
 	if err != nil {
-		return err
+		return Accepted{}, err
 	}
 	spec := slots.RunNow(sch)
-	spec.OperationID, spec.CreatedBy = operationID(r.Context()), callerOf(r).UserID
+	spec.OperationID, spec.CreatedBy = call.OperationID, call.UserID
 	var made models.Campaign
-	created, err := a.Store.RunSchedule(r.Context(), sch.PublicID, spec, a.AdminIDs(), idem, func(c models.Campaign) []byte {
+	created, err := a.Store.RunSchedule(ctx, sch.PublicID, spec, a.AdminIDs(), idem, func(c models.Campaign) []byte {
 		made = c
-		return success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
+		return web.Success(campaignJSON(models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}))
 	})
-	if created, err = a.enqueueCreated(r, created, err); err != nil {
-		return err
+	if created, err = a.enqueueCreated(ctx, call, created, err); err != nil {
+		return Accepted{}, err
 	}
-	a.tellCreated(r, created, made)
-	return a.accepted(w, r, created, wait, nil)
+	a.tellCreated(ctx, call, created, made)
+	return a.accept(ctx, created, wait, nil)
 }
 
-// schedule reads the schedule that the path names.
-func (a *API) schedule(r *http.Request) (models.Schedule, error) {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return models.Schedule{}, models.NotFound("schedule")
-	}
-	return a.Store.Schedule(r.Context(), id)
+// ScheduleList is a page of schedules without their templates.
+type ScheduleList struct {
+	NextCursor string         `json:"nextCursor"`
+	Schedules  []ScheduleView `json:"schedules"`
 }
 
-// listSchedules lists schedules without their templates.
-func (a *API) listSchedules(w http.ResponseWriter, r *http.Request) error {
-	before, limit, err := parseBeforePage(r)
-	if err != nil {
-		return err
+func scheduleFilter(in *web.In) (f models.ScheduleFilter, err error) {
+	if f.Before, f.Limit, err = web.ParseBeforePage(in.R); err != nil {
+		return f, err
 	}
-	f := models.ScheduleFilter{Status: models.ScheduleStatus(r.URL.Query().Get("status")), Before: before, Limit: limit + 1}
-	switch f.Status {
+	switch f.Status = models.ScheduleStatus(in.Query("status")); f.Status {
 	case "", models.ScheduleActive, models.SchedulePaused, models.ScheduleEnded, models.ScheduleDeleted:
-	default:
-		return queryError("status", "must be active, paused, ended or deleted")
+		return f, nil
 	}
-	list, err := a.Store.Schedules(r.Context(), f)
-	if err != nil {
-		return err
-	}
-	list, next := cutPage(list, limit, func(sch models.Schedule) string { return beforeCursor(sch.ID) })
-	views := make([]scheduleView, len(list))
-	for i, sch := range list {
-		views[i] = scheduleJSON(sch)
-		views[i].Campaign = nil
-	}
-	return answerData(w, http.StatusOK, map[string]any{"schedules": views, "nextCursor": next})
+	return f, web.Refuse("status", "must be active, paused, ended or deleted")
 }
 
-// getSchedule answers with a schedule and what became of its slots, the newest first.
-func (a *API) getSchedule(w http.ResponseWriter, r *http.Request) error {
-	sch, err := a.schedule(r)
+// ListSchedules lists schedules without their templates, the newest first.
+func (a *API) ListSchedules(ctx context.Context, _ web.Call, f models.ScheduleFilter) (list ScheduleList, err error) {
+	limit := f.Limit
+	f.Limit++
+	found, err := a.Store.Schedules(ctx, f)
 	if err != nil {
-		return err
+		return list, err
 	}
-	before, limit, err := parseBeforePage(r)
+	found, list.NextCursor = web.CutPage(found, limit, func(sch models.Schedule) string { return web.BeforeCursor(sch.ID) })
+	list.Schedules = make([]ScheduleView, len(found))
+	for i, sch := range found {
+		list.Schedules[i] = scheduleJSON(sch)
+		list.Schedules[i].Campaign = nil
+	}
+	return list, nil
+}
+
+// GetSchedule shows a schedule and what became of its slots, the newest first.
+func (a *API) GetSchedule(ctx context.Context, _ web.Call, p OlderPage) (v ScheduleDetails, err error) {
+	sch, err := a.Store.Schedule(ctx, p.ID)
 	if err != nil {
-		return err
+		return v, err
 	}
-	list, err := a.Store.Occurrences(r.Context(), sch.ID, before, limit+1)
+	list, err := a.Store.Occurrences(ctx, sch.ID, p.Before, p.Limit+1)
 	if err != nil {
-		return err
+		return v, err
 	}
-	v := scheduleHistory{scheduleView: scheduleJSON(sch), Occurrences: []occurrenceView{}}
-	list, v.NextCursor = cutPage(list, limit, func(o models.Occurrence) string { return beforeCursor(o.ID) })
+	v = ScheduleDetails{ScheduleView: scheduleJSON(sch), Occurrences: []OccurrenceView{}}
+	list, v.NextCursor = web.CutPage(list, p.Limit, func(o models.Occurrence) string { return web.BeforeCursor(o.ID) })
 	for _, o := range list {
 		v.Occurrences = append(v.Occurrences, occurrenceJSON(sch, o))
 	}
-	return answerData(w, http.StatusOK, v)
-}
-
-const (
-	defaultSlots = 10
-	maxSlots     = 100
-)
-
-// nextSlots shows the coming slots of a schedule.
-func (a *API) nextSlots(w http.ResponseWriter, r *http.Request) error {
-	sch, err := a.schedule(r)
-	if err != nil {
-		return err
-	}
-	n := defaultSlots
-	if text := r.URL.Query().Get("n"); text != "" {
-		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > maxSlots {
-			return queryError("n", "must be from 1 to "+strconv.Itoa(maxSlots))
-		}
-	}
-	now, err := a.Store.Now(r.Context())
-	if err != nil {
-		return err
-	}
-	table, err := slots.Of(sch)
-	if err != nil {
-		return err
-	}
-	if sch.Status != models.ScheduleActive && sch.Status != models.SchedulePaused {
-		n = 0
-	}
-	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, now, n)})
-}
-
-type previewBody struct {
-	Cron      string  `json:"cron"`
-	Timezone  string  `json:"timezone"`
-	LocalTime bool    `json:"localTime"`
-	From      *string `json:"from"` // absent = now
-	N         *int    `json:"n"`    // default 10
-}
-
-// previewSchedule shows the slots that a cron text would have.
-func (a *API) previewSchedule(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r, controlBody)
-	if err != nil {
-		return err
-	}
-	var b previewBody
-	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
-		return err
-	}
-	var c checker
-	from := models.Millis(time.Now().UnixMilli())
-	if b.From != nil {
-		from, _ = c.instant("from", *b.From)
-	}
-	n := defaultSlots
-	set(&n, b.N)
-	if n < 1 || n > maxSlots {
-		c.add("n", "must be from 1 to %d", maxSlots)
-	}
-	if b.Timezone == "" {
-		b.Timezone = a.Zone
-	}
-	table := c.timetable(models.Schedule{Cron: b.Cron, Timezone: b.Timezone, LocalTime: b.LocalTime, Anchor: from})
-	if err := c.err(); err != nil {
-		return err
-	}
-	perDay, words := table.Often()
-	return answerData(w, http.StatusOK, map[string]any{"slots": slotsJSON(table, from, n), "firesPerDay": perDay, "fires": words, "warnings": table.Warnings()})
+	return v, nil
 }

@@ -87,7 +87,7 @@ func TestScheduleBadInput(t *testing.T) {
 		if status, got := s.do(http.MethodPost, "/v1/schedules", `{"name":`); status != http.StatusBadRequest || got.ErrCode != models.CodeArgs {
 			t.Errorf("cut off: %d %s", status, got.Raw)
 		}
-		var list struct{ Schedules []scheduleView }
+		var list struct{ Schedules []ScheduleView }
 		_, got := s.do(http.MethodGet, "/v1/schedules?status=active", nil)
 		if got.into(t, &list); len(list.Schedules) != 0 {
 			t.Errorf("stored: %s", got.Raw)
@@ -95,13 +95,13 @@ func TestScheduleBadInput(t *testing.T) {
 	})
 }
 
-func (s *server) schedule(method, path string, body any, want int, headers ...string) scheduleHistory {
+func (s *server) schedule(method, path string, body any, want int, headers ...string) ScheduleDetails {
 	s.t.Helper()
 	status, got := s.do(method, path, body, headers...)
 	if status != want {
 		s.t.Fatalf("%s %s: %d %s", method, path, status, got.Raw)
 	}
-	var v scheduleHistory
+	var v ScheduleDetails
 	if status < 300 {
 		got.into(s.t, &v)
 	}
@@ -138,7 +138,7 @@ func TestScheduleLife(t *testing.T) {
 		}
 		s.schedule("POST", path+"/resume", nil, 200)
 
-		var first, again campaignView
+		var first, again CampaignView
 		status, got := s.do("POST", path+"/run", nil, "Idempotency-Key", "k")
 		got.into(t, &first)
 		if status != http.StatusAccepted || first.ScheduleID != made.ID || first.Slot != nil || got.Header.Get("Location") != "/v1/campaigns/"+first.ID || first.Counts.Total != 2 {
@@ -161,7 +161,7 @@ func TestScheduleLife(t *testing.T) {
 		if v := s.schedule("GET", path, nil, 200); v.Status != models.ScheduleDeleted || len(v.Occurrences) != 1 {
 			t.Errorf("%+v", v)
 		}
-		var list struct{ Schedules []scheduleView }
+		var list struct{ Schedules []ScheduleView }
 		_, got = s.do("GET", "/v1/schedules", nil)
 		if got.into(t, &list); len(list.Schedules) != 0 {
 			t.Errorf("%s", got.Raw)
@@ -208,7 +208,7 @@ func TestPreview(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores)
-		var got struct{ Slots []slotView }
+		var got struct{ Slots []SlotView }
 		status, r := s.do("POST", "/v1/schedules/preview", `{"cron":"30 2 * * *","timezone":"Europe/Berlin","from":"2027-03-27T00:00:00Z","n":3}`)
 		r.into(t, &got)
 		want := []string{"2027-03-27T02:30:00+01:00", "2027-03-28T03:00:00+02:00", "2027-03-29T02:30:00+02:00"}
@@ -244,9 +244,9 @@ func TestScheduledCampaign(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newServer(t, stores)
 		s.users("u1")
-		post := func(more string) campaignView {
+		post := func(more string) CampaignView {
 			status, got := s.do("POST", "/v1/campaigns", `{"message":`+aMessage+`,"audience":{"all":true},`+more+`}`)
-			var c campaignView
+			var c CampaignView
 			if got.into(t, &c); status != http.StatusAccepted || c.Status != models.StatusScheduled || c.StartedAt != nil {
 				t.Fatalf("%d %s", status, got.Raw)
 			}
@@ -276,7 +276,7 @@ func TestScheduledCampaign(t *testing.T) {
 			{l.ID, `{"sendAt":"2001-02-01T09:30:00"}`, 422, ""},
 		} {
 			status, got := s.do("PATCH", "/v1/campaigns/"+step.id, step.body)
-			var v campaignView
+			var v CampaignView
 			if status == 200 {
 				got.into(t, &v)
 			}

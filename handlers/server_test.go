@@ -16,7 +16,9 @@ import (
 
 	"carillon/channels"
 	"carillon/channels/inbox"
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/models"
 )
 
@@ -40,28 +42,30 @@ func newServer(t testing.TB, stores testkit.Stores, change ...func(*API)) *serve
 	rdb := conn.MakeRedisClient().(redis.UniversalClient)
 	t.Cleanup(func() { _ = rdb.Close() })
 	a := &API{
-		Store:     testkit.OpenStore(t, stores.DatabaseURL),
-		Redis:     rdb,
+		Gate: web.Gate{
+			Store:    testkit.OpenStore(t, stores.DatabaseURL),
+			Redis:    rdb,
+			Patience: testkit.Patience, // the product's own is for a machine that runs one server, not all tests at once
+			Secret:   testSecret,
+			Admins:   []string{"openIMAdmin", "imAdmin"},
+			Log:      slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		},
 		RedisConn: conn,
 		Enqueue:   func(context.Context, models.Created) error { return nil },
 		Describe:  func([]byte) string { return "" },
 		Ready:     func(context.Context) []Problem { return nil },
-		Patience:  testkit.Patience, // the product's own is for a machine that runs one server, not all tests at once
-		Secret:    testSecret,
-		Admins:    []string{"openIMAdmin", "imAdmin"},
 		Channels:  []channels.Traits{inbox.New(nil).Traits()},
 		Zone:      "UTC",
-		Log:       slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, f := range change {
 		f(a)
 	}
-	web := httptest.NewServer(a.Routes())
+	serving := httptest.NewServer(a.Routes())
 	t.Cleanup(func() {
-		web.CloseClientConnections() // ends the streams that Close would wait for
-		web.Close()
+		serving.CloseClientConnections() // ends the streams that Close would wait for
+		serving.Close()
 	})
-	return &server{API: a, t: t, URL: web.URL}
+	return &server{API: a, t: t, URL: serving.URL}
 }
 
 func (s *server) adminToken() string { return s.token("imAdmin") }
@@ -71,13 +75,13 @@ func (s *server) token(userID string) string {
 	var token string
 	var err error
 	if slices.Contains(s.Admins, userID) {
-		token, err = AdminToken(s.Secret, userID)
+		token, err = web.AdminToken(s.Secret, userID)
 	} else {
 		user, unknown := s.Store.User(s.t.Context(), userID)
 		if unknown != nil {
 			user = models.User{UserID: userID, AddedRev: 1 << 40}
 		}
-		token, err = UserToken(s.Secret, user, 1)
+		token, err = web.UserToken(s.Secret, user, 1)
 	}
 	if err != nil {
 		s.t.Fatal(err)
@@ -161,7 +165,7 @@ func (s *server) do(method, path string, body any, headers ...string) (status in
 	if req.Header.Get("token") == "" {
 		req.Header.Del("token")
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := contract.Transport(s.t, http.DefaultTransport).RoundTrip(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (s *server) patchToAnother() {
 		return `{"channel":"` + channel + `","audience":{"groupID":"g"},"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101,"sessionType":2}}`
 	}
 	_, got := s.do("POST", "/v1/schedules", okSchedule(jsonFields{"campaign": campaign("inbox")}).body())
-	var sch scheduleView
+	var sch ScheduleView
 	got.into(s.t, &sch)
 	status, got := s.do("PATCH", "/v1/schedules/"+sch.ID, `{"campaign":`+campaign("openim")+`}`)
 	if status != http.StatusUnprocessableEntity || !strings.HasPrefix(got.fields(s.t)["campaign.message.sessionType"], "cannot be 2") {

@@ -1,16 +1,15 @@
 package handlers
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 )
 
@@ -27,7 +26,7 @@ func TestStreamsOutliveFlushAll(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		stores = ownRedis(t, stores)
 		// a slot lives for three beats: longer than a busy machine holds one up
-		s := newServer(t, stores, func(a *API) { a.streams.beat = 2 * time.Second })
+		s := newServer(t, stores, func(a *API) { a.streams.Beat = 2 * time.Second })
 		t.Cleanup(s.Close)
 		s.users("bob")
 		var open []*client
@@ -57,7 +56,7 @@ func TestStreamsOutliveARedisThatRestarts(t *testing.T) {
 	t.Parallel()
 	server := testkit.PrivateRedis(t)
 	stores := testkit.Stores{DatabaseURL: testkit.MySQLURL(t), RedisURL: server.URL()}
-	s := newServer(t, stores, func(a *API) { a.streams.beat = 200 * time.Millisecond })
+	s := newServer(t, stores, func(a *API) { a.streams.Beat = 200 * time.Millisecond })
 	t.Cleanup(s.Close)
 	s.users("bob")
 	c := s.open("bob")
@@ -106,39 +105,22 @@ func TestSlowClientLosesItsStreamAndBlocksNobody(t *testing.T) {
 	})
 }
 
-// A stream with a gap would be worse than one that ends: its client comes back.
-func TestStreamThatCannotTakeAMessageEnds(t *testing.T) {
-	t.Parallel()
-	ctx, end := context.WithCancel(t.Context())
-	defer end()
-	full, free := &subscriber{live: make(chan string, 1), end: end}, &subscriber{live: make(chan string, 2), end: func() { t.Error("the other stream is ended too") }}
-	f := streamHub{online: map[string]*presence{"bob": {streams: map[*subscriber]struct{}{full: {}, free: {}}}}}
-	f.dispatch(&redis.Message{Channel: "bob", Payload: "first"})
-	if ctx.Err() != nil {
-		t.Error("ended with room left")
-	}
-	f.dispatch(&redis.Message{Channel: "bob", Payload: "second"})
-	if ctx.Err() == nil || len(free.live) != 2 {
-		t.Errorf("ended: %v; the other stream got %d messages", ctx.Err(), len(free.live))
-	}
-}
-
 func TestStreamEndsWithItsToken(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, testkit.Stores{DatabaseURL: "sqlite:" + t.TempDir() + "/c.db", RedisURL: testkit.EmbeddedRedisURL(t)})
 	t.Cleanup(s.Close)
 	s.users("bob")
-	ends := time.Now().Add(2 * time.Second).Truncate(time.Second)
 	bob, err := s.Store.User(t.Context(), "bob")
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := sign(s.Secret, claims{UserID: "bob", Since: bob.AddedRev}, ends)
+	began := time.Now()
+	token, err := web.UserTokenFor(s.Secret, bob, 1, 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.open("bob", "token", token).ended()
-	if time.Now().Before(ends) {
+	if time.Since(began) < time.Second { // a token ends at a whole second
 		t.Error("the stream ended before its token")
 	}
 }

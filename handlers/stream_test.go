@@ -16,7 +16,9 @@ import (
 
 	"carillon/channels"
 	"carillon/channels/inbox"
+	"carillon/handlers/streams"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/models"
 )
 
@@ -60,17 +62,23 @@ func (s *server) open(userID string, headers ...string) *client {
 // request asks for a stream; the answer is there once its first bytes are.
 func (s *server) request(userID string, headers ...string) (*http.Response, func()) {
 	s.t.Helper()
+	return s.stream("/v1/inbox/"+url.PathEscape(userID)+"/stream", s.token(userID), headers...)
+}
+
+// stream asks for a path's events with a token.
+func (s *server) stream(path, token string, headers ...string) (*http.Response, func()) {
+	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v1/inbox/"+url.PathEscape(userID)+"/stream", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req.Header.Set("token", s.token(userID))
+	req.Header.Set("token", token)
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	res, err := contract.Transport(s.t, http.DefaultTransport).RoundTrip(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -179,9 +187,12 @@ func (w worker) online(userID string) bool {
 	return w.send("are you there?", userID)[0].Result == channels.Sent
 }
 
+// maxStreams is how many a user may hold open.
+const maxStreams = 5
+
 // slots is how many streams of a user count.
 func (w worker) slots(userID string) int64 {
-	return w.rdb.ZCard(w.t.Context(), newStreamLease(w.rdb, userID, 0).key).Val()
+	return w.rdb.ZCard(w.t.Context(), inbox.StreamName(w.rdb, userID)+":streams").Val()
 }
 
 // unique makes user IDs that no other test has: publish/subscribe reaches all databases of a Redis.
@@ -242,8 +253,8 @@ func TestStreamSendsWhatIsStoredFromNowOn(t *testing.T) {
 			s.deliver(spec)
 			before := c.cursor
 			e := c.wantText(content.Content)
-			a, _ := parseInboxCursor("", before)
-			b, err := parseInboxCursor("", e.ID)
+			a, _ := streams.ParseCursor("", before)
+			b, err := streams.ParseCursor("", e.ID)
 			if err != nil || a == b || a.Later(b) != b {
 				t.Errorf("the cursor went from %v to %v, %v", a, b, err)
 			}
@@ -268,7 +279,7 @@ func TestReconnectMissesNothing(t *testing.T) {
 		s.deliver(toUsers("seen", bob))
 		c.wantText("seen")
 		c.close()
-		const n = readLimit + 5 // more than one read
+		const n = 50 + 5 // more than one read
 		for i := range n {
 			s.deliver(toUsers(fmt.Sprint("missed ", i), bob))
 		}

@@ -1,11 +1,13 @@
 package handlers
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"slices"
 
 	"carillon/channels"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -44,35 +46,37 @@ func SyncJSON(y models.Sync) SyncView {
 	return v
 }
 
-// syncDirectory asks for a sync of the directory, and answers at once with its state.
-func (a *API) syncDirectory(w http.ResponseWriter, r *http.Request) error {
-	if err := a.syncs(); err != nil {
-		return err
-	}
-	fewer, err := switched(r, "fewer")
+// syncDirectory answers a request for a sync at once.
+func (a *API) syncDirectory(in *web.In) error {
+	fewer, err := in.Switch("fewer")
 	if err != nil {
 		return err
 	}
-	if err := a.Store.AskSync(r.Context(), fewer); err != nil {
-		return err
-	}
-	return a.answerSync(w, r, http.StatusAccepted)
-}
-
-// directorySync shows how far the sync is.
-func (a *API) directorySync(w http.ResponseWriter, r *http.Request) error {
-	if err := a.syncs(); err != nil {
-		return err
-	}
-	return a.answerSync(w, r, http.StatusOK)
-}
-
-func (a *API) answerSync(w http.ResponseWriter, r *http.Request, status int) error {
-	y, err := a.Store.Sync(r.Context())
+	y, err := a.SyncDirectory(in.Context(), in.Call, fewer)
 	if err != nil {
 		return err
 	}
-	return answerData(w, status, SyncJSON(y))
+	return in.Answer(http.StatusAccepted, y)
+}
+
+// SyncDirectory asks for a sync of the directory, and returns its state. With fewer, users may go however many they are.
+func (a *API) SyncDirectory(ctx context.Context, call web.Call, fewer bool) (SyncView, error) {
+	if err := a.syncs(); err != nil {
+		return SyncView{}, err
+	}
+	if err := a.Store.AskSync(ctx, fewer); err != nil {
+		return SyncView{}, err
+	}
+	return a.DirectorySync(ctx, call, nothing{})
+}
+
+// DirectorySync shows how far the sync is.
+func (a *API) DirectorySync(ctx context.Context, _ web.Call, _ nothing) (SyncView, error) {
+	if err := a.syncs(); err != nil {
+		return SyncView{}, err
+	}
+	y, err := a.Store.Sync(ctx)
+	return SyncJSON(y), err
 }
 
 // syncs is 1004 where no channel syncs the directory.

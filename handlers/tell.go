@@ -2,43 +2,16 @@ package handlers
 
 import (
 	"context"
-	"net/http"
-	"time"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
 // tellCreated logs a campaign that was just made.
-func (a *API) tellCreated(r *http.Request, created models.Created, c models.Campaign) {
+func (a *API) tellCreated(ctx context.Context, call web.Call, created models.Created, c models.Campaign) {
 	if created.Replayed {
 		return
 	}
 	view := models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}
-	a.Log.Log(r.Context(), models.LogLevel(c.Total), "campaign created", "campaign", view, "by", callerOf(r).UserID, "operationID", operationID(r.Context()))
-}
-
-// tellRefused logs and records that a log-in was refused. Who tried is not known, and where from is left out. A flood of tries is
-// one event in tellRefusals, so that nobody without a token can fill the event log.
-func (a *API) tellRefused(r *http.Request, err error) {
-	n := a.refusedLogins.due()
-	if n == 0 {
-		return
-	}
-	code := int(models.AsError(err).Code)
-	a.Log.Warn("log-ins were refused", "refused", n, "route", routeName(r), "errCode", code, "operationID", operationID(r.Context()))
-	a.record(r, "", models.Event{Kind: models.EventLoginRefused, Data: models.EventData{"refused": n, "route": routeName(r), "errCode": code}})
-}
-
-// recordWithin is for an event that tells of no change of the ledger. Whoever logs in waits no longer when the database is away.
-const recordWithin = time.Second
-
-// record stores such an event, by whom and under the request's operationID. A log-in needs no database, so one that cannot be
-// recorded is logged, and goes on.
-func (a *API) record(r *http.Request, userID string, e models.Event) {
-	by := models.Actor{ID: userID, Via: models.ViaAPI, OperationID: operationID(r.Context())}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWithin)
-	defer cancel()
-	if err := a.Store.Record(models.WithActor(ctx, by), e); err != nil {
-		a.Log.Warn("an event is not in the event log", "kind", e.Kind, "err", err, "operationID", by.OperationID)
-	}
+	a.Log.Log(ctx, models.LogLevel(c.Total), "campaign created", "campaign", view, "by", call.UserID, "operationID", call.OperationID)
 }

@@ -16,8 +16,8 @@ const (
 	maxGrace     = 7 * 24 * time.Hour
 )
 
-// quietBody are quiet hours, by the recipient's clock.
-type quietBody struct {
+// QuietHours are quiet hours, by the recipient's clock.
+type QuietHours struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
@@ -90,7 +90,7 @@ func (c *checker) missed(policy models.Missed, grace string, otherwise models.Mi
 	return policy, models.Millis(d.Milliseconds())
 }
 
-func (c *checker) quietHours(b *quietBody, spec *models.CampaignSpec) {
+func (c *checker) quietHours(b *QuietHours, spec *models.CampaignSpec) {
 	if b == nil {
 		return
 	}
@@ -114,21 +114,21 @@ func (c *checker) expireAt(text string, now time.Time) models.Millis {
 	return at
 }
 
-// timingView is what a campaign and a template show of the recipients' own clocks.
-type timingView struct {
+// TimingView is what a campaign and a template show of the recipients' own clocks.
+type TimingView struct {
 	LocalTime   bool          `json:"localTime"`
 	Missed      models.Missed `json:"missed,omitempty"` // with sendAt
 	MissedGrace string        `json:"missedGrace,omitempty"`
-	QuietHours  *quietBody    `json:"quietHours"`
+	QuietHours  *QuietHours   `json:"quietHours"`
 }
 
-func timingJSON(t models.Timing) timingView {
-	v := timingView{LocalTime: t.WallAt != 0}
+func timingJSON(t models.Timing) TimingView {
+	v := TimingView{LocalTime: t.WallAt != 0}
 	if t.Missed != "" {
 		v.Missed, v.MissedGrace = t.Missed, durationJSON(t.MissedGrace)
 	}
 	if t.Quiet() {
-		v.QuietHours = &quietBody{clock(t.QuietFrom), clock(t.QuietTo)}
+		v.QuietHours = &QuietHours{clock(t.QuietFrom), clock(t.QuietTo)}
 	}
 	return v
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -91,7 +92,7 @@ func TestCampaignsOfAUser(t *testing.T) {
 		if _, is := s.userCampaigns(t, "e-still", 100); !strings.HasPrefix(is[""], "cancelled: the campaign was cancelled") {
 			t.Errorf("%q", is)
 		}
-		for query, want := range map[string]int{"?limit=0": 422, "?cursor=!": 422, "?cursor=" + encodeCursor("x"): 422, "?status=sent": 422} {
+		for query, want := range map[string]int{"?limit=0": 422, "?cursor=!": 422, "?cursor=" + web.EncodeCursor("x"): 422, "?status=sent": 422} {
 			if status, got := s.do(http.MethodGet, "/v1/users/a-sent/campaigns"+query, nil); status != want {
 				t.Errorf("%s: %d %s", query, status, got.Raw)
 			}

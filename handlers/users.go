@@ -1,39 +1,29 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
-	"net/http"
 
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
 const maxUsersPut = 1000
 
-type usersBody struct {
+// UsersBody is the body of POST /v1/users.
+type UsersBody struct {
 	Users []models.UserChange `json:"users"`
 }
 
-// putUsers adds and changes up to 1,000 users, all or none. An absent field stays as it is.
-func (a *API) putUsers(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r, listBody)
-	if err != nil {
-		return err
-	}
-	var b usersBody
-	if err := decodeJSON(body, &b, refuseUnknown); err != nil {
-		return err
-	}
+// PutUsers adds and changes up to 1,000 users, all or none. An absent field stays as it is.
+func (a *API) PutUsers(ctx context.Context, _ web.Call, b UsersBody) (models.UserCounts, error) {
 	if err := b.check(); err != nil {
-		return err
+		return models.UserCounts{}, err
 	}
-	done, err := a.Store.PutUsers(r.Context(), b.Users)
-	if err != nil {
-		return err
-	}
-	return answerData(w, http.StatusOK, done)
+	return a.Store.PutUsers(ctx, b.Users)
 }
 
-func (b *usersBody) check() error {
+func (b *UsersBody) check() error {
 	var c checker
 	switch n := len(b.Users); {
 	case b.Users == nil:
@@ -57,35 +47,41 @@ func tooMany(field string, limit, n int, hint string) error {
 	return e
 }
 
-// listUsers pages through the directory in the order of the IDs' bytes. With search, it lists the
-// users whose IDs begin with that text.
-func (a *API) listUsers(w http.ResponseWriter, r *http.Request) error {
-	after, limit, err := parseIDPage(r)
-	if err != nil {
-		return err
-	}
-	prefix := r.URL.Query().Get("search")
-	if why := models.CheckID(prefix); prefix != "" && why != "" {
-		return queryError("search", why)
-	}
-	users, err := a.Store.Users(r.Context(), prefix, after, limit+1)
-	if err != nil {
-		return err
-	}
-	page, next := cutPage(users, limit, func(u models.User) string { return u.UserID })
-	return answerData(w, http.StatusOK, map[string]any{"users": page, "nextCursor": next})
+// UserList is a page of users.
+type UserList struct {
+	NextCursor string        `json:"nextCursor"`
+	Users      []models.User `json:"users"`
 }
 
-func (a *API) getUser(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return err
+// UserPage is which users are asked for: those whose IDs begin with Search.
+type UserPage struct {
+	Page
+	Search string
+}
+
+func readUserPage(in *web.In) (p UserPage, err error) {
+	if p.Page, err = page(in); err != nil {
+		return p, err
 	}
-	user, err := a.Store.User(r.Context(), id)
-	if err != nil {
-		return err
+	p.Search = in.Query("search")
+	if why := models.CheckID(p.Search); p.Search != "" && why != "" {
+		return p, web.Refuse("search", why)
 	}
-	return answerData(w, http.StatusOK, user)
+	return p, nil
+}
+
+// ListUsers pages through the directory in the order of the IDs' bytes.
+func (a *API) ListUsers(ctx context.Context, _ web.Call, p UserPage) (list UserList, err error) {
+	users, err := a.Store.Users(ctx, p.Search, p.After, p.Limit+1)
+	if err == nil {
+		list.Users, list.NextCursor = web.CutPage(users, p.Limit, func(u models.User) string { return u.UserID })
+	}
+	return list, err
+}
+
+// GetUser shows one user.
+func (a *API) GetUser(ctx context.Context, _ web.Call, id string) (models.User, error) {
+	return a.Store.User(ctx, id)
 }
 
 // UserCampaignView is what became of a user in one campaign.
@@ -98,7 +94,7 @@ type UserCampaignView struct {
 	CreatedAt      string        `json:"createdAt"`
 	// Recipient is null if the user is no recipient. With a groupID the message stands once for the
 	// group, and the user reads it there.
-	Recipient *recipientView `json:"recipient"`
+	Recipient *RecipientView `json:"recipient"`
 	Why       string         `json:"why"`
 }
 
@@ -114,40 +110,30 @@ func UserCampaignJSON(u models.UserCampaign, inInbox bool) UserCampaignView {
 	return v
 }
 
-// userCampaigns lists the campaigns that a user is or could have been a recipient of, newest first.
-// A user who has left the directory keeps this list.
-func (a *API) userCampaigns(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
-	if err != nil {
-		return err
-	}
-	before, limit, err := parseBeforePage(r)
-	if err != nil {
-		return err
-	}
-	list, next, err := a.Store.UserCampaigns(r.Context(), id, before, limit)
-	if err != nil {
-		return err
-	}
-	views := make([]UserCampaignView, len(list))
-	for i, u := range list {
-		views[i] = UserCampaignJSON(u, a.Store.StoresInInbox(u.Campaign.Channel))
-	}
-	nextCursor := ""
-	if next != 0 {
-		nextCursor = encodeCursor(beforeCursor(next))
-	}
-	return answerData(w, http.StatusOK, map[string]any{"campaigns": views, "nextCursor": nextCursor})
+// UserCampaignList is a page of what became of a user.
+type UserCampaignList struct {
+	Campaigns  []UserCampaignView `json:"campaigns"`
+	NextCursor string             `json:"nextCursor"`
 }
 
-// deleteUser takes a user out of the directory. Campaigns under way skip the user.
-func (a *API) deleteUser(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id")
+// UserCampaigns lists the campaigns that a user is or could have been a recipient of, newest first.
+// A user who has left the directory keeps this list.
+func (a *API) UserCampaigns(ctx context.Context, _ web.Call, p OlderPage) (list UserCampaignList, err error) {
+	found, next, err := a.Store.UserCampaigns(ctx, p.ID, p.Before, p.Limit)
 	if err != nil {
-		return err
+		return list, err
 	}
-	if err := a.Store.DeleteUser(r.Context(), id); err != nil {
-		return err
+	list.Campaigns = make([]UserCampaignView, len(found))
+	for i, u := range found {
+		list.Campaigns[i] = UserCampaignJSON(u, a.Store.StoresInInbox(u.Campaign.Channel))
 	}
-	return answerData(w, http.StatusOK, struct{}{})
+	if next != 0 {
+		list.NextCursor = web.EncodeCursor(web.BeforeCursor(next))
+	}
+	return list, nil
+}
+
+// DeleteUser takes a user out of the directory. Campaigns under way skip the user.
+func (a *API) DeleteUser(ctx context.Context, _ web.Call, id string) (nothing, error) {
+	return nothing{}, a.Store.DeleteUser(ctx, id)
 }

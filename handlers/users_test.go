@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -144,7 +145,7 @@ func TestUsersPaging(t *testing.T) {
 		if got.into(t, &page); len(page.Users) != 100 {
 			t.Errorf("%d users without a limit", len(page.Users))
 		}
-		for query, field := range map[string]string{"limit=0": "limit", "limit=1001": "limit", "limit=x": "limit", "cursor=!": "cursor", "cursor=" + encodeCursor("a\n"): "cursor"} {
+		for query, field := range map[string]string{"limit=0": "limit", "limit=1001": "limit", "limit=x": "limit", "cursor=!": "cursor", "cursor=" + web.EncodeCursor("a\n"): "cursor"} {
 			if status, got := s.do("GET", "/v1/users?"+query, nil); status != http.StatusUnprocessableEntity || got.ErrCode != 1001 || got.fields(t)[field] == "" {
 				t.Errorf("%s: %d %s", query, status, got.Raw)
 			}

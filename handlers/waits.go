@@ -35,23 +35,28 @@ type progress interface {
 	Campaign(ctx context.Context, publicID string) (models.CampaignView, error)
 }
 
-// watch is one campaign that is waited for. done is closed when it has finished.
+// watch is one campaign that is waited for.
 type watch struct {
 	waiters int
-	done    chan struct{}
+	done    chan struct{}   // closed when the campaign has finished
+	held    chan struct{}   // closed while the campaign is held, see heldUp
 	last    models.Campaign // without message and counts, as it was read last; no ID before it was
 	err     error           // of the last reading
 }
 
-// wait returns the campaign, without its message and its counts, when it has finished or the time is up, whichever is
-// first.
-func (ws *waiters) wait(ctx context.Context, store progress, id string, limit time.Duration) (models.Campaign, error) {
-	w := ws.join(store, id)
+// wait returns the campaign, without its message and its counts, when the campaign has finished or the time is up. With
+// unlessHeld it also returns as soon as the campaign is held up.
+func (ws *waiters) wait(ctx context.Context, store progress, id string, limit time.Duration, unlessHeld bool) (models.Campaign, error) {
+	w, held := ws.join(store, id)
 	defer ws.leave(id, w)
+	if !unlessHeld {
+		held = nil
+	}
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	select {
 	case <-w.done:
+	case <-held:
 	case <-timeout.C:
 	case <-ws.ended():
 	case <-ctx.Done():
@@ -108,23 +113,23 @@ func (ws *waiters) close() {
 	}
 }
 
-func (ws *waiters) join(store progress, id string) *watch {
+func (ws *waiters) join(store progress, id string) (w *watch, held <-chan struct{}) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if w, ok := ws.watched[id]; ok {
 		w.waiters++
-		return w
+		return w, w.held
 	}
 	if ws.watched == nil {
 		ws.watched = map[string]*watch{}
 	}
-	w := &watch{waiters: 1, done: make(chan struct{})}
+	w = &watch{waiters: 1, done: make(chan struct{}), held: make(chan struct{})}
 	ws.watched[id] = w
 	if !ws.reading {
 		ws.reading = true
 		go ws.read(store)
 	}
-	return w
+	return w, w.held
 }
 
 func (ws *waiters) leave(id string, w *watch) {
@@ -166,9 +171,27 @@ func (ws *waiters) publish(ids []string, now map[string]models.Campaign, err err
 		if err != nil {
 			continue
 		}
-		if w.last = now[id]; w.last.FinishedAt != 0 {
+		before := heldUp(w.last.Status)
+		w.last = now[id]
+		switch is := heldUp(w.last.Status); {
+		case w.last.FinishedAt != 0:
 			close(w.done)
 			delete(ws.watched, id)
+		case is && !before:
+			close(w.held)
+		case before && !is: // for who joins from now on
+			w.held = make(chan struct{})
 		}
 	}
+}
+
+// heldUp reports whether a campaign sends to nobody as long as nobody changes its status. A campaign that failed as a
+// whole does not count: it finishes as soon as its workers have let go.
+func heldUp(s models.Status) bool {
+	switch s {
+	case models.StatusPaused, models.StatusScheduled, models.StatusCancelled, models.StatusExpired:
+		return true
+	case models.StatusRunning, models.StatusCompleted, models.StatusFailed:
+	}
+	return false
 }

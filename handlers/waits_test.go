@@ -55,7 +55,7 @@ func TestWaitersShareOneReader(t *testing.T) {
 		l := &countedLedger{}
 		got := make(chan models.Campaign, n+1)
 		wait := func(id string) {
-			c, err := ws.wait(t.Context(), l, id, 10*time.Second)
+			c, err := ws.wait(t.Context(), l, id, 10*time.Second, false)
 			if err != nil {
 				t.Error(err)
 			}
@@ -98,5 +98,58 @@ func TestWaitersShareOneReader(t *testing.T) {
 		if ws.reading || len(ws.watched) != 0 {
 			t.Errorf("somebody still reads for %d campaigns", len(ws.watched))
 		}
+	})
+}
+
+// heldLedger has one campaign, whose status a test sets.
+type heldLedger struct {
+	countedLedger
+	status models.Status
+}
+
+func (l *heldLedger) set(s models.Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.status = s
+}
+
+func (l *heldLedger) Progress(_ context.Context, ids []string) (map[string]models.Campaign, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return map[string]models.Campaign{ids[0]: {ID: 1, PublicID: ids[0], Status: l.status}}, nil
+}
+
+// TestWaitUnlessHeld: who waits unless the campaign is held leaves when it is. Who waits for its end stays, and who comes
+// after it was resumed waits again.
+func TestWaitUnlessHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ws waiters
+		l := &heldLedger{status: models.StatusRunning}
+		const limit = 10 * time.Second
+		var all sync.WaitGroup
+		wait := func(unlessHeld bool, want time.Duration) {
+			all.Go(func() {
+				began := time.Now()
+				if _, err := ws.wait(t.Context(), l, "c", limit, unlessHeld); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took < want || took > want+2*pollEvery {
+					t.Errorf("unless held %t: waited %s, want %s", unlessHeld, took, want)
+				}
+			})
+		}
+		wait(false, limit)
+		wait(true, time.Second)
+		time.Sleep(time.Second)
+		l.set(models.StatusPaused)
+		time.Sleep(time.Second)
+		wait(true, 0)
+		time.Sleep(time.Second)
+		l.set(models.StatusRunning)
+		time.Sleep(time.Second)
+		wait(true, limit)
+		all.Wait()
+		time.Sleep(2 * pollEvery) // the reader ends
 	})
 }

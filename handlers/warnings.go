@@ -35,7 +35,7 @@ func (a *API) warnings(ctx context.Context, spec models.CampaignSpec, prefix str
 func (a *API) floodedSender(ctx context.Context, spec models.CampaignSpec) (string, error) {
 	traits, _ := a.channel(spec.Channel)
 	m := &spec.Message
-	if !traits.SyncsSender || m.IsOnlineOnly || m.SessionType != models.SessionSingle || a.isAdmin(m.SendID) {
+	if !traits.SyncsSender || m.IsOnlineOnly || m.SessionType != models.SessionSingle || a.IsAdmin(m.SendID) {
 		return "", nil
 	}
 	recipients := int64(len(spec.Audience.UserIDs))

@@ -37,7 +37,7 @@ func TestFloodedSenderIsWarnedOf(t *testing.T) {
 			}
 			body := fmt.Sprintf(`{"channel":%q,"audience":%s,"message":{"sendID":%q,"content":%s,"contentType":%d%s}}`, channel, audience, sender, content, contentType, more)
 			status, got := s.do(http.MethodPost, "/v1/campaigns", body)
-			var v campaignView
+			var v CampaignView
 			if got.into(t, &v); status != http.StatusAccepted {
 				t.Fatalf("%d %s", status, got.Raw)
 			}

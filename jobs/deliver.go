@@ -37,9 +37,9 @@ func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Chann
 		log.Warn("the time zone of a page is not known to this program, so the campaign's counts", "zone", v.Zone, "instead", loc.String())
 	}
 	d := &delivery{
-		visit: v, channel: ch, zone: loc, lease: l, log: log,
+		visit: v, channel: ch, zone: loc, lease: l, log: log, counts: w.opts.Metrics.Channel(v.Campaign.Channel),
 		store: w.store, control: w.control, pacer: w.pacer, guard: w.guard, legible: w.legible, refused: w.refused, slots: w.slots, drain: w.drain,
-		writer:    &pageWriter{store: w.store, visit: v, lease: l, drain: w.drain, drainTimeout: w.opts.DrainTimeout, log: log},
+		writer:    &pageWriter{store: w.store, visit: v, lease: l, drain: w.drain, drainTimeout: w.opts.DrainTimeout, counts: w.opts.Metrics, log: log},
 		attempts:  attemptRules{maxAttempts: w.opts.MaxAttempts, backoff: w.opts.Backoff, pacing: w.pacer.Params, visit: v, asks: ch.Traits().Asks, jitter: rand.Float64()},
 		late:      newLateAnswers(),
 		chunkSize: chunkSize(w.opts.ChunkSize, ch.Traits().MaxBatch),
@@ -108,6 +108,7 @@ func (d *delivery) step(ctx context.Context) error {
 	if len(chunk) > 0 {
 		return d.sendChunk(ctx, chunk)
 	}
+	d.counts.TokenWait.Observe(grant.Wait.Seconds())
 	if grant.Wait > d.pacer.SlotWait || d.slots.contended(ctx, d.visit.Campaign) {
 		end := d.asWaiting(d.pacer.Rates.PageWait(grant))
 		end.lasts = grant.Wait

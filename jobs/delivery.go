@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/metrics"
 	"carillon/internal/pacing"
 	"carillon/models"
 )
@@ -18,6 +19,7 @@ type delivery struct {
 	zone    *time.Location // of the page's members
 	lease   *lease
 	log     *slog.Logger
+	counts  *metrics.Channel
 
 	store   *models.Store
 	control *controls

@@ -50,6 +50,8 @@
 //	log.go         logs the ends of campaigns, and what operators did
 //	schedule.go    starts scheduled campaigns and fires schedules
 //	sync.go        syncs the directory from a provider's users
+//	notify.go      posts the events of the log to their receiver: who posts, and when
+//	notify_post.go the posts
 //
 // And shared.go is what the worker and the reconciler of one process have in common.
 package jobs

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"carillon/internal/metrics"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -100,7 +101,7 @@ func (i idle) at(what string, state models.PageState, epoch int) {
 	}
 }
 
-func (i idle) requeuer() requeuer { return requeuer{i.store, i.queue, i.log} }
+func (i idle) requeuer() requeuer { return requeuer{i.store, i.queue, metrics.New(""), i.log} }
 
 // steadyFrom has been in contact for long enough, or for a moment only.
 func steadyFrom(long bool) *steadiness {

@@ -266,6 +266,96 @@ func TestMaybeSentOfAPageThatWasClosed(t *testing.T) {
 	})
 }
 
+// A campaign fails as a whole. Who may have been sent to is unknown, and all others are failed. A retry of the failed
+// leaves the unknown alone, and a retry of the unknown asks about them.
+func TestMaybeSentWhenTheCampaignFails(t *testing.T) {
+	t.Parallel()
+	rows := []models.RecipientOutcome{
+		{UserID: "a", Status: models.RecipientSent, Attempts: 1},
+		{UserID: "b", Status: models.RecipientPending, Attempts: 1, RetryIn: time.Minute},
+		{UserID: "c", Status: models.RecipientPending, Attempts: 1, RetryIn: time.Minute, MaybeSent: true},
+	}
+	for _, tc := range []struct {
+		what                string
+		rows                []models.RecipientOutcome
+		takenOver, ownHands bool              // by another worker, which then closes the page itself
+		unknown, failed     map[string]string // what a retry gives the channel
+	}{
+		{"taken over", rows, true, false, maybeSentOnce("defg", "c"), map[string]string{"b": "2", "h": "1"}},
+		{"taken over without a row", nil, true, false, maybeSentOnce("abcd"), map[string]string{"e": "1", "f": "1", "g": "1", "h": "1"}},
+		{"closed by its worker", rows, true, true, maybeSentOnce("defg", "c"), map[string]string{"b": "2", "h": "1"}},
+		{"the worker is gone", nil, false, false, maybeSentOnce("abcdefgh"), map[string]string{}},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			t.Parallel()
+			testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+				i := newIdle(t, s)
+				c := i.to(models.AtLeastOnce, letters(8)...)
+				i.dead(c, tc.rows...)
+				ch := newAsker(true, nil)
+				o := Options{Channels: []channels.Channel{ch}, ChunkSize: 2}
+				if tc.takenOver {
+					i.do(rescuer{i.requeuer(), steadyFrom(true), o.inFlight}.takeOver)
+				}
+				i.fail(c, tc.ownHands)
+				want := models.Counts{Total: 8, Sent: 8 - int64(len(tc.unknown)+len(tc.failed)), Unknown: int64(len(tc.unknown)), Failed: int64(len(tc.failed))}
+				i.eventually("the campaign failed", c.PublicID, func(v models.CampaignView) bool { return v.FinishedAt != 0 && v.Counts == want })
+				if r, err := i.store.Verify(t.Context(), c.PublicID); err != nil || !r.OK {
+					t.Errorf("%+v, %v", r, err)
+				}
+				i.run(o)
+				for _, again := range []struct {
+					status models.RecipientStatus
+					want   map[string]string
+				}{{models.RecipientFailed, tc.failed}, {models.RecipientUnknown, tc.unknown}} {
+					_, n, err := i.store.RetryCampaign(t.Context(), c.PublicID, models.Retry{Statuses: []models.RecipientStatus{again.status}})
+					if err != nil || n != int64(len(again.want)) {
+						t.Fatalf("%d of the %s are tried again, %v", n, again.status, err)
+					}
+					want.Sent += n
+					i.eventually("the retry is over", c.PublicID, func(v models.CampaignView) bool { return v.FinishedAt != 0 && v.Sent == want.Sent })
+					ch.lasts(t, again.want)
+				}
+			})
+		})
+	}
+}
+
+// maybeSentOnce is what a channel is given of who may have been sent to: these letters before any attempt, and the others
+// after one.
+func maybeSentOnce(first string, second ...string) map[string]string {
+	out := map[string]string{}
+	for _, id := range first {
+		out[string(id)] = "1, maybe sent"
+	}
+	for _, id := range second {
+		out[id] = "2, maybe sent"
+	}
+	return out
+}
+
+// fail ends a campaign as a whole and closes its page. With ownHands a worker has the page and closes it.
+func (i idle) fail(c models.Created, ownHands bool) {
+	i.t.Helper()
+	var v *models.Visit
+	if ownHands {
+		_, epoch, _ := i.page()
+		var err error
+		if v, err = i.store.ClaimPage(i.t.Context(), models.PageTask{Campaign: c.Tasks[0].Campaign, Epoch: epoch}); err != nil || v == nil {
+			i.t.Fatalf("%v, %v", v, err)
+		}
+	}
+	if failed, err := i.store.FailCampaign(i.t.Context(), c.Tasks[0].Campaign, "refused"); err != nil || !failed {
+		i.t.Fatalf("failed %t, %v", failed, err)
+	}
+	if v != nil {
+		if err := i.store.CloseVisit(i.t.Context(), v, models.StatusFailed); err != nil {
+			i.t.Fatal(err)
+		}
+	}
+	i.do(finisher{i.store, steadyFrom(true), i.log}.finish)
+}
+
 // A retry takes up recipients who ended without anybody knowing, and others.
 func TestMaybeSentOutlivesTheEnd(t *testing.T) {
 	t.Parallel()

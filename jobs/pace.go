@@ -52,7 +52,7 @@ const noRedis = "Redis does not answer or cannot be written, and nothing is sent
 // first: then it is blocked.
 func (e *explainer) limitedBy(ctx context.Context, win *models.Window) (by models.LimitedBy, why string, blocked bool) {
 	c := &win.Campaign
-	allLater := win.Planned && win.Later > 0 && win.Inside() == 0 && win.Waiting == 0 && win.New == 0 && win.Parked == 0
+	allLater := win.AllLater()
 	until, forAttempts := "", false
 	if allLater {
 		until, forAttempts = e.waitsFor(ctx, c)

@@ -1,7 +1,9 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +21,13 @@ type progress struct {
 	store   *models.Store
 	mu      sync.Mutex
 	samples map[int64][]sample // by campaign, the oldest first
+	moved   map[int64]movement // by campaign
+}
+
+// movement is when a campaign's counts were last seen to change.
+type movement struct {
+	at      time.Time
+	pending int64
 }
 
 type sample struct {
@@ -35,11 +44,16 @@ func (p *progress) measure(ctx context.Context) error {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	running := map[int64][]sample{}
+	running, moved := map[int64][]sample{}, map[int64]movement{}
 	for _, c := range views {
+		last, known := p.moved[c.ID]
+		if !known || last.pending != c.Pending {
+			last = movement{now, c.Pending}
+		}
+		moved[c.ID] = last
 		running[c.ID] = addSample(p.samples[c.ID], sample{now, p.store.Tried(c)})
 	}
-	p.samples = running
+	p.samples, p.moved = running, moved
 	return nil
 }
 
@@ -73,4 +87,33 @@ func (p *progress) rate(campaignID int64) (perSecond float64, ok bool) {
 		}
 	}
 	return float64(last.tried-first.tried) / last.at.Sub(first.at).Seconds(), true
+}
+
+// still is a campaign whose counts have not changed for a time.
+type still struct {
+	id    int64
+	since time.Duration
+}
+
+// still lists the running campaigns whose counts have not changed for at least a time, the longest
+// first.
+func (p *progress) still(least time.Duration) (list []still) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, m := range p.moved {
+		if since := time.Since(m.at); since >= least {
+			list = append(list, still{id, since})
+		}
+	}
+	slices.SortFunc(list, func(a, b still) int { return cmp.Compare(b.since, a.since) })
+	return list
+}
+
+// excuse counts a campaign's time anew: until now it waited for a time to come.
+func (p *progress) excuse(id int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m, known := p.moved[id]; known {
+		p.moved[id] = movement{time.Now(), m.pending}
+	}
 }

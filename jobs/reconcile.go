@@ -11,6 +11,7 @@ import (
 const (
 	visibleEvery = time.Second
 	reopenEvery  = time.Second
+	orderEvery   = time.Second
 )
 
 // Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and
@@ -29,7 +30,7 @@ type Reconciler struct {
 func NewReconciler(s *Shared, keep Retention) *Reconciler {
 	var (
 		steady   = &steadiness{store: s.store}
-		requeuer = requeuer{s.store, s.queue, s.log}
+		requeuer = requeuer{s.store, s.queue, s.opts.Metrics, s.log}
 		promoter = promoter{requeuer, s.windows}
 		rescuer  = rescuer{requeuer, steady, s.opts.inFlight}
 		finisher = finisher{s.store, steady, s.log}
@@ -55,6 +56,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 			{compareEvery, "compare the ledger with Redis", s.contact.compare},
 			{visibleEvery, "name the queues", s.queue.keepVisible},
 			{noticesEvery, "log what operators did", notices.takeNotices},
+			{orderEvery, "order events", s.store.OrderEvents},
 			{recountEvery, "recount", recount.recount},
 			{purgeEvery, "purge keys", purger.purgeKeys},
 			{purgeEvery, "purge recipients", purger.purgeRecipients},

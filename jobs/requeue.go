@@ -4,14 +4,16 @@ import (
 	"context"
 	"log/slog"
 
+	"carillon/internal/metrics"
 	"carillon/models"
 )
 
 // requeuer queues due pages of running campaigns again, each under a new epoch.
 type requeuer struct {
-	store *models.Store
-	queue *Queue
-	log   *slog.Logger
+	store  *models.Store
+	queue  *Queue
+	counts *metrics.Metrics
+	log    *slog.Logger
 }
 
 // move queues a page again, or returns false and leaves it alone.
@@ -54,6 +56,7 @@ func (r requeuer) requeue(ctx context.Context, state models.PageState, move move
 		if state != models.PageWaiting {
 			r.queue.forget(c.Priority, p)
 			r.log.Debug("a page that stood still is queued again", "campaign", p.CampaignID, "page", p.No, "epoch", task.Epoch)
+			r.count(state)
 			rescued++
 		}
 		if err := r.queue.Pages(ctx, []models.PageTask{task}); err != nil {
@@ -61,4 +64,13 @@ func (r requeuer) requeue(ctx context.Context, state models.PageState, move move
 		}
 	}
 	return nil
+}
+
+// count counts a page that was taken over from a state.
+func (r requeuer) count(from models.PageState) {
+	if from == models.PageQueued {
+		r.counts.PagesOfTask.Inc()
+		return
+	}
+	r.counts.PagesOfLease.Inc()
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"carillon/internal/metrics"
 	"carillon/internal/slots"
 	"carillon/models"
 )
@@ -27,6 +28,7 @@ type Scheduler struct {
 	store   *models.Store
 	enqueue func(context.Context, models.Created) error
 	admins  func() []string
+	counts  *metrics.Metrics
 	log     *slog.Logger
 	loops   loops
 }
@@ -34,8 +36,9 @@ type Scheduler struct {
 // NewScheduler makes a scheduler that does nothing until Start. enqueue puts a new campaign's tasks
 // into the queue; when that fails the reconciler picks the campaign up. admins are the users who
 // may send without standing in the directory.
-func NewScheduler(store *models.Store, enqueue func(context.Context, models.Created) error, admins func() []string, log *slog.Logger) *Scheduler {
-	return &Scheduler{store: store, enqueue: enqueue, admins: admins, log: log}
+func NewScheduler(store *models.Store, enqueue func(context.Context, models.Created) error, admins func() []string, counts *metrics.Metrics,
+	log *slog.Logger) *Scheduler {
+	return &Scheduler{store: store, enqueue: enqueue, admins: admins, counts: counts, log: log}
 }
 
 // Start begins the loops.
@@ -56,6 +59,7 @@ func (s *Scheduler) startCampaigns(ctx context.Context) error {
 		if err != nil || !started {
 			return err
 		}
+		s.counts.StartLate.Observe(float64(c.Late) / 1000)
 		s.logStarted(ctx, c.PublicID)
 		return s.enqueue(ctx, c)
 	})
@@ -112,6 +116,7 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 	if err != nil || !fired {
 		return err
 	}
+	s.count(sch, f, c, now)
 	if f.Refused != "" {
 		s.log.Warn("a slot was refused", "schedule", sch.PublicID, "reason", f.Refused)
 	}
@@ -127,6 +132,24 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 	}
 	s.log.Info("a schedule fired", "schedule", sch.PublicID, "name", sch.Name, "slot", f.Slot.Time(), "campaign", c.PublicID)
 	return s.enqueue(ctx, c)
+}
+
+// count counts what became of a schedule's slots. A slot that this program cannot act upon stays
+// the next one, and is no outcome.
+func (s *Scheduler) count(sch models.Schedule, f models.Firing, c models.Created, now models.Millis) {
+	due := sch.NextFire
+	if f.Missed != nil {
+		s.counts.SlotsMissed.Add(float64(f.Missed.Slots))
+		due = f.Slot
+	}
+	switch {
+	case f.Slot == 0, f.Refused != "":
+	case c.Refused != "":
+		s.counts.SlotsSkipped.Inc()
+	default:
+		s.counts.SlotsFired.Inc()
+		s.counts.SlotLate.Observe(float64(max(0, now-due)) / 1000)
+	}
 }
 
 // forEach calls f for all of list, firingsAtOnce at the same time, and returns all errors. A call

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"carillon/channels"
@@ -18,6 +19,7 @@ type sending struct {
 	trial    *pacing.Trial
 	watch    *watch
 	ended    chan struct{} // closed when every answer is there
+	counted  atomic.Bool   // the time of a request was
 
 	mu       sync.Mutex
 	outcomes []channels.Outcome // by place in chunk
@@ -82,7 +84,12 @@ func (d *delivery) sendTo(ctx context.Context, chunk []member) (s *sending, late
 	d.watch = s.watch
 	go func() {
 		defer close(s.ended)
-		s.take(0, d.channel.Send(ctx, s.batch()))
+		began := time.Now()
+		out := d.channel.Send(ctx, s.batch())
+		if !s.counted.Load() { // the channel has no provider
+			s.count(out, time.Since(began))
+		}
+		s.take(0, out)
 	}()
 	tick := time.NewTicker(lateTick)
 	defer tick.Stop()
@@ -118,6 +125,7 @@ func (s *sending) batch() channels.Batch {
 	b := channels.Batch{CampaignID: c.PublicID, OperationID: c.OperationID, Message: &c.Message, AtMostOnce: c.Delivery == models.AtMostOnce}
 	b.MayStart = func() bool { return d.mayStart() && s.trial.MayStart() && s.watch.mayStart() }
 	b.Answered = func(from int, of []channels.Outcome, took time.Duration) {
+		s.count(of, took)
 		d.legible.note(c.ID, of, took)
 		d.refused.note(c.ID, of)
 		s.trial.Record(from, of, took)
@@ -133,6 +141,17 @@ func (s *sending) batch() channels.Batch {
 		b.Recipients[i] = r
 	}
 	return b
+}
+
+// count counts the time of one request that was made.
+func (s *sending) count(of []channels.Outcome, took time.Duration) {
+	if len(of) == 0 || of[0].Result == channels.NotTried {
+		return
+	}
+	s.delivery.counts.Sending.Observe(took.Seconds())
+	if !s.counted.Load() {
+		s.counted.Store(true)
+	}
 }
 
 // take keeps the outcomes of the members from a place on. The first outcome of a member counts.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/metrics"
 	"carillon/internal/pacing"
 	"carillon/models"
 )
@@ -22,6 +23,7 @@ type Options struct {
 	// requests of the channel.
 	ChunkSize    int
 	DrainTimeout time.Duration // how long Stop waits for what is in flight
+	Metrics      *metrics.Metrics
 }
 
 // Defaults fills in what is zero.
@@ -39,6 +41,9 @@ func (o Options) Defaults() Options {
 	}
 	if o.DrainTimeout == 0 {
 		o.DrainTimeout = channels.MaxTimeout + time.Second // a request may take that long
+	}
+	if o.Metrics == nil { // nobody looks at them
+		o.Metrics = metrics.New("")
 	}
 	return o
 }

@@ -10,6 +10,7 @@ import (
 
 	"carillon/channels"
 	"carillon/channels/inbox"
+	"carillon/internal/metrics"
 	"carillon/internal/testkit"
 	"carillon/jobs"
 	"carillon/models"
@@ -71,7 +72,7 @@ func (r *rig) team(opts jobs.Options, schedulers bool) *book {
 		rec.Start()
 		stop := func() { worker.Stop(); rec.Stop() }
 		if schedulers {
-			sch := jobs.NewScheduler(r.store, r.queue.Stored, func() []string { return []string{"admin"} }, b.log())
+			sch := jobs.NewScheduler(r.store, r.queue.Stored, func() []string { return []string{"admin"} }, metrics.New(""), b.log())
 			sch.Start()
 			stop = func() { sch.Stop(); worker.Stop(); rec.Stop() }
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"carillon/internal/metrics"
 	"carillon/models"
 )
 
@@ -19,6 +20,7 @@ type pageWriter struct {
 	lease        *lease
 	drain        context.Context
 	drainTimeout time.Duration
+	counts       *metrics.Metrics
 	log          *slog.Logger
 	pending      chan error // the write that is under way; nil = none
 }
@@ -61,9 +63,11 @@ func (w *pageWriter) flush() error {
 // or this process ends.
 func (w *pageWriter) put(ctx context.Context, c models.ClosedChunk) error {
 	var giveUp <-chan time.Time
+	began := time.Now()
 	for {
 		err := w.store.WriteChunk(ctx, c)
 		if err == nil {
+			w.counts.ChunkWritten.Observe(time.Since(began).Seconds())
 			w.lease.moved()
 			return nil
 		}

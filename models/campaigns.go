@@ -41,6 +41,7 @@ type Created struct {
 	Tasks    []PageTask // pages to enqueue
 	Plan     *PlanTask  // the plan to enqueue, when the audience is still to be cut
 	Refused  string     // why a slot of a schedule made no campaign
+	Late     Millis     // how long after its sendAt a scheduled campaign has started
 }
 
 // ClientMsgID is the idempotency key of one recipient of one campaign towards a channel: 32 hex digits, the

@@ -44,6 +44,8 @@ type ClosedChunk struct {
 	readyIn          Millis // from now to the page's DueAt
 	first            bool   // DueAt is 0 instead
 	inserts, updates []RecipientOutcome
+	channel          string
+	settled          Counts // what the outcomes add to the page's counters
 }
 
 // Close applies a chunk to the visit, before WriteChunk writes it to the ledger:
@@ -55,7 +57,8 @@ type ClosedChunk struct {
 // From then on v equals the ledger as it will be after WriteChunk. So the next chunk can be sent while this one is
 // being written. If the write fails, v must not be used any more.
 func (v *Visit) Close(c Chunk) ClosedChunk {
-	w := ClosedChunk{kind: v.Campaign.Kind, inbox: v.Campaign.Inbox, readyIn: WorkLease}
+	w := ClosedChunk{kind: v.Campaign.Kind, inbox: v.Campaign.Inbox, readyIn: WorkLease, channel: v.Campaign.Channel}
+	before := v.Page
 	v.Rev++
 	v.State = c.State
 	w.inserts, w.updates = splitByRow(c.Outcomes)
@@ -64,6 +67,7 @@ func (v *Visit) Close(c Chunk) ClosedChunk {
 	for _, o := range c.Outcomes {
 		v.count(o.Status)
 	}
+	w.settled = v.settledSince(&before)
 	if v.PendingRows == 0 && (v.Pos == v.Size || v.AheadStatus != RecipientPending) {
 		v.State = PageDone
 	}
@@ -138,6 +142,9 @@ func (s *Store) WriteChunk(ctx context.Context, c ClosedChunk) error {
 	err := s.writeChunk(ctx, c)
 	if err != nil {
 		err = s.reread(ctx, c, err)
+	}
+	if err == nil {
+		s.tellSettled(c.channel, c.settled)
 	}
 	return err
 }

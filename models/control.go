@@ -182,8 +182,9 @@ func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus,
 		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
 	}
 	free += ")"
-	_, err := s.exec(ctx, "UPDATE pages SET "+leftAhead(c)+"rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free+" AND pending_rows=0",
-		append([]any{PageDone}, args...)...)
+	err := s.txAgain(ctx, isDeadlock, func(tx *gorm.DB) error {
+		return s.closeWhole(tx, c, rest, free+" AND pending_rows=0"+surelyUnsent(rest), args...)
+	})
 	if err != nil {
 		return err
 	}
@@ -197,6 +198,25 @@ func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus,
 		}
 	}
 	return nil
+}
+
+// closeWhole closes the pages without pending rows that a condition holds for.
+func (s *Store) closeWhole(tx *gorm.DB, c Campaign, rest RecipientStatus, free string, args ...any) error {
+	lock := ""
+	if s.d.name == "mysql" {
+		lock = " FOR UPDATE" // the pages that are counted are those that are closed
+	}
+	var ahead []int64
+	err := tx.Raw(fmt.Sprintf("SELECT CASE WHEN rest=%d THEN size-pos ELSE 0 END FROM pages WHERE ", RecipientPending)+free+lock, args...).Scan(&ahead).Error
+	if err != nil || len(ahead) == 0 {
+		return err
+	}
+	var n int64
+	for _, one := range ahead {
+		n += one
+	}
+	s.noteSettled(tx, c.Channel, settledAs(rest, n))
+	return tx.Exec("UPDATE pages SET "+leftAhead(c)+"rev=rev+1, epoch=epoch+1, state=?, "+closeAhead(rest)+" WHERE "+free, append([]any{PageDone}, args...)...).Error
 }
 
 // closeUnstarted settles the audience of a campaign that ended before it started. Listed recipients are planned, to
@@ -234,15 +254,27 @@ func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest Recipien
 				return err
 			}
 		}
+		if rest == RecipientFailed {
+			unknown, err := s.unknownAhead(tx, c, p, left)
+			if err != nil {
+				return err
+			}
+			s.noteSettled(tx, c.Channel, settledAs(RecipientUnknown, int64(unknown)))
+			p.Pos += unknown
+		}
 		if err := tx.Exec("UPDATE pages SET "+closeAhead(rest)+" WHERE campaign_id=? AND no=?", p.CampaignID, p.No).Error; err != nil {
 			return err
+		}
+		if p.AheadStatus == RecipientPending {
+			s.noteSettled(tx, c.Channel, settledAs(rest, int64(p.Size-p.Pos)))
 		}
 		return s.closeRows(tx, c, p, rest)
 	})
 }
 
 // closeRows ends the stored pending rows of a page that its fence has just closed. Rows claimed by an
-// at-most-once worker may have been sent: they become unknown, and the page's counters follow.
+// at-most-once worker may have been sent: they become unknown, and the page's counters follow. So do, in a campaign that
+// failed, the rows marked as maybe sent: see unknownAhead.
 func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus) error {
 	if p.PendingRows == 0 {
 		return nil
@@ -252,10 +284,17 @@ func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus)
 		return err
 	}
 	update := "UPDATE recipients SET status=?, next_attempt_at=NULL WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?"
-	res := tx.Exec(update, RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed)
+	unsure, args := update, []any{RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed}
+	if rest == RecipientFailed { // guard: failed-maybe-sent
+		unsure, args = update+" OR campaign_id=? AND kind=? AND user_id IN ? AND status=? AND sent_at IS NOT NULL",
+			append(args, c.ID, c.Kind, members, RecipientPending)
+	}
+	res := tx.Exec(unsure, args...)
 	if res.Error != nil {
 		return res.Error
 	}
+	s.noteSettled(tx, c.Channel, settledAs(RecipientUnknown, res.RowsAffected))
+	s.noteSettled(tx, c.Channel, settledAs(rest, int64(p.PendingRows)-res.RowsAffected))
 	if n := res.RowsAffected; n > 0 {
 		column := RecipientStatusNames[rest]
 		err := counted(tx.Exec("UPDATE pages SET unknown=unknown+?, "+column+"="+column+"-? WHERE campaign_id=? AND no=? AND "+column+">=?", n, n, p.CampaignID, p.No, n))
@@ -280,7 +319,7 @@ func (s *Store) CloseVisit(ctx context.Context, v *Visit, status Status) error {
 }
 
 // FailCampaign ends a running campaign that its channel refuses as a whole; why says so in words. Whoever is pending
-// becomes failed. failed is false for a campaign that does not run any more.
+// becomes failed when the pages are closed, and unknown who may have been sent to. failed is false for a campaign that does not run any more.
 func (s *Store) FailCampaign(ctx context.Context, id int64, why string) (failed bool, err error) {
 	return s.moveCampaign(ctx, id, StatusRunning, move{to: StatusFailed, reason: Reason{ReasonRefused, why}, via: ViaWorker})
 }

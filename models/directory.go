@@ -427,3 +427,9 @@ func (s *Store) AllKnown(ctx context.Context, v *Visit) (bool, error) {
 	err := s.db.Statement.ConnPool.QueryRowContext(ctx, q.String(), args...).Scan(&n)
 	return n == v.Size, err
 }
+
+// CountUsers is how many users stand in the directory now. It reads an index of all of them.
+func (s *Store) CountUsers(ctx context.Context) (n int64, err error) {
+	err = s.db.WithContext(ctx).Raw("SELECT COUNT(*) FROM users").Scan(&n).Error
+	return n, err
+}

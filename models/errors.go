@@ -29,6 +29,7 @@ const (
 	CodeIdempotencyInProgress Code = 3003
 	CodeTooLarge              Code = 3004
 	CodeUnavailable           Code = 3005
+	CodeCursorGone            Code = 3006 // the place in a list that the caller names is not there any more
 
 	// Codes of recipients, not of answers: what a channel's provider did.
 	CodeCallback Code = 80000 // the provider refused or gave no usable answer about the recipient
@@ -53,6 +54,7 @@ var codeNames = map[Code]string{
 	CodeIdempotencyInProgress: "IdempotencyInProgress",
 	CodeTooLarge:              "TooLarge",
 	CodeUnavailable:           "Unavailable",
+	CodeCursorGone:            "CursorGone",
 	CodeCallback:              "CallbackError",
 	CodeNetwork:               "NetworkError",
 }

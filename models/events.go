@@ -65,6 +65,7 @@ var EventKinds = []EventKind{
 // holds no secret, no token and no content of a message.
 type Event struct {
 	ID          int64 `gorm:"primaryKey"`
+	Seq         int64 // its place in the order, see OrderEvents; 0 = none yet
 	At          Millis
 	Kind        EventKind
 	CampaignID  string // the public one; empty = about no campaign
@@ -195,13 +196,55 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]Event, error) {
 	return rows, err
 }
 
-// PurgeEvents deletes the oldest up to n events from before a time; done says that no further one is that old.
+// PurgeEvents deletes the oldest up to n events from before a time; done says that no further one can go now. It keeps
+//   - the newest event of the order, after which readers of PullEvents go on;
+//   - events that are still to be posted to the receiver.
 func (s *Store) PurgeEvents(ctx context.Context, before Millis, n int) (done bool, err error) {
-	var last struct{ ID, Found int64 }
-	err = s.db.WithContext(ctx).Raw("SELECT COALESCE(MAX(id),0) AS id, COUNT(*) AS found FROM (SELECT id, at FROM events WHERE id>0 ORDER BY id LIMIT ?) e WHERE at<?", n, before).Scan(&last).Error
-	if err != nil || last.Found == 0 {
+	if err := s.OrderEvents(ctx); err != nil {
 		return true, err
 	}
-	_, err = s.exec(ctx, "DELETE FROM events WHERE id<=? AND at<?", last.ID, before)
-	return last.Found < int64(n), err
+	end, err := s.purgeEnd(ctx)
+	if err != nil {
+		return true, err
+	}
+	var rows []Event
+	err = s.db.WithContext(ctx).Select("id", "seq", "at").Where("id > 0").Order("id").Limit(n).Find(&rows).Error
+	if err != nil {
+		return true, err
+	}
+	old := rows[:0]
+	for _, e := range rows {
+		if e.At < before && e.place(end.base) > 0 && e.place(end.base) < end.place {
+			old = append(old, e)
+		}
+	}
+	if len(old) == 0 {
+		return true, nil
+	}
+	ids := make([]int64, len(old))
+	for i, e := range old {
+		ids[i] = e.ID
+	}
+	_, err = s.exec(ctx, "DELETE FROM events WHERE id IN ?", ids)
+	return len(old) < n, err
+}
+
+// purgeEnd is the place that a purge stays before.
+func (s *Store) purgeEnd(ctx context.Context) (end struct{ base, place int64 }, err error) {
+	order, err := s.eventOrder(s.db.WithContext(ctx))
+	if err != nil {
+		return end, err
+	}
+	end.base, end.place = order.Base, order.Seq
+	w, err := s.EventWebhook(ctx)
+	if err != nil || !w.goesOn() {
+		return end, err
+	}
+	end.place = min(end.place, w.Pos+1)
+	var first []int64
+	err = s.db.WithContext(ctx).Raw("SELECT seq FROM event_deliveries WHERE seq>0 ORDER BY seq LIMIT 1").Scan(&first).Error
+	if len(first) > 0 {
+		end.place = min(end.place, first[0])
+	}
+	return end, err
 }

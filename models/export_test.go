@@ -45,3 +45,26 @@ func PackMembers(ids []string) []byte { return new(packer).pack(ids) }
 
 // Retryable are the outcomes that a retry may take up.
 var Retryable = retryable
+
+// SettledAs is n recipients of one status.
+func SettledAs(status RecipientStatus, n int64) Counts { return settledAs(status, n) }
+
+// RecordIn stores an event in a transaction that stays open until open returns.
+func (s *Store) RecordIn(ctx context.Context, e Event, open func()) error {
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		err := s.record(tx, ViaServe, e)
+		open()
+		return err
+	})
+}
+
+// OldLog makes the events up to now ones from before the order, as an upgrade finds them.
+func (s *Store) OldLog(ctx context.Context) error {
+	return s.tx(ctx, func(tx *gorm.DB) error {
+		err := tx.Exec("UPDATE event_order SET base=(SELECT MAX(id) FROM events), seq=(SELECT MAX(id) FROM events) WHERE id=1").Error
+		if err != nil {
+			return err
+		}
+		return tx.Exec("UPDATE events SET seq=NULL WHERE id>0").Error
+	})
+}

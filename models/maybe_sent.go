@@ -69,6 +69,46 @@ func leftAhead(c Campaign) string {
 	return fmt.Sprintf("maybe_sent_to=CASE WHEN state IN (%d,%d) THEN size ELSE maybe_sent_to END, ", PageRunning, PageParked)
 }
 
+// surelyUnsent is SQL that limits leftAhead's update to pages of which nobody ahead of the cursor may have been sent to.
+// Only for a campaign that failed does that make a difference: see unknownAhead.
+func surelyUnsent(rest RecipientStatus) string {
+	if rest != RecipientFailed {
+		return ""
+	}
+	return fmt.Sprintf(" AND maybe_sent_to<=pos AND state NOT IN (%d,%d)", PageRunning, PageParked)
+}
+
+// unknownAhead gives a row to the members ahead of a page's cursor who may have been sent to, and moves the cursor past
+// them; n is how many. They are unknown. The campaign has failed, and failed would say that they were surely not sent. left says that
+// the page's worker let its lease end. The caller's transaction has fenced the page as it was read.
+func (s *Store) unknownAhead(tx *gorm.DB, c Campaign, p Page, left bool) (n int, err error) {
+	to := p.MaybeSentTo
+	if left && c.Delivery != AtMostOnce {
+		to = p.Size // as noted by noteMaybeSent
+	}
+	if to <= p.Pos || p.AheadStatus != RecipientPending { // guard: failed-maybe-sent-to
+		return 0, nil
+	}
+	members, err := s.members(tx, p.CampaignID, p.No)
+	if err != nil {
+		return 0, err
+	}
+	q := statement{dialect: s.d, now: s.d.now}
+	q.WriteString(insertRecipients)
+	for i, id := range members[p.Pos:to] {
+		if i > 0 {
+			q.WriteByte(',')
+		}
+		fmt.Fprintf(&q, "(%d,%d,", p.CampaignID, c.Kind)
+		q.outcome(RecipientOutcome{UserID: id, Status: RecipientUnknown, MaybeSent: true})
+		q.WriteByte(')')
+	}
+	if _, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, q.String(), q.args...); err != nil { // see writeOutcomes
+		return 0, err
+	}
+	return to - p.Pos, tx.Exec("UPDATE pages SET pos=?, unknown=unknown+? WHERE campaign_id=? AND no=?", to, to-p.Pos, p.CampaignID, p.No).Error
+}
+
 // MaybeSent says whether a request for the member at a place ahead of the cursor may have been accepted.
 func (p Page) MaybeSent(at int) bool { return at < p.MaybeSentTo }
 
@@ -87,6 +127,7 @@ func (s *Store) DisownClaims(ctx context.Context, v *Visit) error {
 		if fence.RowsAffected == 0 {
 			return ErrFenced
 		}
+		s.noteSettled(tx, v.Campaign.Channel, settledAs(RecipientUnknown, int64(n)))
 		return tx.Exec("UPDATE recipients SET status=? WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?",
 			RecipientUnknown, v.CampaignID, v.Campaign.Kind, v.Members[:v.Pos], RecipientClaimed).Error
 	})

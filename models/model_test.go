@@ -48,8 +48,15 @@ func TestModel(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		store := testkit.OpenStore(t, s.DatabaseURL)
 		users(t, store, 12)
+		var d *driver
+		store.Observe(models.Observer{
+			Moved: func(to models.Status, _ models.ReasonCode, n int64) {
+				d.told = append(d.told, slices.Repeat([]models.Status{to}, int(n))...)
+			},
+			Settled: func(_ string, n models.Counts) { d.settled = plus(d.settled, n) },
+		})
 		rapid.Check(t, func(rt *rapid.T) {
-			d := &driver{t: t, rt: rt, store: store, model: &world{status: models.StatusRunning, recipients: map[string]models.RecipientStatus{}}}
+			d = &driver{t: t, rt: rt, store: store, model: &world{status: models.StatusRunning, recipients: map[string]models.RecipientStatus{}}}
 			d.begin()
 			rt.Repeat(map[string]func(*rapid.T){
 				"send":   d.send,
@@ -72,6 +79,15 @@ type driver struct {
 	model *world
 	id    string
 	row   models.Campaign
+
+	told           []models.Status // what the store's observer was told
+	settled, undid models.Counts   // the same of recipients; and what retries have taken back
+}
+
+// plus adds outcomes to outcomes.
+func plus(a, b models.Counts) models.Counts {
+	return models.Counts{Sent: a.Sent + b.Sent, Failed: a.Failed + b.Failed, Skipped: a.Skipped + b.Skipped,
+		Expired: a.Expired + b.Expired, Cancelled: a.Cancelled + b.Cancelled, Unknown: a.Unknown + b.Unknown}
 }
 
 func (d *driver) ok(err error) {
@@ -236,6 +252,7 @@ func (d *driver) retry(rt *rapid.T) {
 	}
 	for id, r := range d.model.recipients {
 		if slices.Contains(statuses, r) {
+			d.undid = plus(d.undid, models.SettledAs(r, 1))
 			d.model.recipients[id] = models.RecipientPending
 		}
 	}
@@ -279,6 +296,14 @@ func (d *driver) compare(rt *rapid.T) {
 	d.ok(err)
 	if !report.OK {
 		rt.Fatalf("%+v", report.Findings)
+	}
+	outcomes := want
+	outcomes.Total, outcomes.Pending = 0, 0
+	if got := plus(outcomes, d.undid); got != d.settled {
+		rt.Fatalf("the observer was told of %+v, the model says %+v", d.settled, got)
+	}
+	if n := len(d.told); n == 0 || d.told[n-1] != c.Status {
+		rt.Fatalf("the observer was told of %s, the campaign is %s", d.told, c.Status)
 	}
 	if what := broken(c.Campaign, history(d.t, d.store, d.id)); what != "" {
 		rt.Fatal("its history: ", what)

@@ -283,6 +283,11 @@ func (w Window) Inside() int { return w.Queued + w.Running + w.DueBack }
 // Open says whether any page is not done.
 func (w Window) Unfinished() bool { return w.New+w.Later+w.Queued+w.Running+w.Parked+w.Waiting > 0 }
 
+// AllLater says that nobody of the campaign can be sent to now: all who are left wait for a time to come.
+func (w Window) AllLater() bool {
+	return w.Planned && w.Later > 0 && w.Inside() == 0 && w.Waiting == 0 && w.New == 0 && w.Parked == 0
+}
+
 // Windows reads the windows of all running campaigns, without their messages.
 func (s *Store) Windows(ctx context.Context) ([]Window, error) {
 	return s.windows(ctx, "status = ?", StatusRunning)
@@ -359,6 +364,16 @@ func (s *Store) members(db *gorm.DB, campaignID int64, no int) ([]string, error)
 type planChanges struct {
 	inserts []packedPage // to insert
 	updates []packedPage // open ones that got members, or are released
+}
+
+// settled are the recipients who have their outcome by the plan alone: they missed their local time.
+func (c *planChanges) settled() (n Counts) {
+	for _, p := range slices.Concat(c.inserts, c.updates) {
+		if p.State == PageDone {
+			n.Skipped += int64(p.Skipped)
+		}
+	}
+	return n
 }
 
 // growPage writes what a step of planning did to an open page. Nobody else touches one.

@@ -92,6 +92,7 @@ func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planChange
 	if fence.RowsAffected == 0 {
 		return ErrFenced
 	}
+	s.noteSettled(tx, c.Channel, cut.settled())
 	for _, p := range cut.updates {
 		if err := growPage(tx, p); err != nil {
 			return err

@@ -59,7 +59,7 @@ func (s *Store) StartCampaign(ctx context.Context, id int64) (out Created, start
 		if err := tx.Where("id = ?", id).Take(&c).Error; err != nil {
 			return err
 		}
-		out.PublicID = c.PublicID
+		out.PublicID, out.Late = c.PublicID, max(0, c.StartedAt-c.SendAt)
 		return s.start(tx, &c, &out)
 	})
 	return out, started, err

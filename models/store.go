@@ -29,8 +29,9 @@ type Store struct {
 	w *gorm.DB
 	d dialect
 
-	fresh freshness
-	inbox []string // the channels of InboxChannels
+	fresh    freshness
+	observer Observer
+	inbox    []string // the channels of InboxChannels
 
 	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
 	// another database than before.
@@ -40,11 +41,12 @@ type Store struct {
 
 // dialect holds the few expressions in which the databases differ.
 type dialect struct {
-	name    string                              // "mysql" or "sqlite"
-	now     string                              // unix milliseconds by the database's clock
-	onePage string                              // the table pages in a statement that changes one page by its key
-	onRetry string                              // the upsert clause of a recipient that was tried again
-	id      func(q *strings.Builder, id string) // writes a recipient's ID as a literal
+	name        string                              // "mysql" or "sqlite"
+	now         string                              // unix milliseconds by the database's clock
+	onePage     string                              // the table pages in a statement that changes one page by its key
+	eventsByKey string                              // the table events in a statement that changes events by their key
+	onRetry     string                              // the upsert clause of a recipient that was tried again
+	id          func(q *strings.Builder, id string) // writes a recipient's ID as a literal
 }
 
 var dialects = map[string]dialect{
@@ -54,15 +56,17 @@ var dialects = map[string]dialect{
 		id:   hexID,
 		// Two statements deadlock if they lock the same page by different ways: by the primary key
 		// and by an index of states.
-		onePage: "pages FORCE INDEX (PRIMARY)",
+		onePage:     "pages FORCE INDEX (PRIMARY)",
+		eventsByKey: "events FORCE INDEX (PRIMARY)",
 		onRetry: " ON DUPLICATE KEY UPDATE status=VALUES(status),attempts=VALUES(attempts),sent_at=VALUES(sent_at)," +
 			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id),failing_since=VALUES(failing_since)",
 	},
 	"sqlite": {
-		name:    "sqlite",
-		now:     "CAST(unixepoch('subsec')*1000 AS INTEGER)",
-		id:      quoteID,
-		onePage: "pages",
+		name:        "sqlite",
+		now:         "CAST(unixepoch('subsec')*1000 AS INTEGER)",
+		id:          quoteID,
+		onePage:     "pages",
+		eventsByKey: "events",
 		onRetry: " ON CONFLICT (campaign_id,kind,user_id) DO UPDATE SET status=excluded.status,attempts=excluded.attempts,sent_at=excluded.sent_at," +
 			"next_attempt_at=excluded.next_attempt_at,err_code=excluded.err_code,err_msg=excluded.err_msg,server_msg_id=excluded.server_msg_id,failing_since=excluded.failing_since",
 	},
@@ -211,6 +215,23 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
+// Pools are the connections to the database, by what they are for.
+func (s *Store) Pools() map[string]*sql.DB {
+	pools := map[string]*sql.DB{}
+	add := func(name string, db *gorm.DB) {
+		if pool, err := db.DB(); err == nil {
+			pools[name] = pool
+		}
+	}
+	if s.w == s.db {
+		add("ledger", s.db)
+		return pools
+	}
+	add("ledger reads", s.db)
+	add("ledger writes", s.w)
+	return pools
+}
+
 // Writer is the pool that migrations run on, with the dialect's name.
 func (s *Store) Writer() (*sql.DB, string, error) {
 	pool, err := s.w.DB()
@@ -271,9 +292,11 @@ func (s *Store) tx(ctx context.Context, f func(tx *gorm.DB) error) error {
 func (s *Store) txAgain(ctx context.Context, such func(error) bool, f func(tx *gorm.DB) error) error {
 	return s.onPrimary(func() error {
 		return repeat(ctx, such, func() error {
-			err := s.w.WithContext(ctx).Transaction(f)
+			after := new(afterCommit)
+			err := s.w.WithContext(noting(ctx, after)).Transaction(f)
 			if err == nil {
 				progressed(ctx)
+				after.done()
 			}
 			return err
 		})

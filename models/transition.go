@@ -53,6 +53,7 @@ func (s *Store) transition(tx *gorm.DB, from Status, m move, ids ...int64) (move
 	case res.RowsAffected != int64(len(ids)):
 		return 0, errMoved
 	}
+	s.noteMoved(tx, m.to, m.reason.Code, res.RowsAffected)
 	e := Event{Kind: campaignMoved(from, m.to, m.reason.Code), FromStatus: string(from), ToStatus: string(m.to), ReasonCode: m.reason.Code, Reason: m.reason.Text, Data: m.data}
 	return res.RowsAffected, s.recordOf(tx, m.via, e, "public_id,schedule_id", "campaigns WHERE id IN ?", ids)
 }
@@ -62,6 +63,7 @@ func (s *Store) begin(tx *gorm.DB, c *Campaign) error {
 	if err := tx.Create(c).Error; err != nil {
 		return err
 	}
+	s.noteMoved(tx, c.Status, c.StatusReasonCode, 1)
 	return s.record(tx, ViaScheduler, Event{Kind: EventCampaignCreated, CampaignID: c.PublicID, ScheduleID: c.ScheduleID, ToStatus: string(c.Status),
 		ReasonCode: c.StatusReasonCode, Reason: c.StatusReason})
 }

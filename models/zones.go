@@ -202,8 +202,8 @@ type ZoneThatEnds struct {
 
 // ZonesThatEnd returns those zones. Their campaigns come without messages.
 func (s *Store) ZonesThatEnd(ctx context.Context) (zones []ZoneThatEnds, err error) {
-	err = s.db.WithContext(ctx).Raw("SELECT c.id, c.kind, c.delivery, c.wall_at, c.expire_after, c.zone, p.zone AS page_zone FROM campaigns c JOIN pages p ON p.campaign_id=c.id AND p.state IN ?"+
-		" WHERE c.status IN ? AND c.expire_after>0 GROUP BY c.id, c.kind, c.delivery, c.wall_at, c.expire_after, c.zone, p.zone",
+	err = s.db.WithContext(ctx).Raw("SELECT c.id, c.kind, c.channel, c.delivery, c.wall_at, c.expire_after, c.zone, p.zone AS page_zone FROM campaigns c JOIN pages p ON p.campaign_id=c.id AND p.state IN ?"+
+		" WHERE c.status IN ? AND c.expire_after>0 GROUP BY c.id, c.kind, c.channel, c.delivery, c.wall_at, c.expire_after, c.zone, p.zone",
 		[]PageState{PageNew, PageQueued, PageRunning, PageParked, PageWaiting}, []Status{StatusRunning, StatusPaused}).Scan(&zones).Error
 	return zones, err
 }

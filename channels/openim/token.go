@@ -170,7 +170,7 @@ func (t *tokens) shared(ctx context.Context, bad *token) (*token, error) {
 func (t *tokens) underLock(ctx context.Context, lock string, bad *token) (*token, error) {
 	// The holder before may have stored a token between the reading and the lock.
 	newer, err := t.read(ctx)
-	if err != nil || !newer.isOtherThan(bad) {
+	if err != nil || !newer.isOtherThan(bad) { // guard: openim-token-read
 		if newer, err = t.fromOpenIM(ctx); err == nil {
 			t.store(ctx, newer)
 		}

@@ -50,6 +50,24 @@ func TestOneTokenForAll(t *testing.T) {
 	})
 }
 
+// Who gets the lock after another process has stored a token takes that token, and does not ask OpenIM.
+func TestTokenStoredBeforeTheLock(t *testing.T) {
+	testkit.EachRedis(t, func(t *testing.T, url string) {
+		k := newKit(t, 1)
+		first, second := k.client(redisAt(t, url)), k.client(redisAt(t, url))
+		if _, err := first.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := second.tokens.underLock(t.Context(), "second", nil)
+		if err != nil || got.text != first.tokens.current.Load().text {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if n := k.seen().Requests[routeAdminToken]; n != 1 {
+			t.Errorf("OpenIM was asked for %d tokens", n)
+		}
+	})
+}
+
 // Nothing that is in Redis is a token, and another secret cannot read it.
 func TestTokenInRedisIsSealed(t *testing.T) {
 	k := newKit(t, 1)

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"carillon/channels"
+	"carillon/internal/stdwebhook"
 )
 
 // Config says where the channel sends and how.
@@ -38,7 +39,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-const makeSecret = `echo "whsec_$(head -c 32 /dev/urandom | base64)"` //nolint:gosec // a command that makes one
+const makeSecret = stdwebhook.MakeSecret
 
 // Name is the channel's.
 func (Config) Name() string { return Name }

@@ -6,21 +6,15 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
+	"fmt"
 	"hash"
-	"strings"
 
 	"carillon/channels"
-)
-
-const (
-	secretPrefix   = "whsec_"
-	minSecretBytes = 24 // the least that Standard Webhooks allows
+	"carillon/internal/stdwebhook"
 )
 
 // errSecret never quotes what it was given: half a secret in a log is a leak too.
-var errSecret = errors.New(`webhook secret: must be "whsec_" and the base64 of at least 24 bytes; ` +
-	`make one with: echo "whsec_$(openssl rand -base64 32)"`)
+var errSecret = fmt.Errorf("webhook secret: %w", stdwebhook.ErrSecret)
 
 // signer signs requests as https://www.standardwebhooks.com says, scheme v1: HMAC-SHA256 over
 // "<webhook-id>.<unix seconds>.<body>". Not safe for concurrent use: its state is used again and again.
@@ -30,12 +24,8 @@ type signer struct {
 }
 
 func decodeSecret(secret string) ([]byte, error) {
-	encoded, ok := strings.CutPrefix(secret, secretPrefix)
-	if !ok {
-		return nil, errSecret
-	}
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || len(key) < minSecretBytes {
+	key, err := stdwebhook.Key(secret)
+	if err != nil {
 		return nil, errSecret
 	}
 	return key, nil

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"carillon/channels/provider"
+	"carillon/internal/stdwebhook"
 )
 
 const (
@@ -74,7 +75,7 @@ func secretsOf(u *url.URL, key string) []string {
 			parts = append(parts, plain)
 		}
 	}
-	parts = append(parts, key, strings.TrimPrefix(key, secretPrefix))
+	parts = append(parts, key, strings.TrimPrefix(key, stdwebhook.Prefix))
 	parts = slices.DeleteFunc(parts, func(p string) bool { return len(p) < leastToken })
 	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) })
 	return slices.Compact(parts)

@@ -1,115 +1,113 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"time"
 
-	"carillon/internal/config"
+	"carillon/client"
 	"carillon/models"
 )
 
 type campaignsCmd struct {
 	List     listCmd     `cmd:"" help:"List campaigns, newest first."`
+	Show     showCmd     `cmd:"" help:"Show how far a campaign is."`
+	Watch    watchCmd    `cmd:"" help:"Follow a campaign to its end."`
 	Pause    pauseCmd    `cmd:"" help:"Stop sending, for one campaign or for all."`
 	Resume   resumeCmd   `cmd:"" help:"Go on with a paused campaign, or with those that pause --all has paused."`
 	Cancel   cancelCmd   `cmd:"" help:"End a campaign for good: who is still pending becomes cancelled."`
 	Retry    retryCmd    `cmd:"" help:"Try a finished campaign's failed recipients again."`
+	Rate     rateCmd     `cmd:"" help:"Change how fast a campaign may send."`
+	Export   exportCmd   `cmd:"" help:"Write what became of all recipients, as CSV or NDJSON."`
+	Verify   verifyCmd   `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
+	Why      whyCmd      `cmd:"" help:"Show what became of one recipient, and why."`
 	Failures failuresCmd `cmd:"" help:"Count why recipients of a campaign failed or are unknown."`
 	History  historyCmd  `cmd:"" help:"List what happened to a campaign, who did it and why, newest first."`
 }
 
 // Help is shown by carillon campaigns --help.
 func (campaignsCmd) Help() string {
-	return `These commands write to the ledger, which they name on stderr, and every process that sends obeys within two seconds, whether the API answers or not.
+	return `These commands call the API, which they name on stderr. With --local, some of them write to the ledger, for when no API is up. Every process that sends obeys within two seconds, in both cases.
 
     carillon campaigns list --status running
+    carillon campaigns watch 01J9ZQ4X…
     carillon campaigns pause --all          # the kill switch
+    carillon campaigns pause --all --local  # the same when no API answers
     carillon campaigns resume --all         # what it has paused goes on, and nothing else
-    carillon campaigns resume 01J9ZQ4X…
+    carillon campaigns rate 01J9ZQ4X… 50
     carillon campaigns retry 01J9ZQ4X… --err-code 90004
-    carillon campaigns failures 01J9ZQ4X…
+    carillon campaigns why 01J9ZQ4X… alice
+    carillon campaigns export 01J9ZQ4X… --status failed > failed.csv
     carillon campaigns history 01J9ZQ4X…    # who paused it, when and why`
-}
-
-// withLedger runs a command on the ledger that the settings name.
-func withLedger(a *app, f func(*models.Store) error) error {
-	if err := a.settings(config.ForDatabase); err != nil {
-		return err
-	}
-	ledger, err := a.toldLedger()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = ledger.Close() }()
-	return plain(f(ledger))
-}
-
-// plain turns an error meant for the API into one for a terminal.
-func plain(err error) error {
-	var e *models.Error
-	if !errors.As(err, &e) || e.Code == models.CodeInternal {
-		return err
-	}
-	return errors.New(e.Words())
-}
-
-// notify leaves a notice of what was done here, for the log of a process that serves. If the notice
-// cannot be left, the command has succeeded all the same.
-func (a *app) notify(ledger *models.Store, what, campaign string, campaigns int64) {
-	_ = ledger.Notify(a.ctx, models.Notice{What: what, Campaign: campaign, Campaigns: campaigns})
 }
 
 type listCmd struct {
 	Status string `enum:",scheduled,running,paused,completed,failed,expired,cancelled" default:"" help:"Only those in this state."`
-	Limit  int    `default:"20" help:"How many."`
-	JSON   bool   `name:"json" help:"Print one JSON object a campaign."`
+	listFlags
+	localFlag
 }
 
 // Run lists campaigns.
 func (c *listCmd) Run(a *app) error {
-	return withLedger(a, func(ledger *models.Store) error {
-		list, err := ledger.Campaigns(a.ctx, models.CampaignFilter{Status: models.Status(c.Status), Limit: c.Limit})
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			enc := json.NewEncoder(a.stdout)
-			for _, v := range list {
-				if err := enc.Encode(row(v)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		paces, err := measure(a.ctx, ledger, list)
-		if err != nil {
-			return err
-		}
-		return campaignTable(a.stdout, list, paces)
+	if c.Local {
+		return c.local(a)
+	}
+	return withAPI(a, orLocal, func(api *client.Client) error {
+		list := api.Campaigns(a.ctx, client.ListCampaignsParams{Status: given(client.CampaignStatus(c.Status)), Limit: c.page()})
+		return printList(a, c.listFlags, list, campaignHead, campaignRow)
 	})
 }
 
-// row is a campaign on one line of JSON.
-func row(v models.CampaignView) map[string]any {
-	return map[string]any{"id": v.PublicID, "name": v.Name, "status": v.Status, "statusReason": v.StatusReason, "statusReasonCode": v.StatusReasonCode, "counts": v.Counts,
-		"createdAt": v.CreatedAt.Shown(time.RFC3339Nano), "createdBy": v.CreatedBy, "ratePerSecond": v.RatePerSecond}
+type showCmd struct {
+	ID string `arg:"" complete:"campaigns" help:"The campaign."`
+	jsonFlag
+}
+
+// Run shows a campaign.
+func (c *showCmd) Run(a *app) error {
+	return withAPI(a, "", func(api *client.Client) error {
+		v, err := api.Campaign(a.ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return a.show(v, c.JSON)
+	})
 }
 
 // show prints what a campaign is now.
-func (a *app) show(v models.CampaignView, asJSON bool) error {
+func (a *app) show(v client.Campaign, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(a.stdout).Encode(row(v))
+		return a.printJSON(v)
 	}
 	_, err := fmt.Fprint(a.stdout, campaignText(v))
 	return err
 }
 
+// control is a campaign that a command changes, or all of them.
+type control struct {
+	jsonFlag
+	localFlag
+}
+
+// change makes a change over the API and shows the campaign as it is then.
+func (c control) change(a *app, do func(*client.Client) (client.Campaign, error)) error {
+	return withAPI(a, orLocal, func(api *client.Client) error {
+		v, err := do(api)
+		if err != nil {
+			return err
+		}
+		return a.show(v, c.JSON)
+	})
+}
+
+// Reasons that stand in the campaigns. The API says who asked.
+const (
+	pausedHere    = "paused from the command line"
+	cancelledHere = "cancelled from the command line"
+)
+
 type pauseCmd struct {
-	ID   string `arg:"" optional:"" help:"The campaign."`
-	All  bool   `help:"Every campaign that runs or is scheduled, at once."`
-	JSON bool   `name:"json" help:"Print the campaign as JSON."`
+	ID  string `arg:"" optional:"" complete:"campaigns" help:"The campaign."`
+	All bool   `help:"Every campaign that runs or is scheduled, at once."`
+	control
 }
 
 // Help is shown by carillon campaigns pause --help.
@@ -117,31 +115,27 @@ func (pauseCmd) Help() string { return helpAll }
 
 // Run pauses.
 func (c *pauseCmd) Run(a *app) error {
-	const reason = "paused from the command line"
 	if err := oneOrAll("campaign", c.ID, c.All); err != nil {
 		return err
 	}
-	return withLedger(a, func(ledger *models.Store) error {
-		if c.All {
-			list, err := ledger.PauseAll(a.ctx, reason)
-			if len(list) > 0 {
-				a.notify(ledger, "all campaigns paused", "", int64(len(list)))
-			}
-			return a.reportAll("paused", "campaigns", list, c.JSON, "no campaign of this ledger runs or is scheduled", err)
-		}
-		v, err := ledger.PauseCampaign(a.ctx, c.ID, reason)
-		if err != nil {
-			return err
-		}
-		a.notify(ledger, "campaign paused", c.ID, 1)
-		return a.show(v, c.JSON)
+	const nothing = "no campaign runs or is scheduled"
+	switch {
+	case c.Local:
+		return c.local(a, nothing)
+	case c.All:
+		return c.all(a, "paused", "campaigns", nothing, func(api *client.Client) (client.ChangedAll, error) {
+			return client.Data[client.ChangedAll](api.PauseAllCampaigns(a.ctx))
+		})
+	}
+	return c.change(a, func(api *client.Client) (client.Campaign, error) {
+		return client.Data[client.Campaign](api.PauseCampaign(a.ctx, c.ID))
 	})
 }
 
 type resumeCmd struct {
-	ID   string `arg:"" optional:"" help:"The campaign."`
-	All  bool   `help:"Those that the last pause --all has paused."`
-	JSON bool   `name:"json" help:"Print the campaign as JSON."`
+	ID  string `arg:"" optional:"" complete:"campaigns:paused" help:"The campaign."`
+	All bool   `help:"Those that the last pause --all has paused."`
+	control
 }
 
 // Help is shown by carillon campaigns resume --help.
@@ -152,126 +146,82 @@ func (c *resumeCmd) Run(a *app) error {
 	if err := oneOrAll("campaign", c.ID, c.All); err != nil {
 		return err
 	}
-	return withLedger(a, func(ledger *models.Store) error {
-		if c.All {
-			list, err := ledger.ResumeAll(a.ctx)
-			if len(list) > 0 {
-				a.notify(ledger, "campaigns resumed", "", int64(len(list)))
-			}
-			return a.reportAll("resumed", "campaigns", list, c.JSON, "no campaign of this ledger is paused by its last pause --all", err)
-		}
-		v, err := ledger.ResumeCampaign(a.ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		a.notify(ledger, "campaign resumed", c.ID, 1)
-		return a.show(v, c.JSON)
+	const nothing = "no campaign is paused by the last pause --all"
+	switch {
+	case c.Local:
+		return c.local(a, nothing)
+	case c.All:
+		return c.all(a, "resumed", "campaigns", nothing, func(api *client.Client) (client.ChangedAll, error) {
+			return client.Data[client.ChangedAll](api.ResumeAllCampaigns(a.ctx))
+		})
+	}
+	return c.change(a, func(api *client.Client) (client.Campaign, error) {
+		return client.Data[client.Campaign](api.ResumeCampaign(a.ctx, c.ID))
 	})
 }
 
 type cancelCmd struct {
-	ID   string `arg:"" help:"The campaign."`
-	JSON bool   `name:"json" help:"Print the campaign as JSON."`
+	ID string `arg:"" complete:"campaigns" help:"The campaign."`
+	control
 }
 
 // Run cancels.
 func (c *cancelCmd) Run(a *app) error {
-	return withLedger(a, func(ledger *models.Store) error {
-		v, err := ledger.CancelCampaign(a.ctx, c.ID, "cancelled from the command line")
-		if err != nil {
-			return err
-		}
-		a.notify(ledger, "campaign cancelled", c.ID, 1)
-		return a.show(v, c.JSON)
+	if c.Local {
+		return c.local(a)
+	}
+	return c.change(a, func(api *client.Client) (client.Campaign, error) {
+		return client.Data[client.Campaign](api.CancelCampaign(a.ctx, c.ID))
+	})
+}
+
+type rateCmd struct {
+	ID        string `arg:"" complete:"campaigns" help:"The campaign."`
+	PerSecond int    `arg:"" help:"Recipients a second; 0 = as many as the channel takes."`
+	jsonFlag
+}
+
+// Run changes the rate.
+func (c *rateCmd) Run(a *app) error {
+	return control{jsonFlag: c.jsonFlag}.change(a, func(api *client.Client) (client.Campaign, error) {
+		return client.Data[client.Campaign](api.ChangeCampaign(a.ctx, c.ID, client.CampaignChange{RatePerSecond: &c.PerSecond}))
 	})
 }
 
 type retryCmd struct {
-	ID      string        `arg:"" help:"The campaign."`
+	ID      string        `arg:"" complete:"campaigns" help:"The campaign."`
 	Status  []string      `enum:"failed,skipped,expired,unknown" default:"failed" help:"Which recipients; unknown ones may have been sent, so they are taken only when named."`
 	ErrCode []models.Code `help:"Only those with these error codes."`
-	JSON    bool          `name:"json" help:"Print the campaign as JSON."`
+	control
 }
 
 // Run retries.
 func (c *retryCmd) Run(a *app) error {
-	retry := models.Retry{ErrCodes: c.ErrCode}
+	if c.Local {
+		return c.local(a)
+	}
+	var statuses []client.RetryStatuses
 	for _, name := range c.Status {
-		for i, known := range models.RecipientStatusNames {
-			if name == known {
-				retry.Statuses = append(retry.Statuses, models.RecipientStatus(i))
+		statuses = append(statuses, client.RetryStatuses(name))
+	}
+	retry := client.Retry{Statuses: &statuses}
+	if len(c.ErrCode) > 0 {
+		var codes []int32
+		for _, code := range c.ErrCode {
+			codes = append(codes, int32(code))
+		}
+		retry.ErrCodes = &codes
+	}
+	return withAPI(a, orLocal, func(api *client.Client) error {
+		v, err := client.Data[client.Campaign](api.RetryCampaign(a.ctx, c.ID, retry))
+		if err != nil {
+			return err
+		}
+		if !c.JSON && v.Retrying != nil {
+			if _, err := fmt.Fprintf(a.stdout, "%d recipients are tried again\n", *v.Retrying); err != nil {
+				return err
 			}
 		}
-	}
-	return withLedger(a, func(ledger *models.Store) error {
-		v, n, err := ledger.RetryCampaign(a.ctx, c.ID, retry)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			a.notify(ledger, "campaign retried", c.ID, 1)
-		}
-		if c.JSON {
-			shown := row(v)
-			shown["retrying"] = n
-			return json.NewEncoder(a.stdout).Encode(shown)
-		}
-		if _, err := fmt.Fprintf(a.stdout, "%d recipients are tried again\n", n); err != nil {
-			return err
-		}
-		return a.show(v, false)
+		return a.show(v, c.JSON)
 	})
-}
-
-// exitUnproven: the ledger does not hold together.
-const exitUnproven = 3
-
-type verifyCmd struct {
-	ID   string `arg:"" help:"The campaign."`
-	JSON bool   `name:"json" help:"Print the report as JSON."`
-}
-
-// Help is shown by carillon verify --help.
-func (verifyCmd) Help() string {
-	return `It reads the ledger alone: the campaign's pages cover the frozen audience without gap or overlap, each recipient stands once, the counters are what the rows say, and nothing is pending in a finished campaign.
-
-Exit codes: 0 all of it holds, 3 some of it does not, 1 it could not be checked.`
-}
-
-// Run verifies.
-func (c *verifyCmd) Run(a *app) error {
-	return withLedger(a, func(ledger *models.Store) error {
-		report, err := ledger.Verify(a.ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			err = json.NewEncoder(a.stdout).Encode(report)
-		} else {
-			err = printReport(a, report)
-		}
-		if err == nil && !report.OK {
-			return exit(exitUnproven)
-		}
-		return err
-	})
-}
-
-func printReport(a *app, r models.Report) error {
-	for _, f := range r.Findings {
-		where := ""
-		if f.Page != nil {
-			where = fmt.Sprintf("page %d: ", *f.Page)
-		}
-		fmt.Fprintf(a.stdout, "%s%s\n", where, models.Shown(f.What))
-	}
-	verdict := "holds"
-	switch {
-	case !r.Planned:
-		verdict = "is not wholly planned yet, so it is not proven"
-	case !r.OK:
-		verdict = "does NOT hold"
-	}
-	_, err := fmt.Fprintf(a.stdout, "campaign %s %s: %d recipients on %d pages\n", r.CampaignID, verdict, r.Recipients, r.Pages)
-	return err
 }

@@ -38,51 +38,59 @@ func TestPauseAndResumeAllFromTheCommandLine(t *testing.T) {
 			}
 			return id
 		}
-		// ask runs a command and checks all of what it says, but for when a campaign was made
 		made := regexp.MustCompile(`created \d{4}-[^ ]*Z`)
-		ask := func(code int, stdout, stderr string, args ...string) {
-			t.Helper()
-			gotCode, gotOut, gotErr := finish(t, append(append([]string{"campaigns"}, args...), flags...)...)
-			gotOut = made.ReplaceAllString(gotOut, "created at T")
-			if gotCode != code || gotOut != stdout || gotErr != ledger+stderr {
-				t.Errorf("%q: exit code %d\n%s%s\nwant %d\n%s%s", args, gotCode, gotOut, gotErr, code, stdout, ledger+stderr)
+		for _, way := range []struct {
+			flags     []string
+			told, why string
+		}{
+			{append(flags, "--local"), ledger, "paused from the command line"},
+			{over(base), "server: " + base + "\n", "held back by: paused, paused by openIMAdmin"},
+		} {
+			// ask runs a command and checks all of what it says, but for when a campaign was made
+			ask := func(code int, stdout, stderr string, args ...string) {
+				t.Helper()
+				gotCode, gotOut, gotErr := finish(t, append(append([]string{"campaigns"}, args...), way.flags...)...)
+				gotOut = made.ReplaceAllString(gotOut, "created at T")
+				if gotCode != code || gotOut != stdout || gotErr != way.told+stderr {
+					t.Errorf("%q: exit code %d\n%s%s\nwant %d\n%s%s", args, gotCode, gotOut, gotErr, code, stdout, way.told+stderr)
+				}
 			}
-		}
-		const none = "carillon: nothing was paused: no campaign of this ledger runs or is scheduled\n"
-		ask(exitNothing, "", none, "pause", "--all")
-		ask(exitNothing, `{"campaigns":[],"paused":0}`+"\n", none, "pause", "--all", "--json")
-		single := post("single")
-		ask(0, single+" is paused: 1 of 1 pending, 0 sent, 0 failed, 0 skipped, 0 expired, 0 cancelled, 0 unknown\ncreated at T by imAdmin, paused from the command line\n", "", "pause", single)
-		one, two := post("one"), post("two \u202e")
-		ask(0, "paused 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "pause", "--all")
-		ask(exitNothing, "", none, "pause", "--all")
-		ask(0, "resumed 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "resume", "--all")
-		ask(exitNothing, "", "carillon: nothing was resumed: no campaign of this ledger is paused by its last pause --all\n", "resume", "--all")
-		code, stdout, stderr := finish(t, append([]string{"campaigns", "list"}, flags...)...)
-		if code != 0 || stderr != ledger || !strings.Contains(stdout, `two \u202e`) || strings.Contains(stdout, "\u202e") {
-			t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
-		}
-		for id, want := range map[string]string{single: "paused", one: "scheduled", two: "scheduled"} {
-			if r := get(t, base+"/v1/campaigns/"+id, token); r.data["status"] != want {
-				t.Errorf("%s, want %s", r.body, want)
+			const none = "carillon: nothing was paused: no campaign runs or is scheduled\n"
+			ask(exitNothing, "", none, "pause", "--all")
+			ask(exitNothing, `{"campaigns":[],"paused":0}`+"\n", none, "pause", "--all", "--json")
+			single := post("single")
+			ask(0, single+" is paused: 1 of 1 pending, 0 sent, 0 failed, 0 skipped, 0 expired, 0 cancelled, 0 unknown\ncreated at T by imAdmin, "+way.why+"\n", "", "pause", single)
+			one, two := post("one"), post("two \u202e")
+			ask(0, "paused 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "pause", "--all")
+			ask(exitNothing, "", none, "pause", "--all")
+			ask(0, "resumed 2 campaigns\n"+one+"  one\n"+two+`  two \u202e`+"\n", "", "resume", "--all")
+			ask(exitNothing, "", "carillon: nothing was resumed: no campaign is paused by the last pause --all\n", "resume", "--all")
+			code, stdout, stderr := finish(t, append([]string{"campaigns", "list"}, way.flags...)...)
+			if code != 0 || stderr != way.told || !strings.Contains(stdout, `two \u202e`) || strings.Contains(stdout, "\u202e") {
+				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 			}
+			for id, want := range map[string]string{single: "paused", one: "scheduled", two: "scheduled"} {
+				if r := get(t, base+"/v1/campaigns/"+id, token); r.data["status"] != want {
+					t.Errorf("%s, want %s", r.body, want)
+				}
+				call(t, http.MethodPost, base+"/v1/campaigns/"+id+"/cancel", token, "")
+			}
+			code, _, stderr = finish(t, append([]string{"campaigns", "resume", "--all", one}, way.flags...)...)
+			oneLine(t, code, stderr, "say which campaign, or --all")
 		}
-		code, _, stderr = finish(t, append([]string{"campaigns", "resume", "--all", one}, flags...)...)
-		oneLine(t, code, stderr, "say which campaign, or --all")
 	})
 }
 
-// Every command that reads or writes a ledger names it, without what opens it; one that cannot be reached, too.
+// Every command that itself reads or writes a ledger names it, without what opens it; one that cannot be reached, too.
 func TestCommandsNameTheirLedger(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	if code, _, stderr := finish(t, "migrate", "--data-dir", dir); code != 0 || stderr != "ledger: SQLite "+dir+"\n" {
 		t.Fatal(code, stderr)
 	}
-	file := write(t, "users.csv", "userID\nalice\n")
 	for _, args := range [][]string{
-		{"campaigns", "list"}, {"campaigns", "pause", "--all"}, {"campaigns", "cancel", "x"}, {"campaigns", "retry", "x"}, {"schedules", "list"}, {"schedules", "pause", "--all"},
-		{"schedules", "next", "x"}, {"verify", "x"}, {"users", "import", file}, {"token", "--user", "alice", "--secret", testSecret},
+		{"campaigns", "list", "--local"}, {"campaigns", "pause", "--all", "--local"}, {"campaigns", "cancel", "x", "--local"}, {"campaigns", "retry", "x", "--local"},
+		{"schedules", "list", "--local"}, {"schedules", "pause", "--all", "--local"}, {"token", "--user", "alice", "--secret", testSecret},
 	} {
 		if _, _, stderr := finish(t, append(args, "--data-dir", dir)...); !strings.HasPrefix(stderr, "ledger: SQLite "+dir+"\n") {
 			t.Errorf("%q: %s", args, stderr)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -18,9 +17,13 @@ func TestClientCommandsMakeNoDataDirectory(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	file := write(t, "users.csv", "userID\nalice\n")
-	for _, args := range [][]string{{"token"}, {"users", "import", file}} {
+	for _, args := range [][]string{{"token"}, {"users", "import", file}, {"campaigns", "list"}} {
 		code, stdout, stderr := finish(t, append(args, "--data-dir", dir)...)
-		oneLine(t, code, stderr, "there is no data directory at "+dir+": start carillon serve, which makes it, or set CARILLON_DATA_DIR to the one it uses")
+		want := "there is no data directory at " + dir + ": start carillon serve, which makes it, or set CARILLON_DATA_DIR to the one it uses"
+		if args[0] != "token" {
+			want = "there is no token: set CARILLON_TOKEN to one that carillon token prints at the server; or, on the server's machine: " + want
+		}
+		oneLine(t, code, stderr, want)
 		if stdout != "" {
 			t.Errorf("stdout %q", stdout)
 		}
@@ -175,13 +178,11 @@ func TestMigrateSaysWhatItDid(t *testing.T) {
 func TestUsersImport(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		flags := []string{"--data-dir", filepath.Join(t.TempDir(), "data")}
+		served := []string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--secret", testSecret}
 		if s.Name != "embedded" {
-			flags = []string{"--database-url", s.DatabaseURL}
+			served = external(migrated(t, s.DatabaseURL), s.RedisURL)
 		}
-		if code, _, stderr := finish(t, append([]string{"migrate"}, flags...)...); code != 0 {
-			t.Fatal(stderr)
-		}
+		flags := over(serve(t, served...).ready())
 		good := write(t, "users.csv", "userID,nickname\nalice,Alice\nbob,Bob\n")
 		if code, stdout, stderr := finish(t, append([]string{"users", "import", good}, flags...)...); code != 0 || stdout != "created 2, changed 0, unchanged 0, repeated 0, refused 0: 2 rows in 3 lines\n" || told(stderr) != "" {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
@@ -192,7 +193,7 @@ func TestUsersImport(t *testing.T) {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		code, stdout, _ = finish(t, append([]string{"users", "import", "--json", mixed}, flags...)...)
-		if code != exitRefused || stdout != `{"created":0,"changed":0,"unchanged":2,"repeated":0,"lines":3,"rows":3,"refusedCount":1,"refused":[{"line":2,"error":"userID must not be empty"}]}`+"\n" {
+		if code != exitRefused || stdout != `{"changed":0,"created":0,"lines":3,"refused":[{"error":"userID must not be empty","line":2}],"refusedCount":1,"repeated":0,"rows":3,"unchanged":2}`+"\n" {
 			t.Errorf("exit code %d, %s", code, stdout)
 		}
 		stray := write(t, "stray.csv", "ID;Name;Mail\ne;E;x\nf;\"F;x\ng;G;x\n")
@@ -207,36 +208,18 @@ func TestUsersImport(t *testing.T) {
 	})
 }
 
-func TestPaceOfAnImport(t *testing.T) {
-	t.Parallel()
-	if got := pace(3000, 1500*time.Millisecond); got != "import: 3000 rows, 2000 rows/s" {
-		t.Error(got)
-	}
-	if got := pace(0, 0); got != "import: 0 rows, 0 rows/s" {
-		t.Error(got)
-	}
-}
-
 func TestUsersImportRefusesWhatItCannotRead(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	if code, _, stderr := finish(t, "migrate", "--data-dir", dir); code != 0 {
-		t.Fatal(stderr)
+	flags := over(serve(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--secret", testSecret).ready())
+	importing := func(file string) (int, string, string) {
+		return finish(t, append([]string{"users", "import", file}, flags...)...)
 	}
-	code, _, stderr := finish(t, "users", "import", "--data-dir", dir, write(t, "users.txt", "userID\n"))
+	code, _, stderr := importing(write(t, "users.txt", "userID\n"))
 	oneLine(t, code, stderr, "the file's name does not tell how it is written: say --format csv or --format ndjson")
-	code, _, stderr = finish(t, "users", "import", "--data-dir", dir, "/nowhere/users.csv")
+	code, _, stderr = importing("/nowhere/users.csv")
 	oneLine(t, code, stderr, "open /nowhere/users.csv: no such file or directory")
-	if code, _, _ = finish(t, "users", "import", "--data-dir", dir, write(t, "users.csv", "id,name\nalice,Alice\n")); code != exitFailed {
-		t.Errorf("a header without userID: exit code %d", code)
-	}
-}
-
-func TestUsersImportNeedsTheTables(t *testing.T) {
-	t.Parallel()
-	code, _, stderr := finish(t, "users", "import", write(t, "users.csv", "userID\nalice\n"), "--database-url", testkit.MySQLURL(t))
-	if code != exitFailed || !strings.HasSuffix(stderr, "): run carillon migrate\n") {
-		t.Errorf("exit code %d, %s", code, stderr)
+	if code, _, stderr = importing(write(t, "users.csv", "id,name\nalice,Alice\n")); code != exitFailed || strings.Count(stderr, "\n") != 2 {
+		t.Errorf("a header without userID: exit code %d, %s", code, stderr)
 	}
 }
 

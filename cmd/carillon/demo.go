@@ -64,7 +64,10 @@ func (c *demoCmd) Run(a *app) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- sys.serve(ctx) }()
 
-	shown := newShow(a, sys, c.Users, cfg.OpenIM.URL).run(ctx)
+	show, shown := newShow(a, sys, c.Users, cfg.OpenIM.URL)
+	if shown == nil {
+		shown = show.run(ctx)
+	}
 	if shown == nil && !c.Exit {
 		c.invite(a, sys)
 		<-a.ctx.Done()

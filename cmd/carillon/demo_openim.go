@@ -5,13 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"carillon/channels/openim"
-	"carillon/handlers"
+	"carillon/client"
 	"carillon/internal/config"
 	double "carillon/internal/testkit/openim"
 )
@@ -34,10 +32,10 @@ func (c *demoCmd) openIM(cfg *config.Config, dir string) (*double.Double, error)
 func (s *show) syncUsers(ctx context.Context) error {
 	bar := progress(s.a.stderr, "sync", int64(s.users))
 	defer func() { _ = bar.Finish() }()
-	err := s.call(ctx, http.MethodPost, "/v1/directory/sync", "application/json", strings.NewReader("{}"), nil)
+	_, err := client.Data[client.DirectorySync](s.api.StartDirectorySync(ctx, nil))
 	for began := time.Now(); err == nil; {
-		var sync handlers.SyncView
-		err = s.call(ctx, http.MethodGet, "/v1/directory/sync", "", nil, &sync)
+		var sync client.DirectorySync
+		sync, err = client.Data[client.DirectorySync](s.api.GetDirectorySync(ctx))
 		switch {
 		case err != nil:
 		case sync.CompletedAt != nil:

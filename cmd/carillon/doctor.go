@@ -20,7 +20,7 @@ type doctorCmd struct {
 
 // Help is shown by carillon doctor --help.
 func (doctorCmd) Help() string {
-	return `Reads the settings as carillon serve would, asks the database and Redis, and says in a line each what is well and what to do about what is not. It tries to write, leaves nothing behind, and shows no secret. To the webhook's provider it connects, with TLS for https, and sends no request, so nothing can be delivered. OpenIM it asks for a token and for the number of its users. Exit code 1 when something is wrong.
+	return `Reads the settings as carillon serve would, asks the database and Redis, and says in a line each what is well and what to do about what is not. It tries to write, leaves nothing behind, and shows no secret. To the webhook's provider and to the receiver of events it connects, with TLS for https, and sends no request, so nothing can be delivered. OpenIM it asks for a token and for the number of its users. Exit code 1 when something is wrong.
 
     carillon doctor
     carillon doctor --json | jq '.checks[] | select(.status == "FAIL")'`
@@ -35,7 +35,7 @@ const (
 
 // finding is one line of the doctor's output.
 type finding struct {
-	Name   string `json:"name"` // settings, environment, secret, data directory, database, migrations, redis, clocks, webhook batch, webhook, openim, channels
+	Name   string `json:"name"` // settings, environment, secret, data directory, database, migrations, events webhook, redis, clocks, webhook batch, webhook, openim, channels
 	Status string `json:"status"`
 	Detail string `json:"detail"` // what was found, then what to do
 }

@@ -52,6 +52,7 @@ func (x *examination) ledger() {
 		x.add("migrations", stateFail, "%v", err)
 	} else {
 		x.add("migrations", stateOK, "up to date")
+		x.events(ledger)
 	}
 }
 

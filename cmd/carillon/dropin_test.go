@@ -23,6 +23,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/internal/testkit/openim"
 )
 
@@ -127,7 +128,7 @@ func (c *sdk) post(route, body string, into any, headers ...string) (status int,
 	for _, name := range headers {
 		req.Header.Set(name, map[string]string{"operationID": "op-of-the-client", "token": c.token}[name])
 	}
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	res, err := contract.Transport(c.t, &http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func TestWhatBecameOfRecipients(t *testing.T) {
 	p.completed(base, token, id)
 	run := func(args ...string) string {
 		t.Helper()
-		code, stdout, stderr := finish(t, append(args, "--data-dir", dir)...)
+		code, stdout, stderr := finish(t, append(args, over(base)...)...)
 		if code != 0 {
 			t.Fatalf("%q: exit code %d, %s", args, code, stderr)
 		}
@@ -29,7 +29,7 @@ func TestWhatBecameOfRecipients(t *testing.T) {
 	if out := run("campaigns", "failures", id); !strings.Contains(out, "2      failed  1004     the user is not in the directory\n2 failed or unknown") {
 		t.Errorf("failures: %s", out)
 	}
-	if out := run("campaigns", "failures", id, "--json"); out != `{"status":"failed","errCode":1004,"errMsg":"the user is not in the directory","count":2}`+"\n" {
+	if out := run("campaigns", "failures", id, "--json"); out != `{"count":2,"errCode":1004,"errMsg":"the user is not in the directory","status":"failed"}`+"\n" {
 		t.Errorf("failures: %s", out)
 	}
 	if out := run("users", "campaigns", "bob"); !strings.Contains(out, id) || !strings.Contains(out, "failed       a<b") || !strings.Contains(out, "not in the directory") {
@@ -42,7 +42,7 @@ func TestWhatBecameOfRecipients(t *testing.T) {
 		t.Errorf("list: %s", out)
 	}
 	for _, args := range [][]string{{"campaigns", "failures", id, "--limit", "0"}, {"campaigns", "failures", "nothing"}, {"users", "campaigns", ""}} {
-		if code, _, stderr := finish(t, append(args, "--data-dir", dir)...); code == 0 || stderr == "" {
+		if code, _, stderr := finish(t, append(args, over(base)...)...); code == 0 || stderr == "" {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)
 		}
 	}

@@ -21,7 +21,7 @@ func (s *system) watchOpenIM() {
 	}
 }
 
-// parseToken is handlers.ParseToken.
+// parseToken is web.ParseToken.
 func (s *system) parseToken(ctx context.Context, token string) (userID string, platformID int, expires time.Time, err error) {
 	userID, platformID, expires, err = s.openim.ParseToken(ctx, token)
 	var refused *openim.Error

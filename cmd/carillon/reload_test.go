@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
 )
 
@@ -29,7 +29,7 @@ func TestSIGHUPReadsTheAdminsAgain(t *testing.T) {
 		}
 		status := func(base, admin string) int {
 			t.Helper()
-			token, err := handlers.AdminToken(testSecret, admin)
+			token, err := web.AdminToken(testSecret, admin)
 			if err != nil {
 				t.Fatal(err)
 			}

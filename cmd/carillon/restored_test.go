@@ -35,7 +35,7 @@ func TestRestoredCommand(t *testing.T) {
 		if code, stdout, _ := finish(t, append([]string{"restored", "--json"}, ledger...)...); code != 0 || stdout != "{\"held\":1}\n" {
 			t.Errorf("again: %d %s", code, stdout)
 		}
-		if code, _, stderr := finish(t, append([]string{"campaigns", "resume", id}, ledger...)...); code != 0 {
+		if code, _, stderr := finish(t, append([]string{"campaigns", "resume", id}, over(base)...)...); code != 0 {
 			t.Errorf("%d %s", code, stderr)
 		}
 		if c := get(t, base+"/v1/campaigns/"+id, token); c.data["status"] != "scheduled" || c.data["limitedBy"] != "waiting" || c.data["statusReason"] != "it starts at 2099-01-01T00:00:00Z" {

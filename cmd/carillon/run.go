@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -16,11 +17,9 @@ import (
 	"carillon/models"
 )
 
-// Exit codes. Commands with codes of their own name them in their help.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
+// exitFailed is the exit code of whatever was refused or did not work, of a wrong command line too.
+// Commands with more codes name them in their help.
+const exitFailed = 1
 
 // cli is the whole command line.
 type cli struct {
@@ -29,18 +28,21 @@ type cli struct {
 	LogLevel     string           `enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
 	Version      kong.VersionFlag `help:"Show the version and go."`
 
-	Serve     serveCmd     `cmd:"" help:"Serve the API, workers and scheduler."`
-	Demo      demoCmd      `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
-	Users     usersCmd     `cmd:"" help:"Import users into the directory."`
-	Campaigns campaignsCmd `cmd:"" help:"List, pause, resume, cancel and retry campaigns."`
-	Schedules schedulesCmd `cmd:"" help:"List, pause, resume, run and delete schedules."`
-	Events    eventsCmd    `cmd:"" help:"List who changed what, when and why, newest first."`
-	Verify    verifyCmd    `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
-	Token     tokenCmd     `cmd:"" help:"Print a token for the API."`
-	Migrate   migrateCmd   `cmd:"" help:"Bring the database's tables up to date."`
-	Restored  restoredCmd  `cmd:"" help:"Hold all campaigns after the database was restored from a backup."`
-	Doctor    doctorCmd    `cmd:"" help:"Check the settings and what they lead to."`
-	Health    healthCmd    `cmd:"" help:"Ask the process that serves here whether it is alive."`
+	Serve      serveCmd      `cmd:"" help:"Serve the API, workers and scheduler."`
+	Demo       demoCmd       `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
+	Send       sendCmd       `cmd:"" help:"Send a message to users, a group or all."`
+	Campaigns  campaignsCmd  `cmd:"" help:"Show, watch, pause, resume, cancel and retry campaigns."`
+	Schedules  schedulesCmd  `cmd:"" help:"Make, show, change, pause, resume, run and delete schedules."`
+	Users      usersCmd      `cmd:"" help:"Show, import and delete users of the directory."`
+	Groups     groupsCmd     `cmd:"" help:"Show and change groups."`
+	Events     eventsCmd     `cmd:"" help:"List who changed what, when and why, newest first."`
+	Verify     verifyCmd     `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
+	Token      tokenCmd      `cmd:"" help:"Print a token for the API."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the database's tables up to date."`
+	Restored   restoredCmd   `cmd:"" help:"Hold all campaigns after the database was restored from a backup."`
+	Doctor     doctorCmd     `cmd:"" help:"Check the settings and what they lead to."`
+	Completion completionCmd `cmd:"" help:"Print what makes a shell complete these commands."`
+	Health     healthCmd     `cmd:"" help:"Ask the process that serves here whether it is alive."`
 }
 
 // app is what every command gets.
@@ -48,6 +50,7 @@ type app struct {
 	ctx            context.Context //nolint:containedctx // kong hands commands one value, which lives as long as they do
 	cfg            *config.Config
 	level          slog.Level
+	onLine         func(flag string) bool // it stands on the command line
 	stdout, stderr io.Writer
 }
 
@@ -86,6 +89,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	if args[0] == completeCommand {
+		complete(ctx, args[1:], stdout)
+		return 0
+	}
 	var c cli
 	ended := -1 // by --help or --version
 	options := append(config.Options(os.LookupEnv),
@@ -103,15 +110,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case ended >= 0:
 		return ended
 	case errors.As(err, &file):
-		return report(stderr, file, exitUsage)
+		return report(stderr, file, exitFailed)
 	case err != nil:
 		fmt.Fprintf(stderr, "carillon: %s\n", models.Shown(err.Error()))
 		fmt.Fprintln(stderr, "carillon: see carillon --help")
-		return exitUsage
+		return exitFailed
 	}
-	a := &app{ctx: ctx, cfg: &c.Config, stdout: plainWriter{stdout}, stderr: stderr}
+	a := &app{ctx: ctx, cfg: &c.Config, onLine: onLine(cmd), stdout: plainWriter{stdout}, stderr: stderr}
 	_ = a.level.UnmarshalText([]byte(c.LogLevel)) // kong has checked it
 	return report(stderr, cmd.Run(a), exitFailed)
+}
+
+// onLine reports which flags stand on the command line, and not in the environment or a file alone.
+func onLine(cmd *kong.Context) func(string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(cmd.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == name && !p.Resolved })
+	}
 }
 
 // report prints each line of an error in our format, and returns the exit code.

@@ -16,8 +16,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/internal/testkit/openim"
 )
 
@@ -156,7 +157,7 @@ func call(t *testing.T, method, url, token, body string) reply {
 	}
 	req.Header.Set("operationID", "test")
 	req.Header.Set("token", token)
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 30 * time.Second, Transport: contract.Transport(t, &http.Transport{DisableKeepAlives: true})}
 	res, err := client.Do(req)
 	if err != nil {
 		return reply{}
@@ -178,7 +179,7 @@ func get(t *testing.T, url, token string) reply {
 
 func adminToken(t *testing.T) string {
 	t.Helper()
-	token, err := handlers.AdminToken(testSecret, "imAdmin")
+	token, err := web.AdminToken(testSecret, "imAdmin")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +218,9 @@ func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
+
+// over are the flags with which a command calls a server of the tests.
+func over(base string) []string { return []string{"--server", base, "--secret", testSecret} }
 
 // told takes the line away that says which ledger or server a command spoke to.
 func told(stderr string) string {
@@ -271,15 +275,15 @@ func TestAYAMLFaultIsTheFiles(t *testing.T) {
 	path := write(t, "c.yaml", "webhook:\n  batch: many\nmemory: much\n")
 	code, _, stderr := finish(t, "serve", "--config", path)
 	want := "carillon: CARILLON_CONFIG: line 2 of " + path + ": the key webhook.batch must be a whole number\ncarillon: CARILLON_CONFIG: line 3 of " + path + ": the key memory must be a whole number\n"
-	if code != exitUsage || stderr != want {
+	if code != exitFailed || stderr != want {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
-func TestUsageErrorsHaveACodeOfTheirOwn(t *testing.T) {
+func TestUsageErrorsAreToldWithTheirFix(t *testing.T) {
 	t.Parallel()
 	code, _, stderr := finish(t, "serve", "--webhook-batch", "many")
-	if want := "carillon: --webhook-batch: must be a whole number (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitUsage || stderr != want {
+	if want := "carillon: --webhook-batch: must be a whole number (CARILLON_WEBHOOK_BATCH)\ncarillon: see carillon --help\n"; code != exitFailed || stderr != want {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }

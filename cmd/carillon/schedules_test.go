@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestSchedulesFromTheCommandLine: beside a running server, through the ledger alone.
+// TestSchedulesFromTheCommandLine: over the API; pausing and resuming without one, too.
 func TestSchedulesFromTheCommandLine(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -22,7 +22,7 @@ func TestSchedulesFromTheCommandLine(t *testing.T) {
 	}
 	run := func(args ...string) string {
 		t.Helper()
-		code, stdout, stderr := finish(t, append([]string{"schedules"}, append(args, "--data-dir", dir)...)...)
+		code, stdout, stderr := finish(t, append([]string{"schedules"}, append(args, over(base)...)...)...)
 		if code != 0 {
 			t.Fatalf("%q: exit code %d, %s", args, code, stderr)
 		}
@@ -41,15 +41,15 @@ func TestSchedulesFromTheCommandLine(t *testing.T) {
 		t.Errorf("resume: %s", out)
 	}
 	for _, args := range [][]string{{"resume", "--all"}, {"pause", "--all"}, {"pause", "--all", "--json"}} {
-		code, stdout, stderr := finish(t, append(append([]string{"schedules"}, args...), "--data-dir", dir)...)
+		code, stdout, stderr := finish(t, append(append([]string{"schedules"}, args...), "--data-dir", dir, "--local")...)
 		switch {
-		case args[0] == "resume" && (code != exitNothing || stdout != "" || stderr != "ledger: SQLite "+dir+"\ncarillon: nothing was resumed: no schedule of this ledger is paused by its last pause --all\n"):
+		case args[0] == "resume" && (code != exitNothing || stdout != "" || stderr != "ledger: SQLite "+dir+"\ncarillon: nothing was resumed: no schedule is paused by the last pause --all\n"):
 			t.Errorf("%q: exit code %d, %s%s", args, code, stdout, stderr)
-		case len(args) == 3 && (code != exitNothing || stdout != `{"paused":0,"schedules":[]}`+"\n" || !strings.HasSuffix(stderr, "nothing was paused: no schedule of this ledger is active\n")):
+		case len(args) == 3 && (code != exitNothing || stdout != `{"paused":0,"schedules":[]}`+"\n" || !strings.HasSuffix(stderr, "nothing was paused: no schedule is active\n")):
 			t.Errorf("%q: exit code %d, %s%s", args, code, stdout, stderr)
 		}
 	}
-	if out := run("list", "--json"); !strings.Contains(out, `"status":"paused"`) || !strings.Contains(out, `"nextSlot":"-"`) {
+	if out := run("list", "--json"); !strings.Contains(out, `"status":"paused"`) || !strings.Contains(out, `"nextSlot":null`) {
 		t.Errorf("list: %s", out)
 	}
 	if out := run("resume", id); !strings.Contains(out, "is active, next slot ") {
@@ -67,11 +67,11 @@ func TestSchedulesFromTheCommandLine(t *testing.T) {
 		t.Errorf("delete: %s", out)
 	}
 	for _, args := range [][]string{{"pause", id}, {"resume", id}, {"run", id}} {
-		if code, _, stderr := finish(t, append([]string{"schedules"}, append(args, "--data-dir", dir)...)...); code != exitFailed || !strings.Contains(stderr, "deleted") {
+		if code, _, stderr := finish(t, append([]string{"schedules"}, append(args, over(base)...)...)...); code != exitFailed || !strings.Contains(stderr, "deleted") {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)
 		}
 	}
-	code, _, stderr := finish(t, "schedules", "next", "none", "--data-dir", dir)
+	code, _, stderr := finish(t, append([]string{"schedules", "next", "none"}, over(base)...)...)
 	oneLine(t, code, stderr, "there is no such schedule")
 	code, _, stderr = finish(t, "schedules", "pause", "--data-dir", dir)
 	oneLine(t, code, stderr, "say which schedule, or --all")

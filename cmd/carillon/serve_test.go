@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 	"carillon/internal/testkit/services"
 )
 
@@ -77,7 +78,7 @@ func openStream(t *testing.T, url, token string) *bufio.Scanner {
 		t.Fatal(err)
 	}
 	req.Header.Set("token", token)
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	res, err := contract.Transport(t, &http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

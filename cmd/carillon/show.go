@@ -4,18 +4,16 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 
-	"carillon/channels/inbox"
-	"carillon/handlers"
+	"carillon/client"
+	"carillon/handlers/web"
 	"carillon/models"
 )
 
@@ -30,37 +28,29 @@ const (
 	lookEvery     = 100 * time.Millisecond
 )
 
-// statuses are a campaign's counts in the order in which they are shown.
-var statuses = []string{"pending", "sent", "failed", "skipped", "expired", "cancelled", "unknown", "total"}
-
 // show is one campaign as a client sees it: everything goes through the API.
 type show struct {
 	a      *app
-	base   string
-	token  string
 	users  int
-	secret string
 	openIM string // URL of the stand-in for OpenIM; "" = messages go to the inbox
-	client http.Client
+	api    *client.Client
 }
 
-func newShow(a *app, sys *system, users int, openIM string) *show {
-	// The client has its own transport, so that its connections end with it.
-	return &show{a: a, base: sys.url(), users: users, secret: sys.secret, openIM: openIM, client: http.Client{Transport: &http.Transport{}}}
+func newShow(a *app, sys *system, users int, openIM string) (*show, error) {
+	token := func(context.Context) (string, error) { return web.AdminToken(sys.secret, exampleSender) }
+	api, err := client.New(client.Options{Server: sys.url(), MakeToken: token, OperationID: "carillon-demo", UserAgent: agent + "demo"})
+	return &show{a: a, users: users, openIM: openIM, api: api}, err
 }
 
 // run shows the whole campaign. It returns nil when every user got the message.
-func (s *show) run(ctx context.Context) (err error) {
-	defer s.client.CloseIdleConnections()
-	if s.token, err = handlers.AdminToken(s.secret, exampleSender); err != nil {
-		return err
-	}
+func (s *show) run(ctx context.Context) error {
+	defer s.api.Close()
 	if err := s.bringUsers(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
-	var posted struct{ CampaignID string }
-	if err := s.call(ctx, http.MethodPost, "/msg/batch_send_msg", "application/json", bytes.NewReader(example), &posted); err != nil {
+	posted, err := client.Data[client.BatchSend](s.api.BatchSendMsgWithBody(ctx, nil, "application/json", bytes.NewReader(example)))
+	if err != nil {
 		return fmt.Errorf("post the message: %w", err)
 	}
 	s.say("POST /msg/batch_send_msg with the contract's example, answered in %s: campaign %s", since(began), posted.CampaignID)
@@ -69,8 +59,12 @@ func (s *show) run(ctx context.Context) (err error) {
 		return fmt.Errorf("watch the campaign: %w", err)
 	}
 	s.say("%s after %s\n", c.Status, since(began))
-	for _, name := range statuses {
-		s.say("%-10s %d", name, c.Counts[name])
+	n := c.Counts
+	for _, one := range []struct {
+		name string
+		n    int64
+	}{{"pending", n.Pending}, {"sent", n.Sent}, {"failed", n.Failed}, {"skipped", n.Skipped}, {"expired", n.Expired}, {"cancelled", n.Cancelled}, {"unknown", n.Unknown}, {"total", n.Total}} {
+		s.say("%-10s %d", one.name, one.n)
 	}
 	if s.openIM != "" {
 		err = s.askOpenIM(ctx)
@@ -80,7 +74,7 @@ func (s *show) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if want := int64(s.users); c.Counts["sent"] != want || c.Counts["total"] != want {
+	if want := int64(s.users); n.Sent != want || n.Total != want {
 		return fmt.Errorf("not every one of the %d users got the message", s.users)
 	}
 	return nil
@@ -121,11 +115,7 @@ func (s *show) importUsers(ctx context.Context) error {
 		}
 		w.CloseWithError(err)
 	}()
-	var done struct {
-		models.UserCounts
-		RefusedCount int
-	}
-	err := s.call(ctx, http.MethodPost, "/v1/users/import", "text/csv", r, &done)
+	done, err := client.Data[client.ImportReport](s.api.ImportUsersWithBody(ctx, nil, "text/csv", r))
 	_ = r.Close()
 	_ = bar.Finish()
 	if err == nil && done.Created != s.users {
@@ -134,32 +124,25 @@ func (s *show) importUsers(ctx context.Context) error {
 	return err
 }
 
-// campaign holds the fields of a campaign that the show reads.
-type campaign struct {
-	Status     string
-	Counts     map[string]int64
-	FinishedAt *time.Time
-}
-
 // watch waits for the campaign to finish.
-func (s *show) watch(ctx context.Context, id string) (campaign, error) {
+func (s *show) watch(ctx context.Context, id string) (client.Campaign, error) {
 	bar := progress(s.a.stderr, "send", int64(s.users), progressbar.OptionShowIts())
 	defer func() { _ = bar.Finish() }()
 	pending, moved := int64(-1), time.Now()
 	for {
-		var c campaign
-		if err := s.call(ctx, http.MethodGet, "/v1/campaigns/"+id, "", nil, &c); err != nil {
+		c, err := s.api.Campaign(ctx, id)
+		if err != nil {
 			return c, err
 		}
 		if c.FinishedAt != nil {
 			return c, nil
 		}
-		if c.Counts["pending"] != pending {
-			pending, moved = c.Counts["pending"], time.Now()
+		if c.Counts.Pending != pending {
+			pending, moved = c.Counts.Pending, time.Now()
 		}
-		_ = bar.Set64(max(0, c.Counts["total"]-pending))
+		_ = bar.Set64(max(0, c.Counts.Total-pending))
 		if time.Since(moved) > stalledAfter {
-			return c, fmt.Errorf("nothing has moved for %s: %+v", stalledAfter, c)
+			return c, fmt.Errorf("nothing has moved for %s: %s", stalledAfter, campaignText(c))
 		}
 		select {
 		case <-ctx.Done():
@@ -172,46 +155,19 @@ func (s *show) watch(ctx context.Context, id string) (campaign, error) {
 // readInbox shows that a user has got the campaign's message.
 func (s *show) readInbox(ctx context.Context, userID, campaignID string) error {
 	path := "/v1/inbox/" + url.PathEscape(userID) + "/messages"
-	var inbox struct{ Messages []inbox.Message }
-	if err := s.call(ctx, http.MethodGet, path, "", nil, &inbox); err != nil {
+	messages, err := client.Data[client.Messages](s.api.ListMessages(ctx, userID, nil))
+	if err != nil {
 		return err
 	}
-	for _, m := range inbox.Messages {
+	for _, m := range messages.Messages {
 		if m.CampaignID == campaignID {
-			s.say("\nGET %s: %s from %s (%s)", path, m.Content, m.SenderNickname, m.SendID)
+			content, err := models.JSON(m.Content)
+			if err != nil {
+				return err
+			}
+			s.say("\nGET %s: %s from %s (%s)", path, content, m.SenderNickname, m.SendID)
 			return nil
 		}
 	}
 	return fmt.Errorf("the message is not in the inbox of %s", userID)
-}
-
-// call makes one request with the headers that the contract demands, and reads data from the
-// envelope of the answer.
-func (s *show) call(ctx context.Context, method, path, contentType string, body io.Reader, data any) error {
-	req, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("operationID", "carillon-demo")
-	req.Header.Set("token", s.token)
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	res, err := s.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	answer := struct {
-		ErrCode int
-		ErrDlt  string
-		Data    any
-	}{Data: data}
-	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("%s %s: %s: %w", method, path, res.Status, err)
-	}
-	if answer.ErrCode != 0 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, answer.ErrDlt)
-	}
-	return nil
 }

@@ -15,7 +15,9 @@ import (
 	"carillon/channels"
 	"carillon/channels/openim"
 	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/config"
+	"carillon/internal/metrics"
 	"carillon/jobs"
 	"carillon/models"
 )
@@ -64,9 +66,11 @@ type system struct {
 	web        *http.Server
 	listener   net.Listener
 	enqueuer   *enqueuer
+	metrics    *metrics.Metrics
 	channels   []channels.Channel
 	openim     *openim.Channel // nil where the channel is not set up
 	syncer     *jobs.Syncer    // of the directory; nil without openim
+	notifier   *jobs.Notifier  // of events; nil without a receiver
 	worker     *jobs.Worker    // nil without that role
 	reconciler *jobs.Reconciler
 	scheduler  *jobs.Scheduler
@@ -95,27 +99,36 @@ func openChannels(cfg *config.Config, rdb redis.UniversalClient) (set []channels
 // newSystem wires a process. From then on it owns stores and listener. It does nothing until serve.
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
+	sys.countFrom()
 	set, traits, rates, err := openChannels(cfg, s.redis)
 	if err != nil {
 		return nil, err
 	}
 	sys.channels = set
 	sys.watchOpenIM()
+	if err := sys.watchEvents(); err != nil {
+		return nil, err
+	}
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
 	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
-		Channels: set, MaxAttempts: cfg.MaxAttempts, Rates: rates,
+		Channels: set, MaxAttempts: cfg.MaxAttempts, Rates: rates, Metrics: sys.metrics,
 	}, log)
 	if r.worker {
 		sys.worker = jobs.NewWorker(shared)
 	}
 	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention, Events: cfg.EventsRetention})
-	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, log)
+	sys.watchShared(rates)
+	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, log)
 	sys.api = &handlers.API{
-		Store: s.ledger, Redis: s.redis, RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
+		Gate: web.Gate{
+			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log, Count: sys.metrics.Request,
+			Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: web.NewConns(cfg.Memory, web.Descriptors(), cfg.Proxies(), log),
+		},
+		RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
-		Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: handlers.NewConns(cfg.Memory, handlers.Descriptors(), cfg.Proxies(), log),
-		Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Zone: cfg.DefaultTimezone, Channels: traits, Log: log,
+		Zone: cfg.DefaultTimezone, Channels: traits, Rates: rates,
+		Metrics: sys.metrics.Handler(), MetricsPublic: cfg.MetricsPublic,
 	}
 	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken
@@ -234,6 +247,9 @@ func (s *system) begin(ctx context.Context) error {
 		if s.syncer != nil {
 			s.syncer.Start()
 		}
+		if s.notifier != nil {
+			s.notifier.Start()
+		}
 	}
 	if s.worker != nil {
 		return s.worker.Start()
@@ -277,6 +293,9 @@ func (s *system) stop() {
 	var wg sync.WaitGroup
 	if s.worker != nil {
 		wg.Go(s.worker.Stop)
+	}
+	if s.notifier != nil {
+		wg.Go(s.notifier.Stop)
 	}
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,10 +15,10 @@ func TestServeLogsTheBusiness(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
 		flags := []string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--secret", testSecret}
-		ledger := flags[:2]
+		ledger := append(slices.Clone(flags[:2]), "--local")
 		if s.Name != "embedded" {
 			flags = external(migrated(t, s.DatabaseURL), s.RedisURL)
-			ledger = []string{"--database-url", s.DatabaseURL}
+			ledger = []string{"--database-url", s.DatabaseURL, "--local"}
 		}
 		p := serve(t, flags...)
 		base, token := p.ready(), adminToken(t)

@@ -39,11 +39,11 @@ func TestNamesOfOldRowsDoNotReachTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"campaigns", "schedules"} {
-		code, stdout, stderr := finish(t, command, "list", "--data-dir", dir)
+		code, stdout, stderr := finish(t, command, "list", "--local", "--data-dir", dir)
 		if code != 0 || !strings.Contains(stdout, shown) || strings.Count(stdout, "\n") != 2 || strings.ContainsAny(stdout, "\x1b\u009b\u202e\x7f") {
 			t.Errorf("%s: exit code %d, %q %s", command, code, stdout, stderr)
 		}
-		code, stdout, _ = finish(t, command, "list", "--json", "--data-dir", dir)
+		code, stdout, _ = finish(t, command, "list", "--local", "--json", "--data-dir", dir)
 		var row struct{ Name string }
 		if err := json.Unmarshal([]byte(stdout), &row); err != nil || code != 0 || row.Name != name || strings.ContainsAny(stdout, "\x1b\u009b\u202e\x7f") {
 			t.Errorf("%s --json: exit code %d, %q %v", command, code, stdout, err)

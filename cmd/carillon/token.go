@@ -6,9 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"carillon/handlers"
+	"carillon/handlers/web"
 	"carillon/internal/config"
-	"carillon/internal/embedded"
 	"carillon/models"
 )
 
@@ -33,7 +32,7 @@ const minTTL = time.Minute
 
 // Run prints a token.
 func (c *tokenCmd) Run(a *app) error {
-	if c.TTL < minTTL || c.TTL > handlers.TokenLife {
+	if c.TTL < minTTL || c.TTL > web.TokenLife {
 		return fmt.Errorf("--ttl must be 1m to 2160h, not %s", c.TTL)
 	}
 	if err := a.settings(config.ForToken); err != nil {
@@ -42,15 +41,9 @@ func (c *tokenCmd) Run(a *app) error {
 	if err := c.check(a.cfg.Admins); err != nil {
 		return err
 	}
-	secret := a.cfg.Secret
-	if secret == "" {
-		dir, err := embedded.Find(a.cfg.DataDir)
-		if err != nil {
-			return err
-		}
-		if secret, err = dir.Secret(); err != nil {
-			return err
-		}
+	secret, err := a.localSecret()
+	if err != nil {
+		return err
 	}
 	token, err := c.sign(a, secret)
 	if err != nil {
@@ -64,7 +57,7 @@ func (c *tokenCmd) Run(a *app) error {
 // directory.
 func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 	if c.User == "" {
-		return handlers.AdminTokenFor(secret, cmp.Or(c.Admin, a.cfg.Admins[0]), c.TTL)
+		return web.AdminTokenFor(secret, cmp.Or(c.Admin, a.cfg.Admins[0]), c.TTL)
 	}
 	if err := a.cfg.Validate(config.ForDatabase); err != nil {
 		return "", err
@@ -81,7 +74,7 @@ func (c *tokenCmd) sign(a *app, secret string) (string, error) {
 		}
 		return "", err
 	}
-	return handlers.UserTokenFor(secret, user, 0, c.TTL)
+	return web.UserTokenFor(secret, user, 0, c.TTL)
 }
 
 // check refuses IDs for which no token can be made.

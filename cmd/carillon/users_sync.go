@@ -1,15 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 
-	"carillon/handlers"
-	"carillon/models"
+	"carillon/client"
 )
 
 type usersSyncCmd struct {
@@ -36,42 +34,38 @@ const (
 
 // Run asks for a sync and waits for its end.
 func (c *usersSyncCmd) Run(a *app) error {
-	return withLedger(a, func(ledger *models.Store) error {
-		y, err := c.follow(a, ledger)
+	return withAPI(a, "", func(api *client.Client) error {
+		y, err := c.follow(a, api)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			return json.NewEncoder(a.stdout).Encode(handlers.SyncJSON(y))
+			return a.printJSON(y)
 		}
 		_, err = fmt.Fprintf(a.stdout, "created %d, changed %d, unchanged %d, vanished %d, refused %d, shortened %d: %d users seen in pass %d\n",
-			y.Created, y.Changed, y.Unchanged, y.Vanished, y.Refused, y.Shortened, y.Seen(), y.Pass)
+			y.Created, y.Changed, y.Unchanged, y.Vanished, y.Refused, y.Shortened, y.Seen, y.Pass)
 		return err
 	})
 }
 
 // follow asks for a sync and shows how it goes, until a pass is complete.
-func (c *usersSyncCmd) follow(a *app, ledger *models.Store) (models.Sync, error) {
-	before, err := ledger.Sync(a.ctx)
+func (c *usersSyncCmd) follow(a *app, api *client.Client) (y client.DirectorySync, err error) {
+	before, err := client.Data[client.DirectorySync](api.GetDirectorySync(a.ctx))
 	if err != nil {
 		return before, err
 	}
-	if err := ledger.AskSync(a.ctx, c.Fewer); err != nil {
-		return before, err
+	if y, err = client.Data[client.DirectorySync](api.StartDirectorySync(a.ctx, &client.StartDirectorySyncParams{Fewer: &c.Fewer})); err != nil {
+		return y, err
 	}
 	bar := progress(a.stderr, "sync", 1) // a bar without an end has a goroutine of its own, which races with Describe
 	defer func() { _ = bar.Finish() }()
-	idleSince := time.Now()
-	for {
-		y, err := ledger.Sync(a.ctx)
+	for idleSince := time.Now(); ; {
 		switch {
-		case err != nil:
-			return y, err
-		case y.LastPass > before.LastPass:
+		case y.CompletedAt != nil && (before.CompletedAt == nil || y.CompletedAt.After(*before.CompletedAt)):
 			return y, nil
-		case y.Failures > before.Failures:
+		case y.Error != "" && y.NextTryAt != nil:
 			return y, fmt.Errorf("the directory cannot be synced: %s", y.Error)
-		case y.Works():
+		case y.State == client.SyncRunning:
 			idleSince = time.Now()
 			showSync(bar, y)
 		case time.Since(idleSince) > syncPatience:
@@ -82,11 +76,14 @@ func (c *usersSyncCmd) follow(a *app, ledger *models.Store) (models.Sync, error)
 			return y, errors.New("interrupted; the sync goes on")
 		case <-time.After(syncPoll):
 		}
+		if y, err = client.Data[client.DirectorySync](api.GetDirectorySync(a.ctx)); err != nil {
+			return y, err
+		}
 	}
 }
 
-func showSync(bar *progressbar.ProgressBar, y models.Sync) {
-	bar.Describe(fmt.Sprintf("sync: pass %d, %d of %d users, %.0f users/s", y.Pass, y.Seen(), y.Total, y.PerSecond()))
+func showSync(bar *progressbar.ProgressBar, y client.DirectorySync) {
+	bar.Describe(fmt.Sprintf("sync: pass %d, %d of %d users, %.0f users/s", y.Pass, y.Seen, y.Total, y.PerSecond))
 	bar.ChangeMax64(y.Total + 1) // a bar that has come to its end shows nothing any more
-	_ = bar.Set64(y.Seen())
+	_ = bar.Set64(y.Seen)
 }

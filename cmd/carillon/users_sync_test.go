@@ -25,9 +25,9 @@ func TestUsersSync(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = d.Kill() })
 		dir := filepath.Join(t.TempDir(), "data")
-		flags, ledger := []string{"--data-dir", dir, "--secret", testSecret}, []string{"--data-dir", dir}
+		flags := []string{"--data-dir", dir, "--secret", testSecret}
 		if s.Name != "embedded" {
-			flags, ledger = external(migrated(t, s.DatabaseURL), s.RedisURL), []string{"--database-url", s.DatabaseURL}
+			flags = external(migrated(t, s.DatabaseURL), s.RedisURL)
 		}
 		p := serve(t, append(flags, "--openim-url", d.URL, "--openim-secret", secret, "--channel", "openim")...)
 		base, token := p.ready(), adminToken(t)
@@ -36,7 +36,7 @@ func TestUsersSync(t *testing.T) {
 		if !ok {
 			t.Fatalf("%d %s", posted.status, posted.body)
 		}
-		code, stdout, stderr := finish(t, append([]string{"users", "sync", "--json"}, ledger...)...)
+		code, stdout, stderr := finish(t, append([]string{"users", "sync", "--json"}, over(base)...)...)
 		var v handlers.SyncView
 		if err := json.Unmarshal([]byte(stdout), &v); code != 0 || err != nil || v.Seen != 31 || v.Vanished != 0 || v.CompletedAt == nil {
 			t.Fatalf("exit code %d: %s%s, %v", code, stdout, stderr, err)

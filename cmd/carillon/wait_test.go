@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/contract"
 )
 
 // waited posts a message with Prefer: wait and returns the answer's data.
@@ -27,7 +28,7 @@ func waited(t *testing.T, base, token, prefer, body string) (data struct {
 	req.Header.Set("token", token)
 	req.Header.Set("operationID", "wait")
 	req.Header.Set("Prefer", prefer)
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	res, err := contract.Transport(t, &http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"carillon/channels/inbox"
 	"carillon/channels/openim"
 	"carillon/channels/webhook"
+	"carillon/internal/eventhook"
+	"carillon/internal/outbound"
 	"carillon/internal/secretfile"
 )
 
@@ -23,6 +25,9 @@ type Config struct {
 	Config string `group:"settings" name:"config" placeholder:"FILE" help:"A YAML file with any of these settings."`
 
 	Listen         string   `group:"settings" name:"listen" default:"127.0.0.1:8080" help:"Where to serve HTTP. :8080 listens on all addresses."`
+	Server         string   `group:"settings" name:"server" placeholder:"URL" help:"The API that the commands call. Without it: the one that serves here, at http://127.0.0.1:8080 unless it listens elsewhere."`
+	Token          string   `group:"settings" name:"token" shown:"no" placeholder:"TEXT" help:"The admin's token with which the commands call. Without it: one signed with the secret that is found here."`
+	TokenFile      string   `group:"settings" name:"token-file" placeholder:"FILE" help:"A file that holds the token."`
 	TrustedProxies []string `group:"settings" name:"trusted-proxies" placeholder:"ADDRESS" help:"Addresses or networks (10.0.0.0/8) of the proxies before the API: their X-Forwarded-For is believed."`
 	Memory         int      `group:"settings" name:"memory" default:"256" help:"MiB that this process stays under, at least 128: what bodies, answers and connections may take follows from the number."`
 
@@ -52,11 +57,18 @@ type Config struct {
 
 	DefaultTimezone string `group:"settings" name:"default-timezone" default:"UTC" help:"Time zone of users and schedules that name none, such as Europe/Berlin."`
 
+	MetricsPublic bool `group:"settings" name:"metrics-public" default:"false" help:"true: anybody may read /metrics. Otherwise an admin's token is needed."`
+
 	LogFormat string `group:"settings" name:"log-format" default:"text" help:"How the log is written to stderr: text or json, one object a line."`
 
 	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" help:"Attempts per recipient."`
 	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" help:"How long an Idempotency-Key is remembered."`
 	Retention      time.Duration `group:"settings" name:"retention" default:"0s" help:"How long the recipients of a finished campaign are kept, at least 1h, such as 2160h; then its counts alone remain. 0 = for ever."`
+
+	EventsURL        string `group:"settings" name:"events-url" shown:"host" placeholder:"URL" help:"Where each event of the event log is posted to."`
+	EventsSecret     string `group:"settings" name:"events-secret" shown:"no" placeholder:"whsec_…" help:"Signs those posts, as in Standard Webhooks."`
+	EventsSecretFile string `group:"settings" name:"events-secret-file" placeholder:"FILE" help:"A file that holds that secret."`
+	EventsNetworks   string `group:"settings" name:"events-networks" default:"any" help:"Which addresses events may be posted to: any, or public, which refuses private ones. Link-local addresses and cloud metadata services are always refused."`
 
 	EventsRetention time.Duration `group:"settings" name:"events-retention" default:"2160h" help:"How long the event log is kept, at least 1h. 0 = for ever."`
 }
@@ -69,6 +81,18 @@ func (c *Config) EmbeddedDatabase() bool { return c.DatabaseURL == "" || c.Datab
 
 // EmbeddedRedis reports whether Redis runs inside the process.
 func (c *Config) EmbeddedRedis() bool { return c.RedisURL == "" }
+
+// EventsReceiver is where events are posted to, nil = nowhere. Validate has refused what makes an error here.
+func (c *Config) EventsReceiver() (*eventhook.Receiver, error) {
+	if c.EventsURL == "" {
+		return nil, nil
+	}
+	reach := outbound.AnyNetwork
+	if c.EventsNetworks == publicNetworks {
+		reach = outbound.PublicNetwork
+	}
+	return eventhook.New(c.EventsURL, c.EventsSecret, reach)
+}
 
 // LogsJSON reports whether the log is JSON.
 func (c *Config) LogsJSON() bool { return c.LogFormat == "json" }

@@ -130,20 +130,29 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		"nobody to ask":           {env{"OPENIM_TOKENS": "parse"}, "CARILLON_OPENIM_URL is required with CARILLON_OPENIM_TOKENS=parse: set it to OpenIM's API, such as http://openim:10002"},
 		"asked, and never asked": {env{"OPENIM_TOKENS": "parse", "OPENIM_URL": "http://h", "OPENIM_SECRET": "Zt8qLm2k3vX9wRpB1sYd7uNcJ4hGe0aF", "SECRET": "Zt8qLm2k3vX9wRpB1sYd7uNcJ4hGe0aF"},
 			"CARILLON_SECRET and CARILLON_SECRET_PREVIOUS must not be CARILLON_OPENIM_SECRET with CARILLON_OPENIM_TOKENS=parse: make another with: head -c 32 /dev/urandom | base64"},
-		"no time to wait":         {env{"BATCH_WAIT": "10ms"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
-		"a long wait":             {env{"BATCH_WAIT": "61s"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
-		"keys forgotten at once":  {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
-		"events kept briefly":     {env{"EVENTS_RETENTION": "59m"}, "CARILLON_EVENTS_RETENTION must be 0, which keeps events for ever, or at least 1h, with its unit: for example 2160h"},
-		"recipients kept briefly": {env{"RETENTION": "59m"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
-		"a well-known secret":     {env{"SECRET": "openIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
-		"the same in capitals":    {env{"SECRET": "OPENIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
-		"a short secret":          {env{"SECRET": "k3vX9qLm2"}, "CARILLON_SECRET has only 9 bytes and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
-		"one letter as a secret":  {env{"SECRET": strings.Repeat("a", 40)}, "CARILLON_SECRET has only 1 different characters and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
-		"little memory":           {env{"MEMORY": "64"}, "CARILLON_MEMORY must be 128 to 1048576 MiB, not 64"},
-		"another log":             {env{"LOG_FORMAT": "topsecret"}, "CARILLON_LOG_FORMAT must be text or json"},
-		"a proxy by name":         {env{"TRUSTED_PROXIES": "10.0.0.1,proxy.local"}, "CARILLON_TRUSTED_PROXIES: entry 2 must be an address such as 10.0.0.7 or a network such as 10.0.0.0/8"},
-		"a zone's alias":          {env{"DEFAULT_TIMEZONE": "Europe//Berlin"}, "CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin"},
-		"recipients kept no time": {env{"RETENTION": "-1h"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
+		"no time to wait":        {env{"BATCH_WAIT": "10ms"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
+		"a long wait":            {env{"BATCH_WAIT": "61s"}, "CARILLON_BATCH_WAIT must be 0, which answers with the campaign's ID at once, or 100ms to 60s, with its unit: for example 10s"},
+		"keys forgotten at once": {env{"IDEMPOTENCY_TTL": "0s"}, "CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h"},
+		"events without a secret": {env{"EVENTS_URL": "https://h/in"},
+			`CARILLON_EVENTS_SECRET is required with CARILLON_EVENTS_URL: make one with: echo "whsec_$(head -c 32 /dev/urandom | base64)"`},
+		"a short events secret": {env{"EVENTS_URL": "https://h/in", "EVENTS_SECRET": "whsec_c2hvcnQ="},
+			`CARILLON_EVENTS_SECRET must be whsec_ and the base64 of at least 24 bytes: make one with: echo "whsec_$(head -c 32 /dev/urandom | base64)"`},
+		"a secret for no events": {env{"EVENTS_SECRET": goodWebhookSecret},
+			"CARILLON_EVENTS_SECRET does nothing without CARILLON_EVENTS_URL: set the URL that events are to be posted to, or leave the secret out"},
+		"events to a place of another kind": {env{"EVENTS_URL": "ftp://h/in?token=topsecret", "EVENTS_SECRET": goodWebhookSecret},
+			"CARILLON_EVENTS_URL must be an absolute http or https URL without user and password; the signature proves who is calling"},
+		"events to other networks": {env{"EVENTS_NETWORKS": "topsecret"}, "CARILLON_EVENTS_NETWORKS must be any, or public, which refuses private addresses"},
+		"events kept briefly":      {env{"EVENTS_RETENTION": "59m"}, "CARILLON_EVENTS_RETENTION must be 0, which keeps events for ever, or at least 1h, with its unit: for example 2160h"},
+		"recipients kept briefly":  {env{"RETENTION": "59m"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
+		"a well-known secret":      {env{"SECRET": "openIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"the same in capitals":     {env{"SECRET": "OPENIM123"}, "CARILLON_SECRET is a well-known one: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"a short secret":           {env{"SECRET": "k3vX9qLm2"}, "CARILLON_SECRET has only 9 bytes and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"one letter as a secret":   {env{"SECRET": strings.Repeat("a", 40)}, "CARILLON_SECRET has only 1 different characters and can be guessed: anybody could make an admin's token. Make your own with: head -c 32 /dev/urandom | base64"},
+		"little memory":            {env{"MEMORY": "64"}, "CARILLON_MEMORY must be 128 to 1048576 MiB, not 64"},
+		"another log":              {env{"LOG_FORMAT": "topsecret"}, "CARILLON_LOG_FORMAT must be text or json"},
+		"a proxy by name":          {env{"TRUSTED_PROXIES": "10.0.0.1,proxy.local"}, "CARILLON_TRUSTED_PROXIES: entry 2 must be an address such as 10.0.0.7 or a network such as 10.0.0.0/8"},
+		"a zone's alias":           {env{"DEFAULT_TIMEZONE": "Europe//Berlin"}, "CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin"},
+		"recipients kept no time":  {env{"RETENTION": "-1h"}, "CARILLON_RETENTION must be 0, which keeps recipients for ever, or at least 1h, with its unit: for example 2160h"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -363,7 +372,8 @@ func TestMaskedShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, env{
 		"CARILLON_SECRET": "topsecret1", "CARILLON_DATABASE_URL": "mysql://u:topsecret2@db:3306/carillon?tls=topsecret3", "CARILLON_REDIS_URL": "redis://:topsecret4@cache:6379/0",
-		"CARILLON_WEBHOOK_SECRET": "topsecret5", "CARILLON_WEBHOOK_URL": "https://hook.example/topsecret6?token=topsecret7",
+		"CARILLON_WEBHOOK_SECRET": "topsecret5", "CARILLON_WEBHOOK_URL": "https://hook.example/topsecret6?token=topsecret7", "CARILLON_EVENTS_SECRET": "topsecret8",
+		"CARILLON_EVENTS_URL": "https://events.example/topsecret9",
 	})
 	var lines []string
 	for _, s := range c.Masked() {
@@ -375,6 +385,7 @@ func TestMaskedShowsNoSecret(t *testing.T) {
 	}
 	for _, want := range []string{
 		"CARILLON_SECRET=***", "CARILLON_DATABASE_URL=mysql://***@db:3306/carillon", "CARILLON_REDIS_URL=redis://***@cache:6379/0",
+		"CARILLON_EVENTS_SECRET=***", "CARILLON_EVENTS_URL=https://events.example",
 		"CARILLON_WEBHOOK_SECRET=***", "CARILLON_WEBHOOK_URL=https://hook.example", "CARILLON_WEBHOOK_TIMEOUT=5s", "CARILLON_ADMINS=openIMAdmin,imAdmin", "CARILLON_MAX_ATTEMPTS=5", "CARILLON_LOG_FORMAT=text",
 	} {
 		if !slices.Contains(lines, want) {

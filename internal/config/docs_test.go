@@ -76,8 +76,12 @@ var inCompose = []string{
 	"CARILLON_REDIS_URL_FILE",       // from a volume
 	"CARILLON_SECRET",               // made at the first start,
 	"CARILLON_SECRET_FILE",          // in a volume
+	"CARILLON_SERVER",               // of the commands: in a container, its own API
+	"CARILLON_TOKEN",                // of the commands: in a container, one that they sign
+	"CARILLON_TOKEN_FILE",           // the same
 	"CARILLON_SECRET_PREVIOUS_FILE", // needs a file of the operator's
 	"CARILLON_WEBHOOK_SECRET_FILE",  // needs a file of the operator's
+	"CARILLON_EVENTS_SECRET_FILE",   // needs a file of the operator's
 	"CARILLON_OPENIM_SECRET_FILE",   // needs a file of the operator's
 }
 

@@ -131,6 +131,8 @@ func text(value any) string {
 		return v
 	case int:
 		return strconv.Itoa(v)
+	case bool:
+		return strconv.FormatBool(v)
 	case time.Duration:
 		return v.String()
 	case []string:

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"carillon/internal/eventhook"
+	"carillon/internal/stdwebhook"
 	"carillon/internal/zones"
 	"carillon/models"
 )
@@ -50,6 +52,7 @@ const (
 	ForDatabase            // the database only
 	ForToken               // the settings that tokens are made with
 	ForHealth              // where the API listens
+	ForCalling             // which API is called, and with which token
 )
 
 // Validate checks the settings for a use. Its error has one line per mistake, which names the
@@ -64,6 +67,13 @@ func (c *Config) Validate(use Use) error {
 		c.checkAdmins(&m)
 	case ForHealth:
 		c.checkListen(&m)
+	case ForCalling:
+		if c.Server == "" {
+			c.checkListen(&m)
+		}
+		if c.Token == "" {
+			c.checkAdmins(&m)
+		}
 	default:
 		c.checkListen(&m)
 		c.checkStores(&m)
@@ -91,6 +101,7 @@ func (c *Config) Validate(use Use) error {
 		if c.IdempotencyTTL < time.Minute {
 			m.add("CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h")
 		}
+		c.checkEvents(&m)
 		if c.EventsRetention != 0 && c.EventsRetention < time.Hour {
 			m.add("CARILLON_EVENTS_RETENTION must be 0, which keeps events for ever, or at least 1h, with its unit: for example 2160h")
 		}
@@ -181,6 +192,28 @@ func (c *Config) checkChannels(m *mistakes) {
 		if n := one.PerSecond(); n < 0 || n > maxRate {
 			m.add("%s must be 0 to %d recipients per second; 0 is no limit, not %d", EnvName(one.Name()+"-rate"), maxRate, n)
 		}
+	}
+}
+
+// The values of CARILLON_EVENTS_NETWORKS.
+const (
+	anyNetworks    = "any"
+	publicNetworks = "public"
+)
+
+func (c *Config) checkEvents(m *mistakes) {
+	if c.EventsNetworks != "" && c.EventsNetworks != anyNetworks && c.EventsNetworks != publicNetworks {
+		m.add("CARILLON_EVENTS_NETWORKS must be any, or public, which refuses private addresses")
+	}
+	switch _, err := c.EventsReceiver(); {
+	case c.EventsURL == "" && c.EventsSecret != "":
+		m.add("CARILLON_EVENTS_SECRET does nothing without CARILLON_EVENTS_URL: set the URL that events are to be posted to, or leave the secret out")
+	case c.EventsURL != "" && c.EventsSecret == "":
+		m.add("CARILLON_EVENTS_SECRET is required with CARILLON_EVENTS_URL: make one with: %s", stdwebhook.MakeSecret)
+	case errors.Is(err, eventhook.ErrURL):
+		m.add("CARILLON_EVENTS_URL %s", err)
+	case err != nil:
+		m.add("CARILLON_EVENTS_SECRET must be whsec_ and the base64 of at least 24 bytes: make one with: %s", stdwebhook.MakeSecret)
 	}
 }
 

@@ -39,6 +39,16 @@ func PrivateNginx(tb testing.TB, site func(port int) string) *Nginx {
 	return private(tb, "nginx", func(dir string) (*Nginx, error) { return services.StartNginx(dir, site) })
 }
 
+// Chromium is the path of a browser that needs no screen.
+func Chromium(tb testing.TB) string {
+	tb.Helper()
+	path, err := services.Chromium()
+	if err != nil {
+		missing(tb, err.Error()+": run make test, which installs it")
+	}
+	return path
+}
+
 func needStores(tb testing.TB) {
 	tb.Helper()
 	if err := services.Available(); err != nil {

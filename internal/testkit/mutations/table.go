@@ -28,6 +28,8 @@ var mutations = []mutation{
 	{"R3", "claims-of-the-gone", "claims of a worker that is gone become unknown", never, "./jobs", "TestAtMostOnceTakeOver/embedded"},
 	{"R3", "maybe-sent", "the mark of whose request may have been accepted", never, "./jobs", "TestMaybeSentOutlivesARestart/embedded"},
 	{"R3", "maybe-sent-to", "how far a worker that is gone may have sent", never, "./jobs", "TestMaybeSentByAWorkerThatIsGone/embedded"},
+	{"R3", "failed-maybe-sent", "who waited and may have been sent to is not failed with the campaign", never, "./jobs", "TestMaybeSentWhenTheCampaignFails/taken_over/embedded"},
+	{"R3", "failed-maybe-sent-to", "nor is who has no row yet", always, "./jobs", "TestMaybeSentWhenTheCampaignFails/taken_over/embedded"},
 	{"R3", "openim-weak-no", "a no of OpenIM's is no leave to send again at most once", never, "./channels/openim", "TestTable"},
 	{"R3", "openim-ask", "OpenIM is asked at once about a send without a clear answer", always, "./channels/openim", "TestTable"},
 	{"R3", "openim-ask-first", "OpenIM is asked before a second send to who may have been sent to", never, "./channels/openim", "TestTable"},
@@ -45,9 +47,13 @@ var mutations = []mutation{
 	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
 	{"directory sync", "two-passes", "the generation rule: a user whom one pass missed stays", gone, "./models", "TestUsersVanishAfterTwoPasses/embedded"},
 	{"openim", "refused-as-a-whole", "a campaign that is refused as a whole starts no request", always, "./jobs", "TestOpenIMRefusesTheCampaign/unknown_sender/embedded"},
+	{"openim", "openim-token-read", "OpenIM is asked for no token that another process has stored", always, "./channels/openim", "TestTokenStoredBeforeTheLock"},
 	{"tokens", "token-tries", "guesses of one address count as tries", never, "./handlers", "TestGuessesDoNotReachOpenIM/embedded"},
-	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers", "TestAnAnswerCountsForAMinute"},
+	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers/web", "TestAnAnswerCountsForAMinute"},
 	{"restored", "ledger-behind", "a ledger that is behind what Redis knows of it is held", always, "./jobs", "TestRestoredLedgerIsHeld/embedded"},
+	{"contract", "contract", "a refusal without findings has no list of them", always, "./handlers", "TestContractHoldsRefusals/embedded"},
+	{"events", "webhook-fence", "the epoch of who posts events", anyValue("epoch"), "./models", "TestOneProcessPostsEvents/embedded"},
+	{"events", "metadata", "link-local and metadata addresses are refused when connecting", never, "./internal/outbound", "TestWhichAddressesMayBeReached"},
 	{"one door", "one-door", "no second statement writes a campaign's state", sets("status='expired'"), "./models", "TestModel/embedded"},
 }
 

@@ -37,12 +37,32 @@ func needs() []need {
 			servers:  true,
 		},
 		{
+			packages: []string{"zsh", "fish"},
+			why:      "zsh and fish: the tests source the completion scripts in each shell",
+			missing:  noShells,
+		},
+		{
 			packages: []string{"nginx"},
 			why:      "nginx: the tests send requests through deploy/nginx.conf, and start no system service",
 			missing:  func(context.Context) error { return services.NginxRuns() },
 			unpack:   services.UnpackNginx,
 		},
+		{
+			packages: []string{"chromium-headless-shell"},
+			why:      "Chromium without a screen: the tests open the page at /docs in it",
+			missing:  func(context.Context) error { _, err := services.Chromium(); return err },
+		},
 	}
+}
+
+// noShells looks for the shells. bash is on every Debian.
+func noShells(context.Context) error {
+	for _, name := range []string{"bash", "zsh", "fish"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noCompiler compiles a program, because a gcc without the C library's headers is no use.

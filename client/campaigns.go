@@ -1,0 +1,74 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// Send makes a campaign. key is its Idempotency-Key: a second call with the same key and request
+// makes no second campaign. With an empty key the client makes one, which is good for this call
+// alone.
+func (c *Client) Send(ctx context.Context, key string, campaign CampaignRequest) (Campaign, error) {
+	var p CreateCampaignParams
+	if key != "" {
+		p.IdempotencyKey = &key
+	}
+	return Data[Campaign](c.CreateCampaign(ctx, &p, campaign))
+}
+
+// Campaign returns a campaign as it is now.
+func (c *Client) Campaign(ctx context.Context, id string) (Campaign, error) {
+	return Data[Campaign](c.GetCampaign(ctx, id))
+}
+
+// Campaigns lists campaigns, newest first, without their messages.
+func (c *Client) Campaigns(ctx context.Context, p ListCampaignsParams) iter.Seq2[Campaign, error] {
+	return Pages(func(cursor *string) ([]Campaign, string, error) {
+		p.Cursor = cursor
+		page, err := Data[Campaigns](c.ListCampaigns(ctx, &p))
+		return page.Campaigns, page.NextCursor, err
+	})
+}
+
+// Recipients lists what became of a campaign's recipients, or of those with one status. A campaign
+// that is still being planned has recipients who are not in the list yet: see Campaign.Planned.
+func (c *Client) Recipients(ctx context.Context, id string, p ListRecipientsParams) iter.Seq2[Recipient, error] {
+	return Pages(func(cursor *string) ([]Recipient, string, error) {
+		p.Cursor = cursor
+		page, err := Data[Recipients](c.ListRecipients(ctx, id, &p))
+		if page.Planned != nil && !*page.Planned && len(page.Recipients) == 0 {
+			page.NextCursor = ""
+		}
+		return page.Recipients, page.NextCursor, err
+	})
+}
+
+// Recipient returns what became of one recipient, and why.
+func (c *Client) Recipient(ctx context.Context, id, userID string) (Recipient, error) {
+	return Data[Recipient](c.GetRecipient(ctx, id, userID))
+}
+
+// CampaignEvents lists what happened to a campaign, newest first.
+func (c *Client) CampaignEvents(ctx context.Context, id string, p CampaignHistoryParams) iter.Seq2[Event, error] {
+	return Pages(func(cursor *string) ([]Event, string, error) {
+		p.Cursor = cursor
+		page, err := Data[Events](c.CampaignHistory(ctx, id, &p))
+		return page.Events, page.NextCursor, err
+	})
+}
+
+// Events lists who changed what, when and why, newest first.
+func (c *Client) Events(ctx context.Context, p ListEventsParams) iter.Seq2[Event, error] {
+	return Pages(func(cursor *string) ([]Event, string, error) {
+		p.Cursor = cursor
+		page, err := Data[Events](c.ListEvents(ctx, &p))
+		return page.Events, page.NextCursor, err
+	})
+}
+
+// Export opens the list of all recipients as CSV, or of those with one status. The caller closes the
+// body of the answer.
+func (c *Client) Export(ctx context.Context, id string, p ExportRecipientsCSVParams) (*http.Response, error) {
+	return c.ExportRecipientsCSV(ctx, id, &p)
+}
