@@ -20,7 +20,7 @@ const (
 // Routes serves the whole API.
 func (a *API) Routes() http.Handler { return a.Outermost(a.router()) }
 
-// router is the whole route table, which docs/api.md lists. It keeps paths encoded and uncleaned, so
+// router is the whole route table, which docs/openapi.yaml has. It keeps paths encoded and uncleaned, so
 // that an ID with "/" or "%" is one segment.
 //
 // Each line of the table says:
