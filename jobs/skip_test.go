@@ -46,7 +46,7 @@ func TestSkippedSlotIsPassedOver(t *testing.T) {
 		r, clock := newQuietRigAt(t, s, noon)
 		r.users(1)
 		at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
-		late := r.every("@every 1m", noon, once(time.Minute))
+		late := r.every("@every 1m", noon, once(2*time.Minute))
 		hand := r.every("@every 5m", noon, nil)
 		last := r.every("@every 5m", noon, endAt(at(5)))
 		held := r.every("@every 5m", noon, nil)
@@ -66,8 +66,10 @@ func TestSkippedSlotIsPassedOver(t *testing.T) {
 		r.historyIs(hand, "12:05:00 skipped 1\n")
 		r.historyIs(last, "12:05:00 skipped 1\n")
 		r.historyIs(held, "12:05:00 skipped 1\n")
+		lateIs := "12:01:00–12:03:00 missed 2\n12:02:00 skipped 1\n12:05:00 skipped 1\n12:04:00 fired 1\n"
+		r.historyIs(late, lateIs)
 		clock.Set(at(6))
-		r.historyIs(late, "12:01:00–12:03:00 missed 2\n12:02:00 skipped 1\n12:05:00 skipped 1\n12:04:00 fired 1\n12:06:00 skipped 1\n")
+		r.historyIs(late, lateIs+"12:06:00 skipped 1\n")
 		if sch, err := r.store.Schedule(t.Context(), last.PublicID); err != nil || sch.Status != models.ScheduleEnded {
 			t.Errorf("%+v, %v", sch, err)
 		}
