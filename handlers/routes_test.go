@@ -14,12 +14,6 @@ import (
 	"carillon/internal/testkit/contract"
 )
 
-// later are routes that the contract has and the table has not yet.
-var later = []string{
-	"GET /v1/campaigns/{id}/events",
-	"GET /metrics",
-}
-
 // contractRoutes are the routes of the contract, with the names of their query's parameters.
 func contractRoutes(t *testing.T) map[string][]string {
 	t.Helper()
@@ -40,10 +34,6 @@ func contractRoutes(t *testing.T) map[string][]string {
 			routes[method+" "+path] = query
 		}
 	}
-	for _, route := range later {
-		delete(routes, route)
-	}
-	routes["GET /v1/events"] = slices.DeleteFunc(routes["GET /v1/events"], func(name string) bool { return name == "after" }) // as later
 	return routes
 }
 

@@ -299,7 +299,9 @@ func TestMaybeSentWhenTheCampaignFails(t *testing.T) {
 				}
 				i.fail(c, tc.ownHands)
 				want := models.Counts{Total: 8, Sent: 8 - int64(len(tc.unknown)+len(tc.failed)), Unknown: int64(len(tc.unknown)), Failed: int64(len(tc.failed))}
-				i.eventually("the campaign failed", c.PublicID, func(v models.CampaignView) bool { return v.FinishedAt != 0 && v.Counts == want })
+				if v, err := i.store.Campaign(t.Context(), c.PublicID); err != nil || v.FinishedAt == 0 || v.Counts != want {
+					t.Fatalf("%+v, finished at %d, want %+v, %v", v.Counts, v.FinishedAt, want, err)
+				}
 				if r, err := i.store.Verify(t.Context(), c.PublicID); err != nil || !r.OK {
 					t.Errorf("%+v, %v", r, err)
 				}

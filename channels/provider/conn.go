@@ -43,17 +43,31 @@ type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 // it failed with nothing written. watchedConn stands below TLS, so that it sees what really leaves.
 type watchedConn struct {
 	net.Conn
+	asker        *asker // nil = writes do not wait for an answer
 	writes, sent atomic.Int64
 }
 
 func (c *watchedConn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
-	n, err := c.Conn.Write(p)
+	n, err := c.write(p)
 	if n == 0 && err != nil {
 		c.writes.Add(-1)
 	}
 	c.sent.Add(int64(n))
 	return n, err
+}
+
+// write waits for the answer too, where an asker can.
+func (c *watchedConn) write(p []byte) (n int, err error) {
+	if c.asker == nil || len(p) > maxAsk {
+		return c.Conn.Write(p)
+	}
+	n, err = c.asker.ask(p)
+	if n == len(p) || err != nil {
+		return n, err
+	}
+	rest, err := c.Conn.Write(p[n:])
+	return n + rest, err
 }
 
 func watchWrites(dial dialFunc) dialFunc {
@@ -232,13 +246,16 @@ func (t *transport) get(ctx context.Context, now time.Time, timeout time.Duratio
 		if c == nil {
 			return t.dial(ctx, deadline)
 		}
-		if now.Sub(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && !closedByPeer(c) {
+		if now.Sub(c.idleSince) < idleConnTimeout && c.SetDeadline(deadline) == nil && (!c.needsLook(now) || !closedByPeer(c)) {
 			return c, nil
 		}
 		t.recordReuse(c, now, false)
 		_ = c.Close()
 	}
 }
+
+// needsLook is false where a look at an idle connection is not worth a system call: docs/adr/0014 says why.
+func (c *conn) needsLook(now time.Time) bool { return c.trial || now.Sub(c.idleSince) >= lookAfter }
 
 // pop takes the connection that was used last; nil when none may be used twice now.
 func (t *transport) pop(now time.Time) *conn {
@@ -347,6 +364,8 @@ func (t *transport) dial(ctx context.Context, deadline time.Time) (*conn, error)
 			return nil, err
 		}
 		c.Conn = shaken
+	} else if c.wire != nil {
+		c.wire.asker = newAsker(c.wire.Conn)
 	}
 	c.br = bufio.NewReaderSize(c.Conn, answerBufferBytes)
 	c.resp.StreamBody = true

@@ -38,7 +38,8 @@ func (c *Client) Close() { c.transport.closeIdle() }
 
 // Exchange is one request and what a channel makes of the answer. Of Answered and Failed one is called, once, and last.
 type Exchange interface {
-	// Write writes the whole request with one call of w.Write. It is called again for a repeat.
+	// Write writes the whole request with one call of w.Write. That call may return only when the answer begins. Write
+	// is called again for a repeat.
 	Write(w io.Writer, begun time.Time) error
 	// Read reads the body of an answer, as far as the channel wants it. It is not called where no answer came.
 	Read(a Answer)

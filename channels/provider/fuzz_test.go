@@ -1,3 +1,5 @@
+//go:build linux
+
 package provider
 
 import (
@@ -9,8 +11,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"carillon/channels"
 	"carillon/internal/testkit"
@@ -103,6 +108,35 @@ func (c leavingConn) Write(p []byte) (int, error) {
 	n, err := c.TCPConn.Write(p)
 	c.left.bytes.Add(int64(n))
 	return n, err
+}
+
+func (c leavingConn) SyscallConn() (syscall.RawConn, error) {
+	raw, err := c.TCPConn.SyscallConn()
+	return leavingSocket{raw, c.left}, err
+}
+
+// leavingSocket counts what an asker writes, by the kernel's own count.
+type leavingSocket struct {
+	syscall.RawConn
+	left *leaving
+}
+
+func (s leavingSocket) Read(f func(fd uintptr) bool) error {
+	return s.RawConn.Read(func(fd uintptr) bool {
+		before := taken(fd)
+		done := f(fd)
+		s.left.bytes.Add(taken(fd) - before)
+		return done
+	})
+}
+
+// taken is how many bytes the kernel has taken from us to send.
+func taken(fd uintptr) int64 {
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		panic(err)
+	}
+	return int64(info.Bytes_sent) - int64(info.Bytes_retrans) + int64(info.Notsent_bytes)
 }
 
 func (l *leaving) dial(ctx context.Context, network, addr string) (net.Conn, error) {

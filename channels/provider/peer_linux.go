@@ -3,12 +3,17 @@ package provider
 import (
 	"errors"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // tcpClosed is a socket's state once it was reset (TCP_CLOSE of the kernel).
 const tcpClosed = 7
+
+// lookAfter is how long a connection is idle before a look at it is worth its system call. A request takes as long on
+// its way to the provider, so a close can be missed in any case. unreadByPeer tells afterwards what such a close was.
+const lookAfter = 100 * time.Microsecond
 
 // receivedByPeer is how many bytes the other end's kernel has confirmed, by a count that begins anywhere; -1 when
 // nobody can tell.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,25 @@ func lateDial(w *channel, armed *atomic.Bool, before func(c net.Conn)) {
 	})
 }
 
+// lateSocket lets something happen between the look at a kept connection and the write of an asker.
+type lateSocket struct {
+	syscall.RawConn
+	before func()
+}
+
+func (s lateSocket) Read(f func(fd uintptr) bool) error {
+	return s.RawConn.Read(func(fd uintptr) bool {
+		s.before()
+		return f(fd)
+	})
+}
+
+// lateAsk makes the idle connection's asker call before.
+func lateAsk(w *channel, before func(c net.Conn)) {
+	wire := w.client.transport.idle[0].wire
+	wire.asker.raw = lateSocket{wire.asker.raw, func() { before(wire.Conn) }}
+}
+
 // awaitEnd waits until the other end's FIN is there, and takes nothing of what was sent before it.
 func awaitEnd(t *testing.T, c net.Conn) {
 	t.Helper()
@@ -60,11 +80,15 @@ func awaitEnd(t *testing.T, c net.Conn) {
 			t.Error("the end never came")
 			return
 		}
-		withSocket(&conn{wire: &watchedConn{Conn: c}}, func(fd int) bool {
-			if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+		raw, err := c.(syscall.Conn).SyscallConn()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = raw.Control(func(fd uintptr) { // not Read: an asker is in it
+			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 				state = info.State
 			}
-			return true
 		})
 	}
 }
@@ -96,15 +120,13 @@ func TestClosedBeforeTheRequest(t *testing.T) {
 				return no > 1
 			})
 			w := channelAt(t, p.URL, withTimeout(500*time.Millisecond))
-			var armed atomic.Bool
 			var once sync.Once
-			lateDial(w, &armed, func(tcp net.Conn) {
-				once.Do(func() { close(next); <-ended; awaitEnd(t, tcp) })
-			})
 			if o := sendOne(t, w); o.Result != channels.Sent {
 				t.Fatalf("first: %+v", o)
 			}
-			armed.Store(true)
+			lateAsk(w, func(tcp net.Conn) {
+				once.Do(func() { close(next); <-ended; awaitEnd(t, tcp) })
+			})
 			if o := sendOne(t, w); o != c.want {
 				t.Errorf("second: %+v, want %+v", o, c.want)
 			}
