@@ -612,7 +612,7 @@ type Campaign struct {
 
 	// StatusReasonCode Why, for programs: `operator`, `pauseAll`, `resumeAll`, `guard`, `expired`, `missed`,
 	// `noAudience`, `restored`, `takenOver`, `totalDiffers`, `directorySync`, `directoryAsIs`,
-	// `overlap`, `refused`, `byHand`. Empty: nothing is to be said. More codes may come.
+	// `overlap`, `refused`, `byHand`, `skippedByHand`. Empty: nothing is to be said. More codes may come.
 	StatusReasonCode ReasonCode `json:"statusReasonCode"`
 
 	// Warnings What the request may do and its caller may not mean.
@@ -937,7 +937,7 @@ type Event struct {
 
 	// ReasonCode Why, for programs: `operator`, `pauseAll`, `resumeAll`, `guard`, `expired`, `missed`,
 	// `noAudience`, `restored`, `takenOver`, `totalDiffers`, `directorySync`, `directoryAsIs`,
-	// `overlap`, `refused`, `byHand`. Empty: nothing is to be said. More codes may come.
+	// `overlap`, `refused`, `byHand`, `skippedByHand`. Empty: nothing is to be said. More codes may come.
 	ReasonCode ReasonCode `json:"reasonCode"`
 
 	// ScheduleID Empty = about no schedule.
@@ -1307,7 +1307,7 @@ type Occurrence struct {
 	// LastSlot The last of a run of missed slots.
 	LastSlot *string `json:"lastSlot,omitempty"`
 
-	// Outcome `fired`, `missed`, `overlap`, `refused` or `skipped`.
+	// Outcome `fired`, `missed`, `skipped` (somebody left it out), `overlap` or `refused`.
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason"`
 
@@ -1405,7 +1405,7 @@ type ReadyAnswer struct {
 
 // ReasonCode Why, for programs: `operator`, `pauseAll`, `resumeAll`, `guard`, `expired`, `missed`,
 // `noAudience`, `restored`, `takenOver`, `totalDiffers`, `directorySync`, `directoryAsIs`,
-// `overlap`, `refused`, `byHand`. Empty: nothing is to be said. More codes may come.
+// `overlap`, `refused`, `byHand`, `skippedByHand`. Empty: nothing is to be said. More codes may come.
 type ReasonCode = string
 
 // Recipient defines model for Recipient.
@@ -1526,7 +1526,7 @@ type Schedule struct {
 	MissedGrace string `json:"missedGrace"`
 	Name        string `json:"name"`
 
-	// NextSlot null while it is paused and after its last slot. With `localTime` a date and clock.
+	// NextSlot The next slot that nobody leaves out. null while it is paused and after its last slot. With `localTime` a date and clock.
 	NextSlot    *string `json:"nextSlot"`
 	OperationID string  `json:"operationID"`
 
@@ -1597,7 +1597,7 @@ type ScheduleHistory struct {
 	Name        string `json:"name"`
 	NextCursor  string `json:"nextCursor"`
 
-	// NextSlot null while it is paused and after its last slot. With `localTime` a date and clock.
+	// NextSlot The next slot that nobody leaves out. null while it is paused and after its last slot. With `localTime` a date and clock.
 	NextSlot    *string      `json:"nextSlot"`
 	Occurrences []Occurrence `json:"occurrences"`
 	OperationID string       `json:"operationID"`
@@ -1699,7 +1699,7 @@ type Slot struct {
 	// Local With its offset. With `localTime` the date and clock, the same everywhere.
 	Local string `json:"local"`
 
-	// Note On days on which the clocks change.
+	// Note Begins with `skipped` when somebody leaves the slot out. Also says so when the clocks change that day.
 	Note string `json:"note"`
 
 	// Utc With `localTime` in the zone where it comes first.
@@ -2920,7 +2920,11 @@ type ClientInterface interface {
 
 	// SkipSlotWithBody Leave one coming slot out
 	//
-	// The history of the schedule says so. The same slot again is answered in the same way.
+	// The schedule passes the slot over, and its occurrences say so. The event log says who asked.
+	// The same slot again is answered in the same way. A slot is left out for good. At most 100
+	// coming slots of a schedule are left out at the same time. A change of `cron`, `timezone`,
+	// `localTime` or of the anchor of `@every` drops them. A schedule that has ended or is deleted
+	// answers 409.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2929,7 +2933,11 @@ type ClientInterface interface {
 
 	// SkipSlot Leave one coming slot out
 	//
-	// The history of the schedule says so. The same slot again is answered in the same way.
+	// The schedule passes the slot over, and its occurrences say so. The event log says who asked.
+	// The same slot again is answered in the same way. A slot is left out for good. At most 100
+	// coming slots of a schedule are left out at the same time. A change of `cron`, `timezone`,
+	// `localTime` or of the anchor of `@every` drops them. A schedule that has ended or is deleted
+	// answers 409.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4035,7 +4043,11 @@ func (c *Calls) RunSchedule(ctx context.Context, id ScheduleID, params *RunSched
 
 // SkipSlotWithBody Leave one coming slot out
 //
-// The history of the schedule says so. The same slot again is answered in the same way.
+// The schedule passes the slot over, and its occurrences say so. The event log says who asked.
+// The same slot again is answered in the same way. A slot is left out for good. At most 100
+// coming slots of a schedule are left out at the same time. A change of `cron`, `timezone`,
+// `localTime` or of the anchor of `@every` drops them. A schedule that has ended or is deleted
+// answers 409.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4054,7 +4066,11 @@ func (c *Calls) SkipSlotWithBody(ctx context.Context, id ScheduleID, contentType
 
 // SkipSlot Leave one coming slot out
 //
-// The history of the schedule says so. The same slot again is answered in the same way.
+// The schedule passes the slot over, and its occurrences say so. The event log says who asked.
+// The same slot again is answered in the same way. A slot is left out for good. At most 100
+// coming slots of a schedule are left out at the same time. A change of `cron`, `timezone`,
+// `localTime` or of the anchor of `@every` drops them. A schedule that has ended or is deleted
+// answers 409.
 //
 // Takes a body of the `application/json` content type.
 //

@@ -121,7 +121,8 @@ func (s *Store) SkipSlot(ctx context.Context, publicID string, skip func(sch *Sc
 // slots that are behind.
 func (s *Store) passSkips(tx *gorm.DB, sch Schedule, f Firing, now Millis) error {
 	for _, slot := range f.Skipped {
-		row := Occurrence{ScheduleID: sch.ID, Slot: &slot, Slots: 1, Outcome: OutcomeSkipped, Reason: skippedByHand, CreatedAt: now}
+		row := Occurrence{ScheduleID: sch.ID, Slot: &slot, Slots: 1, Outcome: OutcomeSkipped, Reason: skippedByHand}
+		row.CreatedAt = now
 		if err := tx.Create(&row).Error; err != nil {
 			return err
 		}
@@ -134,6 +135,7 @@ func (s *Store) passSkips(tx *gorm.DB, sch Schedule, f Firing, now Millis) error
 		return nil
 	}
 	last := f.Skipped[len(f.Skipped)-1]
-	return s.recordSlot(tx, sch, f, Event{Kind: EventScheduleSkipped, ReasonCode: ReasonSkippedByHand, Reason: skippedByHand,
-		Data: EventData{"slot": sch.shownSlot(last)}})
+	e := Event{Kind: EventScheduleSkipped, ReasonCode: ReasonSkippedByHand, Reason: skippedByHand}
+	e.Data = EventData{"slot": sch.shownSlot(last)}
+	return s.recordSlot(tx, sch, f, e)
 }

@@ -18,7 +18,7 @@ func Skip(sch *models.Schedule, slot, now models.Millis) error {
 		return err
 	}
 	found, fire := t.After(slot - 1)
-	if found != slot || fire <= now {
+	if found != slot || fire <= now || slot < sch.NextSlot {
 		return refuseSkip("must be one of the coming slots; see GET /v1/schedules/{id}/next")
 	}
 	if sch.Skips(slot) {
