@@ -259,7 +259,7 @@ func TestListsGoOnToTheirEnd(t *testing.T) {
 	if !slices.Equal(got, []string{"a", "b", "c"}) || CodeOf(last) != CodeArgs {
 		t.Errorf("%q, %v", got, last)
 	}
-	for range c.Users(t.Context(), ListUsersParams{}) {
+	for range c.Users(t.Context(), ListUsersParams{}) { //nolint:errcheck // who stops at once asks for no error
 		break
 	}
 }

@@ -101,11 +101,10 @@ func (p *posting) end(ctx context.Context, cut func()) error {
 // take takes a result.
 func (p *posting) take(r result) {
 	p.flying[r.failed]--
-	switch {
-	case r.Err == nil:
+	if r.Err == nil {
 		p.back = true
 		clear(p.bad)
-	default:
+	} else {
 		p.bad[r.Stream] = true
 		if r.Away || r.probe || len(p.bad) >= awayAfter {
 			p.away = &r.EventAnswer

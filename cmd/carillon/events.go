@@ -93,6 +93,6 @@ func printEvents(a *app, l listFlags, list iter.Seq2[client.Event, error]) error
 			}
 		}
 		return []string{stamp(e.At), e.Kind, orDash(e.CampaignID), orDash(e.ScheduleID), orDash(e.From), orDash(e.To), orDash(e.Actor), e.Via,
-			orDash(string(e.ReasonCode)), orDash(e.Reason), orDash(more)}
+			orDash(e.ReasonCode), orDash(e.Reason), orDash(more)}
 	})
 }

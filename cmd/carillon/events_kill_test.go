@@ -292,13 +292,12 @@ func TestNoEventIsLostWhenProcessesAreKilled(t *testing.T) {
 		kills.Wait()
 		taker.mu.Lock()
 		defer taker.mu.Unlock()
-		repeated := 0
 		for campaign, want := range c.pulled {
 			if got := taker.campaign[campaign]; !slices.Equal(got, want) {
 				t.Errorf("campaign %s: posted %v, pulled %v", campaign, got, want)
 			}
 		}
-		repeated = taker.posts - len(taker.bodies)
+		repeated := taker.posts - len(taker.bodies)
 		for campaign := range taker.campaign {
 			if campaign != "" && c.pulled[campaign] == nil {
 				t.Errorf("campaign %s was posted and not pulled", campaign)

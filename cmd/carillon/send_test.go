@@ -240,7 +240,7 @@ func TestCompletion(t *testing.T) {
 	made := call(t, http.MethodPost, base+"/v1/campaigns", adminToken(t), `{"name":"a: b","audience":{"all":true},"message":{"sendID":"imAdmin","contentType":101,"content":{"content":"hi"}}}`)
 	id, _ := made.data["id"].(string)
 	bin := filepath.Join(home, "carillon")
-	if err := os.WriteFile(bin, []byte("#!/bin/sh\n"+asProgram+"=1 exec "+quote(os.Args[0])+` "$@"`+"\n"), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(bin, []byte("#!/bin/sh\n"+asProgram+"=1 exec "+quote(os.Args[0])+` "$@"`+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	env := []string{"PATH=" + home + ":" + os.Getenv("PATH"), "HOME=" + home, "CARILLON_SERVER=" + base, "CARILLON_SECRET=" + testSecret, "TERM=dumb"}

@@ -141,7 +141,9 @@ func (g *Gate) fail(in *In, err error, original bool) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, e.RetryAfter.Round(time.Second)/time.Second))))
 	}
 	body := Envelope{ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error()}
-	fixed := original && e.Code == models.CodeRecordNotFound // the contract shows the whole body
+
+	// The contract of OpenIM's routes shows the whole body of this error.
+	fixed := original && e.Code == models.CodeRecordNotFound
 	if len(e.Fields) > 0 && !fixed { // guard: contract
 		body.Data = refusedFields{e.Fields}
 	}

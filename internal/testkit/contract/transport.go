@@ -257,7 +257,7 @@ type body struct {
 func (b *body) Read(p []byte) (n int, err error) {
 	n, err = b.ReadCloser.Read(p)
 	b.read.Write(p[:n])
-	if err == io.EOF && b.whole != nil { //nolint:errorlint // a reader's end is this value itself
+	if err == io.EOF && b.whole != nil {
 		b.whole(append([]byte{}, b.read.Bytes()...))
 		b.whole = nil
 	}
