@@ -15,6 +15,20 @@ const (
 	deliveryFailed = 2 // has failed, and is to be posted again
 )
 
+// deliveryRow is a row of event_deliveries.
+type deliveryRow struct {
+	Seq      int64 `gorm:"primaryKey;autoIncrement:false"`
+	EventID  int64
+	Stream   string
+	State    int
+	Attempts int
+	FirstAt  Millis
+	NextAt   Millis
+}
+
+// TableName is where gorm stores a row.
+func (deliveryRow) TableName() string { return "event_deliveries" }
+
 // EventDelivery is an event that was taken out of the log to be posted.
 type EventDelivery struct {
 	Seq      int64
@@ -142,16 +156,16 @@ func (s *Store) takeEvents(tx *gorm.DB, after int64, now Millis, most int) (n in
 	for _, stream := range waiting {
 		behind[stream] = true
 	}
-	rows := make([]map[string]any, len(events))
+	rows := make([]deliveryRow, len(events))
 	for i, e := range events {
 		state := deliveryFresh
 		if behind[streams[i]] {
 			state = deliveryBehind
 		}
 		behind[streams[i]] = true
-		rows[i] = map[string]any{"seq": e.Seq, "event_id": e.ID, "stream": streams[i], "state": state, "attempts": 0, "first_at": now, "next_at": now}
+		rows[i] = deliveryRow{Seq: e.Seq, EventID: e.ID, Stream: streams[i], State: state, FirstAt: now, NextAt: now}
 	}
-	if err := tx.Table("event_deliveries").Create(rows).Error; err != nil {
+	if err := tx.Create(&rows).Error; err != nil {
 		return 0, after, err
 	}
 	pos = events[len(events)-1].Seq
