@@ -2,9 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"carillon/internal/config"
 )
 
 // Where the log is JSON every line on stderr is one object; no line holds a secret, in either format.
@@ -43,4 +50,29 @@ func TestTheLogIsTextOrJSON(t *testing.T) {
 	}
 	code, _, stderr := finish(t, "serve", "--log-format", "yaml", "--data-dir", filepath.Join(t.TempDir(), "data"))
 	oneLine(t, code, stderr, "CARILLON_LOG_FORMAT must be text or json")
+}
+
+// The level is a setting like others: from the environment, under a flag.
+func TestTheLevelOfTheLogIsASetting(t *testing.T) {
+	for name, c := range map[string]struct {
+		env  string
+		args []string
+		want slog.Level
+	}{
+		"default": {"", nil, slog.LevelInfo}, "environment": {"debug", nil, slog.LevelDebug}, "flag first": {"debug", []string{"--log-level", "error"}, slog.LevelError},
+	} {
+		t.Setenv("CARILLON_LOG_LEVEL", c.env)
+		var line cli
+		parser, err := kong.New(&line, append(config.Options(os.LookupEnv), kong.Vars{"version": ""})...)
+		if err == nil {
+			_, err = parser.Parse(append(c.args, "health"))
+		}
+		if err != nil || line.Level() != c.want {
+			t.Errorf("%s: %v, %v", name, err, line.Level())
+		}
+	}
+	t.Setenv("CARILLON_LOG_LEVEL", "loud")
+	if code := run(t.Context(), []string{"health"}, io.Discard, io.Discard); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
 }

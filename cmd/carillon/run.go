@@ -25,7 +25,6 @@ const exitFailed = 1
 type cli struct {
 	config.Config
 	HelpSettings settingsHelp     `help:"Show this help with the settings: each is also a variable of the environment."`
-	LogLevel     string           `enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
 	Version      kong.VersionFlag `help:"Show the version and go."`
 
 	Serve      serveCmd      `cmd:"" help:"Serve the API, workers and scheduler."`
@@ -116,8 +115,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "carillon: see carillon --help")
 		return exitFailed
 	}
-	a := &app{ctx: ctx, cfg: &c.Config, onLine: onLine(cmd), stdout: plainWriter{stdout}, stderr: stderr}
-	_ = a.level.UnmarshalText([]byte(c.LogLevel)) // kong has checked it
+	a := &app{ctx: ctx, cfg: &c.Config, level: c.Level(), onLine: onLine(cmd), stdout: plainWriter{stdout}, stderr: stderr}
 	return report(stderr, cmd.Run(a), exitFailed)
 }
 

@@ -156,17 +156,18 @@ func (g *Gate) Public(h Handler) http.Handler { return g.serve(false, h) }
 // serve reads the call, and renders the handler's error; original says in whose style.
 func (g *Gate) serve(original bool, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.counted(w, r, func(w http.ResponseWriter) { g.answer(w, r, original, h) })
+		g.counted(w, r, func(w *coded) { g.answer(w, r, original, h) })
 	})
 }
 
-func (g *Gate) answer(w http.ResponseWriter, r *http.Request, original bool, h Handler) {
+func (g *Gate) answer(w *coded, r *http.Request, original bool, h Handler) {
 	spent := &charge{}
 	defer spent.release()
 	in := &In{Call: CallOf(r), W: w, R: r.WithContext(context.WithValue(r.Context(), ctxCharge, spent)), gate: g}
 	if !printable(in.OperationID) {
 		in.OperationID = "(refused)"
-		g.fail(in, Refuse("operationID", "must be at most 128 printable characters"), original)
+		w.operationID = in.OperationID
+		w.end = g.fail(in, Refuse("operationID", "must be at most 128 printable characters"), original)
 		return
 	}
 	if in.OperationID == "" {
@@ -175,8 +176,9 @@ func (g *Gate) answer(w http.ResponseWriter, r *http.Request, original bool, h H
 			w.Header().Set("operationID", in.OperationID)
 		}
 	}
+	w.operationID = in.OperationID
 	if err := h(in); err != nil {
-		g.fail(in, err, original)
+		w.end = g.fail(in, err, original)
 	}
 }
 

@@ -1,18 +1,31 @@
 package web
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
+
+	"carillon/models"
 )
 
 // Counter is told of each request when its answer has been written. A stream's time says nothing.
 type Counter func(route, method string, code int, took time.Duration, stream bool)
 
-// coded notes the status of an answer.
+// coded notes how a request was answered.
 type coded struct {
 	http.ResponseWriter
-	code int
+	code        int
+	operationID string
+	end         *ending // nil = no error
+}
+
+// ending is how the log tells of a request that ended with an error.
+type ending struct {
+	level   slog.Level
+	words   string
+	errCode models.Code
+	err     error // nil = the code says all
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -32,28 +45,51 @@ func (w *coded) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// counted serves a request of a route and tells the Gate's Counter of it. A handler that panics is an
-// answer of 500.
-func (g *Gate) counted(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter)) {
-	if g.Count == nil {
-		serve(w)
-		return
-	}
+// counted serves a request of a route, tells the Gate's Counter of it and logs it. A handler that
+// panics is an answer of 500.
+func (g *Gate) counted(w http.ResponseWriter, r *http.Request, serve func(*coded)) {
 	began, answer := time.Now(), &coded{ResponseWriter: w}
 	ended := false
 	defer func() {
-		code := answer.code
-		switch {
-		case code == 0 && ended:
-			code = http.StatusOK
-		case code == 0:
-			code = http.StatusInternalServerError
+		if answer.code == 0 {
+			answer.code = http.StatusInternalServerError
+			if ended {
+				answer.code = http.StatusOK
+			}
 		}
-		stream := strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream")
-		g.Count(routeName(r), methodName(r.Method), code, time.Since(began), stream)
+		took := time.Since(began)
+		if g.Count != nil {
+			stream := strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream")
+			g.Count(routeName(r), methodName(r.Method), answer.code, took, stream)
+		}
+		g.tell(answer, r, took)
 	}()
 	serve(answer)
 	ended = true
+}
+
+// tell writes the one line of the log that a request has. The line holds nothing personal: no user,
+// and of the path its pattern alone.
+func (g *Gate) tell(answer *coded, r *http.Request, took time.Duration) {
+	end := answer.end
+	switch {
+	case end != nil:
+	case answer.code >= http.StatusBadRequest:
+		end = &ending{level: slog.LevelInfo, words: "a request was not served"}
+	default:
+		end = &ending{level: slog.LevelDebug, words: "a request was served"}
+	}
+	if !g.Log.Enabled(r.Context(), end.level) {
+		return
+	}
+	fields := []slog.Attr{
+		slog.String("operationID", answer.operationID), slog.String("method", methodName(r.Method)), slog.String("route", routeName(r)),
+		slog.Int("errCode", int(end.errCode)), slog.Int("status", answer.code), slog.Duration("took", took),
+	}
+	if end.err != nil {
+		fields = append(fields, slog.Any("err", end.err))
+	}
+	g.Log.LogAttrs(r.Context(), end.level, end.words, fields...)
 }
 
 // methodName is one of a few names, whatever a caller sends.

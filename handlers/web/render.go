@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -122,20 +123,18 @@ func asAnswer(ctx context.Context, err error) *models.Error {
 	return e
 }
 
-// fail is the one place that renders errors and chooses their log level.
-func (g *Gate) fail(in *In, err error, original bool) {
+// fail is the one place that renders errors. It returns how the log is to tell of the request.
+func (g *Gate) fail(in *In, err error, original bool) *ending {
 	w, r := in.W, in.R
 	e := asAnswer(r.Context(), err)
-	log := g.Log.With("operationID", in.OperationID, "method", r.Method, "route", in.Route, "errCode", int(e.Code))
+	end := &ending{level: slog.LevelInfo, words: "a request was refused", errCode: e.Code}
 	switch {
 	case r.Context().Err() != nil && e.Code == models.CodeInternal:
-		log.Debug("the caller went away")
+		end.level, end.words = slog.LevelDebug, "the caller went away"
 	case e.Code == models.CodeInternal:
-		log.Error("a request failed", "err", err)
+		end.level, end.words, end.err = slog.LevelError, "a request failed", err
 	case e.Cause != nil:
-		log.Warn("a request could not be served", "err", e.Cause)
-	default:
-		log.Debug("a request was refused", "err", e.Words())
+		end.level, end.words, end.err = slog.LevelWarn, "a request could not be served", e.Cause
 	}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, e.RetryAfter.Round(time.Second)/time.Second))))
@@ -148,6 +147,7 @@ func (g *Gate) fail(in *In, err error, original bool) {
 		body.Data = refusedFields{e.Fields}
 	}
 	_ = Answer(w, StatusOf(err, e, original), body.Encode())
+	return end
 }
 
 // RefuseEncoding refuses a body that is compressed: 415.

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -59,6 +60,8 @@ type Config struct {
 
 	MetricsPublic bool `group:"settings" name:"metrics-public" default:"false" help:"true: anybody may read /metrics. Otherwise an admin's token is needed."`
 
+	// LogLevel has no group: each command's help shows it. Kong checks the word.
+	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
 	LogFormat string `group:"settings" name:"log-format" default:"text" help:"How the log is written to stderr: text or json, one object a line."`
 
 	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" help:"Attempts per recipient."`
@@ -92,6 +95,12 @@ func (c *Config) EventsReceiver() (*eventhook.Receiver, error) {
 		reach = outbound.PublicNetwork
 	}
 	return eventhook.New(c.EventsURL, c.EventsSecret, reach)
+}
+
+// Level is from which level on the log is written.
+func (c *Config) Level() (level slog.Level) {
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // the parser has checked the word
+	return level
 }
 
 // LogsJSON reports whether the log is JSON.

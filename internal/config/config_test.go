@@ -386,7 +386,7 @@ func TestMaskedShowsNoSecret(t *testing.T) {
 	for _, want := range []string{
 		"CARILLON_SECRET=***", "CARILLON_DATABASE_URL=mysql://***@db:3306/carillon", "CARILLON_REDIS_URL=redis://***@cache:6379/0",
 		"CARILLON_EVENTS_SECRET=***", "CARILLON_EVENTS_URL=https://events.example",
-		"CARILLON_WEBHOOK_SECRET=***", "CARILLON_WEBHOOK_URL=https://hook.example", "CARILLON_WEBHOOK_TIMEOUT=5s", "CARILLON_ADMINS=openIMAdmin,imAdmin", "CARILLON_MAX_ATTEMPTS=5", "CARILLON_LOG_FORMAT=text",
+		"CARILLON_WEBHOOK_SECRET=***", "CARILLON_WEBHOOK_URL=https://hook.example", "CARILLON_WEBHOOK_TIMEOUT=5s", "CARILLON_ADMINS=openIMAdmin,imAdmin", "CARILLON_MAX_ATTEMPTS=5", "CARILLON_LOG_FORMAT=text", "CARILLON_LOG_LEVEL=info",
 	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no line %s in\n%s", want, all)

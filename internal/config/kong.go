@@ -21,6 +21,7 @@ import (
 const (
 	group      = "settings"
 	configFlag = "config"
+	levelFlag  = "log-level"
 )
 
 // Options make a kong parser read the settings from the environment, through lookup, and from the
@@ -82,13 +83,16 @@ func (e *FileError) Unwrap() error { return e.Err }
 // ShowSettings sets whether the help lists the settings.
 func ShowSettings(app *kong.Application, show bool) {
 	for _, flag := range app.Flags {
-		if isSetting(flag) {
+		if inGroup(flag) {
 			flag.Hidden = !show
 		}
 	}
 }
 
-func isSetting(flag *kong.Flag) bool { return flag.Group != nil && flag.Group.Key == group }
+// isSetting is true for the log's level too, which stands in no group.
+func isSetting(flag *kong.Flag) bool { return flag.Name == levelFlag || inGroup(flag) }
+
+func inGroup(flag *kong.Flag) bool { return flag.Group != nil && flag.Group.Key == group }
 
 // path is the path of the YAML file; empty without one.
 func (s *source) path(ctx *kong.Context) string {

@@ -42,7 +42,7 @@ var (
 		Help:    "How late this process fired a schedule's slot (kind schedule) or started a campaign of a sendAt (kind campaign).",
 		buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}}
 	scheduleSlots = &Metric{Name: "carillon_schedule_slots_total", Kind: Counter, Labels: []string{"outcome"},
-		Help: "Slots of schedules that this process acted upon: fired, missed, or skipped (it made no campaign)."}
+		Help: "Slots of schedules that this process acted upon: fired, missed, or skipped (it made no campaign, or somebody left it out)."}
 	pagesTakenOver = &Metric{Name: "carillon_pages_taken_over_total", Kind: Counter, Labels: []string{"cause"},
 		Help: "Pages that this process queued again: the worker's lease had ended (lease), or the task was gone from Redis (task)."}
 	eventPosts = &Metric{Name: "carillon_event_webhook_requests_total", Kind: Counter, Labels: []string{"result"},
