@@ -46,6 +46,7 @@
 //	progress.go    measures how fast campaigns go
 //	pace.go        says what holds a campaign back, and when it will be done
 //	purge.go       deletes what is old
+//	figures.go     tells the metrics how the queue, the providers and the campaigns do
 //	recount.go     stores counts that an older program did not store
 //	log.go         logs the ends of campaigns, and what operators did
 //	schedule.go    starts scheduled campaigns and fires schedules

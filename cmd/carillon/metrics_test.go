@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"carillon/internal/testkit"
+	"carillon/internal/testkit/services"
 )
 
 // scraped are the series of one scrape: "name{labels}" with its value.
@@ -102,8 +103,12 @@ func TestMetricsOfTwoProcesses(t *testing.T) {
 // While the database is away a process still tells what it counts, and that the database is away.
 func TestMetricsWithoutADatabase(t *testing.T) {
 	t.Parallel()
-	database, redis := testkit.PrivateMariaDB(t), testkit.RedisURL(t)
-	p := serve(t, append(external(migrated(t, database.URL()), redis), "--metrics-public")...)
+	database, redis := testkit.PrivateMariaDB(t, services.FastDurability()...), testkit.RedisURL(t)
+	databaseURL, _, err := services.CreateDatabase(database.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := serve(t, append(external(migrated(t, databaseURL), redis), "--metrics-public")...)
 	base := p.ready()
 	if up := scraped(t, base, "")[`carillon_store_up{store="database"}`]; up != 1 {
 		t.Fatalf("up is %v", up)

@@ -149,7 +149,13 @@ type reply struct {
 	data   map[string]any
 }
 
+// call sends a request to the API, and holds request and answer to the contract.
 func call(t *testing.T, method, url, token, body string) reply {
+	t.Helper()
+	return askThrough(t, contract.Transport(t, &http.Transport{DisableKeepAlives: true}), method, url, token, body)
+}
+
+func askThrough(t *testing.T, way http.RoundTripper, method, url, token, body string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -157,7 +163,7 @@ func call(t *testing.T, method, url, token, body string) reply {
 	}
 	req.Header.Set("operationID", "test")
 	req.Header.Set("token", token)
-	client := http.Client{Timeout: 30 * time.Second, Transport: contract.Transport(t, &http.Transport{DisableKeepAlives: true})}
+	client := http.Client{Timeout: 30 * time.Second, Transport: way}
 	res, err := client.Do(req)
 	if err != nil {
 		return reply{}

@@ -184,7 +184,7 @@ func TestAnOlderProgramStops(t *testing.T) {
 	databaseURL := migrated(t, testkit.MySQLURL(t))
 	newer(t, databaseURL)
 	for _, args := range [][]string{
-		{"migrate", "--data-dir", dir}, {"serve", "--listen", "127.0.0.1:0", "--data-dir", dir}, {"campaigns", "list", "--data-dir", dir},
+		{"migrate", "--data-dir", dir}, {"serve", "--listen", "127.0.0.1:0", "--data-dir", dir}, {"campaigns", "list", "--local", "--data-dir", dir},
 		{"migrate", "--database-url", databaseURL}, append([]string{"serve"}, external(databaseURL, testkit.RedisURL(t))...),
 	} {
 		if code, _, stderr := finish(t, args...); code != exitFailed || !strings.Contains(stderr, "is at migration 99999") || !strings.Contains(stderr, "run the newer carillon") {
