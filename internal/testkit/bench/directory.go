@@ -64,8 +64,14 @@ func (d *Directory) env() []string {
 	return []string{"CARILLON_DATABASE_URL=" + d.URL}
 }
 
-// fill imports the users from a stream, so that no file of theirs stands on the disk that is measured.
-func (d *Directory) fill(ctx context.Context, b *Bench) error {
+// fill imports the users from a stream, so that no file of theirs stands on the disk that is measured. A service that
+// ends afterwards takes the stream.
+func (d *Directory) fill(ctx context.Context, b *Bench) (err error) {
+	s, err := b.Serve(ctx, "import", d, allRoles)
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	if err != nil {
+		return err
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -73,13 +79,13 @@ func (d *Directory) fill(ctx context.Context, b *Bench) error {
 	written := make(chan error, 1)
 	go func() { written <- writeUsers(w, d.Users) }()
 	begun := time.Now()
-	done, err := b.feed(ctx, r, d.env(), "users", "import", "--json", "--format", "csv", "-")
+	done, err := b.feed(ctx, r, append(d.env(), "CARILLON_SERVER="+s.URL), "users", "import", "--json", "--format", "csv", "-")
 	_ = r.Close() // a writer that nobody reads any more ends
 	if err = errors.Join(err, <-written); err != nil {
 		return err
 	}
 	d.Import = newRow(d.Users, time.Since(begun))
-	d.Import.PeakRSS = done.peakRSS
+	d.Import.PeakRSS = max(done.peakRSS, peakRSS(s.PID()))
 	var answer struct{ Created int }
 	if err := json.Unmarshal(done.out, &answer); err != nil {
 		return err

@@ -41,7 +41,7 @@ func slots(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 			}
 		}
 		lab.Sleep(ctx, time.Until(began.Add(slotSpan)))
-		if _, err := s.API.Run(ctx, "schedules", "pause", "--all"); err != nil {
+		if _, err := s.API.Run(ctx, "schedules", "pause", "--all", "--local"); err != nil {
 			return nil, err
 		}
 		end := time.Now()

@@ -42,9 +42,14 @@ func (p *Process) command(ctx context.Context, args ...string) *exec.Cmd {
 	return Command(ctx, p.Bin, filepath.Dir(p.Log), p.Env, args...)
 }
 
-// Run runs another command of the same binary with the same settings and returns what it printed.
+// Run runs another command of the same binary with the same settings and returns what the command printed. A command
+// that is a client asks this process.
 func (p *Process) Run(ctx context.Context, args ...string) (string, error) {
-	out, err := p.command(ctx, args...).Output()
+	cmd := p.command(ctx, args...)
+	if p.URL != "" {
+		cmd.Env = append(cmd.Env, "CARILLON_SERVER="+p.URL)
+	}
+	out, err := cmd.Output()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		err = fmt.Errorf("carillon %s: %w: %s", args[0], err, exit.Stderr)
 	}
