@@ -40,7 +40,7 @@ func (h *heardPage) hear(event any) {
 // tryIt finds an operation in the page, presses its button, and says what the page then shows.
 const tryIt = `(async () => {
 	const until = async (what, f) => {
-		for (let i = 0; i < 250; i++) {
+		for (let i = 0; i < 2000; i++) {
 			const found = f()
 			if (found) return found
 			await new Promise(next => setTimeout(next, 20))
