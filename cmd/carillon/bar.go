@@ -6,8 +6,11 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"carillon/models"
 )
 
 const (
@@ -22,12 +25,7 @@ type bar struct {
 	at    time.Time
 }
 
-func newBar(stderr io.Writer) *bar {
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &bar{out: f}
-	}
-	return &bar{}
-}
+func newBar(stderr io.Writer) *bar { return &bar{out: terminalOf(stderr)} }
 
 func (b *bar) live() bool { return b.out != nil }
 
@@ -82,9 +80,8 @@ func (b *bar) close() {
 
 // cut is the beginning of a text, of at most n runes.
 func cut(text string, n int) string {
-	runes := []rune(text)
-	if len(runes) <= n {
+	if utf8.RuneCountInString(text) <= n {
 		return text
 	}
-	return string(runes[:n-1]) + "…"
+	return models.CutText(text, n-1) + "…"
 }

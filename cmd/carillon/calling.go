@@ -54,12 +54,9 @@ func (a *app) signToken(context.Context) (string, error) {
 	return web.AdminTokenFor(secret, a.cfg.Admins[0], callLife)
 }
 
-// secret is CARILLON_SECRET, or the one in the data directory. It makes no data directory.
+// secret is localSecret for a command that calls the API. Its errors say how to give a token.
 func (a *app) secret() (string, error) {
-	if a.cfg.Secret != "" {
-		return a.cfg.Secret, nil
-	}
-	if !a.cfg.EmbeddedDatabase() || !a.cfg.EmbeddedRedis() {
+	if a.cfg.Secret == "" && (!a.cfg.EmbeddedDatabase() || !a.cfg.EmbeddedRedis()) {
 		return "", errors.New("there is no token: set CARILLON_TOKEN to one that carillon token prints, or CARILLON_SECRET to the server's")
 	}
 	secret, err := a.localSecret()
@@ -69,7 +66,7 @@ func (a *app) secret() (string, error) {
 	return secret, nil
 }
 
-// localSecret is CARILLON_SECRET, or the one in the data directory.
+// localSecret is CARILLON_SECRET, or the one in the data directory. It makes no data directory.
 func (a *app) localSecret() (string, error) {
 	if a.cfg.Secret != "" {
 		return a.cfg.Secret, nil

@@ -24,13 +24,9 @@ func (c *failuresCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		var head []string
-		if len(f.Failures) > 0 {
-			head = []string{"COUNT", "STATUS", "ERRCODE", "REASON"}
-		}
-		list := each(f.Failures, func(one client.Failure) client.Failure { return one })
 		if len(f.Failures) > 0 || c.Limit < 1 {
-			err = printList(a, c.listFlags, list, head, func(one client.Failure) []string {
+			list := each(f.Failures, func(one client.Failure) client.Failure { return one })
+			err = printList(a, c.listFlags, list, []string{"COUNT", "STATUS", "ERRCODE", "REASON"}, func(one client.Failure) []string {
 				return []string{strconv.FormatInt(one.Count, 10), string(one.Status), strconv.Itoa(one.ErrCode), one.ErrMsg}
 			})
 		}
@@ -121,7 +117,7 @@ func (c *exportCmd) open(ctx context.Context, api *client.Client) (*http.Respons
 	if c.Format == "ndjson" {
 		return api.ExportRecipientsNDJSON(ctx, c.ID, &client.ExportRecipientsNDJSONParams{Status: status})
 	}
-	return api.Export(ctx, c.ID, client.ExportRecipientsCSVParams{Status: status, Raw: &c.Raw, Bom: &c.BOM})
+	return api.ExportRecipientsCSV(ctx, c.ID, &client.ExportRecipientsCSVParams{Status: status, Raw: &c.Raw, Bom: &c.BOM})
 }
 
 // copied copies an answer to its end.

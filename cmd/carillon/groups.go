@@ -98,10 +98,7 @@ type groupsMembersCmd struct {
 
 // Run lists members.
 func (c *groupsMembersCmd) Run(a *app) error {
-	l := listFlags(struct {
-		Limit int
-		JSON  bool
-	}{c.Limit, c.JSON})
+	l := listFlags{Limit: c.Limit, JSON: c.JSON}
 	return withAPI(a, "", func(api *client.Client) error {
 		return printList(a, l, api.Members(a.ctx, c.ID, client.ListMembersParams{Limit: l.page()}), []string{"USER"}, func(id string) []string { return []string{id} })
 	})

@@ -9,11 +9,19 @@ import (
 	"golang.org/x/term"
 )
 
+// terminalOf is the terminal that w writes to; nil = w is none.
+func terminalOf(w io.Writer) *os.File {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
+}
+
 // progress is a bar on stderr if that is a terminal. Elsewhere it is nothing: a log or a pipe would
 // keep every state of the bar. maximum < 0 = unknown.
 func progress(stderr io.Writer, title string, maximum int64, more ...progressbar.Option) *progressbar.ProgressBar {
 	w := io.Discard
-	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if terminalOf(stderr) != nil {
 		w = stderr
 	}
 	options := append([]progressbar.Option{

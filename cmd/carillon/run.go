@@ -198,6 +198,16 @@ func (a *app) warn(text string) {
 	fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", text)
 }
 
+// warnOf prints the warnings of an answer of the API; nil = the answer has none.
+func (a *app) warnOf(warnings *[]string) {
+	if warnings == nil {
+		return
+	}
+	for _, w := range *warnings {
+		a.warn(models.Shown(w))
+	}
+}
+
 func (a *app) logger(level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if a.cfg.LogsJSON() {

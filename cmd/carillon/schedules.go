@@ -80,11 +80,7 @@ func (a *app) showSchedule(s client.Schedule, asJSON bool) error {
 	if asJSON {
 		return a.printJSON(s)
 	}
-	if s.Warnings != nil {
-		for _, w := range *s.Warnings {
-			fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", models.Shown(w))
-		}
-	}
+	a.warnOf(s.Warnings)
 	text := fmt.Sprintf("%s is %s, next slot %s", models.Shown(s.ID), models.Shown(string(s.Status)), models.Shown(nextSlot(s)))
 	if fires := textOf(s.Fires); fires != "" {
 		text += ", fires " + models.Shown(fires)

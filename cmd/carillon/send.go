@@ -14,7 +14,6 @@ import (
 	"golang.org/x/term"
 
 	"carillon/client"
-	"carillon/models"
 )
 
 type sendCmd struct {
@@ -58,11 +57,7 @@ func (c *sendCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		if v.Warnings != nil {
-			for _, w := range *v.Warnings {
-				fmt.Fprintf(a.stderr, "carillon: WARNING: %s\n", models.Shown(w))
-			}
-		}
+		a.warnOf(v.Warnings)
 		if c.Watch {
 			fmt.Fprintf(a.stderr, "campaign: %s\n", v.ID)
 			return a.watch(api, v.ID, c.JSON)
