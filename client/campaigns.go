@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"iter"
-	"net/http"
 )
 
 // Send makes a campaign. key is its Idempotency-Key: a second call with the same key and request
@@ -65,10 +64,4 @@ func (c *Client) Events(ctx context.Context, p ListEventsParams) iter.Seq2[Event
 		page, err := Data[Events](c.ListEvents(ctx, &p))
 		return page.Events, page.NextCursor, err
 	})
-}
-
-// Export opens the list of all recipients as CSV, or of those with one status. The caller closes the
-// body of the answer.
-func (c *Client) Export(ctx context.Context, id string, p ExportRecipientsCSVParams) (*http.Response, error) {
-	return c.ExportRecipientsCSV(ctx, id, &p)
 }

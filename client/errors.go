@@ -82,7 +82,7 @@ func (d *doer) refusal(res *http.Response, e envelope) *Error {
 		out.Message, out.Fix = fmt.Sprintf("%s: %s", d.server, out.Message), "give a token that is valid now"
 	case out.Code > CodeTokenExpired && out.Code < CodeTokenMissing:
 		out.Message, out.Fix = fmt.Sprintf("%s does not accept the token: %s", d.server, out.Message), "it may be another server's: give one that this server's secret has signed"
-	case out.Code == CodeRecordNotFound && res.Request.URL.Path != "" && strings.HasPrefix(out.Message, "there is no such route"):
+	case out.Code == CodeRecordNotFound && strings.HasPrefix(out.Message, "there is no such route"):
 		out.Fix = fmt.Sprintf("%s may be an older Carillon, or the wrong path", d.server)
 	}
 	return out

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 	"syscall"
 
 	"carillon/internal/tlsfault"
@@ -22,7 +21,7 @@ func (d *doer) noAnswer(ctx context.Context, operationID string, err error) erro
 	var dns *net.DNSError
 	var op *net.OpError
 	switch {
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") || tlsfault.NoTLS(err):
+	case tlsfault.NoTLS(err):
 		out.Message, out.Fix = d.server+" does not speak TLS", "give the address with http://"
 	case tlsfault.BadCertificate(err):
 		out.Message = fmt.Sprintf("this machine does not trust the certificate of %s (%s)", d.server, inner(err))

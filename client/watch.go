@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -51,7 +50,7 @@ type watch struct {
 func (w *watch) run() error {
 	polling, done := false, false
 	for {
-		p, err := w.ask()
+		p, err := w.c.Campaign(w.ctx, w.id)
 		if err == nil {
 			w.heard = time.Now()
 			if !w.tell(p) {
@@ -100,25 +99,16 @@ func (w *watch) tell(p Campaign) bool {
 	return w.yield(p, nil)
 }
 
-// ask reads the campaign as it is now.
-func (w *watch) ask() (Campaign, error) {
-	return Data[Campaign](w.c.GetCampaign(w.ctx, w.id))
-}
-
 // stream follows the events until one says that the campaign has ended (done), or the stream breaks
 // off. without: the server has no such stream.
 func (w *watch) stream() (without, done bool, err error) {
-	req, err := w.c.request(w.ctx, http.MethodGet, "/v1/campaigns/"+url.PathEscape(w.id)+"/events", nil)
-	if err != nil {
-		return false, false, err
-	}
-	req.Header.Set("Accept", "text/event-stream")
+	var from WatchCampaignParams
 	if w.after != "" {
-		req.Header.Set("Last-Event-ID", w.after)
+		from.LastEventID = &w.after
 	}
-	res, err := w.c.doer.Do(req)
+	res, err := w.c.WatchCampaign(w.ctx, w.id, &from)
 	switch {
-	case CodeOf(err) == CodeRecordNotFound: // ask has just found the campaign, so the route is what is missing
+	case CodeOf(err) == CodeRecordNotFound: // the campaign was just read, so the route is what is missing
 		return true, false, nil
 	case err != nil:
 		return false, false, err

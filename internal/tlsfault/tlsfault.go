@@ -11,7 +11,8 @@ import (
 // NoTLS says that what was asked with TLS answered with something else.
 func NoTLS(err error) bool {
 	var header tls.RecordHeaderError
-	return errors.As(err, &header) || strings.Contains(err.Error(), "first record does not look like a TLS handshake")
+	return errors.As(err, &header) || strings.Contains(err.Error(), "first record does not look like a TLS handshake") ||
+		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") // of net/http, which has no type for it
 }
 
 // BadCertificate says that this machine does not trust the other side's certificate, or that it is for another host.
