@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon/channels/provider"
 	"carillon/internal/outbound"
 	"carillon/internal/stdwebhook"
 	"carillon/internal/tlsfault"
@@ -27,7 +28,6 @@ const (
 	Conns = 64
 
 	answerMost = 64 << 10 // bytes of an answer that are read
-	restMost   = time.Hour
 )
 
 // ErrURL is a URL that cannot be posted to.
@@ -84,24 +84,13 @@ func (r *Receiver) Post(ctx context.Context, id string, body []byte) Answer {
 	if resp.StatusCode/100 == 2 {
 		return Answer{}
 	}
-	rest := restOf(resp.Header.Get("Retry-After"), time.Now())
+	rest := provider.RetryAfter(resp.Header.Get)
 	asks := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && rest > 0
 	a := Answer{Err: fmt.Errorf("the receiver answered %d", resp.StatusCode), Away: asks}
 	if asks {
 		a.Rest = rest
 	}
 	return a
-}
-
-// restOf reads Retry-After, seconds or a time.
-func restOf(text string, now time.Time) time.Duration {
-	if n, err := strconv.Atoi(text); err == nil {
-		return min(max(0, time.Duration(min(n, 1<<20))*time.Second), restMost)
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(0, at.Sub(now)), restMost)
-	}
-	return 0
 }
 
 // plain is an error without the URL: its path and query may hold a token.
@@ -116,8 +105,7 @@ func plain(err error) error {
 func away(err error) bool {
 	dial := (*net.OpError)(nil)
 	dns := (*net.DNSError)(nil)
-	noTLS := strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") // of net/http, which has no type for it
-	return errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, &dns) || noTLS || tlsfault.NoTLS(err) || tlsfault.BadCertificate(err)
+	return errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, &dns) || tlsfault.NoTLS(err) || tlsfault.BadCertificate(err)
 }
 
 // Close ends the idle connections.

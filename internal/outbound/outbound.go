@@ -4,7 +4,6 @@
 package outbound
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -121,13 +120,4 @@ func (r Reach) Client(timeout time.Duration, conns int) *http.Client {
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &http.Client{Transport: transport, CheckRedirect: stay, Timeout: timeout}
-}
-
-// Dial connects once, and ends the connection: for a look at whether somebody is there.
-func (r Reach) Dial(ctx context.Context, address string, timeout time.Duration) error {
-	conn, err := r.Dialer(timeout).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
 }
