@@ -52,3 +52,24 @@ func (a *API) ResumeChannel(ctx context.Context, _ web.Call, name string) (Chann
 	}
 	return ChannelAnswer{name}, nil
 }
+
+// ChannelView is a channel that is set up.
+type ChannelView struct {
+	Name string `json:"name"`
+	// RatePerSecond is the most recipients a second, over all processes; 0 = no limit.
+	RatePerSecond int `json:"ratePerSecond"`
+}
+
+// ChannelList is all channels, the default first.
+type ChannelList struct {
+	Channels []ChannelView `json:"channels"`
+}
+
+// ListChannels lists the channels that are set up.
+func (a *API) ListChannels(_ context.Context, _ web.Call, _ nothing) (ChannelList, error) {
+	list := ChannelList{Channels: []ChannelView{}}
+	for _, t := range a.Channels {
+		list.Channels = append(list.Channels, ChannelView{t.Name, a.Rates[t.Name]})
+	}
+	return list, nil
+}

@@ -137,3 +137,14 @@ func (a *API) UserCampaigns(ctx context.Context, _ web.Call, p OlderPage) (list 
 func (a *API) DeleteUser(ctx context.Context, _ web.Call, id string) (nothing, error) {
 	return nothing{}, a.Store.DeleteUser(ctx, id)
 }
+
+// DirectoryView is how large the directory is.
+type DirectoryView struct {
+	Users int64 `json:"users"`
+}
+
+// Directory counts the users. It reads an index of all users, which takes a moment where they are millions.
+func (a *API) Directory(ctx context.Context, _ web.Call, _ nothing) (v DirectoryView, err error) {
+	v.Users, err = a.Store.CountUsers(ctx)
+	return v, err
+}
