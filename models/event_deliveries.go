@@ -125,16 +125,17 @@ func (s *Store) removeDeliveries(tx *gorm.DB, now Millis, done []int64, streams 
 	return tx.Exec("UPDATE event_deliveries SET state=?, next_at=? WHERE seq IN ? AND state=?", deliveryFresh, now, next, deliveryBehind).Error
 }
 
-// noteGivenUp counts events that were given up. last are the newest of them; it may be empty.
+// noteGivenUp counts events that were given up. last are the newest of them; empty = they are not known
+// one by one, and none is named.
 func (s *Store) noteGivenUp(tx *gorm.DB, last []EventDelivery, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	query, args := "UPDATE event_webhook SET given_up=given_up+?, given_up_at="+s.d.now, []any{n}
+	name := ""
 	if len(last) > 0 {
-		query, args = query+", given_up_last=?", append(args, last[len(last)-1].Event.PublicID())
+		name = last[len(last)-1].Event.PublicID()
 	}
-	return tx.Exec(query+" WHERE id=1", args...).Error
+	return tx.Exec("UPDATE event_webhook SET given_up=given_up+?, given_up_at="+s.d.now+", given_up_last=? WHERE id=1", n, name).Error
 }
 
 // takeEvents makes deliveries of the next events behind a place.

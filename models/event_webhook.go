@@ -41,7 +41,7 @@ type EventWebhook struct {
 	Error        string // of the last failure
 	GivenUp      int64  // ever
 	GivenUpAt    Millis
-	GivenUpLast  string // the public ID of the last one
+	GivenUpLast  string // the public ID of the last one; empty = it was one of many
 
 	Now Millis `gorm:"->"` // by the database's clock, when the row was read
 }
@@ -129,7 +129,7 @@ func (s *Store) beginAnew(tx *gorm.DB, w *TakenWebhook) error {
 		}
 		w.GivenUp = behind + gone.RowsAffected
 		if w.GivenUp > 0 {
-			w.EventWebhook.GivenUp, w.GivenUpAt = w.EventWebhook.GivenUp+w.GivenUp, w.Now
+			w.EventWebhook.GivenUp, w.GivenUpAt, w.GivenUpLast = w.EventWebhook.GivenUp+w.GivenUp, w.Now, ""
 		}
 	}
 	w.Pos, w.Failures, w.FailingSince, w.ProbeAt, w.Error = o.Seq, 0, 0, 0, ""

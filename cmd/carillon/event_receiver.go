@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"carillon/handlers"
@@ -78,7 +79,8 @@ func (x *examination) events(ledger *models.Store) {
 		x.add(name, stateOK, "%s", waitingEvents(b))
 	}
 	if b.GivenUp > 0 {
-		x.add(name, stateWarn, "%d events were given up, the last at %s: what the receiver missed is in GET /v1/events?after=", b.GivenUp, b.GivenUpAt.Time().Format(time.RFC3339))
+		last := strings.TrimRight("the last "+b.GivenUpLast, " ")
+		x.add(name, stateWarn, "%d events were given up, %s at %s: what the receiver missed is in GET /v1/events?after=", b.GivenUp, last, b.GivenUpAt.Time().Format(time.RFC3339))
 	}
 }
 

@@ -22,7 +22,7 @@ CREATE TABLE event_webhook (
   error         VARCHAR(255) NOT NULL, -- of the last failure
   given_up      BIGINT       NOT NULL, -- how many events were given up, ever
   given_up_at   BIGINT       NOT NULL,
-  given_up_last VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL -- the public ID of the last one
+  given_up_last VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL -- the public ID of the last one; '' = it was one of many
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 INSERT INTO event_webhook VALUES (1, 0, 0, 0, 0, 0, 0, '', 0, 0, '');
 CREATE TABLE event_deliveries (

@@ -20,7 +20,7 @@ CREATE TABLE event_webhook (
   error TEXT NOT NULL, -- of the last failure
   given_up INTEGER NOT NULL, -- how many events were given up, ever
   given_up_at INTEGER NOT NULL,
-  given_up_last TEXT NOT NULL -- the public ID of the last one
+  given_up_last TEXT NOT NULL -- the public ID of the last one; '' = it was one of many
 );
 INSERT INTO event_webhook VALUES (1, 0, 0, 0, 0, 0, 0, '', 0, 0, '');
 CREATE TABLE event_deliveries (
