@@ -33,19 +33,23 @@ func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
 			t.Cleanup(func() { _ = store.Close() })
 			cutOff.store = store
 			cutOff.with(jobs.Options{})
-			slowest := func() (slowest time.Duration) {
-				for range 30 {
+			// A task that the worker without a database took waits 5 s for the reconciler. Without the
+			// guard those are half of them. A busy machine may make a few as slow.
+			const posts, mayBeSlow = 30, 5
+			timed := func() (slow int, slowest time.Duration) {
+				for range posts {
 					began := time.Now()
 					c := spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"user-0000000"}})
 					c.Priority = models.PriorityTransactional
 					r.finished(r.post(c))
-					slowest = max(slowest, time.Since(began))
+					d := time.Since(began)
+					if slowest = max(slowest, d); d > 4*time.Second {
+						slow++
+					}
 				}
-				return slowest
+				return slow, slowest
 			}
-			if d := slowest(); d > 3*time.Second {
-				t.Fatalf("with both the slowest took %s", d)
-			}
+			timed() // each of both has sent
 			host := link.Host()
 			switch how {
 			case "cut":
@@ -58,10 +62,10 @@ func TestWorkerWithoutItsDatabaseTakesNoTasks(t *testing.T) {
 				reader.May("SELECT")
 				link.Point(host)
 			}
-			if d := slowest(); d > 4*time.Second {
-				t.Errorf("with one of them cut off the slowest took %s", d)
+			if slow, slowest := timed(); slow > mayBeSlow {
+				t.Errorf("with one of them cut off %d of %d took longer than 4 s, the slowest %s", slow, posts, slowest)
 			} else {
-				t.Logf("the slowest took %s", d)
+				t.Logf("the slowest took %s", slowest)
 			}
 			link.Cut()
 			reader.May("ALL")

@@ -143,40 +143,49 @@ func TestLimiterFollows(t *testing.T) {
 
 // Processes that share a provider, or the processors of one machine, take answers from each other: to each, more in
 // flight looks worth it, and all together would only wait longer. By their rates alone they come to 1,250 to 1,900.
+//
+// The search is random, and its limits have a long tail: of 60 runs some 55 end below 200, one or two above 480. So the
+// middle one of three runs is judged.
 func TestLimitersShare(t *testing.T) {
 	for name, c := range map[string]struct {
-		provider *simProvider // 6,000/s
-		most     int          // places of all
+		time    time.Duration
+		workers int // with time: 6,000/s
+		most    int // places of all
 	}{
-		"near":    {&simProvider{time: 500 * time.Microsecond, workers: simWorkers(3)}, 480},
-		"a while": {&simProvider{time: 5 * time.Millisecond, workers: simWorkers(30)}, 480},
-		"far":     {&simProvider{time: 50 * time.Millisecond, workers: simWorkers(300)}, 1200},
+		"near":    {500 * time.Microsecond, 3, 480},
+		"a while": {5 * time.Millisecond, 30, 480},
+		"far":     {50 * time.Millisecond, 300, 1200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c.provider.workers = simWorkers(cap(c.provider.workers)) // of this bubble
-				var mu sync.Mutex
-				var rate float64
-				var places int
-				var wg sync.WaitGroup
-				for i := range 3 {
-					wg.Go(func() {
-						time.Sleep(time.Duration(i) * time.Second / 3)
-						r, limits := simRun(newLimiter(), c.provider, 1000, 20*time.Second)
-						mu.Lock()
-						defer mu.Unlock()
-						rate, places = rate+r, places+limits[len(limits)/2]
-					})
-				}
-				wg.Wait()
-				t.Logf("%.0f/s, limits %d", rate, places)
-				if rate < 4_800 { // the search is content within a fifth
-					t.Errorf("%.0f good answers/s, want 4800", rate)
-				}
-				if places > c.most {
-					t.Errorf("limits %d in all, want %d", places, c.most)
-				}
-			})
+			const runs = 3
+			rates, places := make([]float64, runs), make([]int, runs)
+			for run := range runs {
+				synctest.Test(t, func(t *testing.T) {
+					provider := &simProvider{time: c.time, workers: simWorkers(c.workers)}
+					var mu sync.Mutex
+					var wg sync.WaitGroup
+					for i := range 3 {
+						wg.Go(func() {
+							time.Sleep(time.Duration(i) * time.Second / 3)
+							r, limits := simRun(newLimiter(), provider, 1000, 20*time.Second)
+							mu.Lock()
+							defer mu.Unlock()
+							rates[run] += r
+							places[run] += limits[len(limits)/2]
+						})
+					}
+					wg.Wait()
+				})
+			}
+			t.Logf("%.0f/s, limits %d", rates, places)
+			slices.Sort(rates)
+			slices.Sort(places)
+			if rate := rates[runs/2]; rate < 4_800 { // the search is content within a fifth
+				t.Errorf("%.0f good answers/s, want 4800", rate)
+			}
+			if got := places[runs/2]; got > c.most {
+				t.Errorf("limits %d in all, want %d", got, c.most)
+			}
 		})
 	}
 }
