@@ -73,7 +73,7 @@ func (a *API) batchSendMsg(in *web.In) error {
 	case made.Lists == nil:
 		return web.Answer(in.W, http.StatusOK, made.first)
 	case made.ID != "":
-		in.W.Header().Set("Location", "/v1/campaigns/"+made.ID)
+		in.W.Header().Set("Location", a.Path("/v1/campaigns/"+made.ID))
 	}
 	return in.Answer(http.StatusOK, made.Lists)
 }

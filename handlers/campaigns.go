@@ -70,7 +70,7 @@ type Accepted struct {
 // answer answers with the campaign, or with err. The headers stand also where the campaign is made and could not be read.
 func (m Accepted) answer(in *web.In, err error) error {
 	if m.ID != "" {
-		in.W.Header().Set("Location", "/v1/campaigns/"+m.ID)
+		in.W.Header().Set("Location", in.Path("/v1/campaigns/"+m.ID))
 	}
 	applied(in.W, m.Applied)
 	switch {

@@ -62,7 +62,7 @@ func TestLoginOpensASession(t *testing.T) {
 		t.Errorf("%s", page.Raw)
 	}
 	_, got = s.logIn(s.adminToken(), "", "X-Forwarded-Proto", "https")
-	if c := session(t, got); !c.Secure || got.Header.Get("Location") != "/monitor/" {
+	if c := session(t, got); !c.Secure || got.Header.Get("Location") != "/" {
 		t.Errorf("behind TLS: %+v to %s", c, got.Header.Get("Location"))
 	}
 	status, got = s.do(http.MethodPost, "/logout", "", "Cookie", cookie)
@@ -110,7 +110,7 @@ func TestLoginLeadsToThisSiteOnly(t *testing.T) {
 	s := newServer(t, embedded(t))
 	for _, next := range []string{"//evil.example", `/\evil.example`, `\\evil.example`, "https://evil.example/", "evil.example", "/\t/evil.example", "/\r\nSet-Cookie: a=b", "javascript:alert(1)"} {
 		status, got := s.logIn(s.adminToken(), next)
-		if to := got.Header.Get("Location"); status != http.StatusSeeOther || to != "/monitor/" {
+		if to := got.Header.Get("Location"); status != http.StatusSeeOther || to != "/" {
 			t.Errorf("%q: %d to %q", next, status, to)
 		}
 		_, page := s.do(http.MethodGet, "/login?next="+url.QueryEscape(next), nil, "token", "")

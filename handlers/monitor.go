@@ -20,12 +20,12 @@ type monitor struct {
 }
 
 // open connects with the first request. It returns nil when the process is closing.
-func (m *monitor) open(conn asynq.RedisConnOpt, describe func(payload []byte) string) *asynqmon.HTTPHandler {
+func (m *monitor) open(conn asynq.RedisConnOpt, root string, describe func(payload []byte) string) *asynqmon.HTTPHandler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.page == nil && !m.closed {
 		m.page = asynqmon.New(asynqmon.Options{
-			RootPath: "/monitor", RedisConnOpt: conn, ReadOnly: true,
+			RootPath: root, RedisConnOpt: conn, ReadOnly: true,
 			PayloadFormatter: asynqmon.PayloadFormatterFunc(func(_ string, payload []byte) string { return describe(payload) }),
 			ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }), // our tasks have no result
 		})

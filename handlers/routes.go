@@ -17,8 +17,14 @@ const (
 	post = http.MethodPost
 )
 
-// Routes serves the whole API.
-func (a *API) Routes() http.Handler { return a.Outermost(a.router()) }
+// Routes serves the whole API, and what pages add to its route table.
+func (a *API) Routes(pages ...func(*mux.Router)) http.Handler {
+	r := a.router()
+	for _, add := range pages {
+		add(r)
+	}
+	return a.Outermost(r)
+}
 
 // router is the whole route table, which docs/openapi.yaml has. It keeps paths encoded and uncleaned, so
 // that an ID with "/" or "%" is one segment.
@@ -124,7 +130,7 @@ func (a *API) pageRoutes(r *mux.Router) {
 	r.Handle("/openapi.yaml", a.Public(apidocs.Contract())).Methods(get, head)
 	r.Handle("/docs", a.Public(apidocs.Page())).Methods(get, head)
 	r.Handle("/docs/rapidoc.js", a.Public(apidocs.Viewer())).Methods(get, head)
-	monitor := a.AdminPage(a.monitorPage())
+	monitor := a.monitorPage()
 	r.Handle("/monitor", monitor)
 	r.PathPrefix("/monitor/").Handler(monitor)
 }

@@ -19,7 +19,7 @@ func (a *API) createSchedule(in *web.In) error {
 	if err != nil {
 		return err
 	}
-	in.W.Header().Set("Location", "/v1/schedules/"+created.PublicID)
+	in.W.Header().Set("Location", a.Path("/v1/schedules/"+created.PublicID))
 	return web.Answer(in.W, http.StatusCreated, created.Answer)
 }
 

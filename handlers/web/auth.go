@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"strings"
 	"unicode"
@@ -128,26 +127,32 @@ func ownInbox(h Handler) Handler {
 	}
 }
 
-// AdminPage serves HTML for admins; others are sent to the login page.
-func (g *Gate) AdminPage(next http.Handler) http.Handler {
+// ErrorPage writes a page that says what went wrong.
+type ErrorPage func(in *In, status int, e *models.Error)
+
+// AdminPage serves a page for admins; others are sent to the log-in page. errorPage shows errors; nil = as JSON.
+func (g *Gate) AdminPage(errorPage ErrorPage, h Handler) http.Handler {
 	return g.Public(func(in *In) error {
-		claimed, err := g.claimsIn(in.R)
-		var c Caller
-		if err == nil {
-			c, err = g.callerWith(in.Context(), claimed)
-		}
-		if err != nil || !c.Admin {
-			http.Redirect(in.W, in.R, "/login?next="+url.QueryEscape(in.R.URL.EscapedPath()), http.StatusSeeOther)
-			return nil
-		}
-		leave, err := g.enter(in.Context(), claimed)
-		if err != nil {
+		in.errorPage = errorPage
+		entered := false
+		err := g.asAdmin(in, func(in *In) error {
+			entered = true
+			return h(in)
+		})
+		if err == nil || entered || !opensNothing(err) {
 			return err
 		}
-		defer leave()
-		next.ServeHTTP(in.W, in.R)
-		return nil
+		return g.askToLogIn(in)
 	})
+}
+
+// opensNothing is true for what another log-in mends.
+func opensNothing(err error) bool {
+	switch StatusOf(err, models.AsError(err), false) {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	}
+	return false
 }
 
 // Public serves a route to anybody.
@@ -200,7 +205,7 @@ func (g *Gate) Outermost(next http.Handler) http.Handler {
 	cross.SetDenyHandler(g.Public(func(*In) error {
 		return models.Errorf(models.CodeNoPermission, "a browser sent this from another site")
 	}))
-	next = cross.Handler(next)
+	next = g.below(cross.Handler(next))
 	return g.timely(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {

@@ -32,6 +32,7 @@ type Gate struct {
 	Memory     int              // MiB that the process is to stay under; 0 = 256
 	Conns      *Conns           // the connections and their shares; nil = no limit
 	Proxies    []netip.Prefix   // whose X-Forwarded-For is believed
+	BasePath   string           // below which a proxy shows this server, as /carillon; empty = at the root
 	Count      Counter          // nil = nobody counts
 	Log        *slog.Logger
 

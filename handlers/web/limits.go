@@ -17,7 +17,8 @@ const (
 
 // Body limits by purpose.
 const (
-	LoginBody   = 8 << 10  // a secret or a token
-	ControlBody = 64 << 10 // names, times and short lists
-	ListBody    = 16 << 20 // 100,000 IDs, or 1,000 users with all their texts
+	LoginBody   = 8 << 10   // a secret or a token
+	FormBody    = 128 << 10 // a log-in with a form that was kept, in which each byte may take three
+	ControlBody = 64 << 10  // names, times and short lists
+	ListBody    = 16 << 20  // 100,000 IDs, or 1,000 users with all their texts
 )

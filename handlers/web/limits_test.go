@@ -73,7 +73,7 @@ func TestForwardedProto(t *testing.T) {
 		{[]string{"http,https"}, false}, {[]string{"https", "http"}, true}, {[]string{""}, false}, {[]string{",https"}, false},
 	} {
 		r := &http.Request{Header: http.Header{"X-Forwarded-Proto": tt.given}}
-		if got := sessionOf(r, "", 0).Secure; got != tt.secure {
+		if got := (&Gate{}).sessionOf(r, "", 0).Secure; got != tt.secure {
 			t.Errorf("%q: %v", tt.given, got)
 		}
 	}

@@ -139,6 +139,10 @@ func (g *Gate) fail(in *In, err error, original bool) *ending {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, e.RetryAfter.Round(time.Second)/time.Second))))
 	}
+	if in.errorPage != nil {
+		in.errorPage(in, StatusOf(err, e, original), e)
+		return end
+	}
 	body := Envelope{ErrCode: e.Code, ErrMsg: e.Code.String(), ErrDlt: e.Error()}
 
 	// The contract of OpenIM's routes shows the whole body of this error.

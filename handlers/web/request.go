@@ -27,6 +27,8 @@ type In struct {
 	W    http.ResponseWriter
 	R    *http.Request
 	gate *Gate
+
+	errorPage ErrorPage // nil = errors are JSON
 }
 
 // Context ends with the request, or earlier with what the caller may do.
