@@ -304,7 +304,8 @@ type CampaignList struct {
 	NextCursor string         `json:"nextCursor"`
 }
 
-func campaignFilter(in *web.In) (f models.CampaignFilter, err error) {
+// ReadCampaignFilter reads which campaigns are asked for.
+func ReadCampaignFilter(in *web.In) (f models.CampaignFilter, err error) {
 	if f.Before, f.Limit, err = web.ParseBeforePage(in.R); err != nil {
 		return f, err
 	}

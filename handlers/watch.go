@@ -23,9 +23,10 @@ const (
 // moment is how a campaign was when it was read. It is encoded once for all who watch.
 type moment struct {
 	status models.Status
-	over   bool   // the campaign has finished
-	id     string // the status, and a hash of data
-	data   string // a CampaignView without its message, as JSON
+	over   bool         // the campaign has finished
+	id     string       // the status, and a hash of data
+	data   string       // view as JSON
+	view   CampaignView // without its message
 }
 
 func momentOf(v CampaignView) (moment, error) {
@@ -36,7 +37,7 @@ func momentOf(v CampaignView) (moment, error) {
 	}
 	hash := sha256.Sum256(data)
 	id := string(v.Status) + "." + base64.RawURLEncoding.EncodeToString(hash[:9])
-	return moment{v.Status, v.FinishedAt != nil, id, string(data)}, nil
+	return moment{v.Status, v.FinishedAt != nil, id, string(data), v}, nil
 }
 
 // eventAfter names the event that takes a client from the event with the ID last to m; "" = there is none to send.
@@ -145,6 +146,32 @@ func (a *API) watchCampaign(in *web.In) error {
 		in.W.Header().Set("Content-Type", web.EventStreamType)
 		return nil
 	}
+	return a.follow(in, id, first, func(out *web.EventStream, event string, m moment) error {
+		return out.Send(event, m.id, m.data)
+	})
+}
+
+// FollowCampaign answers with a stream of what a page shows of a campaign: show makes it, first and then at each change, at
+// most every 500 ms. Messages have no name, but the last: after it comes the event done.
+func (a *API) FollowCampaign(in *web.In, id string, show func(CampaignView) (string, error)) error {
+	first, err := a.momentOf(in.Context(), id)
+	if err != nil {
+		return err
+	}
+	return a.follow(in, id, first, func(out *web.EventStream, _ string, m moment) error {
+		shown, err := show(m.view)
+		if err == nil {
+			err = out.Send("", m.id, shown)
+		}
+		if err == nil && m.over {
+			err = out.Send("done", m.id, "over")
+		}
+		return err
+	})
+}
+
+// follow answers with a stream of a campaign's moments, which send writes.
+func (a *API) follow(in *web.In, id string, first moment, send sendMoment) error {
 	give, ok := a.TakeLong()
 	if !ok {
 		return web.ErrTooManyLong
@@ -154,9 +181,12 @@ func (a *API) watchCampaign(in *web.In) error {
 	defer end()
 	w := a.watchers.join(id, first, func(ctx context.Context) (moment, error) { return a.momentOf(ctx, id) })
 	defer a.watchers.leave(id, w)
-	a.sendMoments(ctx, in.EventStream(), w, in.LastEventID())
+	a.sendMoments(ctx, in.EventStream(), w, in.LastEventID(), send)
 	return nil
 }
+
+// sendMoment writes a moment to a client. event is progress, state or done.
+type sendMoment func(out *web.EventStream, event string, m moment) error
 
 // momentOf reads how a campaign is.
 func (a *API) momentOf(ctx context.Context, id string) (moment, error) {
@@ -168,14 +198,14 @@ func (a *API) momentOf(ctx context.Context, id string) (moment, error) {
 }
 
 // sendMoments sends until the stream is over. last is the ID of the last event that the client has.
-func (a *API) sendMoments(ctx context.Context, out *web.EventStream, w *watched, last string) {
+func (a *API) sendMoments(ctx context.Context, out *web.EventStream, w *watched, last string, send sendMoment) {
 	beat := time.NewTicker(watchBeat)
 	defer beat.Stop()
 	err := out.Comment("watching") // so that the answer begins, also where nothing has changed
 	for err == nil {
 		now, changed := a.watchers.latest(w)
 		if event := now.eventAfter(last); event != "" {
-			if err = out.Send(event, now.id, now.data); err != nil || now.over {
+			if err = send(out, event, now); err != nil || now.over {
 				return
 			}
 			last = now.id

@@ -15,6 +15,7 @@ import (
 	"carillon/channels"
 	"carillon/channels/openim"
 	"carillon/handlers"
+	"carillon/handlers/console"
 	"carillon/handlers/web"
 	"carillon/internal/config"
 	"carillon/internal/metrics"
@@ -181,7 +182,7 @@ func (s *system) recordStarted(ctx context.Context) {
 // alone.
 func (s *system) routes() http.Handler {
 	if s.roles.api {
-		return s.api.Routes()
+		return s.api.Routes(console.New(s.api).Add)
 	}
 	return s.api.Health()
 }

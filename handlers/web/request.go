@@ -63,9 +63,12 @@ func (in *In) Switch(name string) (bool, error) {
 	return false, Refuse(name, "must be 1 or 0")
 }
 
+// Var is a part of the path, as it came; "" when the route has none of this name.
+func (in *In) Var(name string) string { return mux.Vars(in.R)[name] }
+
 // ID reads an ID from the path, where it is percent-encoded.
 func (in *In) ID(name string) (string, error) {
-	id, err := url.PathUnescape(mux.Vars(in.R)[name])
+	id, err := url.PathUnescape(in.Var(name))
 	why := models.CheckID(id)
 	if err != nil {
 		why = "must be percent-encoded"

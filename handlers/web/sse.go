@@ -27,13 +27,20 @@ func (in *In) EventStream() *EventStream {
 // LastEventID is where a client that comes again goes on; "" = from the beginning.
 func (in *In) LastEventID() string { return in.R.Header.Get("Last-Event-ID") }
 
-// Send sends an event. Each part may be empty; none may hold a line break. An id without data moves the client's
+// Send sends an event. Each part may be empty; event and id may hold no line break. An id without data moves the client's
 // Last-Event-ID, without an event.
 func (s *EventStream) Send(event, id, data string) error {
 	var text strings.Builder
-	for _, field := range [...]struct{ name, value string }{{"event", event}, {"id", id}, {"data", data}} {
-		if field.value != "" {
-			text.WriteString(field.name + ": " + field.value + "\n")
+	field := func(name, value string) { text.WriteString(name + ": " + value + "\n") }
+	if event != "" {
+		field("event", event)
+	}
+	if id != "" {
+		field("id", id)
+	}
+	if data != "" {
+		for line := range strings.SplitSeq(data, "\n") {
+			field("data", line)
 		}
 	}
 	return s.write(text.String() + "\n")

@@ -1,0 +1,62 @@
+// The console's own script. Every page works without it. It does three things:
+//   - it shows instants in the browser's zone;
+//   - it knows a few keys;
+//   - it draws charts from the tables that stand beside them.
+"use strict";
+
+const inZone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+// localTimes shows the instants below an element in the browser's zone. UTC stays in their titles.
+function localTimes(root) {
+  for (const t of root.querySelectorAll("time[datetime]:not([data-local])")) {
+    t.dataset.local = "";
+    t.textContent = inZone.format(new Date(t.dateTime));
+  }
+}
+
+// Keys: "/" goes to the search; "g" and then a letter goes to an entry of the menu that names the letter.
+let afterG = false;
+document.addEventListener("keydown", (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, textarea, select, [contenteditable]")) return;
+  if (e.key === "/") {
+    e.preventDefault();
+    document.getElementById("search").focus();
+  } else if (afterG) {
+    afterG = false;
+    const link = document.querySelector(`.menu a[data-key="${CSS.escape(e.key)}"]`);
+    if (link) link.click();
+  } else if (e.key === "g") {
+    afterG = true;
+    setTimeout(() => { afterG = false; }, 1500);
+  }
+});
+
+// drawCharts draws each table.chart-data into the .chart before it: the first column is seconds since 1970, and each other
+// column is a line with the colour of its heading's data-colour.
+function drawCharts(root) {
+  for (const table of root.querySelectorAll("table.chart-data:not([data-drawn])")) {
+    table.dataset.drawn = "";
+    const box = document.getElementById(table.dataset.chart);
+    const heads = [...table.tHead.rows[0].cells];
+    const rows = [...table.tBodies[0].rows];
+    if (!box || typeof uPlot === "undefined" || rows.length < 2) continue;
+    const css = getComputedStyle(document.documentElement);
+    const colour = (name) => css.getPropertyValue(name).trim();
+    const numbers = (i) => rows.map((r) => Number(r.cells[i].dataset.value));
+    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+    const plot = new uPlot({
+      width: box.clientWidth, height: 220, cursor: { y: false },
+      series: [{}, ...heads.slice(1).map((h) => ({ label: h.textContent, stroke: colour(h.dataset.colour), width: 2, points: { show: rows.length < 40 } }))],
+      axes: [axis, { ...axis, size: 60 }],
+      scales: { y: { range: (_, min, max) => [0, Math.max(1, max)] } },
+    }, heads.map((_, i) => numbers(i)), box);
+    new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 })).observe(box);
+  }
+}
+
+function enliven(root) {
+  localTimes(root);
+  drawCharts(root);
+}
+document.addEventListener("DOMContentLoaded", () => enliven(document));
+document.addEventListener("htmx:after:swap", () => enliven(document));

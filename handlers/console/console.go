@@ -1,0 +1,46 @@
+// Package console is the pages for operators: what runs, what is due, what became of whom, and forms for all that the API
+// can do.
+//
+// A page is a file with its handler, and a template in pages with the same name. Handlers call the operations of
+// handlers.API, as the API's own routes do, and never the API over HTTP. All reading and all forms work without JavaScript.
+// With it, numbers move, times are shown in the browser's zone, and charts are drawn.
+package console
+
+import (
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"carillon/handlers"
+	"carillon/handlers/web"
+)
+
+// The methods of most routes.
+const (
+	get  = http.MethodGet
+	head = http.MethodHead
+	post = http.MethodPost
+)
+
+// Console serves the pages.
+type Console struct {
+	api   *handlers.API
+	pages pages
+}
+
+// New makes the console of an API.
+func New(api *handlers.API) *Console {
+	return &Console{api: api, pages: newPages(api.BasePath)}
+}
+
+// Add adds the pages to the route table.
+func (c *Console) Add(r *mux.Router) {
+	r.Handle("/assets/{name}", c.api.Public(c.asset)).Methods(get, head)
+	c.campaignRoutes(r)
+	c.scheduleRoutes(r)
+	c.directoryRoutes(r)
+	c.otherRoutes(r)
+}
+
+// page serves a page, and errors as pages, to admins alone.
+func (c *Console) page(h web.Handler) http.Handler { return c.api.AdminPage(c.showError, h) }

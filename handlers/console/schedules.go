@@ -1,0 +1,5 @@
+package console
+
+import "github.com/gorilla/mux"
+
+func (c *Console) scheduleRoutes(_ *mux.Router) {}
