@@ -56,10 +56,16 @@ type purger struct {
 	log       *slog.Logger
 }
 
-// purgeKeys deletes old idempotency keys.
+// minutesKept is how long the chart of all sends goes back.
+const minutesKept = 7 * 24 * time.Hour
+
+// purgeKeys deletes old idempotency keys, and old minutes of the chart of all sends.
 func (p purger) purgeKeys(ctx context.Context) error {
 	now, err := p.store.Now(ctx)
 	if err != nil {
+		return err
+	}
+	if err := p.store.PurgeMinutes(ctx, now-models.Millis(minutesKept.Milliseconds())); err != nil {
 		return err
 	}
 	return p.store.PurgeIdempotency(ctx, now-models.Millis(p.retention.IdempotencyKeys.Milliseconds()))

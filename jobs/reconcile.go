@@ -12,6 +12,7 @@ const (
 	visibleEvery = time.Second
 	reopenEvery  = time.Second
 	orderEvery   = time.Second
+	chartEvery   = time.Duration(models.SampleEvery) * time.Millisecond
 )
 
 // Reconciler owns liveness: it finds pages and campaigns that should be moving and are not, and
@@ -20,6 +21,7 @@ const (
 // expire and end.
 type Reconciler struct {
 	log       *slog.Logger
+	store     *models.Store
 	contact   *contact
 	explainer *explainer
 	duties    []loop
@@ -40,7 +42,7 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 		notices  = noticeLog{s.store, s.log}
 	)
 	return &Reconciler{
-		log: s.log, contact: s.contact,
+		log: s.log, store: s.store, contact: s.contact,
 		explainer: &explainer{store: s.store, queue: s.queue, progress: progress, pacer: s.pacer},
 		duties: []loop{
 			{promoteEvery, "queue pages whose time has come", promoter.promote},
@@ -52,6 +54,8 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 			{capacityEvery, "count slots", s.windows.countSlots},
 			{finishEvery, "end campaigns", finisher.finish},
 			{progressEvery, "measure campaigns", progress.measure},
+			{chartEvery, "sample campaigns", s.store.SampleCampaigns},
+			{chartEvery, "count what was sent", s.store.FlushMinutes},
 			{reopenEvery, "reopen pages for a retry", s.store.ReopenPages}, // which takes its time
 			{compareEvery, "compare the ledger with Redis", s.contact.compare},
 			{visibleEvery, "name the queues", s.queue.keepVisible},
@@ -70,7 +74,14 @@ func NewReconciler(s *Shared, keep Retention) *Reconciler {
 func (r *Reconciler) Start() { r.loops.start(r.log, r.duties...) }
 
 // Stop ends the loops and waits for them. It may be called twice.
-func (r *Reconciler) Stop() { r.loops.stop() }
+func (r *Reconciler) Stop() {
+	r.loops.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	if err := r.store.FlushMinutes(ctx); err != nil {
+		r.log.Debug("the chart of sends lacks the last seconds of this process", "err", err)
+	}
+}
 
 // Compare compares the ledger with what Redis knows of it, before anything works on the ledger.
 func (r *Reconciler) Compare(ctx context.Context) error { return r.contact.compare(ctx) }

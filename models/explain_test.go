@@ -117,7 +117,14 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, err := s.Campaigns(ctx, models.CampaignFilter{Status: "completed", Limit: 100})
 			return err
 		},
-		"campaign":          func(s *models.Store) error { _, err := s.Campaign(ctx, publicID(7)); return err },
+		"campaign": func(s *models.Store) error { _, err := s.Campaign(ctx, publicID(7)); return err },
+		"samples": func(s *models.Store) error {
+			c := last(s)
+			c.StartedAt = 1
+			_, err := s.Samples(ctx, c, 200)
+			return err
+		},
+		"send minutes":      func(s *models.Store) error { _, err := s.SendMinutes(ctx, 1_700_000_000_000); return err },
 		"running":           func(s *models.Store) error { _, err := s.RunningCounts(ctx); return err },
 		"controls":          func(s *models.Store) error { _, err := s.Controls(ctx, []int64{1, 2, grown}); return err },
 		"windows":           func(s *models.Store) error { _, err := s.Windows(ctx); return err },

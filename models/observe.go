@@ -52,6 +52,7 @@ func (s *Store) noteSettled(tx *gorm.DB, channel string, n Counts) {
 
 // tellSettled tells that recipients got an outcome.
 func (s *Store) tellSettled(channel string, n Counts) {
+	s.unflushed.add(n.Sent, n.Failed)
 	if s.observer.Settled != nil && n != (Counts{}) {
 		s.observer.Settled(channel, n)
 	}

@@ -105,6 +105,9 @@ func (s *Store) PurgeStep(ctx context.Context, p *Purge, n int) (done bool, err 
 			return err
 		}
 		done = true
+		if err := tx.Exec("DELETE FROM campaign_samples WHERE campaign_id=?", p.ID).Error; err != nil {
+			return err
+		}
 		return tx.Exec("UPDATE campaigns SET purge_due=0, inbox=? WHERE id=?", inboxNone, p.ID).Error
 	})
 	if err == nil {

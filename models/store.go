@@ -29,9 +29,10 @@ type Store struct {
 	w *gorm.DB
 	d dialect
 
-	fresh    freshness
-	observer Observer
-	inbox    []string // the channels of InboxChannels
+	fresh     freshness
+	observer  Observer
+	unflushed sinceFlush
+	inbox     []string // the channels of InboxChannels
 
 	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
 	// another database than before.
