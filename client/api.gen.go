@@ -798,6 +798,15 @@ type CampaignTemplateRequest struct {
 	RatePerSecond *int        `json:"ratePerSecond,omitempty"`
 }
 
+// CampaignTestRequest defines model for CampaignTestRequest.
+type CampaignTestRequest struct {
+	// Campaign A campaign whose audience may be absent.
+	Campaign TestedCampaignRequest `json:"campaign"`
+
+	// UserIDs Users of the directory.
+	UserIDs []string `json:"userIDs"`
+}
+
 // Campaigns defines model for Campaigns.
 type Campaigns struct {
 	Campaigns  []Campaign `json:"campaigns"`
@@ -1906,6 +1915,43 @@ type SlotsAnswer struct {
 // Success 0 is success.
 type Success int
 
+// TestedCampaignRequest A campaign whose audience may be absent.
+type TestedCampaignRequest struct {
+	// Audience Exactly one of the three.
+	Audience *AudienceRequest `json:"audience,omitempty"`
+
+	// Channel How the message leaves. Absent: the first that is set up.
+	Channel *string `json:"channel,omitempty"`
+
+	// Delivery `atLeastOnce`: what got no answer is sent again under the same clientMsgID. `atMostOnce`: nobody
+	// is sent twice, and what got no answer is `unknown`.
+	Delivery *Delivery `json:"delivery,omitempty"`
+
+	// ExpireAt Whoever is pending then becomes `expired`; empty = never.
+	ExpireAt *string `json:"expireAt,omitempty"`
+
+	// LocalTime Each user gets it at `sendAt` by their own clock.
+	LocalTime *bool          `json:"localTime,omitempty"`
+	Message   MessageRequest `json:"message"`
+
+	// Missed What becomes of a time that has passed: `once` sends late within `missedGrace`, `skip` does not.
+	Missed *Missed `json:"missed,omitempty"`
+
+	// MissedGrace How late it still starts, as `1h30m`, at most 168h.
+	MissedGrace *string   `json:"missedGrace,omitempty"`
+	Name        *string   `json:"name,omitempty"`
+	Priority    *Priority `json:"priority,omitempty"`
+
+	// QuietHours When a recipient is sent nothing, by their own clock.
+	QuietHours *QuietHours `json:"quietHours,omitempty"`
+
+	// RatePerSecond Recipients per second; 0 = no limit of its own.
+	RatePerSecond *int `json:"ratePerSecond,omitempty"`
+
+	// SendAt When it starts. With `localTime` a date and clock such as `2026-12-04T09:00:00`. Absent = at once.
+	SendAt *string `json:"sendAt,omitempty"`
+}
+
 // Token defines model for Token.
 type Token struct {
 	// ExpireTimeSeconds How long the token is good.
@@ -2191,6 +2237,19 @@ type EstimateCampaignParams struct {
 	OperationID *OperationID `json:"operationID,omitempty"`
 }
 
+// TestCampaignParams defines parameters for TestCampaign.
+type TestCampaignParams struct {
+	// OperationID What the caller calls this request. Carillon makes a name up for a request without one.
+	OperationID *OperationID `json:"operationID,omitempty"`
+
+	// IdempotencyKey Makes a POST safe to repeat, with at most 255 bytes. The key belongs to caller and route. The
+	// same key with the same body gets the same answer. Another body under the key is 3002.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer `wait=N` answers when the campaign is done or N seconds have passed, from 0 to 60.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // WatchCampaignParams defines parameters for WatchCampaign.
 type WatchCampaignParams struct {
 	// LastEventID The `id` of the last event that the client had. The stream goes on behind it.
@@ -2415,6 +2474,9 @@ type CreateCampaignJSONRequestBody = CampaignRequest
 
 // EstimateCampaignJSONRequestBody defines body for EstimateCampaign for application/json ContentType.
 type EstimateCampaignJSONRequestBody = CampaignRequest
+
+// TestCampaignJSONRequestBody defines body for TestCampaign for application/json ContentType.
+type TestCampaignJSONRequestBody = CampaignTestRequest
 
 // ChangeCampaignJSONRequestBody defines body for ChangeCampaign for application/json ContentType.
 type ChangeCampaignJSONRequestBody = CampaignChange
@@ -2793,6 +2855,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/campaigns/resume (the `ResumeAllCampaigns` operationId).
 	ResumeAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestCampaignWithBody Send the message of a campaign to some users, now
+	//
+	// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+	// - its name begins with `test: `;
+	// - it goes to `userIDs` alone, at once and with priority;
+	// - it has no audience, times, quiet hours and rate of `campaign`.
+	// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+	// A message to a group goes to each of the users with `sessionType` 1.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+	TestCampaignWithBody(ctx context.Context, params *TestCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestCampaign Send the message of a campaign to some users, now
+	//
+	// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+	// - its name begins with `test: `;
+	// - it goes to `userIDs` alone, at once and with priority;
+	// - it has no audience, times, quiet hours and rate of `campaign`.
+	// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+	// A message to a group goes to each of the users with `sessionType` 1.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+	TestCampaign(ctx context.Context, params *TestCampaignParams, body TestCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCampaign Show a campaign, its counts and how fast it goes
 	//
@@ -3491,6 +3581,54 @@ func (c *Calls) PauseAllCampaigns(ctx context.Context, reqEditors ...RequestEdit
 // Corresponds with POST /v1/campaigns/resume (the `ResumeAllCampaigns` operationId).
 func (c *Calls) ResumeAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeAllCampaignsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestCampaignWithBody Send the message of a campaign to some users, now
+//
+// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+// - its name begins with `test: `;
+// - it goes to `userIDs` alone, at once and with priority;
+// - it has no audience, times, quiet hours and rate of `campaign`.
+// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+// A message to a group goes to each of the users with `sessionType` 1.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+func (c *Calls) TestCampaignWithBody(ctx context.Context, params *TestCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestCampaignRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestCampaign Send the message of a campaign to some users, now
+//
+// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+// - its name begins with `test: `;
+// - it goes to `userIDs` alone, at once and with priority;
+// - it has no audience, times, quiet hours and rate of `campaign`.
+// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+// A message to a group goes to each of the users with `sessionType` 1.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+func (c *Calls) TestCampaign(ctx context.Context, params *TestCampaignParams, body TestCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestCampaignRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4988,6 +5126,83 @@ func NewResumeAllCampaignsRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewTestCampaignRequest calls the generic TestCampaign builder with application/json body
+func NewTestCampaignRequest(server string, params *TestCampaignParams, body TestCampaignJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestCampaignRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewTestCampaignRequestWithBody constructs an http.Request for the TestCampaign method, with any body, and a specified content type
+func NewTestCampaignRequestWithBody(server string, params *TestCampaignParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/campaigns/test")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.OperationID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "operationID", *params.OperationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("operationID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil

@@ -71,11 +71,11 @@ type EstimateZone struct {
 // EstimateCampaign says what CreateCampaign would do with the same body, and stores nothing. The
 // audience is counted as it is now.
 func (a *API) EstimateCampaign(ctx context.Context, call web.Call, body CampaignBody) (Estimate, error) {
-	spec, err := body.check()
+	spec, err := body.check("")
 	if err != nil {
 		return Estimate{}, err
 	}
-	if err := a.complete(call, &spec, "message."); err != nil {
+	if err := a.complete(call, &spec, "", "message."); err != nil {
 		return Estimate{}, err
 	}
 	leave, err := a.estimators.enter(ctx, estimatesAtOnce, "campaigns are estimated")
