@@ -218,6 +218,27 @@ func (e DirectorySyncState) Valid() bool {
 	}
 }
 
+// Defines values for EstimateLimitedBy.
+const (
+	EstimateLimitedByCampaignRate EstimateLimitedBy = "campaign rate"
+	EstimateLimitedByChannelRate  EstimateLimitedBy = "channel rate"
+	EstimateLimitedByEmpty        EstimateLimitedBy = ""
+)
+
+// Valid indicates whether the value is a known member of the EstimateLimitedBy enum.
+func (e EstimateLimitedBy) Valid() bool {
+	switch e {
+	case EstimateLimitedByCampaignRate:
+		return true
+	case EstimateLimitedByChannelRate:
+		return true
+	case EstimateLimitedByEmpty:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthOK HealthStatus = "ok"
@@ -227,6 +248,60 @@ const (
 func (e HealthStatus) Valid() bool {
 	switch e {
 	case HealthOK:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LeftOutStatus.
+const (
+	LeftOutStatusEmpty   LeftOutStatus = ""
+	LeftOutStatusExpired LeftOutStatus = "expired"
+	LeftOutStatusFailed  LeftOutStatus = "failed"
+	LeftOutStatusSkipped LeftOutStatus = "skipped"
+)
+
+// Valid indicates whether the value is a known member of the LeftOutStatus enum.
+func (e LeftOutStatus) Valid() bool {
+	switch e {
+	case LeftOutStatusEmpty:
+		return true
+	case LeftOutStatusExpired:
+		return true
+	case LeftOutStatusFailed:
+		return true
+	case LeftOutStatusSkipped:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LeftOutReason.
+const (
+	LeftOutReasonExpired  LeftOutReason = "expired"
+	LeftOutReasonRefuses  LeftOutReason = "refuses"
+	LeftOutReasonRepeated LeftOutReason = "repeated"
+	LeftOutReasonSender   LeftOutReason = "sender"
+	LeftOutReasonTimeOver LeftOutReason = "timeOver"
+	LeftOutReasonUnknown  LeftOutReason = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the LeftOutReason enum.
+func (e LeftOutReason) Valid() bool {
+	switch e {
+	case LeftOutReasonExpired:
+		return true
+	case LeftOutReasonRefuses:
+		return true
+	case LeftOutReasonRepeated:
+		return true
+	case LeftOutReasonSender:
+		return true
+	case LeftOutReasonTimeOver:
+		return true
+	case LeftOutReasonUnknown:
 		return true
 	default:
 		return false
@@ -723,6 +798,15 @@ type CampaignTemplateRequest struct {
 	RatePerSecond *int        `json:"ratePerSecond,omitempty"`
 }
 
+// CampaignTestRequest defines model for CampaignTestRequest.
+type CampaignTestRequest struct {
+	// Campaign A campaign whose audience may be absent.
+	Campaign TestedCampaignRequest `json:"campaign"`
+
+	// UserIDs Users of the directory.
+	UserIDs []string `json:"userIDs"`
+}
+
 // Campaigns defines model for Campaigns.
 type Campaigns struct {
 	Campaigns  []Campaign `json:"campaigns"`
@@ -905,6 +989,79 @@ type DirectorySyncAnswer struct {
 
 	// ErrMsg Empty.
 	ErrMsg NoText `json:"errMsg"`
+}
+
+// Estimate defines model for Estimate.
+type Estimate struct {
+	Channel string `json:"channel"`
+
+	// EndsAt null = not known.
+	EndsAt  *time.Time `json:"endsAt"`
+	Expired int64      `json:"expired"`
+	Failed  int64      `json:"failed"`
+
+	// LeftOut Who does not get it, by reason.
+	LeftOut []LeftOut `json:"leftOut"`
+
+	// LimitedBy Which of the two that is; empty = no limit.
+	LimitedBy EstimateLimitedBy `json:"limitedBy"`
+
+	// RatePerSecond The lower of the rates of campaign and channel; 0 = no limit.
+	RatePerSecond int `json:"ratePerSecond"`
+
+	// Sent Of them, to whom it is sent.
+	Sent    int64 `json:"sent"`
+	Skipped int64 `json:"skipped"`
+
+	// StartsAt When the first recipients may get it. null = not known.
+	StartsAt *time.Time `json:"startsAt"`
+
+	// TakesSeconds How long sending takes at this rate. null = there is no rate.
+	TakesSeconds *int64 `json:"takesSeconds"`
+
+	// Total Recipients of the campaign; the sum of the four below.
+	Total int64 `json:"total"`
+
+	// Warnings What it may do and its caller may not mean.
+	Warnings []string `json:"warnings"`
+
+	// Zones The recipients by time zone. Empty for a message that is sent once to a group.
+	Zones []EstimateZone `json:"zones"`
+}
+
+// EstimateLimitedBy Which of the two that is; empty = no limit.
+type EstimateLimitedBy string
+
+// EstimateAnswer defines model for EstimateAnswer.
+type EstimateAnswer struct {
+	Data Estimate `json:"data"`
+
+	// ErrCode 0 is success.
+	ErrCode Success `json:"errCode"`
+
+	// ErrDlt Empty.
+	ErrDlt NoText `json:"errDlt"`
+
+	// ErrMsg Empty.
+	ErrMsg NoText `json:"errMsg"`
+}
+
+// EstimateZone defines model for EstimateZone.
+type EstimateZone struct {
+	// EndsAt With the offset of the zone. null = not known, or nobody gets it there.
+	EndsAt  *time.Time `json:"endsAt"`
+	Expired int64      `json:"expired"`
+	Failed  int64      `json:"failed"`
+	Sent    int64      `json:"sent"`
+	Skipped int64      `json:"skipped"`
+
+	// StartsAt With the offset of the zone. null = not known, or nobody gets it there.
+	StartsAt *time.Time `json:"startsAt"`
+	Total    int64      `json:"total"`
+
+	// WithoutZone Recipients who have no zone, and go by this one.
+	WithoutZone int64  `json:"withoutZone"`
+	Zone        string `json:"zone"`
 }
 
 // Event defines model for Event.
@@ -1170,6 +1327,36 @@ type InboxMessage struct {
 	// SessionType 1 single, 2 to each member of a group, 3 once to the group, 4 notification (1400 alone).
 	SessionType SessionType `json:"sessionType"`
 }
+
+// LeftOut defines model for LeftOut.
+type LeftOut struct {
+	Count int64 `json:"count"`
+
+	// Reason - `sender`: a message to all does not go to its sender.
+	// - `repeated`: named before in the list.
+	// - `unknown`: not in the directory, and the channel reaches only its users.
+	// - `refuses`: takes no messages.
+	// - `timeOver`: by local time, `sendAt` is over in their zones.
+	// - `expired`: `expireAt` comes before their turn.
+	Reason LeftOutReason `json:"reason"`
+
+	// Status The status that they will have. Empty: they are no recipients, and not in `total`.
+	Status LeftOutStatus `json:"status"`
+
+	// Text The reason in words.
+	Text string `json:"text"`
+}
+
+// LeftOutStatus The status that they will have. Empty: they are no recipients, and not in `total`.
+type LeftOutStatus string
+
+// LeftOutReason - `sender`: a message to all does not go to its sender.
+// - `repeated`: named before in the list.
+// - `unknown`: not in the directory, and the channel reaches only its users.
+// - `refuses`: takes no messages.
+// - `timeOver`: by local time, `sendAt` is over in their zones.
+// - `expired`: `expireAt` comes before their turn.
+type LeftOutReason string
 
 // Members defines model for Members.
 type Members struct {
@@ -1728,6 +1915,43 @@ type SlotsAnswer struct {
 // Success 0 is success.
 type Success int
 
+// TestedCampaignRequest A campaign whose audience may be absent.
+type TestedCampaignRequest struct {
+	// Audience Exactly one of the three.
+	Audience *AudienceRequest `json:"audience,omitempty"`
+
+	// Channel How the message leaves. Absent: the first that is set up.
+	Channel *string `json:"channel,omitempty"`
+
+	// Delivery `atLeastOnce`: what got no answer is sent again under the same clientMsgID. `atMostOnce`: nobody
+	// is sent twice, and what got no answer is `unknown`.
+	Delivery *Delivery `json:"delivery,omitempty"`
+
+	// ExpireAt Whoever is pending then becomes `expired`; empty = never.
+	ExpireAt *string `json:"expireAt,omitempty"`
+
+	// LocalTime Each user gets it at `sendAt` by their own clock.
+	LocalTime *bool          `json:"localTime,omitempty"`
+	Message   MessageRequest `json:"message"`
+
+	// Missed What becomes of a time that has passed: `once` sends late within `missedGrace`, `skip` does not.
+	Missed *Missed `json:"missed,omitempty"`
+
+	// MissedGrace How late it still starts, as `1h30m`, at most 168h.
+	MissedGrace *string   `json:"missedGrace,omitempty"`
+	Name        *string   `json:"name,omitempty"`
+	Priority    *Priority `json:"priority,omitempty"`
+
+	// QuietHours When a recipient is sent nothing, by their own clock.
+	QuietHours *QuietHours `json:"quietHours,omitempty"`
+
+	// RatePerSecond Recipients per second; 0 = no limit of its own.
+	RatePerSecond *int `json:"ratePerSecond,omitempty"`
+
+	// SendAt When it starts. With `localTime` a date and clock such as `2026-12-04T09:00:00`. Absent = at once.
+	SendAt *string `json:"sendAt,omitempty"`
+}
+
 // Token defines model for Token.
 type Token struct {
 	// ExpireTimeSeconds How long the token is good.
@@ -2007,6 +2231,25 @@ type CreateCampaignParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// EstimateCampaignParams defines parameters for EstimateCampaign.
+type EstimateCampaignParams struct {
+	// OperationID What the caller calls this request. Carillon makes a name up for a request without one.
+	OperationID *OperationID `json:"operationID,omitempty"`
+}
+
+// TestCampaignParams defines parameters for TestCampaign.
+type TestCampaignParams struct {
+	// OperationID What the caller calls this request. Carillon makes a name up for a request without one.
+	OperationID *OperationID `json:"operationID,omitempty"`
+
+	// IdempotencyKey Makes a POST safe to repeat, with at most 255 bytes. The key belongs to caller and route. The
+	// same key with the same body gets the same answer. Another body under the key is 3002.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer `wait=N` answers when the campaign is done or N seconds have passed, from 0 to 60.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // WatchCampaignParams defines parameters for WatchCampaign.
 type WatchCampaignParams struct {
 	// LastEventID The `id` of the last event that the client had. The stream goes on behind it.
@@ -2228,6 +2471,12 @@ type BatchSendMsgJSONRequestBody = BatchSendRequest
 
 // CreateCampaignJSONRequestBody defines body for CreateCampaign for application/json ContentType.
 type CreateCampaignJSONRequestBody = CampaignRequest
+
+// EstimateCampaignJSONRequestBody defines body for EstimateCampaign for application/json ContentType.
+type EstimateCampaignJSONRequestBody = CampaignRequest
+
+// TestCampaignJSONRequestBody defines body for TestCampaign for application/json ContentType.
+type TestCampaignJSONRequestBody = CampaignTestRequest
 
 // ChangeCampaignJSONRequestBody defines body for ChangeCampaign for application/json ContentType.
 type ChangeCampaignJSONRequestBody = CampaignChange
@@ -2569,6 +2818,30 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/campaigns (the `CreateCampaign` operationId).
 	CreateCampaign(ctx context.Context, params *CreateCampaignParams, body CreateCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EstimateCampaignWithBody Say what a campaign would do
+	//
+	// The body is that of `POST /v1/campaigns`. It is refused for the same reasons. Nothing is stored,
+	// and nothing is sent. The audience is counted as it is now. The counts are by the planner's rules.
+	// The times hold for a constant rate, with no other campaign on the channel.
+	// Each process counts two audiences at a time. Whoever gets no turn within 2 s gets 503.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/campaigns/estimate (the `EstimateCampaign` operationId).
+	EstimateCampaignWithBody(ctx context.Context, params *EstimateCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EstimateCampaign Say what a campaign would do
+	//
+	// The body is that of `POST /v1/campaigns`. It is refused for the same reasons. Nothing is stored,
+	// and nothing is sent. The audience is counted as it is now. The counts are by the planner's rules.
+	// The times hold for a constant rate, with no other campaign on the channel.
+	// Each process counts two audiences at a time. Whoever gets no turn within 2 s gets 503.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/campaigns/estimate (the `EstimateCampaign` operationId).
+	EstimateCampaign(ctx context.Context, params *EstimateCampaignParams, body EstimateCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PauseAllCampaigns Pause all campaigns
 	//
 	// The kill switch. It pauses every campaign that runs or is scheduled, in one transaction.
@@ -2582,6 +2855,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/campaigns/resume (the `ResumeAllCampaigns` operationId).
 	ResumeAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestCampaignWithBody Send the message of a campaign to some users, now
+	//
+	// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+	// - its name begins with `test: `;
+	// - it goes to `userIDs` alone, at once and with priority;
+	// - it has no audience, times, quiet hours and rate of `campaign`.
+	// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+	// A message to a group goes to each of the users with `sessionType` 1.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+	TestCampaignWithBody(ctx context.Context, params *TestCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestCampaign Send the message of a campaign to some users, now
+	//
+	// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+	// - its name begins with `test: `;
+	// - it goes to `userIDs` alone, at once and with priority;
+	// - it has no audience, times, quiet hours and rate of `campaign`.
+	// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+	// A message to a group goes to each of the users with `sessionType` 1.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+	TestCampaign(ctx context.Context, params *TestCampaignParams, body TestCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetCampaign Show a campaign, its counts and how fast it goes
 	//
@@ -3212,6 +3513,50 @@ func (c *Calls) CreateCampaign(ctx context.Context, params *CreateCampaignParams
 	return c.Client.Do(req)
 }
 
+// EstimateCampaignWithBody Say what a campaign would do
+//
+// The body is that of `POST /v1/campaigns`. It is refused for the same reasons. Nothing is stored,
+// and nothing is sent. The audience is counted as it is now. The counts are by the planner's rules.
+// The times hold for a constant rate, with no other campaign on the channel.
+// Each process counts two audiences at a time. Whoever gets no turn within 2 s gets 503.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/campaigns/estimate (the `EstimateCampaign` operationId).
+func (c *Calls) EstimateCampaignWithBody(ctx context.Context, params *EstimateCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEstimateCampaignRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EstimateCampaign Say what a campaign would do
+//
+// The body is that of `POST /v1/campaigns`. It is refused for the same reasons. Nothing is stored,
+// and nothing is sent. The audience is counted as it is now. The counts are by the planner's rules.
+// The times hold for a constant rate, with no other campaign on the channel.
+// Each process counts two audiences at a time. Whoever gets no turn within 2 s gets 503.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/campaigns/estimate (the `EstimateCampaign` operationId).
+func (c *Calls) EstimateCampaign(ctx context.Context, params *EstimateCampaignParams, body EstimateCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEstimateCampaignRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PauseAllCampaigns Pause all campaigns
 //
 // The kill switch. It pauses every campaign that runs or is scheduled, in one transaction.
@@ -3236,6 +3581,54 @@ func (c *Calls) PauseAllCampaigns(ctx context.Context, reqEditors ...RequestEdit
 // Corresponds with POST /v1/campaigns/resume (the `ResumeAllCampaigns` operationId).
 func (c *Calls) ResumeAllCampaigns(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeAllCampaignsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestCampaignWithBody Send the message of a campaign to some users, now
+//
+// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+// - its name begins with `test: `;
+// - it goes to `userIDs` alone, at once and with priority;
+// - it has no audience, times, quiet hours and rate of `campaign`.
+// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+// A message to a group goes to each of the users with `sessionType` 1.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+func (c *Calls) TestCampaignWithBody(ctx context.Context, params *TestCampaignParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestCampaignRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestCampaign Send the message of a campaign to some users, now
+//
+// The test is a campaign of its own, made as by `POST /v1/campaigns`:
+// - its name begins with `test: `;
+// - it goes to `userIDs` alone, at once and with priority;
+// - it has no audience, times, quiet hours and rate of `campaign`.
+// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
+// A message to a group goes to each of the users with `sessionType` 1.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/campaigns/test (the `TestCampaign` operationId).
+func (c *Calls) TestCampaign(ctx context.Context, params *TestCampaignParams, body TestCampaignJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestCampaignRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4629,6 +5022,61 @@ func NewCreateCampaignRequestWithBody(server string, params *CreateCampaignParam
 	return req, nil
 }
 
+// NewEstimateCampaignRequest calls the generic EstimateCampaign builder with application/json body
+func NewEstimateCampaignRequest(server string, params *EstimateCampaignParams, body EstimateCampaignJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEstimateCampaignRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewEstimateCampaignRequestWithBody constructs an http.Request for the EstimateCampaign method, with any body, and a specified content type
+func NewEstimateCampaignRequestWithBody(server string, params *EstimateCampaignParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/campaigns/estimate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.OperationID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "operationID", *params.OperationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("operationID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewPauseAllCampaignsRequest constructs an http.Request for the PauseAllCampaigns method
 func NewPauseAllCampaignsRequest(server string) (*http.Request, error) {
 	var err error
@@ -4678,6 +5126,83 @@ func NewResumeAllCampaignsRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewTestCampaignRequest calls the generic TestCampaign builder with application/json body
+func NewTestCampaignRequest(server string, params *TestCampaignParams, body TestCampaignJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestCampaignRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewTestCampaignRequestWithBody constructs an http.Request for the TestCampaign method, with any body, and a specified content type
+func NewTestCampaignRequestWithBody(server string, params *TestCampaignParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/campaigns/test")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.OperationID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "operationID", *params.OperationID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("operationID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil

@@ -16,6 +16,21 @@ func (c *Client) Send(ctx context.Context, key string, campaign CampaignRequest)
 	return Data[Campaign](c.CreateCampaign(ctx, &p, campaign))
 }
 
+// Estimate says what Send would do with the same campaign. It makes none.
+func (c *Client) Estimate(ctx context.Context, campaign CampaignRequest) (Estimate, error) {
+	return Data[Estimate](c.EstimateCampaign(ctx, &EstimateCampaignParams{}, campaign))
+}
+
+// SendTest sends the message of a campaign to some users, now. The test is a campaign of its own. key
+// is as in Send.
+func (c *Client) SendTest(ctx context.Context, key string, campaign TestedCampaignRequest, userIDs ...string) (Campaign, error) {
+	var p TestCampaignParams
+	if key != "" {
+		p.IdempotencyKey = &key
+	}
+	return Data[Campaign](c.TestCampaign(ctx, &p, CampaignTestRequest{Campaign: campaign, UserIDs: userIDs}))
+}
+
 // Campaign returns a campaign as it is now.
 func (c *Client) Campaign(ctx context.Context, id string) (Campaign, error) {
 	return Data[Campaign](c.GetCampaign(ctx, id))

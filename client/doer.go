@@ -59,7 +59,7 @@ func newDoer(base *url.URL, o Options) *doer {
 }
 
 // keyed are the ends of the paths whose POSTs take an Idempotency-Key.
-var keyed = []string{"/v1/campaigns", "/v1/schedules", "/run", "/msg/batch_send_msg"}
+var keyed = []string{"/v1/campaigns", "/v1/campaigns/test", "/v1/schedules", "/run", "/msg/batch_send_msg"}
 
 // Do makes a request, and repeats it where that is safe. The result is a success, or the error is an
 // *Error. What is repeated:

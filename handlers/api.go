@@ -8,7 +8,6 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -45,8 +44,8 @@ type API struct {
 
 	waiters      waiters
 	watchers     watchers
-	inboxOnce    sync.Once
-	inboxReaders chan struct{} // holds a token for each list that is being read
+	inboxReaders turns // who read an inbox for a list
+	estimators   turns // who estimate a campaign
 	streams      streams.Hub
 	monitor      monitor
 }

@@ -93,7 +93,7 @@ func (a *API) BatchSend(ctx context.Context, call web.Call, b BatchBody) (Batch,
 	if err != nil {
 		return Batch{}, err
 	}
-	if err := a.complete(call, &spec, ""); err != nil {
+	if err := a.complete(call, &spec, "", ""); err != nil {
 		return Batch{}, err
 	}
 	if dropIn && b.namesNobody() {

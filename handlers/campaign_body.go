@@ -41,9 +41,9 @@ var campaignUnknown = web.UnknownFields{
 	"message.isSendAll": "is not a field of message; for all users say audience.all",
 }
 
-// check checks the body of POST /v1/campaigns.
-func (b *CampaignBody) check() (models.CampaignSpec, error) {
-	var c checker
+// check checks the body of POST /v1/campaigns. prefix is where the body stands in the request.
+func (b *CampaignBody) check(prefix string) (models.CampaignSpec, error) {
+	c := checker{prefix: prefix}
 	now := time.Now()
 	spec := c.campaign(b)
 	c.timing(b, &spec, now)

@@ -33,18 +33,23 @@ func (a *API) createCampaign(in *web.In) error {
 
 // CreateCampaign makes a campaign, and waits for it as the call says.
 func (a *API) CreateCampaign(ctx context.Context, call web.Call, body CampaignBody) (Accepted, error) {
-	spec, err := body.check()
+	spec, err := body.check("")
 	if err != nil {
 		return Accepted{}, err
 	}
-	if err := a.complete(call, &spec, "message."); err != nil {
-		return Accepted{}, err
-	}
-	wait, _, err := call.Wait()
-	if err != nil {
+	if err := a.complete(call, &spec, "", "message."); err != nil {
 		return Accepted{}, err
 	}
 	warned, err := a.warnings(ctx, spec, "")
+	if err != nil {
+		return Accepted{}, err
+	}
+	return a.makeCampaign(ctx, call, spec, warned)
+}
+
+// makeCampaign makes a campaign that is checked, and waits for it as the call says.
+func (a *API) makeCampaign(ctx context.Context, call web.Call, spec models.CampaignSpec, warned []string) (Accepted, error) {
+	wait, _, err := call.Wait()
 	if err != nil {
 		return Accepted{}, err
 	}
@@ -124,10 +129,11 @@ func applied(w http.ResponseWriter, wait time.Duration) {
 	}
 }
 
-// complete adds what does not stand in a body, and checks what depends on the channel; message is where the message stands.
-func (a *API) complete(call web.Call, spec *models.CampaignSpec, message string) error {
+// complete adds what does not stand in a body, and checks what depends on the channel. campaign and message are the prefixes
+// of their fields in the request.
+func (a *API) complete(call web.Call, spec *models.CampaignSpec, campaign, message string) error {
 	spec.OperationID, spec.CreatedBy, spec.Zone = call.OperationID, call.UserID, a.Zone
-	return a.resolveChannel(spec, "", message)
+	return a.resolveChannel(spec, campaign, message)
 }
 
 // resolveChannel fills in the campaign's channel and checks what depends on the channel. campaign and message are the prefixes of

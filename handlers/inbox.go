@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"time"
 
 	"carillon/channels/inbox"
 	"carillon/handlers/streams"
@@ -74,18 +73,12 @@ const inboxReads = 4
 
 // readInbox reads an inbox in its turn.
 func (a *API) readInbox(ctx context.Context, userID string, after models.InboxCursor, limit int) ([]models.InboxMessage, error) {
-	a.inboxOnce.Do(func() { a.inboxReaders = make(chan struct{}, inboxReads) })
-	waiting := time.NewTimer(web.BudgetWait)
-	defer waiting.Stop()
-	select {
-	case a.inboxReaders <- struct{}{}:
-		defer func() { <-a.inboxReaders }()
-		return a.Store.Inbox(ctx, userID, after, limit)
-	case <-waiting.C:
-		return nil, &models.Error{Code: models.CodeUnavailable, Detail: "too many inboxes are read at once", RetryAfter: web.BudgetWait}
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	leave, err := a.inboxReaders.enter(ctx, inboxReads, "inboxes are read")
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
+	return a.Store.Inbox(ctx, userID, after, limit)
 }
 
 // streamMessages sends a user's messages as they come.

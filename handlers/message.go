@@ -230,8 +230,8 @@ type audienceRequest struct {
 func (c *checker) audience(r audienceRequest) models.Audience {
 	if n := len(r.users); n > models.MaxListed {
 		reason := fmt.Sprintf("must have at most %d entries, has %d", models.MaxListed, n)
-		c.tooBig = models.Errorf(models.CodeTooLarge, "%s %s", r.usersField, reason)
-		c.tooBig.Fields = []models.FieldError{{Field: r.usersField, Reason: reason}}
+		c.tooBig = models.Errorf(models.CodeTooLarge, "%s %s", c.prefix+r.usersField, reason)
+		c.tooBig.Fields = []models.FieldError{{Field: c.prefix + r.usersField, Reason: reason}}
 		return models.Audience{}
 	}
 	if r.all && len(r.users) > 0 {

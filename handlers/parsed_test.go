@@ -190,5 +190,5 @@ func parseCampaign(body []byte) (models.CampaignSpec, error) {
 	if err := web.Decode(body, &b, campaignUnknown); err != nil {
 		return models.CampaignSpec{}, err
 	}
-	return b.check()
+	return b.check("")
 }

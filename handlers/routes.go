@@ -58,6 +58,8 @@ func (a *API) contractRoutes(r *mux.Router) {
 func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns", a.Admin(a.createCampaign)).Methods(post)
 	r.Handle("/v1/campaigns", a.Admin(with(ReadCampaignFilter, a.ListCampaigns), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/estimate", a.Admin(with(bodyOf[CampaignBody](web.ListBody, campaignUnknown), a.EstimateCampaign))).Methods(post)
+	r.Handle("/v1/campaigns/test", a.Admin(a.testCampaign)).Methods(post)
 	r.Handle("/v1/campaigns/pause", a.Admin(with(none, a.PauseAllCampaigns))).Methods(post)
 	r.Handle("/v1/campaigns/resume", a.Admin(with(none, a.ResumeAllCampaigns))).Methods(post)
 	r.Handle("/v1/campaigns/{id}", a.Admin(with(campaignID, a.GetCampaign))).Methods(get, head)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"carillon/internal/slots"
-	"carillon/internal/zones"
 	"carillon/models"
 )
 
@@ -15,20 +14,27 @@ const manyConversations = 1000
 
 // warnings say what a campaign that is accepted may do and its caller may not mean; prefix is where the campaign stands.
 func (a *API) warnings(ctx context.Context, spec models.CampaignSpec, prefix string) ([]string, error) {
-	var list []string
+	list, err := a.plainWarnings(ctx, spec, prefix)
+	if err != nil {
+		return nil, err
+	}
+	late, err := a.tooLateFor(ctx, spec)
+	if late != "" {
+		list = append(list, late)
+	}
+	return list, err
+}
+
+// plainWarnings are those for which the audience is not read.
+func (a *API) plainWarnings(ctx context.Context, spec models.CampaignSpec, prefix string) (list []string, err error) {
 	if spec.SessionLeft {
 		list = append(list, prefix+"message.sessionType was not given: the message is stored once for the group, and the members read it there; with 2 it is sent to each member")
 	}
-	for _, look := range []func(context.Context, models.CampaignSpec) (string, error){a.floodedSender, a.tooLateFor} {
-		text, err := look(ctx, spec)
-		if err != nil {
-			return nil, err
-		}
-		if text != "" {
-			list = append(list, text)
-		}
+	flooded, err := a.floodedSender(ctx, spec)
+	if flooded != "" {
+		list = append(list, flooded)
 	}
-	return list, nil
+	return list, err
 }
 
 // floodedSender warns of what a large audience does to the sender's own list of conversations; "" = nothing.
@@ -62,19 +68,30 @@ func (a *API) tooLateFor(ctx context.Context, spec models.CampaignSpec) (string,
 	if err != nil || !spec.MissedAt(slots.FirstInstant(spec.WallAt), now) {
 		return "", err
 	}
-	missed := func(zone string) bool {
-		loc, _ := zones.Of(zone, spec.Zone)
-		return spec.MissedAt(models.Millis(slots.Instant(spec.WallAt.Time(), loc).UnixMilli()), now)
-	}
-	found, err := a.Store.UsersOfZones(ctx, spec.Audience, spec.Message.SendID, missed)
-	if err != nil || len(found) == 0 {
+	late := missedIn(spec.Timing, now)
+	found, err := a.Store.AudienceByZone(ctx, models.ZoneFilter{Audience: spec.Audience, Sender: spec.Message.SendID, Pick: late})
+	if err != nil {
 		return "", err
 	}
+	return tooLate(found, spec.Zone), nil
+}
+
+// missedIn says which zones a campaign skips that is planned at an instant.
+func missedIn(t models.Timing, now models.Millis) func(zone string) bool {
+	c := models.Campaign{Timing: t}
+	return func(zone string) bool { return slots.Turn(&c, zone, now).Missed }
+}
+
+// tooLate is the warning about the recipients of skipped zones; "" = there are none.
+func tooLate(found models.AudienceZones, campaigns string) string {
 	over, users := map[string]bool{}, int64(0)
 	for zone, n := range found {
-		over[cmp.Or(zone, spec.Zone)] = true
-		users += n
+		over[cmp.Or(zone, campaigns)] = true
+		users += n.Users
+	}
+	if users == 0 {
+		return ""
 	}
 	return fmt.Sprintf("sendAt is over already in %d of the recipients' time zones: %d recipients there are skipped; "+
-		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(over), users, maxGrace), nil
+		"\"missed\":\"once\" with a longer missedGrace (at most %s) sends to them late", len(over), users, maxGrace)
 }

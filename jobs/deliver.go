@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/slots"
 	"carillon/internal/zones"
 	"carillon/models"
 )
@@ -173,7 +174,7 @@ func (d *delivery) mustEnd(ctx context.Context) *ending {
 		return end
 	}
 	d.visit.Campaign.RatePerSecond = now.RatePerSecond
-	until, quiet := quietUntil(&d.visit.Campaign, d.zone, d.visit.Now())
+	until, quiet := slots.QuietUntil(&d.visit.Campaign, d.zone, d.visit.Now())
 	if quiet {
 		// Among the new pages, so that the end of the night does not put all pages into Redis at
 		// once.

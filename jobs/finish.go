@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"carillon/internal/slots"
 	"carillon/internal/zones"
 	"carillon/models"
 )
@@ -53,7 +54,7 @@ func (f finisher) expireZones(ctx context.Context) error {
 	}
 	for _, z := range ending {
 		loc, _ := zones.Of(z.PageZone, z.Zone)
-		end, ends := zoneEnd(&z.Campaign, loc)
+		end, ends := slots.ZoneEnd(&z.Campaign, loc)
 		if !ends || end > now {
 			continue
 		}

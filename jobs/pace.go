@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carillon/internal/pacing"
+	"carillon/internal/slots"
 	"carillon/internal/zones"
 	"carillon/models"
 )
@@ -136,7 +137,7 @@ func (e *explainer) waitsFor(ctx context.Context, c *models.Campaign) (why strin
 		zone = " in " + p.Zone
 	}
 	loc, _ := zones.Of(p.Zone, c.Zone)
-	if _, quiet := quietUntil(c, loc, p.DueAt-1); quiet && c.Quiet() {
+	if _, quiet := slots.QuietUntil(c, loc, p.DueAt-1); quiet && c.Quiet() {
 		return "it is night" + zone + "; quiet hours end at " + at, false
 	}
 	if p.PendingRows == 0 || p.Pos < p.Size && p.AheadStatus == models.RecipientPending {

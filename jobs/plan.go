@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"carillon/internal/slots"
 	"carillon/models"
 )
 
@@ -12,7 +13,7 @@ import (
 // commit came to.
 func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
 	for {
-		step, err := w.store.PlanNext(ctx, t, zoneTurn)
+		step, err := w.store.PlanNext(ctx, t, slots.Turn)
 		if errors.Is(err, models.ErrFenced) {
 			return nil
 		}

@@ -200,9 +200,8 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"a user's campaigns, further": func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(9), 1000, 100); return err },
 		"user":                        func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
 		"users of zones": func(s *models.Store) error {
-			all := func(string) bool { return true }
 			for _, a := range []models.Audience{{Type: models.AudienceAll}, {Type: models.AudienceUsers, UserIDs: []string{userOf(7)}}, {Type: models.AudienceGroup, GroupID: userOf(7)}} {
-				if _, err := s.UsersOfZones(ctx, a, "", all); err != nil {
+				if _, err := s.AudienceByZone(ctx, models.ZoneFilter{Audience: a, Refusing: true}); err != nil {
 					return err
 				}
 			}

@@ -3,8 +3,6 @@ package models
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"maps"
 	"slices"
 )
 
@@ -96,93 +94,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-// zoneUsers are numbers of users by time zone. "" is the zone of users who have none.
-type zoneUsers map[string]int64
-
-// zoneRow is one zone as the directory counts it.
-type zoneRow struct {
-	Timezone string
-	Users    int64
-}
-
-// UsersOfZones counts an audience's recipients by time zone, as the directory has the zones now.
-// Only the zones that pick accepts are counted; "" is the zone of users who have none. sender is the
-// user whom a campaign to all leaves out.
-func (s *Store) UsersOfZones(ctx context.Context, a Audience, sender string, pick func(zone string) bool) (map[string]int64, error) {
-	n := zoneUsers{}
-	var err error
-	switch a.Type {
-	case AudienceAll:
-		err = s.allOfZones(ctx, sender, pick, n)
-	case AudienceUsers:
-		err = s.listedOfZones(ctx, a.UserIDs, n)
-	case AudienceGroup:
-		err = s.membersOfZones(ctx, a.GroupID, n)
-	}
-	if err != nil {
-		return nil, err
-	}
-	maps.DeleteFunc(n, func(zone string, users int64) bool { return users == 0 || !pick(zone) })
-	return n, nil
-}
-
-func (n zoneUsers) add(rows ...zoneRow) {
-	for _, r := range rows {
-		n[r.Timezone] += r.Users
-	}
-}
-
-// allOfZones goes from zone to zone along the index, so the users of other zones are not read.
-func (s *Store) allOfZones(ctx context.Context, sender string, pick func(zone string) bool, n zoneUsers) error {
-	db := s.db.WithContext(ctx)
-	zone := sql.NullString{Valid: true}
-	for zone.Valid {
-		if pick(zone.String) {
-			row := zoneRow{Timezone: zone.String}
-			if err := db.Raw("SELECT COUNT(*) FROM users WHERE timezone=?", zone.String).Scan(&row.Users).Error; err != nil {
-				return err
-			}
-			n.add(row)
-		}
-		if err := db.Raw("SELECT MIN(timezone) FROM users WHERE timezone>?", zone.String).Scan(&zone).Error; err != nil {
-			return err
-		}
-	}
-	u, err := s.User(ctx, sender)
-	switch {
-	case err == nil:
-		n.add(zoneRow{u.Timezone, -1})
-	case AsError(err).Code != CodeRecordNotFound:
-		return err
-	}
-	return nil
-}
-
-// listedOfZones counts listed users. A user who is not in the directory has no zone.
-func (s *Store) listedOfZones(ctx context.Context, userIDs []string, n zoneUsers) error {
-	for some := range slices.Chunk(sortedUnique(userIDs), upsertRows) {
-		var rows []zoneRow
-		err := s.db.WithContext(ctx).Raw("SELECT timezone, COUNT(*) AS users FROM users WHERE user_id IN ? GROUP BY timezone", some).Scan(&rows).Error
-		if err != nil {
-			return err
-		}
-		unknown := zoneRow{Users: int64(len(some))}
-		for _, r := range rows {
-			unknown.Users -= r.Users
-		}
-		n.add(append(rows, unknown)...)
-	}
-	return nil
-}
-
-func (s *Store) membersOfZones(ctx context.Context, groupID string, n zoneUsers) error {
-	var rows []zoneRow
-	err := s.db.WithContext(ctx).Raw("SELECT COALESCE(u.timezone,'') AS timezone, COUNT(*) AS users FROM chat_groups g JOIN group_members m ON m.group_id=g.group_id AND m.version=g.version"+
-		" LEFT JOIN users u ON u.user_id=m.user_id WHERE g.group_id=? GROUP BY u.timezone", groupID).Scan(&rows).Error
-	n.add(rows...)
-	return err
 }
 
 // CampaignsToAdvance returns the running campaigns with pages outside the window (time zones,

@@ -58,6 +58,21 @@ func (q Quiet) Until(t time.Time, loc *time.Location) (end time.Time, quiet bool
 	}
 }
 
+// Next is the first instant after t at which quiet hours begin, in UTC. At t there are none.
+func (q Quiet) Next(t time.Time, loc *time.Location) time.Time {
+	from := day(clock(t, loc)).Add(time.Duration(q.From) * time.Minute)
+	begin := Instant(from, loc)
+	for !begin.After(t) {
+		from = from.AddDate(0, 0, 1)
+		begin = Instant(from, loc)
+	}
+	// The local clock may jump into quiet hours without showing their begin.
+	if jump := nextBound(t, loc); !jump.IsZero() && jump.Before(begin) && q.holds(clock(jump, loc)) {
+		return jump.UTC()
+	}
+	return begin
+}
+
 // holds reports whether a floating time is within the quiet hours.
 func (q Quiet) holds(local time.Time) bool {
 	minute := local.Hour()*60 + local.Minute()
