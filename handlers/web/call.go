@@ -35,6 +35,16 @@ func CallOf(r *http.Request) Call {
 	}
 }
 
+// WithKey is the call with the Idempotency-Key that a form brings instead of a header. body is what the key stands for: of
+// two calls with one key only the first acts. The second gets the first one's answer, or 3002 if its body differs. "" = no key.
+func (c Call) WithKey(key string, body []byte) Call {
+	c.keys, c.Raw = nil, body
+	if key != "" {
+		c.keys = []string{key}
+	}
+	return c
+}
+
 // Idempotency is the request's Idempotency-Key with what it stands for; without a key it is none. Error: 1001.
 func (c *Call) Idempotency(body []byte) (models.Idempotency, error) {
 	key, reason := "", ""
