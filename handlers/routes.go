@@ -129,7 +129,7 @@ func (a *API) pageRoutes(r *mux.Router) {
 	r.Handle("/login", a.Public(a.LoginPage)).Methods(get, head)
 	r.Handle("/login", a.Public(a.Login)).Methods(post)
 	r.Handle("/logout", a.Public(a.Logout)).Methods(post)
-	r.Handle("/openapi.yaml", a.Public(apidocs.Contract())).Methods(get, head)
+	r.Handle("/openapi.yaml", a.Public(apidocs.Contract(a.BasePath))).Methods(get, head)
 	r.Handle("/docs", a.Public(apidocs.Page())).Methods(get, head)
 	r.Handle("/docs/rapidoc.js", a.Public(apidocs.Viewer())).Methods(get, head)
 	monitor := a.monitorPage()

@@ -123,7 +123,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, log)
 	sys.api = &handlers.API{
 		Gate: web.Gate{
-			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log, Count: sys.metrics.Request,
+			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log, Count: sys.metrics.Request, BasePath: cfg.BasePath,
 			Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: web.NewConns(cfg.Memory, web.Descriptors(), cfg.Proxies(), log),
 		},
 		RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,

@@ -3,6 +3,7 @@
 package apidocs
 
 import (
+	"bytes"
 	_ "embed"
 
 	"carillon/docs"
@@ -24,8 +25,15 @@ var (
 const policy = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:; " +
 	"form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 
-// Contract serves docs/openapi.yaml at /openapi.yaml.
-func Contract() web.Handler { return web.Compressed("application/yaml", docs.OpenAPI).Serve }
+// Contract serves docs/openapi.yaml at /openapi.yaml. base is the path below which the server stands;
+// empty = at the root.
+func Contract(base string) web.Handler {
+	contract := docs.OpenAPI
+	if base != "" {
+		contract = bytes.Replace(contract, []byte("\n  - url: /\n"), []byte("\n  - url: "+base+"\n"), 1)
+	}
+	return web.Compressed("application/yaml", contract).Serve
+}
 
 // Viewer serves the page's script at /docs/rapidoc.js.
 func Viewer() web.Handler {

@@ -50,9 +50,10 @@ func TestFiles(t *testing.T) {
 		media   string
 		content []byte
 	}{
-		"contract": {Contract(), "application/yaml", docs.OpenAPI},
-		"page":     {Page(), "text/html; charset=utf-8", pageHTML},
-		"viewer":   {Viewer(), "text/javascript; charset=utf-8", unpack(t, viewerGzip)},
+		"contract":              {Contract(""), "application/yaml", docs.OpenAPI},
+		"contract below a path": {Contract("/carillon"), "application/yaml", bytes.Replace(docs.OpenAPI, []byte("- url: /"), []byte("- url: /carillon"), 1)},
+		"page":                  {Page(), "text/html; charset=utf-8", pageHTML},
+		"viewer":                {Viewer(), "text/javascript; charset=utf-8", unpack(t, viewerGzip)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -58,6 +58,8 @@ type Config struct {
 
 	DefaultTimezone string `group:"settings" name:"default-timezone" default:"UTC" help:"Time zone of users and schedules that name none, such as Europe/Berlin."`
 
+	BasePath string `group:"settings" name:"base-path" placeholder:"PATH" help:"The path below which a proxy shows this server to browsers, such as /carillon. Without it: the root."`
+
 	MetricsPublic bool `group:"settings" name:"metrics-public" default:"false" help:"true: anybody may read /metrics. Otherwise an admin's token is needed."`
 
 	// LogLevel has no group: each command's help shows it. Kong checks the word.

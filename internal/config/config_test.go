@@ -81,6 +81,10 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 		env  env
 		want string
 	}{
+		"base path without /":     {env{"BASE_PATH": "carillon"}, "CARILLON_BASE_PATH must begin with / and end without it, and hold letters, digits, - and _: for example /carillon"},
+		"base path with / at end": {env{"BASE_PATH": "/carillon/"}, "CARILLON_BASE_PATH must begin with / and end without it, and hold letters, digits, - and _: for example /carillon"},
+		"base path that climbs":   {env{"BASE_PATH": "/a/../b"}, "CARILLON_BASE_PATH must begin with / and end without it, and hold letters, digits, - and _: for example /carillon"},
+		"base path of a header":   {env{"BASE_PATH": "/a;b\r\nX"}, "CARILLON_BASE_PATH must begin with / and end without it, and hold letters, digits, - and _: for example /carillon"},
 		"listen without a port":   {env{"LISTEN": "127.0.0.1"}, `CARILLON_LISTEN must be host:port: for example 127.0.0.1:8080, or :8080 for all addresses`},
 		"listen on a named port":  {env{"LISTEN": "127.0.0.1:http"}, `CARILLON_LISTEN must be host:port: for example 127.0.0.1:8080, or :8080 for all addresses`},
 		"listen beyond all ports": {env{"LISTEN": ":65536"}, `CARILLON_LISTEN must be host:port: for example 127.0.0.1:8080, or :8080 for all addresses`},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,9 @@ const (
 	minBatchWait = 100 * time.Millisecond
 	maxBatchWait = time.Minute // as of Prefer: wait
 )
+
+// basePath is what may stand before each path of the server, in links and in a cookie.
+var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_-]+)+$`)
 
 // mistakes collects what is wrong, one line per mistake: the variable and the fix.
 type mistakes struct{ list []error }
@@ -93,6 +97,9 @@ func (c *Config) Validate(use Use) error {
 		c.checkRange(&m, &c.Memory, minMemory, maxMemory, "MiB")
 		if _, err := zones.Load(c.DefaultTimezone); err != nil {
 			m.add("CARILLON_DEFAULT_TIMEZONE must be an IANA time zone such as Europe/Berlin")
+		}
+		if c.BasePath != "" && !basePath.MatchString(c.BasePath) {
+			m.add("CARILLON_BASE_PATH must begin with / and end without it, and hold letters, digits, - and _: for example /carillon")
 		}
 		c.checkOpenIMTokens(&m)
 		if c.BatchWait != 0 && (c.BatchWait < minBatchWait || c.BatchWait > maxBatchWait) {
