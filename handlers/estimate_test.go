@@ -251,7 +251,7 @@ func TestEstimateIsWhatThePlannerDoes(t *testing.T) {
 			}
 			return list
 		}
-		for range 25 {
+		for range 12 {
 			s.putGroup("g", "", some()...)
 			list, err := json.Marshal(some())
 			if err != nil {
