@@ -175,7 +175,7 @@ func (a *API) estimateWarnings(ctx context.Context, spec models.CampaignSpec, f 
 			return nil, err
 		}
 		if n > 0 {
-			list = append(list, fmt.Sprintf("%d campaigns run through %s now and share its rate: while they run, this one takes longer", n, f.c.Channel))
+			list = append(list, fmt.Sprintf("campaigns that run through %s now: %d; they share its rate, so this one takes longer while they run", f.c.Channel, n))
 		}
 	}
 	if list == nil {

@@ -56,7 +56,10 @@ func (s *Store) AudienceByZone(ctx context.Context, f ZoneFilter) (AudienceZones
 		return nil, err
 	}
 	for zone, u := range n {
-		if u.Users <= 0 || !f.Pick(zone) {
+		if !f.Refusing {
+			u.Refusing = 0
+		}
+		if n[zone] = u; u.Users <= 0 || !f.Pick(zone) {
 			delete(n, zone)
 		}
 	}
@@ -110,7 +113,7 @@ func (s *Store) allByZone(ctx context.Context, f ZoneFilter, n AudienceZones) er
 	u, err := s.User(ctx, f.Sender)
 	switch {
 	case err == nil:
-		n.add(zoneRow{u.Timezone, true, u.Refuses && f.Refusing, -1})
+		n.add(zoneRow{u.Timezone, true, u.Refuses, -1})
 	case AsError(err).Code != CodeRecordNotFound:
 		return err
 	}

@@ -30,6 +30,8 @@ type cli struct {
 	Serve      serveCmd      `cmd:"" help:"Serve the API, workers and scheduler."`
 	Demo       demoCmd       `cmd:"" help:"Run a whole campaign in a temporary folder and show what became of it."`
 	Send       sendCmd       `cmd:"" help:"Send a message to users, a group or all."`
+	Estimate   estimateCmd   `cmd:"" help:"Show whom a message would reach and how long it would take, and send nothing."`
+	Test       testCmd       `cmd:"" help:"Send a message to a few users, to see it arrive."`
 	Campaigns  campaignsCmd  `cmd:"" help:"Show, watch, pause, resume, cancel and retry campaigns."`
 	Schedules  schedulesCmd  `cmd:"" help:"Make, show, change, pause, resume, run and delete schedules."`
 	Users      usersCmd      `cmd:"" help:"Show, import and delete users of the directory."`

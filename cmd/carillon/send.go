@@ -14,14 +14,20 @@ import (
 	"golang.org/x/term"
 
 	"carillon/client"
+	"carillon/models"
 )
 
-type sendCmd struct {
+// campaignFlags are all that makes a campaign.
+type campaignFlags struct {
 	audienceFlags
 	messageFlags
-	At             string `placeholder:"TIME" help:"When: 2026-12-04T09:00 by this machine's clock, 2026-12-04T09:00:00+01:00, or 2h from now; by default at once."`
-	LocalTime      bool   `help:"--at is by each user's own clock."`
-	Expire         string `placeholder:"TIME" help:"Whoever is pending then does not get it any more: a time as of --at, or how long after it, such as 24h."`
+	At        string `placeholder:"TIME" help:"When: 2026-12-04T09:00 by this machine's clock, 2026-12-04T09:00:00+01:00, or 2h from now; by default at once."`
+	LocalTime bool   `help:"--at is by each user's own clock."`
+	Expire    string `placeholder:"TIME" help:"Whoever is pending then does not get it any more: a time as of --at, or how long after it, such as 24h."`
+}
+
+type sendCmd struct {
+	campaignFlags
 	IdempotencyKey string `placeholder:"TEXT" help:"A second send with the same key makes no second campaign."`
 	Watch          bool   `help:"Follow the campaign to its end, as carillon campaigns watch does."`
 	Yes            bool   `help:"Do not ask before a message goes to all users."`
@@ -30,7 +36,7 @@ type sendCmd struct {
 
 // Help is shown by carillon send --help.
 func (sendCmd) Help() string {
-	return `Makes a campaign and shows it. Before a message goes to all users, the command shows how many they are and how long it will take, and asks you to type the number. A script says --yes. --channel NAME says how it leaves: inbox, webhook or openim.
+	return `Makes a campaign and shows it. Before a message goes to all users, the command shows how many get it, who is left out and how long it will take, and asks you to type the number. A script says --yes. carillon estimate shows the same and sends nothing; carillon test sends it to a few users first. --channel NAME says how it leaves: inbox, webhook or openim.
 
     carillon send --to alice,bob --text "Hello"
     carillon send --all --text "We open at nine" --rate 100 --watch
@@ -43,13 +49,14 @@ func (sendCmd) Help() string {
 
 // Run sends.
 func (c *sendCmd) Run(a *app) error {
-	request, err := c.request(a)
+	request, err := c.request(a, &c.audienceFlags)
 	if err != nil {
 		return err
 	}
 	return withAPI(a, "", func(api *client.Client) error {
-		if c.All && !c.Yes {
-			if err := c.confirm(a, api, request); err != nil {
+		asked := c.All && !c.Yes
+		if asked {
+			if err := a.confirm(api, request); err != nil {
 				return err
 			}
 		}
@@ -57,18 +64,25 @@ func (c *sendCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		a.warnOf(v.Warnings)
-		if c.Watch {
-			fmt.Fprintf(a.stderr, "campaign: %s\n", v.ID)
-			return a.watch(api, v.ID, c.JSON)
+		if !asked {
+			a.warnOf(v.Warnings)
 		}
-		return a.show(v, c.JSON)
+		return a.follow(api, v, c.Watch, c.JSON)
 	})
 }
 
-// request makes the request of the flags.
-func (c *sendCmd) request(a *app) (r client.CampaignRequest, err error) {
-	t, err := c.campaign(a, &c.audienceFlags)
+// follow shows a campaign that was just made, or watches it.
+func (a *app) follow(api *client.Client, v client.Campaign, watch, asJSON bool) error {
+	if watch {
+		fmt.Fprintf(a.stderr, "campaign: %s\n", v.ID)
+		return a.watch(api, v.ID, asJSON)
+	}
+	return a.show(v, asJSON)
+}
+
+// request makes the request of the flags. to = nil: it has no audience.
+func (c *campaignFlags) request(a *app, to *audienceFlags) (r client.CampaignRequest, err error) {
+	t, err := c.campaign(a, to)
 	if err != nil {
 		return r, err
 	}
@@ -93,68 +107,40 @@ func (c *sendCmd) request(a *app) (r client.CampaignRequest, err error) {
 	return r, err
 }
 
-// confirm shows how many users a message to all goes to and how long it will take, and asks to type
-// the number.
-func (c *sendCmd) confirm(a *app, api *client.Client, r client.CampaignRequest) error {
+// confirm shows what a message to all users will do, and asks to type how many get it.
+func (a *app) confirm(api *client.Client, r client.CampaignRequest) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return errors.New("this goes to all users, and there is no terminal to ask on: say --yes if that is meant")
 	}
-	n, err := c.count(a, api, r)
+	e, err := api.Estimate(a.ctx, r)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return errors.New("the directory holds no users; run carillon users import")
+	a.warnOf(&e.Warnings)
+	users := "all " + counted(int(e.Total), "users")
+	if e.Sent != e.Total {
+		users = fmt.Sprintf("%d of %s", e.Sent, users)
+		for _, l := range e.LeftOut {
+			if l.Status != "" {
+				fmt.Fprintf(a.stderr, "%d %s: %s\n", l.Count, l.Status, models.Shown(l.Text))
+			}
+		}
 	}
-	takes, err := c.takes(a, api, n)
-	if err != nil {
-		return err
+	if e.Sent == 0 {
+		return errors.New("nobody would get it")
 	}
-	fmt.Fprintf(a.stderr, "This goes to all %s of %s, %s.\nType %d to send it: ", counted(int(n), "users"), api.Address(), takes, n)
+	if e.StartsAt != nil {
+		fmt.Fprintln(a.stderr, span(e))
+	}
+	fmt.Fprintf(a.stderr, "This goes to %s of %s, %s.\nType %d to send it: ", users, api.Address(), takes(e), e.Sent)
 	typed, err := readLine(a.ctx, os.Stdin)
 	switch {
 	case err != nil:
 		return errors.New("nothing was sent")
-	case typed != strconv.FormatInt(n, 10):
-		return fmt.Errorf("%q is not %d: nothing was sent", typed, n)
+	case typed != strconv.FormatInt(e.Sent, 10):
+		return fmt.Errorf("%q is not %d: nothing was sent", typed, e.Sent)
 	}
 	return nil
-}
-
-// count is how many users a message to all goes to: every user but the sender.
-func (c *sendCmd) count(a *app, api *client.Client, r client.CampaignRequest) (int64, error) {
-	d, err := client.Data[client.Directory](api.GetDirectory(a.ctx))
-	if err != nil {
-		return 0, err
-	}
-	_, err = client.Data[client.User](api.GetUser(a.ctx, r.Message.SendID))
-	switch {
-	case err == nil:
-		return d.Users - 1, nil
-	case client.CodeOf(err) == client.CodeRecordNotFound:
-		return d.Users, nil
-	}
-	return 0, err
-}
-
-// takes words how long a message to n users takes, by the rate of the campaign and of the channel.
-func (c *sendCmd) takes(a *app, api *client.Client, n int64) (string, error) {
-	set, err := client.Data[client.Channels](api.ListChannels(a.ctx))
-	if err != nil {
-		return "", err
-	}
-	slowest, channel := c.Rate, a.channel()
-	for i, ch := range set.Channels {
-		mine := channel != nil && ch.Name == *channel || channel == nil && i == 0
-		if mine && ch.RatePerSecond > 0 && (slowest == 0 || ch.RatePerSecond < slowest) {
-			slowest = ch.RatePerSecond
-		}
-	}
-	if slowest == 0 {
-		return "as fast as the channel takes it", nil
-	}
-	took := time.Duration(float64(n)/float64(slowest)) * time.Second
-	return fmt.Sprintf("at %d a second: about %s", slowest, max(took, time.Second)), nil
 }
 
 // readLine reads what the user types. It does not wait longer than ctx.

@@ -162,9 +162,14 @@ func (f *messageFlags) message(a *app, content client.Content) client.MessageReq
 	return m
 }
 
-// campaign is the template that the flags of a new campaign or schedule make.
+// campaign is the template that the flags of a new campaign or schedule make. to = nil: it has no
+// audience.
 func (f *messageFlags) campaign(a *app, to *audienceFlags) (c client.CampaignTemplateRequest, err error) {
-	audience, some, err := to.audience()
+	var audience client.AudienceRequest
+	some := to == nil
+	if !some {
+		audience, some, err = to.audience()
+	}
 	if err != nil {
 		return c, err
 	}
