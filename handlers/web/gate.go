@@ -33,6 +33,7 @@ type Gate struct {
 	Conns      *Conns           // the connections and their shares; nil = no limit
 	Proxies    []netip.Prefix   // whose X-Forwarded-For is believed
 	Count      Counter          // nil = nobody counts
+	Trace      Tracer           // nil = no traces
 	Log        *slog.Logger
 
 	lockouts      lockouts
