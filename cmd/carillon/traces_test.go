@@ -108,7 +108,7 @@ func TestAPostIsOneTrace(t *testing.T) {
 		base := withTraces(t, s, c.URL, hook.URL+"/a-token-in-the-path")
 		storedUsers(t, base, 2500)
 		id := postTraced(t, base+"/v1/campaigns", "00-"+callersTrace+"-"+callersSpan+"-01",
-			`{"message":{"sendID":"imAdmin","content":{"content":"between us"},"contentType":101},"audience":{"type":"all"},"ratePerSecond":1000}`)
+			`{"message":{"sendID":"imAdmin","content":{"content":"between us"},"contentType":101},"audience":{"all":true},"ratePerSecond":1000}`)
 		awaitCompleted(t, base, id)
 
 		spans := wholeTrace(t, c, provider)

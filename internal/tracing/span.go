@@ -57,13 +57,6 @@ func (s *Span) Number(name string, value int) {
 	}
 }
 
-// Rename gives the span another name.
-func (s *Span) Rename(name string) {
-	if s != nil {
-		s.span.SetName(name)
-	}
-}
-
 // Fail marks the span as an error. why must hold nothing personal.
 func (s *Span) Fail(why string) {
 	if s != nil {
