@@ -30,6 +30,8 @@ const (
 // goOn says that the slot may go on with the campaign. Then the page is done, or has left the
 // window, or still has recipients and only the visit ended.
 func (w *Worker) deliver(ctx context.Context, v *models.Visit, ch channels.Channel, claimedAt time.Time, park func()) (goOn bool, err error) {
+	ctx, span := w.traceVisit(ctx, v)
+	defer span.End()
 	log := w.log.With("campaign", v.CampaignID, "page", v.No)
 	l := holdLease(w.store, models.PageTask{Campaign: v.CampaignID, Page: v.No, Epoch: v.Epoch}, claimedAt, log)
 	defer l.release()

@@ -137,6 +137,20 @@ func TestOpenIMRefusesTheCampaign(t *testing.T) {
 	}
 }
 
+// The first answer that refuses the campaign stops its chunk of 250: only the requests under way are made.
+func TestOpenIMRefusalStopsTheChunk(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		const n, most = 500, 100 // a client begins with far fewer requests at once
+		r, _, c := openimRig(t, s, n, double.Fault{Kind: double.Code, Code: int(models.CodeNoPermission)})
+		id := r.postAs("imAdmin", openimSpec(n))
+		r.until(id, "failed as a whole", func(c models.CampaignView) bool { return c.Status == models.StatusFailed && c.FinishedAt != 0 })
+		if seen, err := c.Seen(t.Context()); err != nil || seen.Requests["/msg/send_msg"] == 0 || seen.Requests["/msg/send_msg"] > most {
+			t.Errorf("%+v, %v", seen, err)
+		}
+	})
+}
+
 // While a web page stands in OpenIM's place, nothing is burnt: the campaign pauses itself and says what it got, and a resume
 // reaches everybody.
 func TestOpenIMIsAWebPage(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 // as soon as they stand. It may be cut short anywhere: the next plan task goes on where the last
 // commit came to.
 func (w *Worker) plan(ctx context.Context, t models.PlanTask) error {
+	ctx, span := w.tracePlan(ctx, t)
+	defer span.End()
 	for {
 		step, err := w.store.PlanNext(ctx, t, slots.Turn)
 		if errors.Is(err, models.ErrFenced) {

@@ -230,7 +230,7 @@ func newQuietRigAt(t *testing.T, s testkit.Stores, now time.Time) (*rig, *testki
 // schedule runs a scheduler until the test ends, or stop.
 func (r *rig) schedule() (stop func()) {
 	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	sch := jobs.NewScheduler(r.store, r.queue.Stored, func() []string { return []string{"admin"} }, metrics.New(""), log)
+	sch := jobs.NewScheduler(r.store, r.queue.Stored, func() []string { return []string{"admin"} }, metrics.New(""), nil, log)
 	sch.Start()
 	r.t.Cleanup(sch.Stop)
 	return sch.Stop

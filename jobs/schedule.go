@@ -10,6 +10,7 @@ import (
 
 	"carillon/internal/metrics"
 	"carillon/internal/slots"
+	"carillon/internal/tracing"
 	"carillon/models"
 )
 
@@ -29,16 +30,17 @@ type Scheduler struct {
 	enqueue func(context.Context, models.Created) error
 	admins  func() []string
 	counts  *metrics.Metrics
+	tracer  *tracing.Tracer
 	log     *slog.Logger
 	loops   loops
 }
 
 // NewScheduler makes a scheduler that does nothing until Start. enqueue puts a new campaign's tasks
 // into the queue; when that fails the reconciler picks the campaign up. admins are the users who
-// may send without standing in the directory.
+// may send without standing in the directory. tracer nil = no traces.
 func NewScheduler(store *models.Store, enqueue func(context.Context, models.Created) error, admins func() []string, counts *metrics.Metrics,
-	log *slog.Logger) *Scheduler {
-	return &Scheduler{store: store, enqueue: enqueue, admins: admins, counts: counts, log: log}
+	tracer *tracing.Tracer, log *slog.Logger) *Scheduler {
+	return &Scheduler{store: store, enqueue: enqueue, admins: admins, counts: counts, tracer: tracer, log: log}
 }
 
 // Start begins the loops.
@@ -112,6 +114,8 @@ func (s *Scheduler) fire(ctx context.Context, publicID string, now, lostUntil mo
 	if f.Refused != "" && now-sch.NextFire <= models.OnTime {
 		return nil // a newer program may stand beside this one, and has its time to act
 	}
+	ctx, span := s.traceSlot(ctx, sch)
+	defer span.End()
 	c, fired, err := s.store.Fire(ctx, sch, f, s.admins())
 	if err != nil || !fired {
 		return err

@@ -8,9 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"carillon/models"
-
 	"github.com/hibiken/asynq"
+
+	"carillon/internal/tracing"
+	"carillon/models"
 )
 
 // Start begins to take tasks.
@@ -73,7 +74,7 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 		w.log.Warn("a task was left to the reconciler", "err", err)
 		return nil
 	}
-	ctx := context.Background()
+	ctx := w.opts.Tracer.Under(context.Background(), task.Headers()[tracing.Header])
 	if w.contact.away() != nil {
 		w.returnTask(ctx, task.Type(), p)
 		return nil

@@ -7,6 +7,7 @@ import (
 	"carillon/channels"
 	"carillon/internal/metrics"
 	"carillon/internal/pacing"
+	"carillon/internal/tracing"
 	"carillon/models"
 )
 
@@ -24,6 +25,7 @@ type Options struct {
 	ChunkSize    int
 	DrainTimeout time.Duration // how long Stop waits for what is in flight
 	Metrics      *metrics.Metrics
+	Tracer       *tracing.Tracer // nil = no traces
 }
 
 // Defaults fills in what is zero.

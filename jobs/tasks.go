@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"carillon/internal/tracing"
 	"carillon/models"
 )
 
@@ -108,8 +109,9 @@ func (q *Queue) enqueue(ctx context.Context, kind, id string, p Payload) error {
 	if err != nil {
 		return err
 	}
+	task := asynq.NewTaskWithHeaders(kind, raw, tracing.Headers(ctx))
 	// No retries by asynq: a visit that fails is the reconciler's to repeat, under a new epoch.
-	_, err = q.client.EnqueueContext(ctx, asynq.NewTask(kind, raw), asynq.TaskID(id), asynq.Queue(string(p.Priority)),
+	_, err = q.client.EnqueueContext(ctx, task, asynq.TaskID(id), asynq.Queue(string(p.Priority)),
 		asynq.MaxRetry(0), asynq.Timeout(taskTimeout))
 	if errors.Is(err, asynq.ErrTaskIDConflict) {
 		return nil // the task is in the queue already

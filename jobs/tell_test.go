@@ -72,7 +72,7 @@ func (r *rig) team(opts jobs.Options, schedulers bool) *book {
 		rec.Start()
 		stop := func() { worker.Stop(); rec.Stop() }
 		if schedulers {
-			sch := jobs.NewScheduler(r.store, r.queue.Stored, func() []string { return []string{"admin"} }, metrics.New(""), b.log())
+			sch := jobs.NewScheduler(r.store, r.queue.Stored, func() []string { return []string{"admin"} }, metrics.New(""), nil, b.log())
 			sch.Start()
 			stop = func() { sch.Stop(); worker.Stop(); rec.Stop() }
 		}

@@ -25,6 +25,7 @@ func (w *Worker) visit(ctx context.Context, t models.PageTask) error {
 		return err
 	}
 	c := v.Campaign
+	ctx = w.opts.Tracer.Under(ctx, c.Traceparent)
 	ch := w.channels[c.Channel]
 	if ch == nil {
 		w.log.Error("this worker is not set up for the campaign's channel", "campaign", c.ID, "channel", c.Channel)

@@ -176,6 +176,9 @@ type Campaign struct {
 	ScheduleID    string // the public one; empty = none
 	Slot          Millis // of the schedule; 0 = run by hand
 	PurgedAt      Millis // from when on its recipients are gone; 0 = they stand
+	// Traceparent names the span under which the campaign's work stands: that of its POST, and from
+	// its plan on that of the plan. Empty = no trace.
+	Traceparent string
 	// StatusReasonCode says for programs what StatusReason says. It is empty where an older program wrote the reason.
 	StatusReasonCode ReasonCode
 	Timing

@@ -148,7 +148,7 @@ func (s *Store) newCampaign(ctx context.Context, spec *CampaignSpec, admins []st
 		AudienceType: spec.Audience.Type, GroupID: spec.Audience.GroupID, RatePerSecond: spec.RatePerSecond,
 		Priority: spec.Priority, Delivery: cmp.Or(spec.Delivery, AtLeastOnce), ExpireAt: spec.ExpireAt,
 		SendAt: spec.SendAt, Timing: spec.Timing, ScheduleID: spec.ScheduleID, Slot: spec.Slot,
-		OperationID: spec.OperationID, CreatedBy: spec.CreatedBy,
+		OperationID: spec.OperationID, CreatedBy: spec.CreatedBy, Traceparent: s.traceparent(ctx),
 	}
 	// Before the directory is read: a sync that ends in between has then filled it.
 	why, waits, err := s.awaits(db, &c)

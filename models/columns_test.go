@@ -16,6 +16,7 @@ func TestListedColumns(t *testing.T) {
 		"message",                                 // can be 64 KiB
 		"guard_allows", "guard_run", "guard_base", // the guard reads them by itself
 		"retry", "retry_page", // a retry under way reads them by itself
+		"traceparent", // the work of the campaign reads it by itself
 	}
 	gormConfig() // tells gorm how a message is stored
 	s, err := schema.Parse(&Campaign{}, &sync.Map{}, schema.NamingStrategy{})

@@ -21,6 +21,18 @@ type Observer struct {
 // anything else uses the store.
 func (s *Store) Observe(o Observer) { s.observer = o }
 
+// Trace sets what names the span of a context, as a traceparent; "" = the context has none. Trace
+// must be called before anything else uses the store.
+func (s *Store) Trace(traceparent func(context.Context) string) { s.traced = traceparent }
+
+// traceparent names the span of ctx; "" where traces are off.
+func (s *Store) traceparent(ctx context.Context) string {
+	if s.traced == nil {
+		return ""
+	}
+	return s.traced(ctx)
+}
+
 // afterCommit are the calls that one transaction has led to.
 type afterCommit struct{ calls []func() }
 

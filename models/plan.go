@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 
 	"gorm.io/gorm"
@@ -84,8 +85,9 @@ func cutWalk(c *Campaign, found []audienceMember, now Millis) (pages []packedPag
 }
 
 func (s *Store) commitPlan(tx *gorm.DB, c *Campaign, next string, cut planChanges, done bool) error {
-	fence := tx.Exec("UPDATE campaigns SET plan_cursor=?, pages=pages+?, plan_due="+s.d.now+"+? WHERE id=? AND plan_epoch=? AND plan_cursor=? AND planned=?",
-		next, len(cut.inserts), PlanLease, c.ID, c.PlanEpoch, c.PlanCursor, false)
+	traceparent := cmp.Or(s.traceparent(tx.Statement.Context), c.Traceparent)
+	fence := tx.Exec("UPDATE campaigns SET plan_cursor=?, pages=pages+?, plan_due="+s.d.now+"+?, traceparent=? WHERE id=? AND plan_epoch=? AND plan_cursor=? AND planned=?",
+		next, len(cut.inserts), PlanLease, traceparent, c.ID, c.PlanEpoch, c.PlanCursor, false)
 	if fence.Error != nil {
 		return fence.Error
 	}

@@ -32,7 +32,8 @@ type Store struct {
 	fresh     freshness
 	observer  Observer
 	unflushed sinceFlush
-	inbox     []string // the channels of InboxChannels
+	traced    func(context.Context) string // see Trace
+	inbox     []string                     // the channels of InboxChannels
 
 	// conns are the connections to a server. It is nil with SQLite, where no connection can lead to
 	// another database than before.

@@ -76,13 +76,13 @@ func encodeMessage(b channels.Batch) ([]byte, error) {
 }
 
 // writeSend writes a send_msg to w in one call.
-func (e *encoder) writeSend(w io.Writer, message []byte, to *channels.Recipient, operation, token string) error {
+func (e *encoder) writeSend(w io.Writer, message []byte, to *channels.Recipient, operation, token, traceparent string) error {
 	text := e.scratch.Get().(*[]byte)
 	defer e.give(text)
 	var room [3 * models.MaxIDBytes]byte
 	part := provider.AppendString(room[:0], to.UserID)
 	part = append(provider.AppendString(append(part, `,"groupID":`...), to.GroupID), '}')
-	t := appendHeaders((*text)[:0], e.send, operation, to.ClientMsgID, token)
+	t := appendHeaders((*text)[:0], e.send, operation, to.ClientMsgID, token, traceparent)
 	t = strconv.AppendInt(append(t, "Content-Length: "...), int64(len(message)+len(part)), 10)
 	t = append(append(t, "\r\n\r\n"...), message...)
 	t = append(t, part...)
@@ -92,10 +92,10 @@ func (e *encoder) writeSend(w io.Writer, message []byte, to *channels.Recipient,
 }
 
 // writeCheck writes a check_msg_is_send_success to w in one call.
-func (e *encoder) writeCheck(w io.Writer, to *channels.Recipient, operation, token string) error {
+func (e *encoder) writeCheck(w io.Writer, to *channels.Recipient, operation, token, traceparent string) error {
 	text := e.scratch.Get().(*[]byte)
 	defer e.give(text)
-	*text = append(appendHeaders((*text)[:0], e.check, operation, to.ClientMsgID, token), "Content-Length: 2\r\n\r\n{}"...)
+	*text = append(appendHeaders((*text)[:0], e.check, operation, to.ClientMsgID, token, traceparent), "Content-Length: 2\r\n\r\n{}"...)
 	_, err := w.Write(*text)
 	return err
 }
@@ -108,9 +108,12 @@ func (e *encoder) give(text *[]byte) {
 
 // appendHeaders appends a request up to its last header. The operationID is that of the campaign and the clientMsgID, so
 // it is the same in all requests for one recipient of one campaign, and in no other.
-func appendHeaders(t, head []byte, operation, clientMsgID, token string) []byte {
+func appendHeaders(t, head []byte, operation, clientMsgID, token, traceparent string) []byte {
 	t = append(append(append(t, head...), "operationID: "...), operation...)
 	t = append(append(append(t, clientMsgID...), "\r\ntoken: "...), token...)
+	if traceparent != "" {
+		t = append(append(t, "\r\ntraceparent: "...), traceparent...)
+	}
 	return append(t, "\r\n"...)
 }
 

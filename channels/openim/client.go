@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"carillon/channels/provider"
+	"carillon/internal/tracing"
 	"carillon/models"
 )
 
@@ -108,6 +109,9 @@ func (c *Client) post(ctx context.Context, route, token string, in, out any) (he
 	req.Header.Set("operationID", "carillon-"+strings.ToLower(rand.Text()))
 	if token != "" {
 		req.Header.Set("token", token)
+	}
+	if parent := tracing.Traceparent(ctx); parent != "" {
+		req.Header.Set(tracing.Header, parent)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

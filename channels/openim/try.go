@@ -53,11 +53,11 @@ type try struct {
 }
 
 // Write writes the request.
-func (t *try) Write(w io.Writer, _ time.Time) error {
+func (t *try) Write(w io.Writer, _ time.Time, traceparent string) error {
 	if t.step == send {
-		return t.encoder.writeSend(w, t.message, t.to, t.operation, t.token.text)
+		return t.encoder.writeSend(w, t.message, t.to, t.operation, t.token.text, traceparent)
 	}
-	return t.encoder.writeCheck(w, t.to, t.operation, t.token.text)
+	return t.encoder.writeCheck(w, t.to, t.operation, t.token.text, traceparent)
 }
 
 // Read reads the answer.

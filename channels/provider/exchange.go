@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
 	"syscall"
 	"time"
 
 	"carillon/channels"
+	"carillon/internal/tracing"
 )
 
 // maxSend: a Send begins no request later than this after its own beginning. So the outcomes of a chunk are
@@ -38,8 +40,9 @@ func (c *Client) Close() { c.transport.closeIdle() }
 
 // Exchange is one request and what a channel makes of the answer. Of Answered and Failed one is called, once, and last.
 type Exchange interface {
-	// Write writes the whole request with one call of w.Write. It is called again for a repeat.
-	Write(w io.Writer, begun time.Time) error
+	// Write writes the whole request with one call of w.Write. It is called again for a repeat. traceparent is the
+	// value of the request's header of that name; "" = the request has none.
+	Write(w io.Writer, begun time.Time, traceparent string) error
 	// Read reads the body of an answer, as far as the channel wants it. It is not called where no answer came.
 	Read(a Answer)
 	// Answered ends an exchange by an answer that is all there; of one that is not a 2xx, the body may have broken off.
@@ -90,7 +93,36 @@ type request struct {
 	*Client
 	*flight
 	Exchange
-	no int
+	no          int
+	span        *tracing.Span
+	traceparent string // names the span
+}
+
+// begin begins the request's span, in a Send that is traced.
+func (r *request) begin() {
+	if !r.traced {
+		return
+	}
+	ctx, span := tracing.Child(r.ctx, tracing.Client, http.MethodPost)
+	span.Text("http.request.method", http.MethodPost)
+	span.Text("server.address", r.transport.host)
+	r.span, r.traceparent = span, tracing.Traceparent(ctx)
+}
+
+// fail ends the exchange without an answer.
+func (r *request) fail(o channels.Outcome) {
+	r.span.Fail(o.ErrMsg)
+	r.Failed(o)
+}
+
+// answered ends the exchange by an answer.
+func (r *request) answered(a Answer) (good bool) {
+	status := a.Status()
+	r.span.Number("http.response.status_code", status)
+	if status >= http.StatusBadRequest {
+		r.span.Fail("")
+	}
+	return r.Answered(a)
 }
 
 // run makes the request and ends the exchange. placed says whether it has a place in flight. tried is false when no
@@ -104,18 +136,20 @@ func (r *request) run(placed bool) (tried, good bool, took time.Duration) {
 		r.Failed(r.faultOutcome(r.ctx, r.ctx.Err(), false))
 		return false, false, 0
 	}
+	r.begin()
+	defer r.span.End()
 	begun := time.Now()
 	c, err := r.transport.get(r.ctx, begun, r.timeout)
 	for {
 		if err != nil {
-			r.Failed(r.faultOutcome(r.ctx, err, false))
+			r.fail(r.faultOutcome(r.ctx, err, false))
 			return true, false, time.Since(begun)
 		}
 		// A dial can take as long as a request may, and a pause or the loss of the lease meanwhile must still stop
 		// the request.
 		if c.fresh() && time.Since(begun) > dialAskAgain && !r.mayStart() {
 			r.transport.put(c, time.Now())
-			r.Failed(channels.Outcome{Result: channels.NotTried})
+			r.fail(channels.Outcome{Result: channels.NotTried})
 			return false, false, 0
 		}
 		good, unread, ended := r.exchange(c, begun)
@@ -136,11 +170,11 @@ func (r *request) run(placed bool) (tried, good bool, took time.Duration) {
 func (r *request) exchange(c *conn, begun time.Time) (good, unread bool, ended time.Time) {
 	if !r.track(r.no, c) {
 		r.transport.put(c, begun)
-		r.Failed(r.faultOutcome(r.ctx, r.ctx.Err(), false))
+		r.fail(r.faultOutcome(r.ctx, r.ctx.Err(), false))
 		return false, false, begun
 	}
 	before, sent := c.writes(), c.sent()
-	err := r.Write(c, begun)
+	err := r.Write(c, begun, r.traceparent)
 	written := err == nil || c.wroteSince(before)
 	var bodyErr error
 	if err == nil {
@@ -161,12 +195,14 @@ func (r *request) exchange(c *conn, begun time.Time) (good, unread bool, ended t
 		defer r.transport.put(c, ended) // its answer is read until then
 	}
 	switch {
-	case err != nil:
+	case unread: // the span goes on with the repeat
 		r.Failed(r.faultOutcome(r.ctx, err, written))
+	case err != nil:
+		r.fail(r.faultOutcome(r.ctx, err, written))
 	case bodyErr != nil && is2xx(c.resp.StatusCode()): // the part that is missing may name recipients that were refused
-		r.Failed(r.faultOutcome(r.ctx, bodyErr, true))
+		r.fail(r.faultOutcome(r.ctx, bodyErr, true))
 	default:
-		return r.Answered(Answer{c}), false, ended
+		return r.answered(Answer{c}), false, ended
 	}
 	return false, unread, ended
 }

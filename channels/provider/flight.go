@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"carillon/channels"
+	"carillon/internal/tracing"
 	"carillon/models"
 )
 
@@ -24,6 +25,7 @@ type flight struct {
 	ctx      context.Context
 	mayStart func() bool
 	stop     func() bool
+	traced   bool // each request has a span
 
 	mu    sync.Mutex
 	conns []*conn // by the request's number; nil = not under way
@@ -33,7 +35,7 @@ func newFlight(ctx context.Context, requests int, mayStart func() bool) *flight 
 	if mayStart == nil {
 		mayStart = func() bool { return true }
 	}
-	f := &flight{ctx: ctx, mayStart: mayStart, conns: make([]*conn, requests)}
+	f := &flight{ctx: ctx, mayStart: mayStart, conns: make([]*conn, requests), traced: tracing.Traces(ctx)}
 	f.stop = context.AfterFunc(ctx, f.abort)
 	return f
 }

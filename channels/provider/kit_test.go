@@ -74,7 +74,7 @@ type exchange struct {
 	out   []channels.Outcome
 }
 
-func (x *exchange) Write(w io.Writer, _ time.Time) error {
+func (x *exchange) Write(w io.Writer, _ time.Time, _ string) error {
 	_, err := fmt.Fprintf(w, "%sIdempotency-Key: %s\r\nContent-Length: 2\r\n\r\n{}", x.head, x.first.ClientMsgID)
 	return err
 }

@@ -52,9 +52,9 @@ func encodeMessage(b channels.Batch) ([]byte, error) {
 }
 
 // write writes the request for items to w in one call, signed with the time now.
-func (e *encoder) write(w io.Writer, message []byte, items []channels.Recipient, now time.Time) error {
+func (e *encoder) write(w io.Writer, message []byte, items []channels.Recipient, now time.Time, traceparent string) error {
 	s := e.scratch.Get().(*scratch)
-	s.render(e.head, message, items, now.Unix())
+	s.render(e.head, message, items, now.Unix(), traceparent)
 	_, err := w.Write(s.text)
 	if cap(s.text) <= keptScratchBytes {
 		e.scratch.Put(s)
@@ -62,7 +62,7 @@ func (e *encoder) write(w io.Writer, message []byte, items []channels.Recipient,
 	return err
 }
 
-func (s *scratch) render(head, message []byte, items []channels.Recipient, unix int64) {
+func (s *scratch) render(head, message []byte, items []channels.Recipient, unix int64, traceparent string) {
 	key := requestKey(items)
 	s.list = append(appendItems(s.list[:0], items), "]}"...)
 	s.signed = append(append(s.signed[:0], key...), '.')
@@ -74,6 +74,9 @@ func (s *scratch) render(head, message []byte, items []channels.Recipient, unix 
 	t = append(append(t, "\r\nWebhook-Id: "...), key...)
 	t = append(append(t, "\r\nWebhook-Timestamp: "...), s.signed[stamp:len(s.signed)-1]...)
 	t = s.signer.appendSignature(append(t, "\r\nWebhook-Signature: "...), s.signed, message, s.list)
+	if traceparent != "" {
+		t = append(append(t, "\r\nTraceparent: "...), traceparent...)
+	}
 	t = strconv.AppendInt(append(t, "\r\nContent-Length: "...), int64(len(message)+len(s.list)), 10)
 	t = append(append(t, "\r\n\r\n"...), message...)
 	s.text = append(t, s.list...)

@@ -68,7 +68,7 @@ func rendered(t interface{ Fatal(...any) }, e *encoder, b channels.Batch, unix i
 	}
 	s := e.scratch.Get().(*scratch)
 	defer e.scratch.Put(s) // the next request must not see what this one left
-	s.render(e.head, message, b.Recipients, unix)
+	s.render(e.head, message, b.Recipients, unix, "")
 	return string(s.text)
 }
 

@@ -113,8 +113,8 @@ type post struct {
 }
 
 // Write writes the request.
-func (p *post) Write(w io.Writer, begun time.Time) error {
-	return p.encoder.write(w, p.message, p.items, begun)
+func (p *post) Write(w io.Writer, begun time.Time, traceparent string) error {
+	return p.encoder.write(w, p.message, p.items, begun, traceparent)
 }
 
 // Read fills out from a 2xx, and errorWords from an error.

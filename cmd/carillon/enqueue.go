@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"carillon/internal/tracing"
 	"carillon/models"
 )
 
@@ -31,15 +32,16 @@ func newEnqueuer(put func(context.Context, models.Created) error, log *slog.Logg
 	return &enqueuer{put: put, log: log, slots: make(chan struct{}, enqueueSlots)}
 }
 
-// enqueue hands a campaign over. It never fails: the campaign is stored.
-func (e *enqueuer) enqueue(_ context.Context, c models.Created) error {
+// enqueue hands a campaign over. It never fails: the campaign is stored. Of ctx only the trace goes on.
+func (e *enqueuer) enqueue(ctx context.Context, c models.Created) error {
 	if !e.take() {
 		e.note(errors.New("too many campaigns wait for the queue"))
 		return nil
 	}
+	trace := tracing.Detached(ctx)
 	e.wg.Go(func() {
 		defer func() { <-e.slots }()
-		ctx, cancel := context.WithTimeout(context.Background(), enqueueTime)
+		ctx, cancel := context.WithTimeout(trace, enqueueTime)
 		defer cancel()
 		e.note(e.put(ctx, c))
 	})

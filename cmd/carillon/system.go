@@ -19,6 +19,7 @@ import (
 	"carillon/handlers/web"
 	"carillon/internal/config"
 	"carillon/internal/metrics"
+	"carillon/internal/tracing"
 	"carillon/jobs"
 	"carillon/models"
 )
@@ -68,6 +69,7 @@ type system struct {
 	listener   net.Listener
 	enqueuer   *enqueuer
 	metrics    *metrics.Metrics
+	tracer     *tracing.Tracer // nil = no traces
 	channels   []channels.Channel
 	openim     *openim.Channel // nil where the channel is not set up
 	syncer     *jobs.Syncer    // of the directory; nil without openim
@@ -101,6 +103,14 @@ func openChannels(cfg *config.Config, rdb redis.UniversalClient) (set []channels
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
 	sys.countFrom()
+	tracer, err := tracing.Open(context.Background(), cfg.Traces, version(), log)
+	if err != nil {
+		return nil, err
+	}
+	sys.tracer = tracer
+	if tracer != nil {
+		s.ledger.Trace(tracing.Traceparent)
+	}
 	set, traits, rates, err := openChannels(cfg, s.redis)
 	if err != nil {
 		return nil, err
@@ -113,17 +123,17 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)
 	shared := jobs.NewShared(s.ledger, queue, jobs.Options{
-		Channels: set, MaxAttempts: cfg.MaxAttempts, Rates: rates, Metrics: sys.metrics,
+		Channels: set, MaxAttempts: cfg.MaxAttempts, Rates: rates, Metrics: sys.metrics, Tracer: tracer,
 	}, log)
 	if r.worker {
 		sys.worker = jobs.NewWorker(shared)
 	}
 	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention, Events: cfg.EventsRetention})
 	sys.watchShared(rates)
-	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, log)
+	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, tracer, log)
 	sys.api = &handlers.API{
 		Gate: web.Gate{
-			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log, Count: sys.metrics.Request, BasePath: cfg.BasePath,
+			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log, Count: sys.metrics.Request, BasePath: cfg.BasePath, Trace: traceRequests(tracer),
 			Memory: cfg.Memory, Proxies: cfg.Proxies(), Conns: web.NewConns(cfg.Memory, web.Descriptors(), cfg.Proxies(), log),
 		},
 		RedisConn: s.conn, Enqueue: sys.enqueuer.enqueue, Describe: describe, Ready: sys.problems,
@@ -316,6 +326,7 @@ func (s *system) stop() {
 			c.Close()
 		}
 	}
+	s.tracer.Close() // the spans of all the others have ended
 	s.close()
 }
 

@@ -161,7 +161,7 @@ func (g *Gate) Public(h Handler) http.Handler { return g.serve(false, h) }
 // serve reads the call, and renders the handler's error; original says in whose style.
 func (g *Gate) serve(original bool, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.counted(w, r, func(w *coded) { g.answer(w, r, original, h) })
+		g.counted(w, r, func(w *coded, r *http.Request) { g.answer(w, r, original, h) })
 	})
 }
 

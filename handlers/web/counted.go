@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -11,6 +12,10 @@ import (
 
 // Counter is told of each request when its answer has been written. A stream's time says nothing.
 type Counter func(route, method string, code int, took time.Duration, stream bool)
+
+// Tracer begins the trace of a request, or goes on with the caller's. The context that comes back
+// is the request's from then on. end is called when the answer has been written.
+type Tracer func(r *http.Request, route, method string) (ctx context.Context, end func(operationID string, code int))
 
 // coded notes how a request was answered.
 type coded struct {
@@ -47,9 +52,14 @@ func (w *coded) Write(p []byte) (int, error) {
 
 // counted serves a request of a route, tells the Gate's Counter of it and logs it. A handler that
 // panics is an answer of 500.
-func (g *Gate) counted(w http.ResponseWriter, r *http.Request, serve func(*coded)) {
+func (g *Gate) counted(w http.ResponseWriter, r *http.Request, serve func(*coded, *http.Request)) {
 	began, answer := time.Now(), &coded{ResponseWriter: w}
-	ended := false
+	ended, endTrace := false, func(string, int) {}
+	if g.Trace != nil {
+		var ctx context.Context
+		ctx, endTrace = g.Trace(r, routeName(r), methodName(r.Method))
+		r = r.WithContext(ctx)
+	}
 	defer func() {
 		if answer.code == 0 {
 			answer.code = http.StatusInternalServerError
@@ -62,9 +72,10 @@ func (g *Gate) counted(w http.ResponseWriter, r *http.Request, serve func(*coded
 			stream := strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream")
 			g.Count(routeName(r), methodName(r.Method), answer.code, took, stream)
 		}
+		endTrace(answer.operationID, answer.code)
 		g.tell(answer, r, took)
 	}()
-	serve(answer)
+	serve(answer, r)
 	ended = true
 }
 

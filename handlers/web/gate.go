@@ -34,6 +34,7 @@ type Gate struct {
 	Proxies    []netip.Prefix   // whose X-Forwarded-For is believed
 	BasePath   string           // below which a proxy shows this server, as /carillon; empty = at the root
 	Count      Counter          // nil = nobody counts
+	Trace      Tracer           // nil = no traces
 	Log        *slog.Logger
 
 	lockouts      lockouts

@@ -66,6 +66,8 @@ type Config struct {
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Log from this level on: debug, info, warn or error."`
 	LogFormat string `group:"settings" name:"log-format" default:"text" help:"How the log is written to stderr: text or json, one object a line."`
 
+	Traces string `group:"settings" name:"otel-exporter-otlp-endpoint" shown:"host" placeholder:"URL" help:"The OpenTelemetry collector that takes traces over HTTP, such as http://localhost:4318. Without it there are none."`
+
 	MaxAttempts    int           `group:"settings" name:"max-attempts" default:"5" help:"Attempts per recipient."`
 	IdempotencyTTL time.Duration `group:"settings" name:"idempotency-ttl" default:"168h" help:"How long an Idempotency-Key is remembered."`
 	Retention      time.Duration `group:"settings" name:"retention" default:"0s" help:"How long the recipients of a finished campaign are kept, at least 1h, such as 2160h; then its counts alone remain. 0 = for ever."`

@@ -173,6 +173,28 @@ func TestEveryMistakeIsOneLineWithVariableAndFix(t *testing.T) {
 	}
 }
 
+// OpenTelemetry's own name holds, in the environment and as a flag.
+func TestTheCollectorsAddress(t *testing.T) {
+	t.Parallel()
+	const name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	for _, good := range []string{"", "http://localhost:4318", "https://collector.example/base/"} {
+		c := mustParse(t, env{name: good})
+		if err := c.Validate(config.ForServing); err != nil || c.Traces != good {
+			t.Errorf("%q: %v, %q", good, err, c.Traces)
+		}
+	}
+	for _, bad := range []string{"localhost:4317", "grpc://localhost:4317", "http://user:topsecret@h", "http://h?key=topsecret", "http://"} {
+		c := mustParse(t, env{name: bad})
+		err := c.Validate(config.ForServing)
+		if err == nil || !strings.HasPrefix(err.Error(), name+" must be ") || strings.Contains(err.Error(), "topsecret") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if c := mustParse(t, env{name: "http://environment"}, "--otel-exporter-otlp-endpoint", "http://flag"); c.Traces != "http://flag" {
+		t.Error(c.Traces)
+	}
+}
+
 func TestTwoMistakesAreTwoLines(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, env{"CARILLON_CHANNEL": "sms", "CARILLON_LISTEN": "x"})

@@ -46,7 +46,7 @@ func page(t *testing.T, name string) string {
 func TestReadmeHasTheSettings(t *testing.T) {
 	t.Parallel()
 	want, seen := defaults(), map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(CARILLON_[A-Z_]+)` \\| (.+?) \\| .+ \\|$").FindAllStringSubmatch(page(t, "README.md"), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `((?:CARILLON|OTEL)_[A-Z_]+)` \\| (.+?) \\| .+ \\|$").FindAllStringSubmatch(page(t, "README.md"), -1) {
 		name, said := row[1], row[2]
 		value, ok := want[name]
 		if !ok || seen[name] {
@@ -118,7 +118,7 @@ func TestComposeHandsOnTheSettings(t *testing.T) {
 	}
 
 	example := map[string]bool{}
-	for _, line := range regexp.MustCompile(`(?m)^#(CARILLON_[A-Z_]+)=(.*)$`).FindAllStringSubmatch(page(t, ".env.example"), -1) {
+	for _, line := range regexp.MustCompile(`(?m)^#((?:CARILLON|OTEL)_[A-Z_]+)=(.*)$`).FindAllStringSubmatch(page(t, ".env.example"), -1) {
 		name, value := line[1], line[2]
 		if example[name] {
 			t.Errorf(".env.example has %s twice", name)

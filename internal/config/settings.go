@@ -13,10 +13,17 @@ import (
 )
 
 // EnvName gives the environment's name of a setting from its flag: "webhook-url" is
-// CARILLON_WEBHOOK_URL.
+// CARILLON_WEBHOOK_URL. OpenTelemetry's settings keep the names that all programs know:
+// "otel-exporter-otlp-endpoint" is OTEL_EXPORTER_OTLP_ENDPOINT.
 func EnvName(flag string) string {
-	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	name := strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	if strings.HasPrefix(name, otelPrefix) {
+		return name
+	}
+	return prefix + name
 }
+
+const otelPrefix = "OTEL_"
 
 // prefix begins every setting's name in the environment.
 const prefix = "CARILLON_"

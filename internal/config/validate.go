@@ -109,6 +109,7 @@ func (c *Config) Validate(use Use) error {
 			m.add("CARILLON_IDEMPOTENCY_TTL must be at least 1m, with its unit: for example 168h")
 		}
 		c.checkEvents(&m)
+		c.checkTraces(&m)
 		if c.EventsRetention != 0 && c.EventsRetention < time.Hour {
 			m.add("CARILLON_EVENTS_RETENTION must be 0, which keeps events for ever, or at least 1h, with its unit: for example 2160h")
 		}
@@ -221,6 +222,17 @@ func (c *Config) checkEvents(m *mistakes) {
 		m.add("CARILLON_EVENTS_URL %s", err)
 	case err != nil:
 		m.add("CARILLON_EVENTS_SECRET must be whsec_ and the base64 of at least 24 bytes: make one with: %s", stdwebhook.MakeSecret)
+	}
+}
+
+// checkTraces refuses a user and a password in the URL too: the exporter would leave them out.
+func (c *Config) checkTraces(m *mistakes) {
+	if c.Traces == "" {
+		return
+	}
+	u, err := url.Parse(c.Traces)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		m.add("%s must be an http or https URL without a password or a query, such as http://localhost:4318: what lets you in belongs in OTEL_EXPORTER_OTLP_HEADERS", c.envOf(&c.Traces))
 	}
 }
 

@@ -46,7 +46,7 @@ var mutations = []mutation{
 	{"R11", "idempotency-key", "the idempotency key in the campaign's transaction", never, "./models", "TestFiftyParallelPostsWithOneKey/embedded"},
 	{"R2", "mark", "the mark: users added later are not in the audience", anyValue("added_rev"), "./jobs", "TestAllUsersUpToTheMark/embedded"},
 	{"directory sync", "two-passes", "the generation rule: a user whom one pass missed stays", gone, "./models", "TestUsersVanishAfterTwoPasses/embedded"},
-	{"openim", "refused-as-a-whole", "a campaign that is refused as a whole starts no request", always, "./jobs", "TestOpenIMRefusesTheCampaign/unknown_sender/embedded"},
+	{"openim", "refused-as-a-whole", "a campaign that is refused as a whole starts no request", always, "./jobs", "TestOpenIMRefusalStopsTheChunk/embedded"},
 	{"openim", "openim-token-read", "OpenIM is asked for no token that another process has stored", always, "./channels/openim", "TestTokenStoredBeforeTheLock"},
 	{"tokens", "token-tries", "guesses of one address count as tries", never, "./handlers", "TestGuessesDoNotReachOpenIM/embedded"},
 	{"tokens", "token-age", "what OpenIM said of a token counts no longer than a minute", always, "./handlers/web", "TestAnAnswerCountsForAMinute"},
