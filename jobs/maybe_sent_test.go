@@ -358,6 +358,63 @@ func (i idle) fail(c models.Created, ownHands bool) {
 	i.do(finisher{i.store, steadyFrom(true), i.log}.finish)
 }
 
+// An at-most-once campaign ends early. Who may have been sent to is unknown, and all others have the status of its end.
+func TestMaybeSentAtMostOnceWhenTheCampaignEnds(t *testing.T) {
+	t.Parallel()
+	for _, status := range []models.Status{models.StatusCancelled, models.StatusExpired} {
+		for _, ownHands := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s own hands %t", status, ownHands), func(t *testing.T) {
+				t.Parallel()
+				testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+					i := newIdle(t, s)
+					c := i.to(models.AtMostOnce, letters(5)...)
+					v, err := i.store.ClaimPage(t.Context(), c.Tasks[0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					state := models.PageWaiting
+					if ownHands {
+						state = models.PageRunning
+					}
+					if err := i.store.WriteChunk(t.Context(), v.Close(models.Chunk{State: state, Outcomes: []models.RecipientOutcome{
+						{UserID: "a", Status: models.RecipientSent, Attempts: 1},
+						{UserID: "b", Status: models.RecipientPending, Attempts: 1, RetryIn: time.Minute},
+						{UserID: "c", Status: models.RecipientPending, Attempts: 1, RetryIn: time.Minute, MaybeSent: true},
+					}})); err != nil {
+						t.Fatal(err)
+					}
+					if status == models.StatusExpired {
+						i.sql("UPDATE campaigns SET expire_at=1")
+						if err := i.store.ExpireCampaigns(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					} else if _, err := i.store.CancelCampaign(t.Context(), c.PublicID, ""); err != nil {
+						t.Fatal(err)
+					}
+					if ownHands {
+						if err := i.store.CloseVisit(t.Context(), v, status); err != nil {
+							t.Fatal(err)
+						}
+					}
+					i.do(finisher{i.store, steadyFrom(true), i.log}.finish)
+					want := models.Counts{Total: 5, Sent: 1, Unknown: 1}
+					if status == models.StatusExpired {
+						want.Expired = 3
+					} else {
+						want.Cancelled = 3
+					}
+					if v, err := i.store.Campaign(t.Context(), c.PublicID); err != nil || v.FinishedAt == 0 || v.Counts != want {
+						t.Errorf("%+v, finished at %d, want %+v, %v", v.Counts, v.FinishedAt, want, err)
+					}
+					if r, err := i.store.Verify(t.Context(), c.PublicID); err != nil || !r.OK {
+						t.Errorf("%+v, %v", r, err)
+					}
+				})
+			})
+		}
+	}
+}
+
 // A retry takes up recipients who ended without anybody knowing, and others.
 func TestMaybeSentOutlivesTheEnd(t *testing.T) {
 	t.Parallel()

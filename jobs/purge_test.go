@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"fmt"
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -49,48 +48,5 @@ func TestOldRecipientsGoWhileACampaignRuns(t *testing.T) {
 			}
 			return left == 0 && open == 0 && c.PurgedAt != 0
 		}, func() any { return fmt.Sprintf("%d rows of it, %d campaigns to purge", left, open) })
-	})
-}
-
-// The reconciler deletes the events that are older than they are kept, in more than one step. Without a retention nothing
-// goes.
-func TestOldEventsGoByThemselves(t *testing.T) {
-	t.Parallel()
-	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-		r := newRig(t, s, jobs.Options{})
-		const old = 2*250 - 1 // two steps
-		db, _, err := r.store.Writer()
-		if err != nil {
-			t.Fatal(err)
-		}
-		row := "('" + string(models.EventServeStarted) + "',1,'','','','','','','','','','')"
-		_, err = db.ExecContext(t.Context(), "INSERT INTO events (kind,at,campaign_id,schedule_id,from_status,to_status,reason_code,reason,actor,via,operation_id,data) VALUES "+
-			strings.Repeat(row+",", old-1)+row)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.store.Record(t.Context(), models.Event{Kind: models.EventServeStarted}); err != nil {
-			t.Fatal(err)
-		}
-		left := func() int {
-			list, err := r.store.Events(t.Context(), models.EventFilter{Kind: models.EventServeStarted, Limit: 2 * old})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return len(list)
-		}
-		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		start := func(keep jobs.Retention) *jobs.Reconciler {
-			rec := jobs.NewReconciler(jobs.NewShared(r.store, r.queue, jobs.Options{}, log), keep)
-			rec.Start()
-			t.Cleanup(rec.Stop)
-			return rec
-		}
-		start(jobs.Retention{IdempotencyKeys: time.Hour}).Stop()
-		if n := left(); n != old+1 {
-			t.Errorf("without a retention %d events are left of %d", n, old+1)
-		}
-		start(jobs.Retention{IdempotencyKeys: time.Hour, Events: time.Hour})
-		testkit.Eventually(t, "the old events are gone", testkit.Patience, func() bool { return left() == 1 })
 	})
 }

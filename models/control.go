@@ -182,17 +182,25 @@ func (s *Store) closeFree(ctx context.Context, c Campaign, rest RecipientStatus,
 		free += fmt.Sprintf(" OR state IN (%d,%d) AND due_at<=%s", PageRunning, PageParked, s.d.now)
 	}
 	free += ")"
-	err := s.txAgain(ctx, isDeadlock, func(tx *gorm.DB) error {
-		return s.closeWhole(tx, c, rest, free+" AND pending_rows=0"+surelyUnsent(rest), args...)
-	})
+	m, err := s.Mark(ctx)
 	if err != nil {
 		return err
+	}
+	lost := c.lost(m.LostUntil)
+	if rest != RecipientFailed || !lost {
+		err := s.txAgain(ctx, isDeadlock, func(tx *gorm.DB) error {
+			return s.closeWhole(tx, c, rest, free+" AND pending_rows=0"+surelyUnsent(rest), args...)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	var pages []Page
 	if err := s.db.WithContext(ctx).Where(free, args...).Limit(500).Find(&pages).Error; err != nil {
 		return err
 	}
 	for _, p := range pages {
+		p.lost = lost
 		if err := s.closePage(ctx, c, p, rest, p.held()); err != nil {
 			return err
 		}
@@ -272,9 +280,10 @@ func (s *Store) closePage(ctx context.Context, c Campaign, p Page, rest Recipien
 	})
 }
 
-// closeRows ends the stored pending rows of a page that its fence has just closed. Rows claimed by an
-// at-most-once worker may have been sent: they become unknown, and the page's counters follow. So do, in a campaign that
-// failed, the rows marked as maybe sent: see unknownAhead.
+// closeRows ends the stored pending rows of a page that its fence has just closed. These may have been sent, and become
+// unknown; the page's counters follow:
+//   - Rows claimed by an at-most-once worker, and in an at-most-once campaign the rows marked as maybe sent.
+//   - In a campaign that failed, the rows marked as maybe sent, or all if Page.lost: see unknownAhead.
 func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus) error {
 	if p.PendingRows == 0 {
 		return nil
@@ -285,9 +294,12 @@ func (s *Store) closeRows(tx *gorm.DB, c Campaign, p Page, rest RecipientStatus)
 	}
 	update := "UPDATE recipients SET status=?, next_attempt_at=NULL WHERE campaign_id=? AND kind=? AND user_id IN ? AND status=?"
 	unsure, args := update, []any{RecipientUnknown, c.ID, c.Kind, members, RecipientClaimed}
-	if rest == RecipientFailed { // guard: failed-maybe-sent
-		unsure, args = update+" OR campaign_id=? AND kind=? AND user_id IN ? AND status=? AND sent_at IS NOT NULL",
-			append(args, c.ID, c.Kind, members, RecipientPending)
+	if rest == RecipientFailed || c.Delivery == AtMostOnce { // guard: failed-maybe-sent
+		unsure += " OR campaign_id=? AND kind=? AND user_id IN ? AND status=?"
+		if !p.lost {
+			unsure += " AND sent_at IS NOT NULL"
+		}
+		args = append(args, c.ID, c.Kind, members, RecipientPending)
 	}
 	res := tx.Exec(unsure, args...)
 	if res.Error != nil {

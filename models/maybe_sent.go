@@ -83,7 +83,7 @@ func surelyUnsent(rest RecipientStatus) string {
 // the page's worker let its lease end. The caller's transaction has fenced the page as it was read.
 func (s *Store) unknownAhead(tx *gorm.DB, c Campaign, p Page, left bool) (n int, err error) {
 	to := p.MaybeSentTo
-	if left && c.Delivery != AtMostOnce {
+	if left && c.Delivery != AtMostOnce || p.lost {
 		to = p.Size // as noted by noteMaybeSent
 	}
 	if to <= p.Pos || p.AheadStatus != RecipientPending { // guard: failed-maybe-sent-to
@@ -110,7 +110,16 @@ func (s *Store) unknownAhead(tx *gorm.DB, c Campaign, p Page, left bool) (n int,
 }
 
 // MaybeSent says whether a request for the member at a place ahead of the cursor may have been accepted.
-func (p Page) MaybeSent(at int) bool { return at < p.MaybeSentTo }
+func (p Page) MaybeSent(at int) bool { return p.lost || at < p.MaybeSentTo }
+
+// lost says whether recipients who have no outcome here may have been sent to from a ledger that was lost. They may if the
+// campaign was made before that ledger's end, until (Mark.LostUntil). No row keeps this. So it holds also for pages that are
+// planned later, and for a retry.
+//
+// It does not hold for an at-most-once campaign: its claims are lost, and whoever resumes it accepts that; see Hold.
+func (c Campaign) lost(until Millis) bool {
+	return c.CreatedAt <= until && c.Delivery != AtMostOnce
+}
 
 // DisownClaims ends a visit's Claims: nobody can be asked about them, so the recipients become unknown.
 func (s *Store) DisownClaims(ctx context.Context, v *Visit) error {

@@ -65,6 +65,7 @@ type Page struct {
 	Expired     int
 	Cancelled   int
 	Unknown     int
+	lost        bool // whoever has no outcome in this page may have been sent to; see Campaign.lost
 }
 
 type pageMembers struct {

@@ -10,7 +10,7 @@ import (
 // belongs to a ledger that was restored, or that a replica took over. See ADR 17.
 type Mark struct {
 	Mark      Millis
-	LostUntil Millis // slots of schedules up to then may have fired in a ledger that was lost; 0 = none was
+	LostUntil Millis // the end of a ledger that was lost: until then it may have fired slots and sent messages; 0 = none was lost
 	Now       Millis // by the database's clock
 }
 

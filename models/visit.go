@@ -142,16 +142,21 @@ func (s *Store) readVisit(ctx context.Context, v *Visit, task PageTask) (*Visit,
 	db := s.db.WithContext(ctx)
 	var row struct {
 		Page
-		Members  []byte
-		Refusing int64
-		Now      Millis
+		Members   []byte
+		Refusing  int64
+		LostUntil Millis
+		Now       Millis
 	}
-	err := db.Raw("SELECT p.*, m.members, (SELECT refusing FROM directory WHERE id=1) AS refusing, "+s.d.now+" AS now FROM pages p JOIN page_members m ON m.campaign_id=p.campaign_id AND m.no=p.no WHERE p.campaign_id=? AND p.no=? AND p.epoch=?",
+	err := db.Raw("SELECT p.*, m.members, (SELECT refusing FROM directory WHERE id=1) AS refusing, (SELECT lost_until FROM ledger_mark WHERE id=1) AS lost_until, "+
+		s.d.now+" AS now FROM pages p JOIN page_members m ON m.campaign_id=p.campaign_id AND m.no=p.no WHERE p.campaign_id=? AND p.no=? AND p.epoch=?",
 		task.Campaign, task.Page, task.Epoch).Take(&row).Error
 	if err != nil {
 		return nil, fenced(err)
 	}
 	v.Page, v.Refusing, v.now, v.read = row.Page, row.Refusing, row.Now, time.Now()
+	if v.Campaign.lost(row.LostUntil) { // guard: lost-ledger
+		v.lost = true
+	}
 	if v.Members, err = unpackMembers(row.Members); err != nil {
 		return nil, err
 	}
@@ -178,7 +183,7 @@ func (s *Store) loadAttempts(db *gorm.DB, v *Visit) error {
 	v.Attempts = make(map[string]Attempt, len(rows))
 	v.Claims = map[string]Attempt{}
 	for _, r := range rows {
-		a := Attempt{Attempts: r.Attempts, MaybeSent: r.SentAt != nil}
+		a := Attempt{Attempts: r.Attempts, MaybeSent: r.SentAt != nil || v.lost}
 		if r.NextAttemptAt != nil {
 			a.NextAttemptAt = *r.NextAttemptAt
 		}

@@ -28,6 +28,7 @@ var mutations = []mutation{
 	{"R3", "claims-of-the-gone", "claims of a worker that is gone become unknown", never, "./jobs", "TestAtMostOnceTakeOver/embedded"},
 	{"R3", "maybe-sent", "the mark of whose request may have been accepted", never, "./jobs", "TestMaybeSentOutlivesARestart/embedded"},
 	{"R3", "maybe-sent-to", "how far a worker that is gone may have sent", never, "./jobs", "TestMaybeSentByAWorkerThatIsGone/embedded"},
+	{"R3", "lost-ledger", "whom a ledger that was lost may have sent to", never, "./jobs", "TestMaybeSentFromALostLedger/embedded"},
 	{"R3", "failed-maybe-sent", "who waited and may have been sent to is not failed with the campaign", never, "./jobs", "TestMaybeSentWhenTheCampaignFails/taken_over/embedded"},
 	{"R3", "failed-maybe-sent-to", "nor is who has no row yet", always, "./jobs", "TestMaybeSentWhenTheCampaignFails/taken_over/embedded"},
 	{"R3", "openim-weak-no", "a no of OpenIM's is no leave to send again at most once", never, "./channels/openim", "TestTable"},
