@@ -224,6 +224,11 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			}
 			return nil
 		},
+		"names": func(s *models.Store) error {
+			_, err := s.NamesOf(ctx, []string{publicID(7), publicID(8), "none"})
+			_, again := s.Numbered(ctx, []int64{7, grown})
+			return errors.Join(err, again)
+		},
 		"old events":  func(s *models.Store) error { _, err := s.PurgeEvents(ctx, 2, 100); return err },
 		"occurrences": func(s *models.Store) error { _, err := s.Occurrences(ctx, 7, 0, 100); return err },
 	}
