@@ -3,6 +3,10 @@ package models
 import (
 	"context"
 	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // NamesOf reads the names of campaigns and schedules by their public IDs. What does not exist, and what has no name, is left
@@ -43,4 +47,45 @@ func (s *Store) Numbered(ctx context.Context, ids []int64) (map[int64]Named, err
 		}
 	}
 	return found, nil
+}
+
+// FindNamed finds campaigns and schedules whose public ID or name begins with a text, up to limit of each. Upper and lower case
+// differ in names. Deleted schedules are left out. An empty text finds nothing.
+func (s *Store) FindNamed(ctx context.Context, text string, limit int) (campaigns, schedules []Named, err error) {
+	if text == "" {
+		return nil, nil, nil
+	}
+	for _, one := range []struct {
+		table, where string
+		found        *[]Named
+	}{{pauseCampaigns, "", &campaigns}, {pauseSchedules, " AND status<>'" + string(ScheduleDeleted) + "'", &schedules}} {
+		if *one.found, err = s.findNamed(ctx, one.table, one.where, text, limit); err != nil {
+			return nil, nil, err
+		}
+	}
+	return campaigns, schedules, nil
+}
+
+func (s *Store) findNamed(ctx context.Context, table, where, text string, limit int) (found []Named, err error) {
+	columns := "SELECT public_id, name FROM " + table + " WHERE "
+	if id := strings.ToUpper(text); mayBeginID(id) {
+		err = s.db.WithContext(ctx).Raw(columns+"public_id BETWEEN ? AND ?"+where+" ORDER BY public_id LIMIT ?", id, id+"~", limit).Scan(&found).Error
+		if err != nil {
+			return nil, err
+		}
+	}
+	var named []Named
+	last := text + strings.Repeat(string(unicode.MaxRune), MaxNameChars)
+	err = s.db.WithContext(ctx).Raw(columns+"name BETWEEN ? AND ?"+where+" ORDER BY name LIMIT ?", text, last, limit).Scan(&named).Error
+	for _, one := range named {
+		if !slices.Contains(found, one) {
+			found = append(found, one)
+		}
+	}
+	return found[:min(limit, len(found))], err
+}
+
+// mayBeginID says whether a text can be the beginning of a public ID.
+func mayBeginID(text string) bool {
+	return len(text) <= ulid.EncodedSize && strings.Trim(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
