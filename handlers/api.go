@@ -15,6 +15,7 @@ import (
 	"carillon/channels"
 	"carillon/handlers/streams"
 	"carillon/handlers/web"
+	"carillon/internal/metrics"
 	"carillon/models"
 )
 
@@ -30,6 +31,15 @@ type API struct {
 	Ready     func(ctx context.Context) []Problem               // what is wrong now; none = ready
 	// Pace is how fast a campaign goes, as far as known, and what holds it back; nil = not known here.
 	Pace func(ctx context.Context, c models.CampaignView) models.Pace
+	// Shared reads what all processes share. A source that is nil is not known here.
+	Shared metrics.Sources
+	// Task reads which page of which campaign a task is about, by the campaign's internal number; nil = not known here.
+	Task func(payload []byte) (campaign int64, page int, err error)
+	// Check asks a channel's provider whether it can be used, and delivers nothing; nil = not known here.
+	Check   func(ctx context.Context, channel string) []channels.Finding
+	Process Process
+	// PageError shows an error on a page; nil = errors of pages are JSON.
+	PageError web.ErrorPage
 	// EndRest lets a channel go on although its provider asked for rest or does not answer.
 	EndRest  func(ctx context.Context, channel string) error
 	Channels []channels.Traits // set up here; the first is the default

@@ -44,7 +44,8 @@ type EventQuery struct {
 	After string
 }
 
-func eventQuery(in *web.In) (q EventQuery, err error) {
+// ReadEventQuery reads which events are asked for. With an error it returns what could be read.
+func ReadEventQuery(in *web.In) (q EventQuery, err error) {
 	q.EventFilter = models.EventFilter{Kind: models.EventKind(in.Query("kind")), CampaignID: in.Query("campaign"), ScheduleID: in.Query("schedule"), Actor: in.Query("actor")}
 	if q.Kind != "" && !slices.Contains(models.EventKinds, q.Kind) {
 		return q, web.Refuse("kind", "must be a kind of event, such as campaign.paused")
@@ -107,4 +108,9 @@ func (a *API) ScheduleHistory(ctx context.Context, _ web.Call, p OlderPage) (Eve
 		return EventList{}, err
 	}
 	return a.pageOfEvents(ctx, models.EventFilter{ScheduleID: sch.PublicID, Before: p.Before, Limit: p.Limit})
+}
+
+// NamesOf reads the names of campaigns and schedules by their IDs. What has no name is left out.
+func (a *API) NamesOf(ctx context.Context, _ web.Call, ids []string) (map[string]string, error) {
+	return a.Store.NamesOf(ctx, ids)
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"time"
 
 	"carillon/channels/inbox"
 	"carillon/handlers/streams"
@@ -83,3 +84,14 @@ func (a *API) readInbox(ctx context.Context, userID string, after models.InboxCu
 
 // streamMessages sends a user's messages as they come.
 func (a *API) streamMessages(in *web.In) error { return a.streams.Serve(&a.Gate, in) }
+
+// FollowInbox answers with a stream of what a page shows of an inbox: show makes it after each message behind the cursor. The
+// last messages before the cursor come again.
+func (a *API) FollowInbox(in *web.In, userID string, after models.InboxCursor, show func(inbox.Message) (string, error)) error {
+	return a.streams.Follow(&a.Gate, in, userID, after, show)
+}
+
+// InboxSince is where an inbox is read from to see what has come since an instant.
+func InboxSince(at time.Time) models.InboxCursor {
+	return models.InboxCursor{SentAt: models.Millis(at.UnixMilli())}
+}

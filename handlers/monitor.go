@@ -1,16 +1,19 @@
 package handlers
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynqmon"
 )
 
-// monitorPolicy allows what the monitor's page needs: one inline script, and inline styles. The
-// page's fonts are on another site and stay blocked: an operator's browser asks no server but ours.
-const monitorPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// monitorPolicy allows what the monitor's page needs: the inline scripts with these sums, and inline styles. An
+// operator's browser asks no server but ours.
+func monitorPolicy(sums []string) string {
+	return "default-src 'self'; script-src " + strings.Join(append([]string{"'self'"}, sums...), " ") + "; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+		"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 
 // monitor is the queue's web monitor. It connects to Redis with the first request.
 type monitor struct {

@@ -119,7 +119,7 @@ func (a *API) otherRoutes(r *mux.Router) {
 	r.Handle("/v1/inbox/{userID}/messages", a.OwnInbox(with(readInboxPage, a.ListMessages), "after", "limit")).Methods(get, head)
 	r.Handle("/v1/inbox/{userID}/stream", a.OwnInbox(a.streamMessages, "after")).Methods(get, head)
 
-	r.Handle("/v1/events", a.Admin(with(eventQuery, a.ListEvents), "after", "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/events", a.Admin(with(ReadEventQuery, a.ListEvents), "after", "kind", "campaign", "schedule", "actor", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/channels", a.Admin(with(none, a.ListChannels))).Methods(get, head)
 	r.Handle("/v1/channels/{name}/resume", a.Admin(with(channelName, a.ResumeChannel))).Methods(post)
 }

@@ -103,7 +103,7 @@ func TestTestSendRefuses(t *testing.T) {
 			`{` + ok + `,"userIDs":` + idList(21) + `}`:                                                                                     "userIDs",
 			`{` + ok + `,"userIDs":["alice","nobody"]}`:                                                                                     "userIDs.1",
 			`{` + ok + `,"userIDs":["alice",""]}`:                                                                                           "userIDs.1",
-			`{` + ok + `,"userIDs":["a\nb"]}`:                                                                                           "userIDs.0",
+			`{` + ok + `,"userIDs":["a\nb"]}`:                                                                                               "userIDs.0",
 			`{` + ok + `,"userIDs":["alice"],"sendAt":"2999-01-01T00:00:00Z"}`:                                                              "sendAt",
 			`{"campaign":{},"userIDs":["alice"]}`:                                                                                           "campaign.message",
 			`{"campaign":{"message":{"sendID":"imAdmin","content":{},"contentType":101}},"userIDs":["alice"]}`:                              "campaign.message.content.content",

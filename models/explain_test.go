@@ -224,6 +224,21 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			}
 			return nil
 		},
+		"troubled":       func(s *models.Store) error { _, err := s.TroubledCampaigns(ctx, 20); return err },
+		"next campaigns": func(s *models.Store) error { _, err := s.NextCampaigns(ctx, 5); return err },
+		"next schedules": func(s *models.Store) error { _, err := s.NextSchedules(ctx, 5); return err },
+		"pause counts":   func(s *models.Store) error { _, err := s.PauseCounts(ctx); return err },
+		"events since":   func(s *models.Store) error { _, err := s.EventsSince(ctx, "campaign.created", 1, 5); return err },
+		"names that begin with": func(s *models.Store) error {
+			_, _, err := s.FindNamed(ctx, "name-1", 10)
+			_, _, again := s.FindNamed(ctx, publicID(7)[:20], 10)
+			return errors.Join(err, again)
+		},
+		"names": func(s *models.Store) error {
+			_, err := s.NamesOf(ctx, []string{publicID(7), publicID(8), "none"})
+			_, again := s.Numbered(ctx, []int64{7, grown})
+			return errors.Join(err, again)
+		},
 		"old events":  func(s *models.Store) error { _, err := s.PurgeEvents(ctx, 2, 100); return err },
 		"occurrences": func(s *models.Store) error { _, err := s.Occurrences(ctx, 7, 0, 100); return err },
 	}

@@ -105,3 +105,39 @@ func (s *Store) resumeAll(ctx context.Context, what string, resume func(publicID
 	}
 	return resumed, err
 }
+
+// PauseCounts are how many campaigns and schedules a pause of everything would pause now, and how many are paused by the last
+// one still.
+type PauseCounts struct {
+	Campaigns, Schedules             int64
+	PausedCampaigns, PausedSchedules int64
+}
+
+// PauseCounts counts them.
+func (s *Store) PauseCounts(ctx context.Context) (n PauseCounts, err error) {
+	for _, one := range []struct {
+		what         string
+		open         []string
+		would, still *int64
+	}{
+		{pauseCampaigns, []string{string(StatusRunning), string(StatusScheduled)}, &n.Campaigns, &n.PausedCampaigns},
+		{pauseSchedules, []string{string(ScheduleActive)}, &n.Schedules, &n.PausedSchedules},
+	} {
+		p, err := s.lastPause(ctx, one.what)
+		if err != nil {
+			return n, err
+		}
+		db := s.db.WithContext(ctx)
+		if err := db.Raw("SELECT COUNT(*) FROM "+one.what+" WHERE status IN ?", one.open).Scan(one.would).Error; err != nil {
+			return n, err
+		}
+		if p.ID == 0 {
+			continue
+		}
+		err = db.Raw("SELECT COUNT(*) FROM "+one.what+" WHERE status=? AND pause_id=?", StatusPaused, p.ID).Scan(one.still).Error
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}

@@ -16,9 +16,9 @@ func (s *system) countFrom() {
 	s.redis.AddHook(s.metrics.RedisHook())
 }
 
-// watchShared shows in the metrics what all processes share. rates are recipients a second by
-// channel.
-func (s *system) watchShared(rates map[string]int) {
+// watchShared shows in the metrics what all processes share, and returns the sources for the console.
+// rates are recipients a second by channel.
+func (s *system) watchShared(rates map[string]int) metrics.Sources {
 	var channels []string
 	for name, perSecond := range rates {
 		channels = append(channels, name)
@@ -36,6 +36,7 @@ func (s *system) watchShared(rates map[string]int) {
 		sources.Backlog = s.eventBacklog
 	}
 	s.metrics.Watch(sources)
+	return sources
 }
 
 // eventBacklog is what the event webhook has still to deliver.

@@ -129,8 +129,13 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		sys.worker = jobs.NewWorker(shared)
 	}
 	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention, Events: cfg.EventsRetention})
+<<<<<<< HEAD
 	sys.watchShared(rates)
 	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, tracer, log)
+=======
+	sources := sys.watchShared(rates)
+	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, log)
+>>>>>>> wt-ops
 	sys.api = &handlers.API{
 		Gate: web.Gate{
 			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log, Count: sys.metrics.Request, BasePath: cfg.BasePath, Trace: traceRequests(tracer),
@@ -140,6 +145,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
 		Zone: cfg.DefaultTimezone, Channels: traits, Rates: rates,
 		Metrics: sys.metrics.Handler(), MetricsPublic: cfg.MetricsPublic,
+		Shared: sources, Task: task, Check: sys.checkChannel, Process: thisProcess(cfg, r),
 	}
 	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken
@@ -161,6 +167,31 @@ func describe(payload []byte) string {
 		return err.Error()
 	}
 	return p.String()
+}
+
+// task is which page of which campaign a task is about.
+func task(payload []byte) (campaign int64, page int, err error) {
+	p, err := jobs.DecodePayload(payload)
+	return p.Campaign, p.Page, err
+}
+
+// checkChannel asks a channel's provider what the doctor asks.
+func (s *system) checkChannel(ctx context.Context, channel string) []channels.Finding {
+	for _, one := range s.cfg.Channels() {
+		if one.Name() == channel {
+			return append(one.Warnings(), one.Check(ctx, s.redis)...)
+		}
+	}
+	return nil
+}
+
+// thisProcess is how the process was started, secrets masked.
+func thisProcess(cfg *config.Config, r roles) handlers.Process {
+	p := handlers.Process{Version: version(), Roles: r.String()}
+	for _, one := range cfg.Masked() {
+		p.Settings = append(p.Settings, handlers.Setting(one))
+	}
+	return p
 }
 
 // tellStarted logs where the process runs and which stores it uses, without passwords.

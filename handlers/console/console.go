@@ -7,6 +7,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/gorilla/mux"
@@ -26,11 +27,20 @@ const (
 type Console struct {
 	api   *handlers.API
 	pages pages
+
+	now      *glance[overview]
+	queueNow *glance[handlers.QueueView]
 }
 
-// New makes the console of an API.
+// New makes the console of an API, whose pages then show errors as the console does.
 func New(api *handlers.API) *Console {
-	return &Console{api: api, pages: newPages(api.BasePath)}
+	c := &Console{api: api, pages: newPages(api.BasePath)}
+	c.now = &glance[overview]{read: c.readOverview}
+	c.queueNow = &glance[handlers.QueueView]{read: func(ctx context.Context) (handlers.QueueView, error) {
+		return api.Queue(ctx, web.Call{}, struct{}{})
+	}}
+	api.PageError = c.showError
+	return c
 }
 
 // Add adds the pages to the route table.

@@ -50,7 +50,12 @@ var doneWords = map[string]string{
 	// Schedules, users and groups:
 	"removed": "It is deleted.",
 	// Everything else:
-	"sent": "The message is on its way.",
+	"sent":             "The message is on its way.",
+	"allPaused":        "All campaigns are paused. Nothing of them goes out until somebody resumes them.",
+	"allResumed":       "The campaigns go on.",
+	"schedulesPaused":  "All schedules are paused. They make no campaigns until somebody resumes them.",
+	"schedulesResumed": "The schedules go on.",
+	"channelResumed":   "The channel goes on with its next request.",
 }
 
 func done(in *web.In) string { return doneWords[in.Query("done")] }

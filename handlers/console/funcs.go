@@ -32,6 +32,7 @@ func (p pages) funcs() template.FuncMap {
 		"entry":    entryOf,
 		"outcomes": outcomes,
 		"bars":     bars,
+		"finding":  p.findingPath,
 	}
 	for _, some := range []template.FuncMap{campaignFuncs, directoryFuncs, otherFuncs} {
 		maps.Copy(all, some)

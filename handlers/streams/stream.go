@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -28,7 +29,11 @@ type stream struct {
 	seen   map[string]bool // clientMsgIDs of the last read: the only ones that the next read can repeat
 	lease  lease
 	out    *web.EventStream // nil before the first byte
+	show   Show             // nil = as JSON
 }
+
+// Show makes what a page shows after a message has come; "" = the page stays as it is.
+type Show func(m inbox.Message) (string, error)
 
 // Serve sends a user's messages as they come, as server-sent events. The user is online
 // from before the first byte until the stream ends. The stream begins at the cursor in
@@ -52,6 +57,16 @@ func (f *Hub) Serve(g *web.Gate, in *web.In) error {
 	if err != nil {
 		return err
 	}
+	return f.serve(g, in, userID, after, nil)
+}
+
+// Follow is Serve for a page. The stream begins at a cursor, and what show makes has no name and no id: a page that opens the
+// stream again reads the inbox anew.
+func (f *Hub) Follow(g *web.Gate, in *web.In, userID string, after models.InboxCursor, show Show) error {
+	return f.serve(g, in, userID, after, show)
+}
+
+func (f *Hub) serve(g *web.Gate, in *web.In, userID string, after models.InboxCursor, show Show) error {
 	user, err := g.Store.User(in.Context(), userID)
 	if err != nil {
 		return err
@@ -68,7 +83,7 @@ func (f *Hub) Serve(g *web.Gate, in *web.In) error {
 	ctx, end := context.WithDeadline(in.Context(), in.Ends)
 	defer end()
 	st := &stream{
-		hub: f, gate: g, cursor: after, seen: map[string]bool{},
+		hub: f, gate: g, cursor: after, seen: map[string]bool{}, show: show,
 		subscriber: subscriber{
 			userID: userID, entry: user.AddedRev, channel: inbox.StreamName(g.Redis, userID), end: end,
 			live: make(chan string, liveBuffer), wake: make(chan struct{}, 1),
@@ -141,7 +156,10 @@ func (st *stream) run(ctx context.Context) {
 	retry := time.NewTimer(retryRead)
 	retry.Stop()
 	st.poke() // for messages since the cursor
-	err := st.out.Send("", CursorText(st.cursor), "")
+	err := st.out.Comment("open")
+	if st.show == nil {
+		err = st.out.Send("", CursorText(st.cursor), "")
+	}
 	if err == nil && st.note != "" {
 		err = st.out.Send("note", "", st.note)
 	}
@@ -150,7 +168,7 @@ func (st *stream) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case raw := <-st.live:
-			err = st.out.Send("message", "", raw)
+			err = st.sendLive(raw)
 		case <-st.wake:
 			err = st.deliver(ctx, retry)
 		case <-retry.C:
@@ -176,12 +194,8 @@ func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		data, err := models.JSON(m.message)
-		if err != nil {
-			return err
-		}
 		cursor = cursor.Later(m.at)
-		if err := st.out.Send("message", CursorText(cursor), string(data)); err != nil {
+		if err := st.sendStored(m.message, cursor); err != nil {
 			return err
 		}
 	}
@@ -189,6 +203,38 @@ func (st *stream) deliver(ctx context.Context, retry *time.Timer) error {
 		st.poke()
 	}
 	return nil
+}
+
+// sendLive sends a message for those online only, as it was published.
+func (st *stream) sendLive(raw string) error {
+	if st.show == nil {
+		return st.out.Send("message", "", raw)
+	}
+	var m inbox.Message
+	if err := json.Unmarshal([]byte(raw), &m); err != nil {
+		return nil // of a newer program
+	}
+	return st.sendShown(m)
+}
+
+// sendStored sends a message of the inbox; cursor is where a client goes on behind it.
+func (st *stream) sendStored(m inbox.Message, cursor models.InboxCursor) error {
+	if st.show != nil {
+		return st.sendShown(m)
+	}
+	data, err := models.JSON(m)
+	if err != nil {
+		return err
+	}
+	return st.out.Send("message", CursorText(cursor), string(data))
+}
+
+func (st *stream) sendShown(m inbox.Message) error {
+	shown, err := st.show(m)
+	if err != nil || shown == "" {
+		return err
+	}
+	return st.out.Send("", "", shown)
 }
 
 type placed struct {

@@ -68,6 +68,7 @@ func settings(c *Config) iter.Seq2[reflect.StructField, reflect.Value] {
 type Setting struct {
 	Name  string `json:"name"` // as in the environment
 	Value string `json:"value"`
+	Help  string `json:"-"`
 }
 
 const masked = "***"
@@ -84,7 +85,7 @@ func (c *Config) Masked() []Setting {
 		if strings.HasSuffix(name, "-file") {
 			continue
 		}
-		list = append(list, Setting{EnvName(name), mask(name, field.Tag.Get("shown"), text(v.Interface()))})
+		list = append(list, Setting{EnvName(name), mask(name, field.Tag.Get("shown"), text(v.Interface())), field.Tag.Get("help")})
 	}
 	return list
 }
