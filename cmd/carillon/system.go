@@ -129,13 +129,8 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		sys.worker = jobs.NewWorker(shared)
 	}
 	sys.reconciler = jobs.NewReconciler(shared, jobs.Retention{IdempotencyKeys: cfg.IdempotencyTTL, Recipients: cfg.Retention, Events: cfg.EventsRetention})
-<<<<<<< HEAD
-	sys.watchShared(rates)
-	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, tracer, log)
-=======
 	sources := sys.watchShared(rates)
-	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, log)
->>>>>>> wt-ops
+	sys.scheduler = jobs.NewScheduler(s.ledger, sys.enqueuer.enqueue, func() []string { return sys.api.AdminIDs() }, sys.metrics, tracer, log)
 	sys.api = &handlers.API{
 		Gate: web.Gate{
 			Store: s.ledger, Redis: s.redis, Secret: s.secret, Previous: cfg.SecretPrevious, Admins: cfg.Admins, Log: log, Count: sys.metrics.Request, BasePath: cfg.BasePath, Trace: traceRequests(tracer),
