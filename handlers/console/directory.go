@@ -16,6 +16,8 @@ var directoryFuncs = template.FuncMap{
 	"plural":       plural,
 	"zoneClock":    zoneClock,
 	"refusedShare": refusedShare,
+	"slotTime":     slotTime,
+	"skipped":      skipped,
 	"outcomeWords": func(o models.Outcome) string { return outcomeWords[o] },
 }
 

@@ -37,7 +37,7 @@ func (c *Console) users(in *web.In) error {
 		return err
 	}
 	list := userList{
-		Total: directory.Live, Search: p.Search, Nickname: p.Nickname, Capital: capital(p.Nickname), List: found.Users,
+		Total: directory.Live, Search: p.Search, Nickname: p.Nickname, Capital: capitalised(p.Nickname), List: found.Users,
 		More: pageOf(in.R.URL.Query(), found.NextCursor), Zone: c.api.Zone,
 	}
 	switch sync, err := c.api.DirectorySync(in.Context(), in.Call, struct{}{}); {
@@ -49,8 +49,8 @@ func (c *Console) users(in *web.In) error {
 	return c.show(in, "users.html", page{Title: "Users", Here: "users", Data: list})
 }
 
-// capital is a text whose first letter is a capital one; "" where it is one already.
-func capital(s string) string {
+// capitalised is a text whose first letter is a capital one; "" where it is one already.
+func capitalised(s string) string {
 	first, n := utf8.DecodeRuneInString(s)
 	if upper := unicode.ToUpper(first); upper != first {
 		return string(upper) + s[n:]
