@@ -97,7 +97,7 @@ func (a *API) scheduleRoutes(r *mux.Router) {
 
 func (a *API) directoryRoutes(r *mux.Router) {
 	r.Handle("/v1/users", a.Admin(with(bodyOf[UsersBody](web.ListBody, web.RefuseUnknown), a.PutUsers))).Methods(post)
-	r.Handle("/v1/users", a.Admin(with(readUserPage, a.ListUsers), "search", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users", a.Admin(with(ReadUserPage, a.ListUsers), "search", "nickname", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/users/import", a.Admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
 	r.Handle("/v1/users/{id}", a.Admin(with(pathID, a.GetUser))).Methods(get, head)
 	r.Handle("/v1/users/{id}", a.Admin(with(pathID, a.DeleteUser))).Methods(http.MethodDelete)
