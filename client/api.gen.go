@@ -2432,6 +2432,10 @@ type ListUsersParams struct {
 	// Search What an ID begins with, byte for byte.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
+	// Nickname What a nickname begins with; capital letters count. The list is then in the order of the
+	// nicknames. It cannot be used with `search`.
+	Nickname *string `form:"nickname,omitempty" json:"nickname,omitempty"`
+
 	// Cursor The `nextCursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -7368,6 +7372,18 @@ func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request,
 		if params.Search != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Nickname != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nickname", *params.Nickname, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -28,9 +28,7 @@ type ImportAnswer struct {
 	Refused []userfile.Refusal `json:"refused"`
 }
 
-// importUsers reads a file of users of any size while it arrives. Good lines are kept whatever
-// happens to the others. If the body breaks off, the users imported so far stay, and the answer
-// says how many.
+// importUsers is POST /v1/users/import.
 func (a *API) importUsers(in *web.In) error {
 	format, err := importFormat(in.R)
 	if err != nil {
@@ -40,13 +38,36 @@ func (a *API) importUsers(in *web.In) error {
 	if err != nil {
 		return err
 	}
-	done := ImportAnswer{Refused: []userfile.Refusal{}}
-	if err := a.Spend(in.Context(), importBytes); err != nil {
+	body, most := in.LongBody()
+	done, err := a.ImportUsers(in.Context(), in.Call, ImportFile{body, most, format, options})
+	if err != nil {
 		return err
 	}
-	body, most := in.LongBody()
+	if done.Rows > 0 && done.Taken() == 0 {
+		return web.Answer(in.W, http.StatusUnprocessableEntity, web.Envelope{ErrCode: models.CodeArgs, ErrMsg: models.CodeArgs.String(), Data: done,
+			ErrDlt: fmt.Sprintf("none of the %d rows was taken; %s", done.Rows, done.Refused[0])}.Encode())
+	}
+	return in.Answer(http.StatusOK, done)
+}
+
+// ImportFile is a file of users that arrives.
+type ImportFile struct {
+	Body    io.Reader
+	Most    time.Duration // how long the body may stop
+	Format  userfile.Format
+	Options userfile.Options
+}
+
+// ImportUsers reads a file of users of any size while it arrives. Good lines are kept whatever
+// happens to the others. If the body breaks off, the users imported so far stay. Then the error and
+// the counts both say how many.
+func (a *API) ImportUsers(ctx context.Context, call web.Call, f ImportFile) (ImportAnswer, error) {
+	done := ImportAnswer{Refused: []userfile.Refusal{}}
+	if err := a.Spend(ctx, importBytes); err != nil {
+		return done, err
+	}
 	// A fault of the body ends the request's context, but the users before the fault are kept.
-	ctx := web.Lasting(in.Context())
+	ctx = web.Lasting(ctx)
 	flush := func(users []models.UserChange) error {
 		some, err := a.Store.UpsertUsers(ctx, users)
 		if err == nil {
@@ -61,16 +82,13 @@ func (a *API) importUsers(in *web.In) error {
 			done.Refused = append(done.Refused, refused)
 		}
 	}
-	done.Counts, err = userfile.Read(body, format, options, flush, refuse)
-	a.recordImport(ctx, in.Call, done, err == nil)
+	var err error
+	done.Counts, err = userfile.Read(f.Body, f.Format, f.Options, flush, refuse)
+	a.recordImport(ctx, call, done, err == nil)
 	if err != nil {
-		return importFault(err, done.Taken(), most)
+		return done, importFault(err, done.Taken(), f.Most)
 	}
-	if done.Rows > 0 && done.Taken() == 0 {
-		return web.Answer(in.W, http.StatusUnprocessableEntity, web.Envelope{ErrCode: models.CodeArgs, ErrMsg: models.CodeArgs.String(), Data: done,
-			ErrDlt: fmt.Sprintf("none of the %d rows was taken; %s", done.Rows, done.Refused[0])}.Encode())
-	}
-	return in.Answer(http.StatusOK, done)
+	return done, nil
 }
 
 // recordImport records an import that imported somebody. The users are stored already. So if the

@@ -80,7 +80,7 @@ func (a *API) campaignRoutes(r *mux.Router) {
 
 func (a *API) scheduleRoutes(r *mux.Router) {
 	r.Handle("/v1/schedules", a.Admin(a.createSchedule)).Methods(post)
-	r.Handle("/v1/schedules", a.Admin(with(scheduleFilter, a.ListSchedules), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/schedules", a.Admin(with(ReadScheduleFilter, a.ListSchedules), "status", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/schedules/pause", a.Admin(with(none, a.PauseAllSchedules))).Methods(post)
 	r.Handle("/v1/schedules/resume", a.Admin(with(none, a.ResumeAllSchedules))).Methods(post)
 	r.Handle("/v1/schedules/preview", a.Admin(with(bodyOf[PreviewBody](web.ControlBody, web.RefuseUnknown), a.PreviewSchedule))).Methods(post)
@@ -97,7 +97,7 @@ func (a *API) scheduleRoutes(r *mux.Router) {
 
 func (a *API) directoryRoutes(r *mux.Router) {
 	r.Handle("/v1/users", a.Admin(with(bodyOf[UsersBody](web.ListBody, web.RefuseUnknown), a.PutUsers))).Methods(post)
-	r.Handle("/v1/users", a.Admin(with(readUserPage, a.ListUsers), "search", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/users", a.Admin(with(ReadUserPage, a.ListUsers), "search", "nickname", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/users/import", a.Admin(a.importUsers, "map", "ignoreOtherColumns", "raw")).Methods(post)
 	r.Handle("/v1/users/{id}", a.Admin(with(pathID, a.GetUser))).Methods(get, head)
 	r.Handle("/v1/users/{id}", a.Admin(with(pathID, a.DeleteUser))).Methods(http.MethodDelete)

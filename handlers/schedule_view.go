@@ -131,8 +131,8 @@ type SlotView struct {
 	Note  string `json:"note"`  // that the slot is left out; on days on which the clocks change
 }
 
-// skippedNote marks a slot that somebody leaves out.
-const skippedNote = "skipped"
+// SkippedNote marks a slot that somebody leaves out.
+const SkippedNote = "skipped"
 
 // slotsJSON returns up to n slots after an instant.
 func slotsJSON(t slots.Timetable, sch models.Schedule, after models.Millis, n int) []SlotView {
@@ -142,9 +142,9 @@ func slotsJSON(t slots.Timetable, sch models.Schedule, after models.Millis, n in
 		switch {
 		case !sch.Skips(slot):
 		case note == "":
-			note = skippedNote
+			note = SkippedNote
 		default:
-			note = skippedNote + "; " + note
+			note = SkippedNote + "; " + note
 		}
 		views = append(views, SlotView{shown(fire), local, note})
 	}

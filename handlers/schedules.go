@@ -226,7 +226,8 @@ type ScheduleList struct {
 	Schedules  []ScheduleView `json:"schedules"`
 }
 
-func scheduleFilter(in *web.In) (f models.ScheduleFilter, err error) {
+// ReadScheduleFilter reads the query of GET /v1/schedules.
+func ReadScheduleFilter(in *web.In) (f models.ScheduleFilter, err error) {
 	if f.Before, f.Limit, err = web.ParseBeforePage(in.R); err != nil {
 		return f, err
 	}
@@ -238,7 +239,29 @@ func scheduleFilter(in *web.In) (f models.ScheduleFilter, err error) {
 }
 
 // ListSchedules lists schedules without their templates, the newest first.
-func (a *API) ListSchedules(ctx context.Context, _ web.Call, f models.ScheduleFilter) (list ScheduleList, err error) {
+func (a *API) ListSchedules(ctx context.Context, _ web.Call, f models.ScheduleFilter) (ScheduleList, error) {
+	return a.listSchedules(ctx, f, func(*ScheduleView, models.Schedule) {})
+}
+
+// ListSchedulesAhead is ListSchedules with how often each fires, and the next n slots of each that is active.
+func (a *API) ListSchedulesAhead(ctx context.Context, _ web.Call, f models.ScheduleFilter, n int) (ScheduleList, error) {
+	now, err := a.Store.Now(ctx)
+	if err != nil {
+		return ScheduleList{}, err
+	}
+	return a.listSchedules(ctx, f, func(v *ScheduleView, sch models.Schedule) {
+		table, err := slots.Of(sch)
+		if err != nil { // a warning in the view says so
+			return
+		}
+		v.FiresPerDay, v.Fires = table.Often()
+		if sch.Status == models.ScheduleActive {
+			v.Slots = slotsJSON(table, sch, now, n)
+		}
+	})
+}
+
+func (a *API) listSchedules(ctx context.Context, f models.ScheduleFilter, add func(*ScheduleView, models.Schedule)) (list ScheduleList, err error) {
 	limit := f.Limit
 	f.Limit++
 	found, err := a.Store.Schedules(ctx, f)
@@ -250,6 +273,7 @@ func (a *API) ListSchedules(ctx context.Context, _ web.Call, f models.ScheduleFi
 	for i, sch := range found {
 		list.Schedules[i] = scheduleJSON(sch)
 		list.Schedules[i].Campaign = nil
+		add(&list.Schedules[i], sch)
 	}
 	return list, nil
 }

@@ -384,7 +384,7 @@ func TestAnswersSayHowOftenItFires(t *testing.T) {
 			t.Errorf("%+v", made)
 		}
 		path := "/v1/schedules/" + made.ID
-		if v := ask("PATCH", path, `{"cron":"*/25 * * * *"}`, 200); v.FiresPerDay != 72 || v.Fires != "72 times a day" || len(v.Slots) != 5 || len(v.Warnings) != 1 {
+		if v := ask("PATCH", path, `{"cron":"*/25 * * * *"}`, 200); v.FiresPerDay != 72 || v.Fires != "3 times an hour, 72 times a day" || len(v.Slots) != 5 || len(v.Warnings) != 1 {
 			t.Errorf("%+v", v)
 		}
 		if v := ask("PATCH", path, `{"name":"x"}`, 200); v.Fires != "" || v.Slots != nil || len(v.Warnings) != 1 {

@@ -48,7 +48,7 @@ func TestSkipSlot(t *testing.T) {
 		if v := s.schedule("POST", path+"/skip", skipBody(coming[2]), 200); *v.NextSlot != coming[1] {
 			t.Errorf("next is %s of %v", *v.NextSlot, coming)
 		}
-		if _, notes := s.next(path, false); !strings.HasPrefix(notes[0], skippedNote) || strings.HasPrefix(notes[1], skippedNote) || !strings.HasPrefix(notes[2], skippedNote) {
+		if _, notes := s.next(path, false); !strings.HasPrefix(notes[0], SkippedNote) || strings.HasPrefix(notes[1], SkippedNote) || !strings.HasPrefix(notes[2], SkippedNote) {
 			t.Errorf("%q", notes)
 		}
 		var list ScheduleList
@@ -61,7 +61,7 @@ func TestSkipSlot(t *testing.T) {
 			t.Errorf("%+v", events)
 		}
 
-		if v := s.schedule("PATCH", path, `{"endAt":"2999-01-01T00:00:00Z","name":"m"}`, 200); *v.NextSlot != coming[1] || v.Slots[0].Note != skippedNote {
+		if v := s.schedule("PATCH", path, `{"endAt":"2999-01-01T00:00:00Z","name":"m"}`, 200); *v.NextSlot != coming[1] || v.Slots[0].Note != SkippedNote {
 			t.Errorf("the end changed: next is %s, %+v", *v.NextSlot, v.Slots)
 		}
 		s.schedule("PATCH", path, `{"cron":"30 8 * * 1"}`, 200)

@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"carillon/handlers/web"
 	"carillon/models"
@@ -53,25 +55,62 @@ type UserList struct {
 	Users      []models.User `json:"users"`
 }
 
-// UserPage is which users are asked for: those whose IDs begin with Search.
+// UserPage is which users are asked for: those whose IDs begin with Search, or those whose nicknames
+// begin with Nickname. At most one of the two is given.
 type UserPage struct {
-	Page
-	Search string
+	Page          // of the list by ID
+	Search        string
+	Nickname      string
+	AfterNickname models.NicknameCursor // of the list by nickname
 }
 
-func readUserPage(in *web.In) (p UserPage, err error) {
-	if p.Page, err = page(in); err != nil {
+// ReadUserPage reads the query of GET /v1/users.
+func ReadUserPage(in *web.In) (p UserPage, err error) {
+	p.Search, p.Nickname = in.Query("search"), in.Query("nickname")
+	switch {
+	case p.Nickname == "":
+		p.Page, err = page(in)
+	case p.Search != "":
+		return p, web.Refuse("nickname", "cannot be used with search: leave one of them out")
+	case !utf8.ValidString(p.Nickname) || utf8.RuneCountInString(p.Nickname) > models.MaxNameChars || models.CheckLine(p.Nickname) != "":
+		return p, web.Refuse("nickname", fmt.Sprintf("must be a text of at most %d characters, without control characters", models.MaxNameChars))
+	default:
+		p.AfterNickname, p.Limit, err = nicknamePage(in)
+	}
+	if err != nil {
 		return p, err
 	}
-	p.Search = in.Query("search")
 	if why := models.CheckID(p.Search); p.Search != "" && why != "" {
 		return p, web.Refuse("search", why)
 	}
 	return p, nil
 }
 
-// ListUsers pages through the directory in the order of the IDs' bytes.
+// nicknameCursor is the text behind the nextCursor of a list by nickname. No nickname holds a line
+// end.
+func nicknameCursor(u models.User) string { return u.Nickname + "\n" + u.UserID }
+
+func nicknamePage(in *web.In) (after models.NicknameCursor, limit int, err error) {
+	cursor, limit, err := web.ParsePage(in.R)
+	if err != nil || cursor == "" {
+		return after, limit, err
+	}
+	nickname, id, _ := strings.Cut(cursor, "\n")
+	if models.CheckID(id) != "" {
+		return after, limit, web.Refuse("cursor", "must be a nextCursor of this list")
+	}
+	return models.NicknameCursor{Nickname: nickname, UserID: id}, limit, nil
+}
+
+// ListUsers pages through the directory in the order of the IDs' bytes, or of the nicknames.
 func (a *API) ListUsers(ctx context.Context, _ web.Call, p UserPage) (list UserList, err error) {
+	if p.Nickname != "" {
+		users, err := a.Store.UsersByNickname(ctx, p.Nickname, p.AfterNickname, p.Limit+1)
+		if err == nil {
+			list.Users, list.NextCursor = web.CutPage(users, p.Limit, nicknameCursor)
+		}
+		return list, err
+	}
 	users, err := a.Store.Users(ctx, p.Search, p.After, p.Limit+1)
 	if err == nil {
 		list.Users, list.NextCursor = web.CutPage(users, p.Limit, func(u models.User) string { return u.UserID })

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"carillon/handlers/web"
 	"carillon/internal/testkit"
@@ -233,6 +235,62 @@ func TestDirectoryIsForAdmins(t *testing.T) {
 		}
 		if status, got := s.do("GET", "/v1/users/bob", nil); status != http.StatusOK {
 			t.Errorf("bob is gone: %d %s", status, got.Raw)
+		}
+	})
+}
+
+// What a nickname begins with is taken character for character. Users with the same nickname follow each other by ID.
+func TestUsersByNickname(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newServer(t, stores)
+		last := string(unicode.MaxRune)
+		names := map[string]string{
+			"1": "Ann", "2": "Ann", "3": "Anna", "4": "Ann", "5": "ann", "6": "Ánn", "7": "", "8": "An%n", "9": "An_", "10": "Ann 😀", "11": "😀", "12": "Ann" + last,
+			"13": "An" + strings.Repeat(last, 253), "14": "a'b", "15": "Ann", "16": "Ann",
+		}
+		users := make([]models.UserChange, 0, len(names))
+		for id, name := range names {
+			users = append(users, models.UserChange{UserID: id, Nickname: &name})
+		}
+		if _, err := s.Store.UpsertUsers(t.Context(), users); err != nil {
+			t.Fatal(err)
+		}
+		for _, prefix := range []string{"A", "An", "Ann", "Anna", "ann", "An%", "An_", "a'", "😀", "Ann 😀", last, "nobody"} {
+			want := []string{}
+			for id, name := range names {
+				if strings.HasPrefix(name, prefix) {
+					want = append(want, id)
+				}
+			}
+			slices.SortFunc(want, func(a, b string) int { return cmp.Or(strings.Compare(names[a], names[b]), strings.Compare(a, b)) })
+			for _, limit := range []string{"1", "2", "100"} {
+				for cursor, got := "", []string{}; ; {
+					_, answer := s.do(http.MethodGet, "/v1/users?limit="+limit+"&nickname="+url.QueryEscape(prefix)+"&cursor="+cursor, nil)
+					var page struct {
+						Users      []models.User
+						NextCursor string
+					}
+					answer.into(t, &page)
+					for _, u := range page.Users {
+						got = append(got, u.UserID)
+					}
+					if cursor = page.NextCursor; cursor == "" {
+						if !slices.Equal(got, want) {
+							t.Errorf("%q by %s: %q, want %q", prefix, limit, got, want)
+						}
+						break
+					}
+				}
+			}
+		}
+		for query, field := range map[string]string{
+			"nickname=%00": "nickname", "nickname=%FF": "nickname", "nickname=" + strings.Repeat("x", 256): "nickname", "nickname=a&search=b": "nickname",
+			"nickname=a&cursor=!": "cursor", "nickname=a&cursor=" + web.EncodeCursor("a"): "cursor", "nickname=a&limit=0": "limit",
+		} {
+			if status, got := s.do(http.MethodGet, "/v1/users?"+query, nil); status != http.StatusUnprocessableEntity || got.fields(t)[field] == "" {
+				t.Errorf("%s: %d %s", query, status, got.Raw)
+			}
 		}
 	})
 }

@@ -373,6 +373,32 @@ func lastOf(prefix string) string {
 	return prefix + strings.Repeat(string(unicode.MaxRune), (MaxIDBytes-len(prefix))/utf8.UTFMax+1)
 }
 
+// NicknameCursor is a place in the order of nicknames, and of IDs among users with the same nickname.
+type NicknameCursor struct{ Nickname, UserID string }
+
+// UsersByNickname reads up to limit users whose nickname begins with prefix and who come after the
+// given place. The zero place is before all. prefix must not be empty: a nickname may be.
+func (s *Store) UsersByNickname(ctx context.Context, prefix string, after NicknameCursor, limit int) ([]User, error) {
+	last := prefix + strings.Repeat(string(unicode.MaxRune), MaxNameChars)
+	db := s.db.WithContext(ctx)
+	var users []User
+	if after.UserID != "" { // two ranges of the index: neither store takes one of pairs
+		if err := db.Where("nickname = ? AND user_id > ?", after.Nickname, after.UserID).Order("user_id").Limit(limit).Find(&users).Error; err != nil {
+			return nil, err
+		}
+		if len(users) == limit {
+			return users, nil
+		}
+	}
+	var rest []User
+	q := db.Where("nickname BETWEEN ? AND ?", prefix, last)
+	if after.UserID != "" {
+		q = db.Where("nickname > ? AND nickname <= ?", after.Nickname, last)
+	}
+	err := q.Order("nickname, user_id").Limit(limit - len(users)).Find(&rest).Error
+	return append(users, rest...), err
+}
+
 // Directory reads the revision and the number of users in one statement.
 func (s *Store) Directory(ctx context.Context) (Directory, error) {
 	var d Directory

@@ -196,6 +196,14 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"users, further":              func(s *models.Store) error { _, err := s.Users(ctx, "", userOf(1000), 100); return err },
 		"users by prefix":             func(s *models.Store) error { _, err := s.Users(ctx, "user-00000%_", "", 100); return err },
 		"users by prefix, further":    func(s *models.Store) error { _, err := s.Users(ctx, "user-00000", userOf(50), 100); return err },
+		"users by nickname": func(s *models.Store) error {
+			_, err := s.UsersByNickname(ctx, "Nick 7", models.NicknameCursor{}, 100)
+			return err
+		},
+		"users by nickname, further": func(s *models.Store) error {
+			_, err := s.UsersByNickname(ctx, "Nick 7", models.NicknameCursor{Nickname: "Nick 7", UserID: userOf(7)}, 100)
+			return err
+		},
 		"a user's campaigns":          func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(7), 0, 100); return err },
 		"a user's campaigns, further": func(s *models.Store) error { _, _, err := s.UserCampaigns(ctx, userOf(9), 1000, 100); return err },
 		"user":                        func(s *models.Store) error { _, err := s.User(ctx, userOf(7)); return err },
@@ -273,7 +281,7 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 		}
 	}
 	insert("users", "user_id, added_rev, nickname, face_url, timezone, ex", func(i int) string {
-		return fmt.Sprintf("'%s',%d,'','','%s',''", userOf(i), i, someZones[i%len(someZones)])
+		return fmt.Sprintf("'%s',%d,'Nick %d','','%s',''", userOf(i), i, i%100, someZones[i%len(someZones)])
 	})
 	insert("chat_groups", "group_id, name, version, size", func(i int) string { return fmt.Sprintf("'%s','',1,1", userOf(i)) })
 	insert("group_members", "group_id, version, user_id", func(i int) string { return fmt.Sprintf("'%s',1,'%s'", userOf(i), userOf(i)) })

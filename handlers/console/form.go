@@ -48,7 +48,14 @@ var doneWords = map[string]string{
 	"changed":   "The change is saved.",
 	"created":   "The campaign is made.",
 	// Schedules, users and groups:
-	"removed": "It is deleted.",
+	"removed":          "It is deleted.",
+	"group":            "The group is saved.",
+	"sync":             "The users are being read. This page shows how far that is.",
+	"schedule":         "The schedule is made. Look at its next slots.",
+	"schedule-paused":  "The schedule is paused. Slots that come until you resume it make no campaign.",
+	"schedule-resumed": "The schedule goes on from its next slot.",
+	"skipped":          "The slot is left out. All others stay.",
+	"ran":              "A campaign is made from the schedule’s message.",
 	// Everything else:
 	"sent":             "The message is on its way.",
 	"allPaused":        "All campaigns are paused. Nothing of them goes out until somebody resumes them.",

@@ -39,6 +39,9 @@ func (s Spec) often() (perDay float64, words string) {
 	days, all := s.days()
 	perDay = rounded(float64(n*days) / float64(all))
 	words = times(n) + " a day"
+	if hourly := bits.OnesCount64(s.cron.Minute &^ starBit); hourly > 1 { // who writes * 9 * * * means 0 9 * * *
+		words = times(hourly) + " an hour, " + words
+	}
 	perYear := float64(days) / float64(all) * yearDays
 	switch week := bits.OnesCount64(s.cron.Dow &^ starBit); {
 	case days == all:

@@ -25,8 +25,9 @@ func TestOften(t *testing.T) {
 		perDay float64
 		words  string
 	}{
-		{"* * * * *", 1440, "1440 times a day"},
-		{"*/25 * * * *", 72, "72 times a day"},
+		{"* * * * *", 1440, "60 times an hour, 1440 times a day"},
+		{"* 9 * * *", 60, "60 times an hour, 60 times a day"},
+		{"*/25 * * * *", 72, "3 times an hour, 72 times a day"},
 		{"@hourly", 24, "24 times a day"},
 		{"@midnight", 1, "once a day"},
 		{"0 9,17 * * *", 2, "twice a day"},

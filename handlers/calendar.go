@@ -1,0 +1,132 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"carillon/handlers/web"
+	"carillon/internal/slots"
+	"carillon/models"
+)
+
+// CalendarDays is which days of which zone are asked for.
+type CalendarDays struct {
+	From time.Time // the first day's midnight, in the zone
+	N    int
+}
+
+// day is the midnight of the i-th day.
+func (d CalendarDays) day(i int) time.Time {
+	return time.Date(d.From.Year(), d.From.Month(), d.From.Day()+i, 0, 0, 0, 0, d.From.Location())
+}
+
+// CalendarDay is what is due on one day, in order.
+type CalendarDay struct {
+	Day     time.Time
+	Entries []CalendarEntry
+}
+
+// CalendarEntry is a campaign that waits for its time, or one or many slots of a schedule.
+type CalendarEntry struct {
+	At        time.Time // in the zone asked for, or with LocalTime a date and clock as if in UTC; of many slots the first
+	LocalTime bool
+	Many      string // how often the schedule fires, in words, where its slots of the day are one entry; empty = one slot
+	Skipped   bool   // somebody leaves the slot out
+	Name, ID  string
+	Schedule  bool // ID is a schedule's
+}
+
+const (
+	// slotsADay is how many slots a schedule may have on a day before they are one entry.
+	slotsADay = 4
+	// maxCalendar is how many schedules, and how many waiting campaigns, a calendar shows.
+	maxCalendar = 1000
+)
+
+// Calendar shows what is due on some days. It reads at most 1,000 schedules, and at most 1,000 campaigns. cut says that there are
+// more. How often a schedule fires makes no difference to the work.
+func (a *API) Calendar(ctx context.Context, _ web.Call, asked CalendarDays) (days []CalendarDay, cut bool, err error) {
+	now, err := a.Store.Now(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	schedules, err := a.Store.Schedules(ctx, models.ScheduleFilter{Status: models.ScheduleActive, Limit: maxCalendar + 1})
+	if err != nil {
+		return nil, false, err
+	}
+	campaigns, err := a.Store.Campaigns(ctx, models.CampaignFilter{Status: models.StatusScheduled, Limit: maxCalendar + 1})
+	if err != nil {
+		return nil, false, err
+	}
+	days = make([]CalendarDay, asked.N)
+	for i := range days {
+		days[i].Day = asked.day(i)
+	}
+	cut = len(schedules) > maxCalendar || len(campaigns) > maxCalendar
+	for _, sch := range schedules[:min(len(schedules), maxCalendar)] {
+		asked.addSlots(days, sch, now)
+	}
+	for _, c := range campaigns[:min(len(campaigns), maxCalendar)] {
+		asked.addCampaign(days, c)
+	}
+	for _, day := range days {
+		slices.SortStableFunc(day.Entries, func(a, b CalendarEntry) int { return cmp.Or(a.clock().Compare(b.clock()), cmp.Compare(a.Name, b.Name)) })
+	}
+	return days, cut, nil
+}
+
+// clock is the time of the day that an entry shows.
+func (e CalendarEntry) clock() time.Time {
+	return time.Date(0, 1, 1, e.At.Hour(), e.At.Minute(), e.At.Second(), 0, time.UTC)
+}
+
+// addSlots adds a schedule's slots after now. A schedule that this program cannot read has none.
+func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now models.Millis) {
+	table, err := slots.Of(sch)
+	if err != nil {
+		return
+	}
+	own := func(midnight time.Time) models.Millis { // in the slots' own time
+		if sch.LocalTime {
+			midnight = time.Date(midnight.Year(), midnight.Month(), midnight.Day(), 0, 0, 0, 0, time.UTC)
+		}
+		return models.Millis(midnight.UnixMilli())
+	}
+	entry := CalendarEntry{Name: cmp.Or(sch.Name, sch.PublicID), ID: sch.PublicID, Schedule: true, LocalTime: sch.LocalTime}
+	slot, _ := table.Next(now)
+	if begin := own(d.day(0)); slot != 0 && slot < begin {
+		slot, _ = table.After(begin - 1)
+	}
+	for i := range days {
+		end := own(d.day(i + 1))
+		var some []CalendarEntry
+		for ; slot != 0 && slot < end && len(some) <= slotsADay; slot, _ = table.After(slot) {
+			one := entry
+			if one.At = slot.Time().UTC(); !sch.LocalTime {
+				one.At = one.At.In(d.From.Location())
+			}
+			one.Skipped = sch.Skips(slot)
+			some = append(some, one)
+		}
+		if len(some) > slotsADay {
+			some = some[:1]
+			some[0].Skipped = false
+			_, some[0].Many = table.Often()
+			slot, _ = table.After(end - 1)
+		}
+		days[i].Entries = append(days[i].Entries, some...)
+	}
+}
+
+func (d CalendarDays) addCampaign(days []CalendarDay, c models.CampaignView) {
+	e := CalendarEntry{Name: cmp.Or(c.Name, c.PublicID), ID: c.PublicID, LocalTime: c.WallAt != 0}
+	if e.At = c.SendAt.Time().In(d.From.Location()); e.LocalTime {
+		e.At = c.WallAt.Time().UTC()
+	}
+	date := e.At.Format(time.DateOnly)
+	if i := slices.IndexFunc(days, func(day CalendarDay) bool { return day.Day.Format(time.DateOnly) == date }); i >= 0 {
+		days[i].Entries = append(days[i].Entries, e)
+	}
+}
