@@ -54,7 +54,7 @@ func TestQueueShowsWhoHoldsWhat(t *testing.T) {
 		}
 		release := s.work(task{c.ID, 7}, task{c.ID + 999, 1})
 		defer release()
-		testkit.Eventually(t, func() bool { return s.get("/queue").Find("tbody tr").Length() == 2 })
+		testkit.Eventually(t, "the worker stands on the page", testkit.Patience, func() bool { return s.get("/queue").Find("tbody tr").Length() == 2 })
 		page = s.get("/queue")
 		harmless(t, page)
 		if got := page.text("tbody"); !strings.Contains(got, "page 7 of <script>alert(1)</script>") || !strings.Contains(got, "a task that no campaign is known of") {

@@ -83,7 +83,7 @@ func TestTrySendsOnce(t *testing.T) {
 			}
 		}
 		list, err := s.Store.Campaigns(t.Context(), models.CampaignFilter{Limit: 10})
-		if err != nil || len(list) != 1 || list[0].Total != 1 {
+		if err != nil || len(list) != 1 || list[0].Campaign.Total != 1 {
 			t.Fatalf("%v %+v", err, list)
 		}
 		page = s.get("/try?user=u%2F1&done=sent")
