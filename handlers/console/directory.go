@@ -14,6 +14,7 @@ import (
 // directoryFuncs are the functions of the templates of schedules, users and groups.
 var directoryFuncs = template.FuncMap{
 	"plural":       plural,
+	"partOf":       func(part, all int) string { return percent(int64(part), int64(all)) },
 	"zoneClock":    zoneClock,
 	"refusedShare": refusedShare,
 	"slotTime":     slotTime,
