@@ -2863,7 +2863,7 @@ type ClientInterface interface {
 	// TestCampaignWithBody Send the message of a campaign to some users, now
 	//
 	// The test is a campaign of its own, made as by `POST /v1/campaigns`:
-	// - its name begins with `test: `;
+	// - its name begins with `test`;
 	// - it goes to `userIDs` alone, at once and with priority;
 	// - it has no audience, times, quiet hours and rate of `campaign`.
 	// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
@@ -2877,7 +2877,7 @@ type ClientInterface interface {
 	// TestCampaign Send the message of a campaign to some users, now
 	//
 	// The test is a campaign of its own, made as by `POST /v1/campaigns`:
-	// - its name begins with `test: `;
+	// - its name begins with `test`;
 	// - it goes to `userIDs` alone, at once and with priority;
 	// - it has no audience, times, quiet hours and rate of `campaign`.
 	// `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
@@ -3598,7 +3598,7 @@ func (c *Calls) ResumeAllCampaigns(ctx context.Context, reqEditors ...RequestEdi
 // TestCampaignWithBody Send the message of a campaign to some users, now
 //
 // The test is a campaign of its own, made as by `POST /v1/campaigns`:
-// - its name begins with `test: `;
+// - its name begins with `test`;
 // - it goes to `userIDs` alone, at once and with priority;
 // - it has no audience, times, quiet hours and rate of `campaign`.
 // `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.
@@ -3622,7 +3622,7 @@ func (c *Calls) TestCampaignWithBody(ctx context.Context, params *TestCampaignPa
 // TestCampaign Send the message of a campaign to some users, now
 //
 // The test is a campaign of its own, made as by `POST /v1/campaigns`:
-// - its name begins with `test: `;
+// - its name begins with `test`;
 // - it goes to `userIDs` alone, at once and with priority;
 // - it has no audience, times, quiet hours and rate of `campaign`.
 // `campaign` is refused for the same reasons as that POST's body. Only its audience may be absent.

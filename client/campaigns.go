@@ -72,6 +72,30 @@ func (c *Client) CampaignEvents(ctx context.Context, id string, p CampaignHistor
 	})
 }
 
+// EventsAfter lists events behind the place after, oldest first, up to the last that is stored. after is
+// the place that an earlier call came to, the ID of an event, "0" or "now". When the list ends, *place is
+// where a later call goes on. It then misses no event and repeats none.
+func (c *Client) EventsAfter(ctx context.Context, after string, p ListEventsParams, place *string) iter.Seq2[Event, error] {
+	*place = after
+	return func(yield func(Event, error) bool) {
+		for more := true; more; {
+			p.After = place
+			page, err := Data[Events](c.ListEvents(ctx, &p))
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			for _, e := range page.Events {
+				*place = e.EventID
+				if !yield(e, nil) {
+					return
+				}
+			}
+			*place, more = page.NextCursor, page.More
+		}
+	}
+}
+
 // Events lists who changed what, when and why, newest first.
 func (c *Client) Events(ctx context.Context, p ListEventsParams) iter.Seq2[Event, error] {
 	return Pages(func(cursor *string) ([]Event, string, error) {

@@ -44,6 +44,34 @@ func ExampleClient_Watch() {
 	// Output: completed 2 sent 1 failed
 }
 
+// Ask what a campaign would do, and send it to one user first.
+func ExampleClient_Estimate() {
+	c, ctx := connect(), context.Background()
+	defer c.Close()
+	to, rate := []string{"user-001", "user-002", "nobody", "user-001"}, 1
+	request := client.CampaignRequest{Audience: client.AudienceRequest{UserIDs: &to}, Message: text("We open at nine"), RatePerSecond: &rate}
+	estimate, err := c.Estimate(ctx, request)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(estimate.Sent, "of", estimate.Total, "in", *estimate.TakesSeconds, "s")
+	for _, some := range estimate.LeftOut {
+		fmt.Println(some.Count, some.Reason)
+	}
+	test, err := c.SendTest(ctx, "", client.TestedCampaignRequest{Message: request.Message}, "user-001")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(test.Name, test.Audience.Size)
+	// Output:
+	// 2 of 3 in 2 s
+	// 1 repeated
+	// 1 unknown
+	// test 1
+}
+
 // A second call with the same key makes no second campaign.
 func ExampleClient_Send() {
 	c, ctx := connect(), context.Background()

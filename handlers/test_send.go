@@ -13,7 +13,7 @@ const (
 	// maxTestUsers is how many users one test goes to.
 	maxTestUsers = 20
 	// testName begins the name of each test.
-	testName = "test: "
+	testName = "test"
 )
 
 // TestBody is the body of POST /v1/campaigns/test.
@@ -96,6 +96,9 @@ func (b *TestBody) narrow(spec *models.CampaignSpec) (warned []string) {
 	if goesToGroup(spec.Message.SessionType) {
 		warned = append(warned, fmt.Sprintf("campaign.message.sessionType is %d, which goes to a group: the test goes to each user with 1", spec.Message.SessionType))
 		spec.Message.SessionType = models.SessionSingle
+	}
+	if spec.Name != "" {
+		spec.Name = ": " + spec.Name
 	}
 	spec.Name = models.CutText(testName+spec.Name, models.MaxNameChars)
 	spec.Audience = models.Audience{Type: models.AudienceUsers, UserIDs: b.UserIDs}

@@ -28,13 +28,13 @@ func TestTestSend(t *testing.T) {
 			warned   string
 		}{
 			"to all, later": {`"name":"n","audience":{"all":true},"sendAt":"2999-01-01T00:00:00Z","expireAt":"2999-01-02T00:00:00Z","ratePerSecond":1,"missed":"skip",`, "", []string{"alice"}, "test: n", ""},
-			"by local time": {`"audience":{"all":true},"sendAt":"2999-01-01T00:00:00","localTime":true,"quietHours":{"from":"00:00","to":"23:59"},`, "", []string{"bob", "alice", "bob"}, "test: ", ""},
-			"no audience":   {``, "", []string{"carol"}, "test: ", ""},
-			"a group, once": {`"audience":{"groupID":"g"},`, "", []string{"alice"}, "test: ", "sessionType is 3"},
-			"each of it":    {`"audience":{"groupID":"g"},`, `,"sessionType":2`, []string{"alice"}, "test: ", "sessionType is 2"},
-			"a group later": {``, `,"sessionType":3`, []string{"alice"}, "test: ", ""},
+			"by local time": {`"audience":{"all":true},"sendAt":"2999-01-01T00:00:00","localTime":true,"quietHours":{"from":"00:00","to":"23:59"},`, "", []string{"bob", "alice", "bob"}, "test", ""},
+			"no audience":   {``, "", []string{"carol"}, "test", ""},
+			"a group, once": {`"audience":{"groupID":"g"},`, "", []string{"alice"}, "test", "sessionType is 3"},
+			"each of it":    {`"audience":{"groupID":"g"},`, `,"sessionType":2`, []string{"alice"}, "test", "sessionType is 2"},
+			"a group later": {``, `,"sessionType":3`, []string{"alice"}, "test", ""},
 			"a long name":   {`"name":"` + strings.Repeat("é", 255) + `",`, "", []string{"alice"}, "test: " + strings.Repeat("é", 249), ""},
-			"bulk":          {`"priority":"bulk","delivery":"atMostOnce",`, "", []string{"alice"}, "test: ", ""},
+			"bulk":          {`"priority":"bulk","delivery":"atMostOnce",`, "", []string{"alice"}, "test", ""},
 		} {
 			ids := `"` + strings.Join(c.users, `","`) + `"`
 			status, got := s.do(http.MethodPost, "/v1/campaigns/test", `{"campaign":{`+c.campaign+fmt.Sprintf(message, c.more)+`},"userIDs":[`+ids+`]}`)

@@ -15,6 +15,7 @@
 //	sending.go     send: hands the chunk to the channel, and takes the answers
 //	outcome.go     what an answer makes of a recipient's row: its end, or when it is tried again
 //	writer.go      write: one chunk while the next one is sent
+//	trace.go       the spans of a plan, a visit and a slot
 //	late.go        the last few answers of a chunk, which hold nobody up
 //	slots.go       who may stay in a slot, and who may wait beside one
 //	park.go        lets a visit that only waits for late answers wait beside its slot

@@ -93,9 +93,8 @@ type request struct {
 	*Client
 	*flight
 	Exchange
-	no          int
-	span        *tracing.Span
-	traceparent string // names the span
+	no   int
+	span *tracing.Span
 }
 
 // begin begins the request's span, in a Send that is traced.
@@ -103,10 +102,9 @@ func (r *request) begin() {
 	if !r.traced {
 		return
 	}
-	ctx, span := tracing.Child(r.ctx, tracing.Client, http.MethodPost)
-	span.Text("http.request.method", http.MethodPost)
-	span.Text("server.address", r.transport.host)
-	r.span, r.traceparent = span, tracing.Traceparent(ctx)
+	r.span = tracing.Child(r.ctx, tracing.Client, http.MethodPost)
+	r.span.Text("http.request.method", http.MethodPost)
+	r.span.Text("server.address", r.transport.host)
 }
 
 // fail ends the exchange without an answer.
@@ -174,7 +172,7 @@ func (r *request) exchange(c *conn, begun time.Time) (good, unread bool, ended t
 		return false, false, begun
 	}
 	before, sent := c.writes(), c.sent()
-	err := r.Write(c, begun, r.traceparent)
+	err := r.Write(c, begun, r.span.Traceparent())
 	written := err == nil || c.wroteSince(before)
 	var bodyErr error
 	if err == nil {

@@ -27,7 +27,7 @@ func announce(a *app, s *system) {
 		fmt.Fprintf(out, "  redis            %s\n", config.Place(a.cfg.RedisURL))
 	}
 	if s.roles.api {
-		fmt.Fprintf(out, "  queue monitor    %s/monitor/   (log in with the output of: %s)\n", url, s.tokenCommand(a))
+		fmt.Fprintf(out, "  console          %s/   (log in with the output of: %s)\n", url, s.tokenCommand(a))
 	}
 	fmt.Fprintf(out, "  health           %s/readyz\n", url)
 	if !s.roles.api {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"carillon/channels/inbox"
+	"carillon/handlers/web"
 	"carillon/internal/config"
 )
 
@@ -69,9 +70,16 @@ func (c *demoCmd) Run(a *app) (err error) {
 		shown = show.run(ctx)
 	}
 	if shown == nil && !c.Exit {
-		c.invite(a, sys)
-		<-a.ctx.Done()
+		if c.OpenIM {
+			shown = c.invite(a, sys)
+		} else if shown = show.furnish(ctx); shown == nil {
+			shown = c.invite(a, sys)
+		}
+		if shown == nil {
+			<-a.ctx.Done()
+		}
 	}
+	show.close()
 	cancel()
 	return errors.Join(shown, <-served)
 }
@@ -104,14 +112,21 @@ func listenSomewhere(ctx context.Context, addr string) (net.Listener, error) {
 }
 
 // invite tells the user what to look at while the demo goes on serving.
-func (c *demoCmd) invite(a *app, sys *system) {
-	token, url := sys.tokenCommand(a), sys.url()
+func (c *demoCmd) invite(a *app, sys *system) error {
+	command, url := sys.tokenCommand(a), sys.url()
+	token, err := web.AdminToken(sys.secret, exampleSender) // of a demo, which ends with its data
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(a.stdout, `
 It goes on serving until Ctrl-C; the data is in %s until then.
 
-  queue monitor    %s/monitor/   (log in with the output of: %s)
+  console          %s/
+  log in with      %s
+
   campaigns        curl -sS %s/v1/campaigns -H "token: $(%s)"
   send it again    %s -d @cmd/carillon/example.json
 
-`, sys.dir.Path(), url, token, url, token, sys.curl(a, "/msg/batch_send_msg"))
+`, sys.dir.Path(), url, token, url, command, sys.curl(a, "/msg/batch_send_msg"))
+	return nil
 }

@@ -107,7 +107,7 @@ type testCmd struct {
 
 // Help is shown by carillon test --help.
 func (testCmd) Help() string {
-	return `Sends a message to the users of --to, at most 20, now. The test is a campaign of its own, whose name begins with "test: ". Add --to to the flags of carillon send, and leave the rest as it is: --all, --to-file, --group, --at, --local-time, --expire, --quiet and --rate are checked, and do not count.
+	return `Sends a message to the users of --to, at most 20, now. The test is a campaign of its own, whose name begins with "test". Add --to to the flags of carillon send, and leave the rest as it is: --all, --to-file, --group, --at, --local-time, --expire, --quiet and --rate are checked, and do not count.
 
     carillon test --to alice --text "We open at nine"
     carillon test --to alice,bob --all --local-time --at 2026-12-04T09:00 --text "Good morning" --watch

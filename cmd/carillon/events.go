@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"iter"
 	"os"
 	"os/user"
@@ -22,6 +23,7 @@ func operator() models.Actor {
 }
 
 type eventsCmd struct {
+	After    string `placeholder:"PLACE" help:"Oldest first, behind this place: the one that an earlier call printed, the eventID of an event, 0 for all, or now."`
 	Kind     string `placeholder:"KIND" help:"Only those of this kind, such as campaign.paused."`
 	Campaign string `placeholder:"ID" complete:"campaigns" help:"Only those of this campaign."`
 	Schedule string `placeholder:"ID" complete:"schedules" help:"Only those of this schedule and of the campaigns that it made."`
@@ -36,15 +38,27 @@ func (eventsCmd) Help() string {
     carillon events --limit 50
     carillon events --kind campaign.paused
     carillon events --campaign 01J9ZQ4X…
-    carillon events --actor openIMAdmin --json`
+    carillon events --actor openIMAdmin --json
+
+With --after the oldest comes first, and the last line on stderr says where the next call goes on. So a script gets each event once:
+
+    carillon events --after 0 --limit 1000 --json
+    carillon events --after evt_7_1767225600123 --limit 1000 --json`
 }
 
 // Run lists events.
 func (c *eventsCmd) Run(a *app) error {
 	return withAPI(a, "", func(api *client.Client) error {
-		return printEvents(a, c.listFlags, api.Events(a.ctx, client.ListEventsParams{
-			Kind: given(c.Kind), Campaign: given(c.Campaign), Schedule: given(c.Schedule), Actor: given(c.Actor), Limit: c.page(),
-		}))
+		which := client.ListEventsParams{Kind: given(c.Kind), Campaign: given(c.Campaign), Schedule: given(c.Schedule), Actor: given(c.Actor), Limit: c.page()}
+		if c.After == "" {
+			return printEvents(a, c.listFlags, api.Events(a.ctx, which))
+		}
+		var place string
+		if err := printEvents(a, c.listFlags, api.EventsAfter(a.ctx, c.After, which, &place)); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "carillon: go on with --after %s\n", models.Shown(place))
+		return nil
 	})
 }
 
@@ -82,7 +96,7 @@ func (c *schedulesHistoryCmd) Run(a *app) error {
 
 var eventHead = []string{"AT", "WHAT", "CAMPAIGN", "SCHEDULE", "FROM", "TO", "BY", "VIA", "WHY", "REASON", "MORE"}
 
-// printEvents prints up to l.Limit events, newest first.
+// printEvents prints up to l.Limit events, in the order of the list.
 func printEvents(a *app, l listFlags, list iter.Seq2[client.Event, error]) error {
 	return printList(a, l, list, eventHead, func(e client.Event) []string {
 		more := ""

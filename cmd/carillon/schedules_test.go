@@ -3,8 +3,11 @@ package main
 import (
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"carillon/internal/testkit"
 )
 
 // TestSchedulesFromTheCommandLine: over the API; pausing and resuming without one, too.
@@ -75,4 +78,46 @@ func TestSchedulesFromTheCommandLine(t *testing.T) {
 	oneLine(t, code, stderr, "there is no such schedule")
 	code, _, stderr = finish(t, "schedules", "pause", "--data-dir", dir)
 	oneLine(t, code, stderr, "say which schedule, or --all")
+}
+
+// TestASlotIsSkippedFromTheCommandLine: the slot that schedules next printed is left out, and no other.
+func TestASlotIsSkippedFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		flags := []string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--secret", testSecret}
+		if s.Name != "embedded" {
+			flags = external(migrated(t, s.DatabaseURL), s.RedisURL)
+		}
+		base, token := serve(t, flags...).ready(), adminToken(t)
+		call(t, http.MethodPost, base+"/v1/users", token, `{"users":[{"userID":"alice"}]}`)
+		id, _ := call(t, http.MethodPost, base+"/v1/schedules", token, `{"name":"weekly","cron":"0 9 * * 1","timezone":"Europe/Berlin","campaign":{"audience":{"all":true},
+			"message":{"sendID":"openIMAdmin","contentType":101,"content":{"content":"hi"}}}}`).data["id"].(string)
+		run := func(args ...string) (stdout string) {
+			t.Helper()
+			code, stdout, stderr := finish(t, append([]string{"schedules"}, append(args, over(base)...)...)...)
+			if code != 0 {
+				t.Fatalf("%q: exit code %d, %s", args, code, stderr)
+			}
+			return stdout
+		}
+		slots := regexp.MustCompile(`\d{4}-\d\d-\d\dT09:00:00\+0[12]:00`).FindAllString(run("next", id, "-n", "3"), -1)
+		if len(slots) != 3 {
+			t.Fatalf("%q", slots)
+		}
+		if out := run("skip", id, slots[0]); !strings.Contains(out, id) || !strings.Contains(out, slots[1]) || strings.Contains(out, slots[0]) {
+			t.Errorf("the schedule after that: %s", out)
+		}
+		if out := run("next", id, "-n", "2"); !strings.Contains(out, slots[0]+"  skipped\n") || strings.Count(out, "skipped") != 1 || !strings.Contains(out, slots[1]) {
+			t.Errorf("next: %s", out)
+		}
+		if out := run("history", id); !strings.Contains(out, "skippedByHand") || !strings.Contains(out, "cli") {
+			t.Errorf("history: %s", out)
+		}
+		for slot, says := range map[string]string{"2026-12-07": "slot", strings.Replace(slots[1], "T09", "T10", 1): "slot"} {
+			code, _, stderr := finish(t, append([]string{"schedules", "skip", id, slot}, over(base)...)...)
+			if text := told(stderr); code != exitFailed || !strings.Contains(text, says) || strings.Count(text, "\n") != 1 {
+				t.Errorf("%s: exit code %d, %s", slot, code, stderr)
+			}
+		}
+	})
 }

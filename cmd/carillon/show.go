@@ -44,7 +44,6 @@ func newShow(a *app, sys *system, users int, openIM string) (*show, error) {
 
 // run shows the whole campaign. It returns nil when every user got the message.
 func (s *show) run(ctx context.Context) error {
-	defer s.api.Close()
 	if err := s.bringUsers(ctx); err != nil {
 		return err
 	}
@@ -96,6 +95,8 @@ func (s *show) bringUsers(ctx context.Context) error {
 	s.say("imported %d users in %s", s.users, since(began))
 	return nil
 }
+
+func (s *show) close() { s.api.Close() }
 
 func (s *show) say(format string, args ...any) { fmt.Fprintf(s.a.stdout, format+"\n", args...) }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,11 +63,14 @@ func postTraced(t *testing.T, url, traceparent, body string) (id string) {
 	}
 	defer res.Body.Close()
 	raw := must(io.ReadAll(res.Body))
-	var got struct{ Data struct{ CampaignID string } }
-	if err := json.Unmarshal(raw, &got); err != nil || got.Data.CampaignID == "" {
+	var got struct {
+		Data struct{ CampaignID, ID string }
+	}
+	err = json.Unmarshal(raw, &got)
+	if id = cmp.Or(got.Data.CampaignID, got.Data.ID); err != nil || id == "" {
 		t.Fatalf("%d %s", res.StatusCode, raw)
 	}
-	return got.Data.CampaignID
+	return id
 }
 
 func awaitCompleted(t *testing.T, base, id string) {

@@ -39,6 +39,16 @@ func PrivateNginx(tb testing.TB, site func(port int) string) *Nginx {
 	return private(tb, "nginx", func(dir string) (*Nginx, error) { return services.StartNginx(dir, site) })
 }
 
+// Promtool is the path of Prometheus' promtool.
+func Promtool(tb testing.TB) string {
+	tb.Helper()
+	path, err := services.Promtool()
+	if err != nil {
+		missing(tb, err.Error()+": run make test, which gets it")
+	}
+	return path
+}
+
 // Chromium is the path of a browser that needs no screen.
 func Chromium(tb testing.TB) string {
 	tb.Helper()

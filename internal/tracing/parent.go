@@ -15,11 +15,15 @@ func Traces(ctx context.Context) bool { return trace.SpanContextFromContext(ctx)
 
 // Traceparent names the span of ctx for another process, in 55 bytes; "" without a span.
 func Traceparent(ctx context.Context) string {
-	if !Traces(ctx) {
+	return traceparent(trace.SpanContextFromContext(ctx))
+}
+
+func traceparent(of trace.SpanContext) string {
+	if !of.IsValid() {
 		return ""
 	}
 	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
+	propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), of), carrier)
 	return carrier[Header]
 }
 

@@ -34,13 +34,21 @@ func (t *Tracer) Start(ctx context.Context, kind Kind, name string) (context.Con
 
 // Child begins a span under the one that this process has begun in ctx. Without such a span it
 // begins none.
-func Child(ctx context.Context, kind Kind, name string) (context.Context, *Span) {
+func Child(ctx context.Context, kind Kind, name string) *Span {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.SpanContext().IsValid() {
-		return ctx, nil
+		return nil
 	}
-	ctx, span := parent.TracerProvider().Tracer(serviceName).Start(ctx, name, trace.WithSpanKind(kind))
-	return ctx, &Span{span}
+	_, span := parent.TracerProvider().Tracer(serviceName).Start(ctx, name, trace.WithSpanKind(kind))
+	return &Span{span}
+}
+
+// Traceparent names the span for another process; "" without a span.
+func (s *Span) Traceparent() string {
+	if s == nil {
+		return ""
+	}
+	return traceparent(s.span.SpanContext())
 }
 
 // Text sets an attribute.

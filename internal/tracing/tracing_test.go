@@ -58,8 +58,8 @@ func TestCloseSendsTheLastSpans(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20key")
 	tracer, _ := open(t, c.URL+"/")
 	ctx, outer := tracer.Start(tracer.Under(context.Background(), parent), tracing.Server, "outer")
-	ctx, inner := tracing.Child(ctx, tracing.Client, "inner")
-	told := tracing.Traceparent(ctx)
+	inner := tracing.Child(ctx, tracing.Client, "inner")
+	told := inner.Traceparent()
 	inner.Text("empty", "")
 	inner.Number("n", 7)
 	inner.Fail("why")
@@ -174,12 +174,15 @@ func TestOff(t *testing.T) {
 	defer cancel()
 	allocated := testing.AllocsPerRun(100, func() {
 		in, span := off.Start(off.Under(ctx, parent), tracing.Server, "x")
-		_, child := tracing.Child(in, tracing.Client, "y")
+		child := tracing.Child(in, tracing.Client, "y")
 		for _, s := range []*tracing.Span{span, child} {
 			s.Text("a", "b")
 			s.Number("c", 1)
 			s.Fail("d")
 			s.End()
+			if s.Traceparent() != "" {
+				t.Error("no span has a name")
+			}
 		}
 		if in != ctx || span != nil || child != nil || tracing.Traces(in) || tracing.Traceparent(in) != "" || tracing.Headers(in) != nil || tracing.Detached(in) != context.Background() {
 			t.Error("there is a span")

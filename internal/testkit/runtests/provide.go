@@ -13,8 +13,8 @@ import (
 )
 
 // need is something the tests cannot do without, and the Debian packages that bring it. None of these
-// packages contains a system service: mariadb-server and redis-server would start one. nginx does, so it is unpacked
-// and not installed.
+// packages contains a system service: mariadb-server and redis-server would start one. nginx and prometheus do, so they
+// are unpacked and not installed.
 type need struct {
 	packages []string
 	why      string
@@ -45,7 +45,13 @@ func needs() []need {
 			packages: []string{"nginx"},
 			why:      "nginx: the tests send requests through deploy/nginx.conf, and start no system service",
 			missing:  func(context.Context) error { return services.NginxRuns() },
-			unpack:   services.UnpackNginx,
+			unpack:   func(ctx context.Context) error { return services.Unpack(ctx, "nginx") },
+		},
+		{
+			packages: []string{"prometheus"},
+			why:      "promtool: the tests run the alerts' own tests with it, and start no system service",
+			missing:  func(context.Context) error { _, err := services.Promtool(); return err },
+			unpack:   func(ctx context.Context) error { return services.Unpack(ctx, "prometheus") },
 		},
 		{
 			packages: []string{"chromium-headless-shell"},

@@ -2,13 +2,11 @@ package services
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -79,44 +77,4 @@ func NginxRuns() error {
 		return fmt.Errorf("%s -v: %w: %s", path, err, out)
 	}
 	return nil
-}
-
-// unpackedNginx is where UnpackNginx puts Debian's files; "" without a cache.
-func unpackedNginx() string {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(cache, "carillon", "nginx-debian")
-}
-
-// UnpackNginx downloads Debian's package and unpacks it into the user's cache. To install the package would start a
-// service.
-func UnpackNginx(ctx context.Context) (err error) {
-	to := unpackedNginx()
-	if to == "" {
-		return errors.New("nginx cannot be kept: this user has no cache directory")
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(to), "nginx-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	for _, line := range [][]string{
-		{"apt-get", "-q", "-o", "Acquire::Retries=3", "download", nginxName},
-		{"sh", "-c", "dpkg-deb -x nginx_*.deb files"},
-	} {
-		cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-		cmd.Dir = tmp
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", strconv.Quote(line[0]), err, out)
-		}
-	}
-	if err := os.RemoveAll(to); err != nil {
-		return err
-	}
-	return os.Rename(filepath.Join(tmp, "files"), to)
 }

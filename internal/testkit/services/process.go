@@ -250,9 +250,7 @@ func find(name string) (string, error) {
 		names = append(names, "redis-check-rdb")
 	}
 	dirs := []string{"", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"}
-	if unpacked := unpackedNginx(); name == nginxName && unpacked != "" {
-		dirs = append(dirs, filepath.Join(unpacked, "usr/sbin"))
-	}
+	dirs = append(dirs, unpackedDirs(name)...)
 	for _, n := range names {
 		for _, dir := range dirs {
 			if path, err := exec.LookPath(filepath.Join(dir, n)); err == nil {
