@@ -77,8 +77,11 @@ func (a *API) Calendar(ctx context.Context, _ web.Call, asked CalendarDays) (day
 	return days, cut, nil
 }
 
-// clock is the time of the day that an entry shows.
+// clock is the time of the day that an entry shows. What fires often comes after all others.
 func (e CalendarEntry) clock() time.Time {
+	if e.Many != "" {
+		return time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC)
+	}
 	return time.Date(0, 1, 1, e.At.Hour(), e.At.Minute(), e.At.Second(), 0, time.UTC)
 }
 

@@ -98,3 +98,25 @@ func (a *API) PreviewSchedule(_ context.Context, _ web.Call, b PreviewBody) (Pre
 	perDay, words := table.Often()
 	return Preview{words, perDay, slotsJSON(table, models.Schedule{}, from, n), table.Warnings()}, nil
 }
+
+// PreviewTimes shows the next n slots that a schedule with these times would have, as CreateSchedule would make it now. The other
+// fields of the body do not count.
+func (a *API) PreviewTimes(ctx context.Context, _ web.Call, b ScheduleBody, n int) (Preview, error) {
+	now, err := a.Store.Now(ctx)
+	if err != nil {
+		return Preview{}, err
+	}
+	times := ScheduleBody{Cron: b.Cron, Timezone: b.Timezone, LocalTime: b.LocalTime, StartAt: b.StartAt, EndAt: b.EndAt}
+	sch := models.Schedule{Timezone: a.Zone, Anchor: now}
+	var c checker
+	times.apply(&c, &sch)
+	if sch.StartAt != 0 {
+		sch.Anchor = sch.StartAt
+	}
+	table := c.timetable(sch)
+	if err := c.err(); err != nil {
+		return Preview{}, err
+	}
+	perDay, words := table.Often()
+	return Preview{words, perDay, slotsJSON(table, sch, now, n), table.Warnings()}, nil
+}

@@ -37,8 +37,10 @@ var formControls = map[string]string{
 
 // labelOf is the label of a control; "" = there is no such control.
 func labelOf(name string) string {
-	if label := formControls[name]; label != "" {
-		return label
+	for _, controls := range []map[string]string{formControls, scheduleControls} {
+		if label := controls[name]; label != "" {
+			return label
+		}
 	}
 	for _, form := range contentForms {
 		for _, field := range form.Fields {
@@ -234,6 +236,21 @@ func (c *Console) copyCampaign(in *web.In, f *campaignForm, id, status string) e
 		sent.Set("quietHours.from", v.QuietHours.From)
 		sent.Set("quietHours.to", v.QuietHours.To)
 	}
+	if o := m.OfflinePushInfo; o != nil && (o.Ex != "" || o.IOSPushSound != "" || o.IOSBadgeCount) {
+		f.Notes = append(f.Notes, "The sound, the badge and ex of what the phone shows are not copied.")
+	}
+	fillMessage(sent, *m)
+	f.Notes = append(f.Notes, "This is a copy of “"+campaignTitle(v)+"”. The time is not copied.")
+	if status == "" && v.Audience.Type != models.AudienceUsers {
+		sent.Set("audience", string(v.Audience.Type))
+		sent.Set("audience.groupID", v.Audience.GroupID)
+		return nil
+	}
+	return c.copyRecipients(in, f, v, status)
+}
+
+// fillMessage fills the form with a message.
+func fillMessage(sent url.Values, m models.Message) {
 	for name, text := range map[string]string{"message.sendID": m.SendID, "message.senderNickname": m.SenderNickname, "message.senderFaceURL": m.SenderFaceURL, "message.ex": m.Ex} {
 		sent.Set(name, text)
 	}
@@ -245,19 +262,9 @@ func (c *Console) copyCampaign(in *web.In, f *campaignForm, id, status string) e
 	if o := m.OfflinePushInfo; o != nil {
 		sent.Set("offlinePushInfo.title", o.Title)
 		sent.Set("offlinePushInfo.desc", o.Desc)
-		if o.Ex != "" || o.IOSPushSound != "" || o.IOSBadgeCount {
-			f.Notes = append(f.Notes, "The sound, the badge and ex of what the phone shows are not copied.")
-		}
 	}
-	fillContent(sent, *m)
-	f.Notes = append(f.Notes, "This is a copy of “"+campaignTitle(v)+"”. The time is not copied.")
 	sent.Set("groupMode", strconv.Itoa(max(models.SessionGroup, min(m.SessionType, models.SessionLargeGroup))))
-	if status == "" && v.Audience.Type != models.AudienceUsers {
-		sent.Set("audience", string(v.Audience.Type))
-		sent.Set("audience.groupID", v.Audience.GroupID)
-		return nil
-	}
-	return c.copyRecipients(in, f, v, status)
+	fillContent(sent, m)
 }
 
 // copyRecipients fills in the recipients of a campaign, where they are few enough.

@@ -13,12 +13,14 @@ import (
 
 // directoryFuncs are the functions of the templates of schedules, users and groups.
 var directoryFuncs = template.FuncMap{
-	"plural":       plural,
-	"zoneClock":    zoneClock,
-	"refusedShare": refusedShare,
-	"slotTime":     slotTime,
-	"skipped":      skipped,
-	"outcomeWords": func(o models.Outcome) string { return outcomeWords[o] },
+	"plural":         plural,
+	"partOf":         func(part, all int) string { return percent(int64(part), int64(all)) },
+	"zoneClock":      zoneClock,
+	"refusedShare":   refusedShare,
+	"slotTime":       slotTime,
+	"messagePreview": func(m models.Message) preview { return previewOf(&m) },
+	"skipped":        skipped,
+	"outcomeWords":   func(o models.Outcome) string { return outcomeWords[o] },
 }
 
 // directoryRoutes are the pages of users and groups. IDs are free texts: a word beside {id} would hide

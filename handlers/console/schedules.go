@@ -11,6 +11,11 @@ import (
 func (c *Console) scheduleRoutes(r *mux.Router) {
 	r.Handle("/schedules", c.page(c.schedules)).Methods(get, head)
 	r.Handle("/schedules/calendar", c.page(c.calendar)).Methods(get, head)
+	r.Handle("/schedules/new", c.page(c.newSchedule)).Methods(get, head)
+	r.Handle("/schedules/new", c.page(c.saveSchedule)).Methods(post)
+	r.Handle("/schedules/preview", c.page(c.previewSlots)).Methods(post)
+	r.Handle("/schedules/{id}/edit", c.page(c.editSchedule)).Methods(get, head)
+	r.Handle("/schedules/{id}/edit", c.page(c.saveSchedule)).Methods(post)
 	r.Handle("/schedules/{id}", c.page(c.schedule)).Methods(get, head)
 	r.Handle("/schedules/{id}/skip", c.page(c.skipSlot)).Methods(post)
 	r.Handle("/schedules/{id}/run", c.page(c.runSchedule)).Methods(post)
