@@ -315,11 +315,18 @@ func ReadCampaignFilter(in *web.In) (f models.CampaignFilter, err error) {
 	if f.Before, f.Limit, err = web.ParseBeforePage(in.R); err != nil {
 		return f, err
 	}
-	f.Status = models.Status(in.Query("status"))
+	var c checker
+	f.Status, f.Name, f.ScheduleID = models.Status(in.Query("status")), in.Query("name"), in.Query("schedule")
 	if f.Status != "" && !slices.Contains(models.Statuses, f.Status) {
-		return f, web.Refuse("status", "must be a campaign's status")
+		c.add("status", "must be a campaign's status")
 	}
-	return f, nil
+	c.name(f.Name)
+	if why := models.CheckID(f.ScheduleID); f.ScheduleID != "" && why != "" {
+		c.add("schedule", "%s", why)
+	}
+	f.CreatedFrom = c.instantOrNone("createdFrom", in.Query("createdFrom"))
+	f.CreatedTo = c.instantOrNone("createdTo", in.Query("createdTo"))
+	return f, c.err()
 }
 
 // ListCampaigns lists campaigns, the newest first.

@@ -134,6 +134,7 @@ type CampaignPatch struct {
 type CampaignChange struct {
 	ID string
 	CampaignPatch
+	Seen *models.CampaignSeen // the campaign as the caller saw it; nil = whatever it is
 }
 
 func readCampaignChange(in *web.In) (c CampaignChange, err error) {
@@ -154,6 +155,7 @@ func (a *API) PatchCampaign(ctx context.Context, call web.Call, asked CampaignCh
 	if err != nil {
 		return CampaignView{}, err
 	}
+	change.Seen = asked.Seen
 	c, err := a.Store.UpdateCampaign(ctx, campaign.PublicID, change)
 	if err != nil {
 		return CampaignView{}, err

@@ -83,7 +83,8 @@ type RecipientPage struct {
 	models.RecipientFilter
 }
 
-func recipientPage(in *web.In) (p RecipientPage, err error) {
+// ReadRecipientPage reads which recipients are asked for.
+func ReadRecipientPage(in *web.In) (p RecipientPage, err error) {
 	if p.From, p.Limit, err = web.ParsePlacePage(in.R); err != nil {
 		return p, err
 	}

@@ -57,7 +57,7 @@ func (a *API) contractRoutes(r *mux.Router) {
 
 func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns", a.Admin(a.createCampaign)).Methods(post)
-	r.Handle("/v1/campaigns", a.Admin(with(ReadCampaignFilter, a.ListCampaigns), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns", a.Admin(with(ReadCampaignFilter, a.ListCampaigns), "status", "name", "schedule", "createdFrom", "createdTo", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/estimate", a.Admin(with(bodyOf[CampaignBody](web.ListBody, campaignUnknown), a.EstimateCampaign))).Methods(post)
 	r.Handle("/v1/campaigns/test", a.Admin(a.testCampaign)).Methods(post)
 	r.Handle("/v1/campaigns/pause", a.Admin(with(none, a.PauseAllCampaigns))).Methods(post)
@@ -70,7 +70,7 @@ func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns/{id}/retry", a.Admin(with(readRetry, a.RetryCampaign))).Methods(post)
 	r.Handle("/v1/campaigns/{id}/verify", a.Admin(with(campaignID, a.VerifyCampaign))).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/failures", a.Admin(with(failurePage, a.CampaignFailures), "limit")).Methods(get, head)
-	r.Handle("/v1/campaigns/{id}/recipients", a.Admin(with(recipientPage, a.ListRecipients), "status", "cursor", "limit")).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/recipients", a.Admin(with(ReadRecipientPage, a.ListRecipients), "status", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.Admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.ndjson", a.Admin(a.exportNDJSON, "status")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients/{userID}", a.Admin(with(recipientOf, a.GetRecipient))).Methods(get, head)

@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -315,17 +316,46 @@ func (s *Store) Progress(ctx context.Context, publicIDs []string) (map[string]Ca
 
 // CampaignFilter selects campaigns, newest first.
 type CampaignFilter struct {
-	Status Status // empty = any
-	Before int64  // internal number to go on before; 0 = from the newest
-	Limit  int
+	Status      Status // empty = any
+	Name        string // a part of the name, in upper or lower case; empty = any
+	ScheduleID  string // that has made them; empty = any
+	CreatedFrom Millis // 0 = any
+	CreatedTo   Millis // before it; 0 = any
+	Before      int64  // internal number to go on before; 0 = from the newest
+	Limit       int
 }
+
+// where is the filter as a condition. A part of a name has no index: the names are read from Before on, until the page is full.
+func (f CampaignFilter) where(anyCase string) (where string, args []any) {
+	and := func(condition string, arg any) {
+		where += " AND " + condition
+		args = append(args, arg)
+	}
+	where, args = "id < ?", []any{cmp.Or(f.Before, math.MaxInt64)}
+	if f.Status != "" {
+		and("status = ?", f.Status)
+	}
+	if f.ScheduleID != "" {
+		and("schedule_id = ?", f.ScheduleID)
+	}
+	if f.CreatedFrom != 0 {
+		and("created_at >= ?", f.CreatedFrom)
+	}
+	if f.CreatedTo != 0 {
+		and("created_at < ?", f.CreatedTo)
+	}
+	if f.Name != "" {
+		and("name"+anyCase+" LIKE ? ESCAPE '!'", "%"+likeText.Replace(f.Name)+"%")
+	}
+	return where, args
+}
+
+// likeText makes a text stand for itself in a LIKE whose escape is "!".
+var likeText = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {
-	where, args := "id < ?", []any{cmp.Or(f.Before, math.MaxInt64)}
-	if f.Status != "" {
-		where, args = "status = ? AND "+where, append([]any{f.Status}, args...)
-	}
+	where, args := f.where(s.d.anyCase)
 	return s.campaigns(ctx, "SELECT "+listedColumns+", "+finalColumns+" FROM campaigns WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
 }
 

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -16,6 +17,37 @@ type CampaignChange struct {
 	ExpireAt      *Millis // 0 = never
 	SendAt        *Millis // of one that has not started
 	WallAt        *Millis // with SendAt, of a local-time campaign
+	// Seen is the campaign as the caller saw it; nil = the caller did not look. A field that is to be changed, and is not as it
+	// was seen, refuses the change (3001).
+	Seen *CampaignSeen
+}
+
+// CampaignSeen are the fields that people change on a page.
+type CampaignSeen struct {
+	Name          string
+	RatePerSecond int
+	ExpireAt      Millis
+}
+
+// meanwhile refuses a change whose caller saw other values than the campaign now has.
+func (ch CampaignChange) meanwhile(c Campaign) error {
+	if ch.Seen == nil {
+		return nil
+	}
+	var found []FieldError
+	if ch.Name != nil && c.Name != ch.Seen.Name {
+		found = append(found, FieldError{"name", fmt.Sprintf("is %q now", c.Name)})
+	}
+	if ch.RatePerSecond != nil && c.RatePerSecond != ch.Seen.RatePerSecond {
+		found = append(found, FieldError{"ratePerSecond", fmt.Sprintf("is %d now", c.RatePerSecond)})
+	}
+	if ch.ExpireAt != nil && c.ExpireAt != ch.Seen.ExpireAt {
+		found = append(found, FieldError{"expireAt", "is another one now"})
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeIllegalTransition, Detail: "the campaign was changed meanwhile", Fields: found}
 }
 
 // UpdateCampaign changes a campaign; workers see it within a second. The rate and the end of one that has
@@ -31,6 +63,9 @@ func (s *Store) UpdateCampaign(ctx context.Context, publicID string, ch Campaign
 		}
 		var c Campaign
 		if err := tx.Raw("SELECT "+listedColumns+" FROM campaigns WHERE id=?", view.ID).Scan(&c).Error; err != nil {
+			return err
+		}
+		if err := ch.meanwhile(c); err != nil {
 			return err
 		}
 		next, err := ch.on(c)

@@ -117,7 +117,20 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, err := s.Campaigns(ctx, models.CampaignFilter{Status: "completed", Limit: 100})
 			return err
 		},
-		"campaign": func(s *models.Store) error { _, err := s.Campaign(ctx, publicID(7)); return err },
+		"campaigns, filtered": func(s *models.Store) error {
+			for _, f := range []models.CampaignFilter{
+				{Name: "a%_!"}, {ScheduleID: publicID(7)}, {ScheduleID: publicID(7), Status: "paused"}, {CreatedFrom: 70 * apart, CreatedTo: 90 * apart},
+				{CreatedTo: 90 * apart, Name: "a", Status: "completed", ScheduleID: publicID(7), Before: 1000},
+			} {
+				f.Limit = 100
+				if _, err := s.Campaigns(ctx, f); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"campaign by zone": func(s *models.Store) error { _, err := s.CampaignZones(ctx, last(s)); return err },
+		"campaign":         func(s *models.Store) error { _, err := s.Campaign(ctx, publicID(7)); return err },
 		"samples": func(s *models.Store) error {
 			c := last(s)
 			c.StartedAt = 1

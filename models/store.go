@@ -47,6 +47,7 @@ type dialect struct {
 	now         string                              // unix milliseconds by the database's clock
 	onePage     string                              // the table pages in a statement that changes one page by its key
 	eventsByKey string                              // the table events in a statement that changes events by their key
+	anyCase     string                              // after a text, makes LIKE take upper and lower case for the same
 	onRetry     string                              // the upsert clause of a recipient that was tried again
 	id          func(q *strings.Builder, id string) // writes a recipient's ID as a literal
 }
@@ -60,6 +61,7 @@ var dialects = map[string]dialect{
 		// and by an index of states.
 		onePage:     "pages FORCE INDEX (PRIMARY)",
 		eventsByKey: "events FORCE INDEX (PRIMARY)",
+		anyCase:     " COLLATE utf8mb4_general_ci",
 		onRetry: " ON DUPLICATE KEY UPDATE status=VALUES(status),attempts=VALUES(attempts),sent_at=VALUES(sent_at)," +
 			"next_attempt_at=VALUES(next_attempt_at),err_code=VALUES(err_code),err_msg=VALUES(err_msg),server_msg_id=VALUES(server_msg_id),failing_since=VALUES(failing_since)",
 	},

@@ -1,8 +1,8 @@
 package console
 
 import (
-	"context"
-	"html/template"
+	"net/url"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -11,28 +11,35 @@ import (
 	"carillon/models"
 )
 
-// campaignFuncs are the functions of the campaigns' templates.
-var campaignFuncs = template.FuncMap{}
-
 func (c *Console) campaignRoutes(r *mux.Router) {
 	r.Handle("/campaigns", c.page(c.campaigns)).Methods(get, head)
-	r.Handle("/campaigns/{id}", c.page(c.campaign)).Methods(get, head)
-	r.Handle("/campaigns/{id}/live", c.page(c.campaignLive)).Methods(get)
-	r.Handle("/campaigns/{id}/pause", c.page(c.control(c.api.PauseCampaign, "paused"))).Methods(post)
-	r.Handle("/campaigns/{id}/resume", c.page(c.control(c.api.ResumeCampaign, "resumed"))).Methods(post)
-	r.Handle("/campaigns/{id}/cancel", c.page(c.control(c.api.CancelCampaign, "cancelled"))).Methods(post)
+	c.oneCampaignRoutes(r)
 }
 
+// listLength is how many rows a page of a list has.
+const listLength = 50
+
 type campaignList struct {
-	Status   models.Status
+	Query    url.Values // as the reader gave it
 	Statuses []models.Status
 	List     []handlers.CampaignView
 	More     more
+	Part     string // the query of the list alone, which the page asks for again and again; empty = nothing moves
 }
 
-// campaigns lists campaigns.
+// Filtered says whether the list leaves some campaigns out.
+func (l campaignList) Filtered() bool {
+	for _, name := range []string{"status", "name", "schedule", "from", "to"} {
+		if l.Query.Get(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// campaigns lists campaigns. While one of them runs, the list is asked for again every few seconds: one request for all rows.
 func (c *Console) campaigns(in *web.In) error {
-	f, err := handlers.ReadCampaignFilter(in)
+	f, err := readCampaignList(in)
 	if err != nil {
 		return err
 	}
@@ -40,51 +47,56 @@ func (c *Console) campaigns(in *web.In) error {
 	if err != nil {
 		return err
 	}
-	return c.show(in, "campaigns.html", page{Title: "Campaigns", Here: "campaigns", Data: campaignList{
-		f.Status, models.Statuses, list.Campaigns, pageOf(in.R.URL.Query(), list.NextCursor),
-	}})
-}
-
-// campaign shows one campaign.
-func (c *Console) campaign(in *web.In) error {
-	id, err := in.Known("campaign")
-	if err != nil {
-		return err
-	}
-	v, err := c.api.GetCampaign(in.Context(), in.Call, id)
-	if err != nil {
-		return err
-	}
-	title := v.Name
-	if title == "" {
-		title = "Campaign " + v.ID
-	}
-	return c.show(in, "campaign.html", page{Title: title, Here: "campaigns", Data: v})
-}
-
-// campaignLive streams the part of a campaign's page that moves.
-func (c *Console) campaignLive(in *web.In) error {
-	id, err := in.Known("campaign")
-	if err != nil {
-		return err
-	}
-	return c.api.FollowCampaign(in, id, func(v handlers.CampaignView) (string, error) {
-		body, err := c.pages.render("campaign-live", v)
-		return string(body), err
-	})
-}
-
-// control serves a button that changes a campaign's state.
-func (c *Console) control(do func(context.Context, web.Call, string) (handlers.CampaignView, error), did string) web.Handler {
-	return func(in *web.In) error {
-		id, err := in.Known("campaign")
-		if err != nil {
-			return err
+	query := in.R.URL.Query()
+	part := query.Has("part")
+	query.Del("part")
+	data := campaignList{Query: query, Statuses: models.Statuses, List: list.Campaigns, More: pageOf(query, list.NextCursor)}
+	for _, v := range list.Campaigns {
+		if v.Status == models.StatusRunning || part {
+			again := clone(query)
+			again.Set("part", "1")
+			data.Part = "?" + again.Encode()
 		}
-		v, err := do(in.Context(), in.Call, id)
-		if err != nil {
-			return err
-		}
-		return c.next(in, c.pages.path("/campaigns/", v.ID), did)
 	}
+	if part {
+		return c.showPart(in, "campaign-rows", data)
+	}
+	return c.show(in, "campaigns.html", page{Title: "Campaigns", Here: "campaigns", Data: data})
+}
+
+// readCampaignList reads the filter of the list. The days from and to are days in UTC, and both belong to the list.
+func readCampaignList(in *web.In) (models.CampaignFilter, error) {
+	f, err := handlers.ReadCampaignFilter(in)
+	if err != nil {
+		return f, err
+	}
+	for name, at := range map[string]*models.Millis{"from": &f.CreatedFrom, "to": &f.CreatedTo} {
+		text := in.Query(name)
+		if text == "" {
+			continue
+		}
+		day, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			return f, web.Refuse(name, "must be a day such as 2026-12-04")
+		}
+		if name == "to" {
+			day = day.AddDate(0, 0, 1)
+		}
+		*at = models.Millis(day.UnixMilli())
+	}
+	f.Limit = listLength
+	return f, nil
+}
+
+// showPart answers with a part of a page, for a page that is open already.
+func (c *Console) showPart(in *web.In, name string, data any) error {
+	body, err := c.pages.render(name, data)
+	if err != nil {
+		return err
+	}
+	h := in.W.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	web.PageHeaders(h, policy)
+	_, _ = in.W.Write(body) // a client that is gone needs no answer
+	return nil
 }

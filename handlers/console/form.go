@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"carillon/handlers/web"
 	"carillon/models"
@@ -47,6 +49,8 @@ var doneWords = map[string]string{
 	"cancelled": "The campaign is cancelled.",
 	"changed":   "The change is saved.",
 	"created":   "The campaign is made.",
+	"retried":   "The campaign runs again for them.",
+	"tested":    "This is the test.",
 	// Schedules, users and groups:
 	"removed":          "It is deleted.",
 	"group":            "The group is saved.",
@@ -83,4 +87,13 @@ func refused(err error) (fields map[string]string, ok bool) {
 		fields[""] = e.Words()
 	}
 	return fields, true
+}
+
+// sentence makes words of an error a sentence.
+func sentence(words string) string {
+	first, size := utf8.DecodeRuneInString(words)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + strings.TrimSuffix(words[size:], ".") + "."
 }
