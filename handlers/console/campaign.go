@@ -20,7 +20,14 @@ var campaignFuncs = template.FuncMap{
 	"rate":        rateOf,
 	"eta":         func(seconds int64) string { return duration(time.Duration(seconds) * time.Second) },
 	"standing":    standing,
-	"over":        func(v handlers.CampaignView) bool { return v.FinishedAt != nil },
+	"others":      func(n models.Counts) int64 { return n.Total - n.Sent - n.Pending },
+	"missing":     func(n handlers.EstimateCounts) int64 { return n.Total - n.Sent },
+	"there":       thereAt,
+	"instant":     func(seconds int64) time.Time { return time.Unix(seconds, 0) },
+	"wrong":       wrongOf,
+	"control":     controlFor,
+	"fieldID":     fieldID,
+	"plain":       plainNumber,
 	"retryable":   retryable,
 	"sendAgainTo": sendAgainTo,
 }
@@ -48,13 +55,13 @@ type campaignPage struct {
 	Message    preview
 	Zones      []handlers.CampaignZone
 	Chart      []handlers.ChartPoint
-	History    []told
+	History    []campaignEvent
 	Older      bool // the event log has more of them
 	Change     changeForm
-	Refused    string // why a form did nothing
-	Meanwhile  []told // what others have changed since the form's page was opened
-	Report     bool   // the page is to be printed: it has no forms
-	Unfinished bool   // it may still be paused, resumed, cancelled, and changed
+	Refused    string          // why a form did nothing
+	Meanwhile  []campaignEvent // what others have changed since the form's page was opened
+	Report     bool            // the page is to be printed: it has no forms
+	Unfinished bool            // it may still be paused, resumed, cancelled, and changed
 }
 
 // changeForm are the fields of a campaign that can be changed, as somebody typed them, and as they were when the form was made.
@@ -64,8 +71,8 @@ type changeForm struct {
 	Refused                       map[string]string
 }
 
-// title is how pages call a campaign.
-func title(v handlers.CampaignView) string {
+// campaignTitle is how pages call a campaign.
+func campaignTitle(v handlers.CampaignView) string {
 	if v.Name == "" {
 		return "Campaign " + v.ID
 	}
@@ -114,7 +121,7 @@ func (c *Console) showCampaign(in *web.In, status int, p campaignPage) (err erro
 	if p.Change.Refused == nil {
 		p.Change = c.changeFormOf(v)
 	}
-	return c.showWith(in, status, "campaign.html", page{Title: title(v), Here: "campaigns", Data: p})
+	return c.showWith(in, status, "campaign.html", page{Title: campaignTitle(v), Here: "campaigns", Data: p})
 }
 
 // campaignLive streams the part of a campaign's page that moves.
@@ -329,7 +336,7 @@ func (c *Console) campaignVerify(in *web.In) error {
 	if err != nil {
 		return c.refuseCampaign(in, v.ID, err)
 	}
-	return c.show(in, "campaign_verify.html", page{Title: "Verification of " + title(v), Here: "campaigns", Data: verification{v, report}})
+	return c.show(in, "campaign_verify.html", page{Title: "Verification of " + campaignTitle(v), Here: "campaigns", Data: verification{v, report}})
 }
 
 // rateOf is a measured rate in words.

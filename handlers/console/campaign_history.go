@@ -12,8 +12,8 @@ import (
 	"carillon/models"
 )
 
-// told is an event of a campaign in words.
-type told struct {
+// campaignEvent is an event of a campaign in words.
+type campaignEvent struct {
 	At      string
 	What    string
 	By      string // empty = the program itself
@@ -25,7 +25,7 @@ type told struct {
 // historyShown is how many events a campaign's page shows.
 const historyShown = 30
 
-var campaignEvents = map[models.EventKind]string{
+var campaignWords = map[models.EventKind]string{
 	models.EventCampaignCreated: "Made", models.EventCampaignStarted: "Started", models.EventCampaignPaused: "Paused", models.EventCampaignResumed: "Resumed",
 	models.EventCampaignRetried: "Retried", models.EventCampaignCompleted: "Completed", models.EventCampaignFailed: "Failed", models.EventCampaignExpired: "Expired",
 	models.EventCampaignCancelled: "Cancelled", models.EventCampaignStuck: "Cannot end", models.EventCampaignChanged: "Changed", models.EventCampaignWaiting: "Waits for the directory",
@@ -35,7 +35,7 @@ var campaignEvents = map[models.EventKind]string{
 var changedNames = map[string]string{"name": "the name", "ratePerSecond": "the rate", "expireAt": "the end", "sendAt": "the begin"}
 
 // campaignHistory are the newest events of a campaign. more says that there are older ones.
-func (c *Console) campaignHistory(ctx context.Context, call web.Call, id string) (list []told, more bool, err error) {
+func (c *Console) campaignHistory(ctx context.Context, call web.Call, id string) (list []campaignEvent, more bool, err error) {
 	found, err := c.api.CampaignHistory(ctx, call, handlers.OlderPage{ID: id, Limit: historyShown})
 	if err != nil {
 		return nil, false, err
@@ -46,8 +46,8 @@ func (c *Console) campaignHistory(ctx context.Context, call web.Call, id string)
 	return list, found.More, nil
 }
 
-func tellEvent(e handlers.EventView) told {
-	t := told{At: e.At, What: campaignEvents[e.Kind], By: e.Actor, Via: e.Via, Reason: e.Reason}
+func tellEvent(e handlers.EventView) campaignEvent {
+	t := campaignEvent{At: e.At, What: campaignWords[e.Kind], By: e.Actor, Via: e.Via, Reason: e.Reason}
 	changed, _ := e.Data["changed"].(map[string]any)
 	for _, field := range slices.Sorted(maps.Keys(changed)) {
 		if both, ok := changed[field].(map[string]any); ok {
@@ -82,18 +82,18 @@ func plainValue(field string, v any) string {
 
 // lastChanges are the events by which somebody has changed a campaign since its page was opened, as far as the newest events
 // say: of its state, or of the named fields.
-func (c *Console) lastChanges(ctx context.Context, call web.Call, id string, fields ...string) []told {
+func (c *Console) lastChanges(ctx context.Context, call web.Call, id string, fields ...string) []campaignEvent {
 	found, err := c.api.CampaignHistory(ctx, call, handlers.OlderPage{ID: id, Limit: historyShown})
 	if err != nil { // what changed is still shown, without who did it
 		return nil
 	}
-	var list []told
+	var list []campaignEvent
 	missing := slices.Clone(fields)
 	for _, e := range found.Events {
 		changed, _ := e.Data["changed"].(map[string]any)
 		before := len(missing)
 		missing = slices.DeleteFunc(missing, func(field string) bool { return changed[field] != nil })
-		if len(missing) < before || len(fields) == 0 && e.ToStatus != "" {
+		if len(missing) < before || len(fields) == 0 && e.To != "" {
 			list = append(list, tellEvent(e))
 		}
 		if len(fields) == 0 && len(list) > 0 || len(fields) > 0 && len(missing) == 0 {

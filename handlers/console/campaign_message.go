@@ -22,7 +22,7 @@ type preview struct {
 	Text  string
 	Files []previewFile
 	Link  string // an address of http or https; else empty
-	Facts []fact
+	Facts []previewFact
 	Push  string // what the phone of a user who is not online shows; empty = nothing
 	Notes []string
 }
@@ -36,8 +36,8 @@ type previewFile struct {
 	URL  string
 }
 
-// fact is a name with its value.
-type fact struct{ Name, Value string }
+// previewFact is a name with its value.
+type previewFact struct{ Name, Value string }
 
 // contentNames are the content types in words.
 var contentNames = map[int]string{
@@ -89,7 +89,7 @@ func (p *preview) content(contentType int, c jsonObject) {
 	case 106:
 		p.Text = c.text("text")
 		if names := c.texts("atUserList"); len(names) > 0 {
-			p.Facts = append(p.Facts, fact{"Names", strings.Join(names, ", ")})
+			p.Facts = append(p.Facts, previewFact{"Names", strings.Join(names, ", ")})
 		}
 	case 114:
 		p.Text, p.Quote = c.text("text"), quoted(c["quoteMessage"])
@@ -103,7 +103,7 @@ func (p *preview) content(contentType int, c jsonObject) {
 	default:
 		for _, name := range []string{"description", "data", "extension"} {
 			if text := c.text(name); text != "" {
-				p.Facts = append(p.Facts, fact{name, text})
+				p.Facts = append(p.Facts, previewFact{name, text})
 			}
 		}
 		p.Notes = append(p.Notes, "The reader’s app decides how this looks.")
@@ -117,11 +117,11 @@ func (p *preview) picture(c jsonObject) {
 }
 
 func (p *preview) sound(c jsonObject) {
-	p.add("Voice", c.text("sourceUrl"), "", seconds(c.text("duration")), fileSize(c.text("dataSize")))
+	p.add("Voice", c.text("sourceUrl"), "", contentSeconds(c.text("duration")), fileSize(c.text("dataSize")))
 }
 
 func (p *preview) video(c jsonObject) {
-	p.add("Video", c.text("videoUrl"), "", seconds(c.text("duration")), fileSize(c.text("videoSize")))
+	p.add("Video", c.text("videoUrl"), "", contentSeconds(c.text("duration")), fileSize(c.text("videoSize")))
 }
 
 func (p *preview) file(c jsonObject) {
@@ -218,7 +218,7 @@ func fileSize(bytes string) string {
 // maxSeconds is the longest duration of a sound or video that is shown as one: a year.
 const maxSeconds = 366 * 24 * 60 * 60
 
-func seconds(text string) string {
+func contentSeconds(text string) string {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n <= 0 || n > maxSeconds {
 		return ""

@@ -31,7 +31,7 @@ func (c *Console) campaignFailures(in *web.In) error {
 	if in.Query("part") != "" {
 		return c.showPart(in, "failures", groups)
 	}
-	return c.show(in, "campaign_failures.html", page{Title: "Failures of " + title(v), Here: "campaigns", Data: groups})
+	return c.show(in, "campaign_failures.html", page{Title: "Failures of " + campaignTitle(v), Here: "campaigns", Data: groups})
 }
 
 // recipientNames are the outcomes by which recipients can be filtered.
@@ -74,7 +74,7 @@ func (c *Console) campaignRecipients(in *web.In) error {
 		}
 		p.More = pageOf(in.R.URL.Query(), p.List.NextCursor)
 	}
-	return c.showWith(in, status, "campaign_recipients.html", page{Title: "Recipients of " + title(v), Here: "campaigns", Data: p})
+	return c.showWith(in, status, "campaign_recipients.html", page{Title: "Recipients of " + campaignTitle(v), Here: "campaigns", Data: p})
 }
 
 // lookUp finds what became of one user.

@@ -38,3 +38,12 @@ func writeTime(instant, zone string) string {
 	}
 	return at.In(loc).Format(controlTime)
 }
+
+// thereAt is an instant with the offset of a zone, as the zone's own clocks show it.
+func thereAt(instant *string) string {
+	at, err := time.Parse(time.RFC3339, deref(instant))
+	if err != nil {
+		return "–"
+	}
+	return at.Format("2006-01-02 15:04 (-07:00)")
+}

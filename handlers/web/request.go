@@ -109,3 +109,16 @@ type Caller struct {
 	Admin  bool
 	Ends   time.Time // of the token
 }
+
+// Refusal is an error as a page shows it that does not end with the error, but shows a form again. An error that is no refusal
+// of the request is logged.
+func (in *In) Refusal(err error) (status int, e *models.Error) {
+	e = asAnswer(in.Context(), err)
+	if status = StatusOf(err, e, false); status >= http.StatusInternalServerError {
+		in.gate.Log.Error("a form could not be served", "route", in.Route, "operationID", in.OperationID, "err", err)
+		if e.Code == models.CodeUnavailable {
+			status = http.StatusServiceUnavailable
+		}
+	}
+	return status, e
+}
