@@ -148,10 +148,37 @@ func TestOverviewWithoutStores(t *testing.T) {
 				t.Errorf("%d: no %q in %s", page.Status, words, page.text("main"))
 			}
 		}
-		if page := s.get("/pause"); page.Status != http.StatusServiceUnavailable || page.Find("h1").Length() != 1 {
+		if page := s.get("/pause"); page.Status < 500 || page.Find("h1").Length() != 1 || page.Find("form[action^='/pause']").Length() != 0 {
 			t.Errorf("%d %s", page.Status, page.text("main"))
 		}
 	})
+}
+
+// TestPartsWithoutASession: a part of a page that is asked for after the session's end makes the whole page come anew. An error
+// takes the part's place alone.
+func TestPartsWithoutASession(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, embeddedStores(t))
+	ask := func(browser *http.Client, path string) seen {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("HX-Request", "true")
+		res, err := browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.read(res, path)
+	}
+	for _, path := range []string{"/overview/now", "/queue/now"} {
+		if part := ask(s.newBrowser(), path); part.Status != http.StatusNoContent || part.Header.Get("HX-Refresh") != "true" || part.Raw != "" {
+			t.Errorf("%s: %d %s", path, part.Status, part.Raw)
+		}
+	}
+	if part := ask(s.browser, "/campaigns/none"); part.Status != http.StatusNotFound || part.Find("nav, title").Length() != 0 || !strings.Contains(part.text(".note"), "there is no such campaign") {
+		t.Errorf("%d %s", part.Status, part.Raw)
+	}
 }
 
 // TestManyLookAtOneReading: however many look at the overview, the process reads once a second.
