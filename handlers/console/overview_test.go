@@ -43,7 +43,7 @@ func TestOverviewShowsWhatRunsAndWhatIsDue(t *testing.T) {
 				if c.Status != models.StatusRunning {
 					return models.Pace{}
 				}
-				return models.Pace{Known: true, PerSecond: 12.34, ETAKnown: true, ETA: 95 * time.Second, LimitedBy: models.LimitedByCampaignRate, Why: "its own rate of 7/s is used up"}
+				return models.Pace{Known: true, PerSecond: 7.34, ETAKnown: true, ETA: 95 * time.Second, LimitedBy: models.LimitedByCampaignRate, Why: "its own rate of 7/s is used up"}
 			}
 		})
 		s.users("u1", "u2")
@@ -55,7 +55,7 @@ func TestOverviewShowsWhatRunsAndWhatIsDue(t *testing.T) {
 		if run.Length() != 1 || run.Find("h3 a").AttrOr("href", "") != "/campaigns/"+id || run.Find("h3").Text() != "<b>bold</b>" {
 			t.Fatalf("%s", page.text("main"))
 		}
-		for _, words := range []string{"0 % of 2", "12.3 a second", "done in about 1 min 35 s", "Its own rate of 7/s is used up."} {
+		for _, words := range []string{"0 % of 2", "7.3 a second", "done in about 1 min 35 s", "Its own rate of 7/s is used up."} {
 			if !strings.Contains(page.text("article.run"), words) {
 				t.Errorf("no %q in %s", words, page.text("article.run"))
 			}
