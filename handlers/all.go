@@ -29,34 +29,34 @@ func changedAll(list []models.Named, err error) (*int, *[]models.Named, error) {
 // PauseAllCampaigns pauses all that run or are scheduled, whoever made them.
 func (a *API) PauseAllCampaigns(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Paused, all.Campaigns, err = changedAll(a.Store.PauseAll(ctx, "paused by "+call.UserID))
-	a.tellAll(call, "all campaigns paused", "campaigns", *all.Paused, err)
+	a.tellAll(ctx, call, "all campaigns paused", "campaigns", *all.Paused, err)
 	return all, err
 }
 
 // ResumeAllCampaigns resumes those that the last PauseAllCampaigns has paused and that are paused by it still.
 func (a *API) ResumeAllCampaigns(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Resumed, all.Campaigns, err = changedAll(a.Store.ResumeAll(ctx))
-	a.tellAll(call, "campaigns resumed", "campaigns", *all.Resumed, err)
+	a.tellAll(ctx, call, "campaigns resumed", "campaigns", *all.Resumed, err)
 	return all, err
 }
 
 // PauseAllSchedules pauses all that are active.
 func (a *API) PauseAllSchedules(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Paused, all.Schedules, err = changedAll(a.Store.PauseAllSchedules(ctx))
-	a.tellAll(call, "all schedules paused", "schedules", *all.Paused, err)
+	a.tellAll(ctx, call, "all schedules paused", "schedules", *all.Paused, err)
 	return all, err
 }
 
 // ResumeAllSchedules resumes those that the last PauseAllSchedules has paused and that are paused by it still.
 func (a *API) ResumeAllSchedules(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
 	all.Resumed, all.Schedules, err = changedAll(a.Store.ResumeAllSchedules(ctx, slots.Resume))
-	a.tellAll(call, "schedules resumed", "schedules", *all.Resumed, err)
+	a.tellAll(ctx, call, "schedules resumed", "schedules", *all.Resumed, err)
 	return all, err
 }
 
 // tellAll logs what was done to n campaigns or schedules; what are they.
-func (a *API) tellAll(call web.Call, done, what string, n int, err error) {
+func (a *API) tellAll(ctx context.Context, call web.Call, done, what string, n int, err error) {
 	if err == nil && n > 0 {
-		a.Log.Info(done, what, n, "by", call.UserID, "operationID", call.OperationID)
+		a.Log.Info(done, what, n, "by", models.ViaOf(ctx), "operationID", call.OperationID)
 	}
 }

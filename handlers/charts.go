@@ -22,7 +22,7 @@ type ChartPoint struct {
 }
 
 // CampaignChart is how far a campaign was over time, from its start to its end or to now. A campaign that has not begun has no
-// points.
+// points, nor has one that is too short or too small to have been sampled in between.
 func (a *API) CampaignChart(ctx context.Context, _ web.Call, id string) ([]ChartPoint, error) {
 	c, err := a.Store.Campaign(ctx, id)
 	if err != nil || c.StartedAt == 0 {
@@ -47,10 +47,10 @@ func (a *API) CampaignChart(ctx context.Context, _ web.Call, id string) ([]Chart
 			add(s.At, s.Sent, s.Failed)
 		}
 	}
-	if end/1000 <= c.StartedAt/1000 {
-		end = c.StartedAt + 1000 // a chart needs two points
-	}
 	add(end, c.Sent, c.Failed)
+	if len(points) < 3 {
+		return nil, nil
+	}
 	return points, nil
 }
 

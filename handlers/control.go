@@ -26,7 +26,7 @@ func (a *API) controlled(ctx context.Context, call web.Call, what, id string, ch
 		return CampaignView{}, err
 	}
 	if c.Status != before.Status {
-		a.Log.Info(what, "campaign", c, "by", call.UserID, "operationID", call.OperationID)
+		a.Log.Info(what, "campaign", c, "by", models.ViaOf(ctx), "operationID", call.OperationID)
 	}
 	return a.withPace(ctx, c), nil
 }
@@ -93,7 +93,7 @@ func (a *API) RetryCampaign(ctx context.Context, call web.Call, req Retry) (Retr
 		return RetryAnswer{}, err
 	}
 	if n > 0 {
-		a.Log.Info("campaign retried", "campaign", c, "recipients", n, "by", call.UserID, "operationID", call.OperationID)
+		a.Log.Info("campaign retried", "campaign", c, "recipients", n, "by", models.ViaOf(ctx), "operationID", call.OperationID)
 	}
 	return RetryAnswer{a.withPace(ctx, c), n}, nil
 }
@@ -160,7 +160,7 @@ func (a *API) PatchCampaign(ctx context.Context, call web.Call, asked CampaignCh
 	if err != nil {
 		return CampaignView{}, err
 	}
-	a.Log.Info("campaign changed", "campaign", c, "by", call.UserID, "operationID", call.OperationID)
+	a.Log.Info("campaign changed", "campaign", c, "by", models.ViaOf(ctx), "operationID", call.OperationID)
 	return a.withPace(ctx, c), nil
 }
 

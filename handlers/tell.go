@@ -13,5 +13,5 @@ func (a *API) tellCreated(ctx context.Context, call web.Call, created models.Cre
 		return
 	}
 	view := models.CampaignView{Campaign: c, Counts: models.Counts{Total: c.Total, Pending: c.Total}}
-	a.Log.Log(ctx, models.LogLevel(c.Total), "campaign created", "campaign", view, "by", call.UserID, "operationID", call.OperationID)
+	a.Log.Log(ctx, models.LogLevel(c.Total), "campaign created", "campaign", view, "by", models.ViaOf(ctx), "operationID", call.OperationID)
 }

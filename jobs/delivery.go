@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -70,15 +69,14 @@ func (d *delivery) stopIllegible(ctx context.Context) {
 	if !ok {
 		return
 	}
-	var refused *models.Error
-	switch _, err := d.store.PauseCampaign(ctx, c.PublicID, models.CutText(illegibleReason+why, models.MaxTextChars)); {
-	case err == nil:
-		d.log.Warn("the campaign paused itself: the provider's answers cannot be read", "id", c.PublicID, "why", why, "by", "guard")
-	// Until the campaign is paused, no request starts here.
-	case !errors.As(err, &refused) || refused.Code != models.CodeIllegalTransition:
+	paused, err := d.store.PauseUnreadable(ctx, c.ID, models.CutText(illegibleReason+why, models.MaxTextChars))
+	switch {
+	case err != nil: // until the campaign is paused, no request starts here
 		d.log.Warn("the campaign could not be paused, though the provider's answers cannot be read", "err", err)
 		d.legible.notPaused(c.ID)
 		return
+	case paused:
+		d.log.Warn("the campaign paused itself: the provider's answers cannot be read", "id", c.PublicID, "why", why, "by", "guard")
 	}
 	// The process must know of the pause before it judges anew. Otherwise a request could start in
 	// between, and its answer would pause the campaign once more after a resume.

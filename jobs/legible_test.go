@@ -116,8 +116,12 @@ func TestUnreadableAnswersPause(t *testing.T) {
 				r := p.rig(t, s, 500)
 				id := r.post(hookSpec(3003))
 				c := r.until(id, "paused by itself", func(c models.CampaignView) bool { return c.Status == models.StatusPaused })
-				if !strings.Contains(c.StatusReason, "answers cannot be read") || c.Sent != 0 {
-					t.Errorf("reason %q, counts %+v", c.StatusReason, c.Counts)
+				if !strings.Contains(c.StatusReason, "answers cannot be read") || c.StatusReasonCode != models.ReasonGuard || c.Sent != 0 {
+					t.Errorf("reason %s %q, counts %+v", c.StatusReasonCode, c.StatusReason, c.Counts)
+				}
+				events, err := r.store.Events(t.Context(), models.EventFilter{Kind: models.EventCampaignPaused, Limit: 1})
+				if err != nil || len(events) != 1 || events[0].Via != models.ViaGuard {
+					t.Errorf("%+v, %v", events, err)
 				}
 				p.mend()
 				if _, err := r.store.ResumeCampaign(t.Context(), id); err != nil {

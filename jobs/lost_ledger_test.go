@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -77,24 +78,27 @@ func TestMaybeSentFromALostLedger(t *testing.T) {
 func TestFailedFromALostLedger(t *testing.T) {
 	t.Parallel()
 	for _, ownHands := range []bool{false, true} {
-		testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
-			i := newIdle(t, s)
-			c := i.to(models.AtLeastOnce, "a", "b", "c")
-			i.half(c, halfSent...)
-			i.lose()
-			if _, err := i.store.ResumeCampaign(t.Context(), c.PublicID); err != nil {
-				t.Fatal(err)
-			}
-			if ownHands {
-				i.do(promoter{i.requeuer(), i.windows}.promote)
-			}
-			i.fail(c, ownHands)
-			if v, err := i.store.Campaign(t.Context(), c.PublicID); err != nil || v.FinishedAt == 0 || v.Sent != 1 || v.Unknown != 2 {
-				t.Errorf("%+v, finished at %d, %v", v.Counts, v.FinishedAt, err)
-			}
-			if r, err := i.store.Verify(t.Context(), c.PublicID); err != nil || !r.OK {
-				t.Errorf("%+v, %v", r, err)
-			}
+		t.Run(fmt.Sprintf("own hands %t", ownHands), func(t *testing.T) {
+			t.Parallel()
+			testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+				i := newIdle(t, s)
+				c := i.to(models.AtLeastOnce, "a", "b", "c")
+				i.half(c, halfSent...)
+				i.lose()
+				if _, err := i.store.ResumeCampaign(t.Context(), c.PublicID); err != nil {
+					t.Fatal(err)
+				}
+				if ownHands {
+					i.do(promoter{i.requeuer(), i.windows}.promote)
+				}
+				i.fail(c, ownHands)
+				if v, err := i.store.Campaign(t.Context(), c.PublicID); err != nil || v.FinishedAt == 0 || v.Sent != 1 || v.Unknown != 2 {
+					t.Errorf("%+v, finished at %d, %v", v.Counts, v.FinishedAt, err)
+				}
+				if r, err := i.store.Verify(t.Context(), c.PublicID); err != nil || !r.OK {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
 		})
 	}
 }

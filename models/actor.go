@@ -31,6 +31,10 @@ func WithActor(ctx context.Context, a Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
+// ViaOf is the way by which the context's actor acts; empty = the program itself. The log tells it: an actor's ID is personal.
+// The event with the same operationID names the actor.
+func ViaOf(ctx context.Context) Via { return actorOf(ctx, "").Via }
+
 // actorOf is the context's actor; without one it is the program itself, by the given way.
 func actorOf(ctx context.Context, via Via) Actor {
 	if a, ok := ctx.Value(actorKey{}).(Actor); ok {

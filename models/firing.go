@@ -160,6 +160,29 @@ func (s *Store) recordSlot(tx *gorm.DB, sch Schedule, f Firing, e Event) error {
 	return s.record(tx, ViaScheduler, e)
 }
 
+// passSkips writes the line of each slot that a firing passes over, and deletes the rows of the
+// slots that are behind.
+func (s *Store) passSkips(tx *gorm.DB, sch Schedule, f Firing, now Millis) error {
+	for _, slot := range f.Skipped {
+		row := Occurrence{ScheduleID: sch.ID, Slot: &slot, Slots: 1, Outcome: OutcomeSkipped, Reason: skippedByHand}
+		row.CreatedAt = now
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+	}
+	if err := storeSkips(tx, sch, sch.skipsLeft(f.NextSlot)); err != nil {
+		return err
+	}
+	// The request to skip the slot has its event. The end of the schedule has none yet.
+	if len(f.Skipped) == 0 || f.Slot != 0 || f.Missed != nil || f.NextSlot != 0 {
+		return nil
+	}
+	last := f.Skipped[len(f.Skipped)-1]
+	e := Event{Kind: EventScheduleSkipped, ReasonCode: ReasonSkippedByHand, Reason: skippedByHand}
+	e.Data = EventData{"slot": sch.shownSlot(last)}
+	return s.recordSlot(tx, sch, f, e)
+}
+
 func refusal(e *Error) string {
 	texts := []string{e.Detail}
 	if len(e.Fields) > 0 {

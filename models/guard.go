@@ -32,3 +32,9 @@ func (s *Store) Guard(ctx context.Context, campaignID int64, t Trip) (paused, so
 		set: "guard_allows=?", setArgs: []any{allows}, only: "guard_run=? AND guard_allows=?", onlyArgs: []any{t.Run, c.GuardAllows}})
 	return paused, false, err
 }
+
+// PauseUnreadable pauses a running campaign of which the provider's answers cannot be read. why says so in words. paused is
+// false for a campaign that does not run any more.
+func (s *Store) PauseUnreadable(ctx context.Context, campaignID int64, why string) (paused bool, err error) {
+	return s.moveCampaign(ctx, campaignID, StatusRunning, move{to: StatusPaused, reason: Reason{ReasonGuard, why}, via: ViaGuard})
+}

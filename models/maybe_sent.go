@@ -112,15 +112,6 @@ func (s *Store) unknownAhead(tx *gorm.DB, c Campaign, p Page, left bool) (n int,
 // MaybeSent says whether a request for the member at a place ahead of the cursor may have been accepted.
 func (p Page) MaybeSent(at int) bool { return p.lost || at < p.MaybeSentTo }
 
-// lost says whether recipients who have no outcome here may have been sent to from a ledger that was lost. They may if the
-// campaign was made before that ledger's end, until (Mark.LostUntil). No row keeps this. So it holds also for pages that are
-// planned later, and for a retry.
-//
-// It does not hold for an at-most-once campaign: its claims are lost, and whoever resumes it accepts that; see Hold.
-func (c Campaign) lost(until Millis) bool {
-	return c.CreatedAt <= until && c.Delivery != AtMostOnce
-}
-
 // DisownClaims ends a visit's Claims: nobody can be asked about them, so the recipients become unknown.
 func (s *Store) DisownClaims(ctx context.Context, v *Visit) error {
 	n := len(v.Claims)

@@ -11,7 +11,7 @@ const (
 	ReasonOperator     ReasonCode = "operator"     // somebody asked for this one campaign or schedule to be paused, resumed, cancelled, retried …
 	ReasonPauseAll     ReasonCode = "pauseAll"     // the kill switch, pause --all
 	ReasonResumeAll    ReasonCode = "resumeAll"    // resume --all, of what the kill switch had paused
-	ReasonGuard        ReasonCode = "guard"        // too many recipients failed
+	ReasonGuard        ReasonCode = "guard"        // it paused itself: too many recipients failed, or the provider's answers cannot be read
 	ReasonExpired      ReasonCode = "expired"      // its expireAt passed with recipients unsent
 	ReasonMissed       ReasonCode = "missed"       // nothing ran at its sendAt, or at a schedule's slot
 	ReasonNoAudience   ReasonCode = "noAudience"   // it could not start: its group or all users were gone

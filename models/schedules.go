@@ -120,6 +120,17 @@ func (s *Store) ChangeSchedule(ctx context.Context, publicID string, admins []st
 	return s.changeSchedule(ctx, publicID, ReasonOperator, admins, due, change)
 }
 
+// SkipSlot leaves one coming slot of a schedule out. skip adds the slot to the schedule's skipped
+// ones, or says why the slot cannot be skipped. A slot that is skipped already is no error, and has
+// one event. 3001 for a deleted schedule.
+//
+// A scheduler that acts upon the slot at the same time compares the same version of the schedule.
+// So either the slot fires and skip is called again, or the slot is skipped and does not fire.
+func (s *Store) SkipSlot(ctx context.Context, publicID string, skip func(sch *Schedule, now Millis) error) (Schedule, error) {
+	sch, _, err := s.ChangeSchedule(ctx, publicID, nil, nil, skip)
+	return sch, err
+}
+
 // changeSchedule is ChangeSchedule with the reason that the event names.
 func (s *Store) changeSchedule(ctx context.Context, publicID string, why ReasonCode, admins []string, due func(sch Schedule, now Millis) (Firing, error), change func(sch *Schedule, now Millis) error) (sch Schedule, made []Created, err error) {
 	for {

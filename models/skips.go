@@ -1,7 +1,6 @@
 package models
 
 import (
-	"context"
 	"slices"
 
 	"gorm.io/gorm"
@@ -104,38 +103,4 @@ func (s *Schedule) keepSkips(before Schedule) (dropped int) {
 	}
 	s.Skipped = nil
 	return len(before.skipsLeft(before.NextSlot))
-}
-
-// SkipSlot leaves one coming slot of a schedule out. skip adds the slot to the schedule's skipped
-// ones, or says why the slot cannot be skipped. A slot that is skipped already is no error, and has
-// one event. 3001 for a deleted schedule.
-//
-// A scheduler that acts upon the slot at the same time compares the same version of the schedule.
-// So either the slot fires and skip is called again, or the slot is skipped and does not fire.
-func (s *Store) SkipSlot(ctx context.Context, publicID string, skip func(sch *Schedule, now Millis) error) (Schedule, error) {
-	sch, _, err := s.ChangeSchedule(ctx, publicID, nil, nil, skip)
-	return sch, err
-}
-
-// passSkips writes the line of each slot that a firing passes over, and deletes the rows of the
-// slots that are behind.
-func (s *Store) passSkips(tx *gorm.DB, sch Schedule, f Firing, now Millis) error {
-	for _, slot := range f.Skipped {
-		row := Occurrence{ScheduleID: sch.ID, Slot: &slot, Slots: 1, Outcome: OutcomeSkipped, Reason: skippedByHand}
-		row.CreatedAt = now
-		if err := tx.Create(&row).Error; err != nil {
-			return err
-		}
-	}
-	if err := storeSkips(tx, sch, sch.skipsLeft(f.NextSlot)); err != nil {
-		return err
-	}
-	// The request to skip the slot has its event. The end of the schedule has none yet.
-	if len(f.Skipped) == 0 || f.Slot != 0 || f.Missed != nil || f.NextSlot != 0 {
-		return nil
-	}
-	last := f.Skipped[len(f.Skipped)-1]
-	e := Event{Kind: EventScheduleSkipped, ReasonCode: ReasonSkippedByHand, Reason: skippedByHand}
-	e.Data = EventData{"slot": sch.shownSlot(last)}
-	return s.recordSlot(tx, sch, f, e)
 }

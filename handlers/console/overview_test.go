@@ -180,7 +180,7 @@ func TestManyLookAtOneReading(t *testing.T) {
 		})
 	}
 	asked.Wait()
-	testkit.Eventually(t, func() bool { return reads.Load() == 1 })
+	testkit.Eventually(t, "one of them reads", testkit.Patience, func() bool { return reads.Load() == 1 })
 	close(hold)
 	looking.Wait()
 	if most := 1 + int64(time.Since(began)/time.Second); reads.Load() > most {
@@ -216,7 +216,7 @@ func TestPauseEverything(t *testing.T) {
 		if !strings.Contains(page.text(".note.good"), "All campaigns are paused") || page.text("form[action='/resume/campaigns'] button") != "Resume 2" {
 			t.Errorf("%s", page.text("main"))
 		}
-		testkit.Eventually(t, func() bool {
+		testkit.Eventually(t, "the overview says so", testkit.Patience, func() bool {
 			return strings.Contains(s.get("/").text(".findings"), "2 campaigns and 0 schedules still are")
 		})
 		if done := s.post("/resume/campaigns", url.Values{}); done.Status != http.StatusSeeOther {

@@ -54,7 +54,7 @@ func TestQueueShowsWhoHoldsWhat(t *testing.T) {
 		}
 		release := s.work(task{c.ID, 7}, task{c.ID + 999, 1})
 		defer release()
-		testkit.Eventually(t, func() bool { return s.get("/queue").Find("tbody tr").Length() == 2 })
+		testkit.Eventually(t, "the worker stands on the page", testkit.Patience, func() bool { return s.get("/queue").Find("tbody tr").Length() == 2 })
 		page = s.get("/queue")
 		harmless(t, page)
 		if got := page.text("tbody"); !strings.Contains(got, "page 7 of <script>alert(1)</script>") || !strings.Contains(got, "a task that no campaign is known of") {
@@ -161,7 +161,7 @@ func TestMonitorShowsTextsAsTexts(t *testing.T) {
 		s := newSite(t, stores, func(a *handlers.API) { a.Describe = func(p []byte) string { return string(p) } })
 		client := asynq.NewClient(s.RedisConn)
 		defer client.Close()
-		for _, text := range nasty[:4] {
+		for _, text := range hostile[:4] {
 			if _, err := client.Enqueue(asynq.NewTask(text, []byte(text)), asynq.Queue(text), asynq.TaskID(text)); err != nil {
 				t.Fatal(err)
 			}

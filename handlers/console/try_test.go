@@ -46,15 +46,15 @@ func TestTryTeachesAndRefuses(t *testing.T) {
 		if page := s.get("/try"); page.text(".empty h2") != "Nobody's inbox is open" {
 			t.Errorf("%d %s", page.Status, page.text("main"))
 		}
-		for _, id := range append([]string{"nobody", "a\x01b", strings.Repeat("x", 65)}, nasty...) {
+		for _, id := range append([]string{"nobody", "a\x01b", strings.Repeat("x", 65)}, hostile...) {
 			page := s.get("/try?" + url.Values{"user": {id}}.Encode())
 			harmless(t, page)
 			if page.Status != http.StatusUnprocessableEntity || page.Find("#user[aria-invalid=true]").AttrOr("value", "") != id || page.text("#user-error") == "" {
 				t.Errorf("%q: %d %s", id, page.Status, page.text("main"))
 			}
 		}
-		s.users(nasty...)
-		for _, id := range nasty {
+		s.users(hostile...)
+		for _, id := range hostile {
 			page := s.get("/try?" + url.Values{"user": {id}}.Encode())
 			harmless(t, page)
 			if page.Status != http.StatusOK || page.Find("#inbox-of").Text() != "Inbox of "+id || !strings.Contains(page.text("#inbox"), "No message within a day") {
@@ -83,7 +83,7 @@ func TestTrySendsOnce(t *testing.T) {
 			}
 		}
 		list, err := s.Store.Campaigns(t.Context(), models.CampaignFilter{Limit: 10})
-		if err != nil || len(list) != 1 || list[0].Total != 1 {
+		if err != nil || len(list) != 1 || list[0].Campaign.Total != 1 {
 			t.Fatalf("%v %+v", err, list)
 		}
 		page = s.get("/try?user=u%2F1&done=sent")
@@ -149,7 +149,7 @@ func TestMessagesArriveOnThePage(t *testing.T) {
 				}
 			}
 		}()
-		say(nasty[0])
+		say(hostile[0])
 		timeout := time.After(testkit.Patience)
 		select {
 		case html := <-events:
@@ -158,7 +158,7 @@ func TestMessagesArriveOnThePage(t *testing.T) {
 				t.Fatal(err)
 			}
 			harmless(t, seen{Document: doc})
-			if got := doc.Find(".bubble pre").Text(); got != "before"+nasty[0] {
+			if got := doc.Find(".bubble pre").Text(); got != "before"+hostile[0] {
 				t.Errorf("%q", got)
 			}
 		case <-timeout:
