@@ -18,6 +18,8 @@ var directoryFuncs = template.FuncMap{
 	"zoneClock":      zoneClock,
 	"refusedShare":   refusedShare,
 	"slotTime":       slotTime,
+	"zoned":          zoned,
+	"span":           span,
 	"messagePreview": func(m models.Message) preview { return previewOf(&m) },
 	"skipped":        skipped,
 	"outcomeWords":   func(o models.Outcome) string { return outcomeWords[o] },
