@@ -9,17 +9,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/PuerkitoBio/goquery"
+
 	"carillon/handlers"
 	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
 
-// nasty is what every name, text and ID of other people may hold.
-const nasty = `<script>alert(1)</script>"'&<img src=x onerror=alert(2)>{{.}}`
+// hostile is what every name, text and ID of other people may hold.
+const hostile = `<script>alert(1)</script>"'&<img src=x onerror=alert(2)>{{.}}`
 
-// nastyID may be an ID: it has all that a path or a page could trip over.
-const nastyID = "a/%2e..<b>\"'&"
+// hostileID may be an ID: it has all that a path or a page could trip over.
+const hostileID = "a/%2e..<b>\"'&"
 
 // clean fails when a page holds an element that only a text could have put there.
 func clean(t *testing.T, p seen) {
@@ -67,7 +69,7 @@ func TestCampaignListFilters(t *testing.T) {
 		for i := range 52 {
 			s.campaign(func(b *handlers.CampaignBody) { b.Name = fmt.Sprintf("spring %d", i) })
 		}
-		s.campaign(func(b *handlers.CampaignBody) { b.Name = nasty[:60] })
+		s.campaign(func(b *handlers.CampaignBody) { b.Name = hostile[:60] })
 		first := s.get("/campaigns")
 		clean(t, first)
 		if n := first.Find("tbody tr").Length(); n != 50 {
@@ -113,16 +115,16 @@ func TestCampaignPage(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
-		s.users("u1", "u2", nastyID)
+		s.users("u1", "u2", hostileID)
 		id := s.campaign(func(b *handlers.CampaignBody) {
-			listedUsers("u1", "u2", nastyID)(b)
-			b.Name = nasty[:60]
-			b.Message.SenderNickname = nasty
+			listedUsers("u1", "u2", hostileID)(b)
+			b.Name = hostile[:60]
+			b.Message.SenderNickname = hostile
 			b.Message.Content = []byte(`{"content":"<script>alert(3)</script>\n\u202eabc"}`)
 		})
 		page := s.get("/campaigns/" + id)
 		clean(t, page)
-		if page.text("h1") != nasty[:60] || !strings.Contains(page.text(".bubble"), "<script>alert(3)</script>") {
+		if page.text("h1") != hostile[:60] || !strings.Contains(page.text(".bubble"), "<script>alert(3)</script>") {
 			t.Errorf("%s", page.text("main"))
 		}
 		if to := page.Find("#live").AttrOr("hx-sse:connect", ""); to != "/campaigns/"+id+"/live" {
@@ -132,7 +134,7 @@ func TestCampaignPage(t *testing.T) {
 			t.Error("the button does not say how the campaign stood")
 		}
 		s.finish(id,
-			models.RecipientOutcome{UserID: nastyID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: nasty},
+			models.RecipientOutcome{UserID: hostileID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: hostile},
 			models.RecipientOutcome{UserID: "u1", Status: models.RecipientSent, Attempts: 1},
 			models.RecipientOutcome{UserID: "u2", Status: models.RecipientFailed, Attempts: 2, ErrCode: 90004, ErrMsg: "no answer"},
 		)
@@ -178,10 +180,10 @@ func TestRecipientsOfACampaign(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
-		s.users("u1", "other", nastyID)
-		id := s.campaign(listedUsers("u1", nastyID))
+		s.users("u1", "other", hostileID)
+		id := s.campaign(listedUsers("u1", hostileID))
 		s.finish(id,
-			models.RecipientOutcome{UserID: nastyID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: nasty},
+			models.RecipientOutcome{UserID: hostileID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: hostile},
 			models.RecipientOutcome{UserID: "u1", Status: models.RecipientSent, Attempts: 1},
 		)
 		list := s.get("/campaigns/" + id + "/recipients")
@@ -290,22 +292,42 @@ func TestTwoOperators(t *testing.T) {
 	})
 }
 
-// TestZonesOfACampaign: a campaign by local time shows when it begins where.
+// TestZonesOfACampaign: a campaign by local time shows when it begins where, the earliest first.
 func TestZonesOfACampaign(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
+		berlin, tokyo := "Europe/Berlin", "Asia/Tokyo"
+		if _, err := s.Store.UpsertUsers(t.Context(), []models.UserChange{{UserID: "u1", Timezone: &berlin}, {UserID: "u2", Timezone: &tokyo}, {UserID: "u3"}}); err != nil {
+			t.Fatal(err)
+		}
 		id := s.campaign(func(b *handlers.CampaignBody) {
-			listedUsers("u1")(b)
 			at := "2099-12-04T09:00:00"
 			b.SendAt, b.LocalTime = &at, true
 		})
-		page := s.get("/campaigns/" + id)
-		if !strings.Contains(page.text(".facts"), "2099-12-04 09:00:00 local") {
+		if page := s.get("/campaigns/" + id); !strings.Contains(page.text(".facts"), "2099-12-04 09:00:00 local") {
 			t.Errorf("%s", page.text(".facts"))
 		}
 		if page := s.get("/campaigns/" + id + "/recipients"); !strings.Contains(page.text(".empty"), "listed when the campaign starts") {
 			t.Errorf("%s", page.text("main"))
+		}
+		// By quiet hours it starts at once, and is planned zone by zone.
+		var created models.Created
+		s.Enqueue = func(_ context.Context, c models.Created) error { created = c; return nil }
+		id = s.campaign(func(b *handlers.CampaignBody) { b.QuietHours = &handlers.QuietHours{From: "22:00", To: "08:00"} })
+		for done := false; !done; {
+			step, err := s.Store.PlanNext(t.Context(), *created.Plan, func(*models.Campaign, string, models.Millis) models.ZoneStart { return models.ZoneStart{Due: 1} })
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = step.Done
+		}
+		page := s.get("/campaigns/" + id)
+		for _, zone := range []string{berlin, tokyo, "UTC"} {
+			row := page.Find("tbody tr").FilterFunction(func(_ int, one *goquery.Selection) bool { return one.Find("th").Text() == zone })
+			if row.Length() != 1 || row.Find("[data-head=Recipients]").Text() != "1" || row.Find("[data-head=Pending]").Text() != "1" {
+				t.Errorf("%s: %s", zone, row.Text())
+			}
 		}
 	})
 }
