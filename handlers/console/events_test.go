@@ -12,8 +12,8 @@ import (
 	"carillon/models"
 )
 
-// oddTexts are texts that must stay texts, wherever a user, an operator or a provider puts them.
-var oddTexts = []string{
+// markupTexts are texts that must stay texts, wherever a user, an operator or a provider puts them.
+var markupTexts = []string{
 	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</title><svg/onload=alert(1)>`,
 	`javascript:alert(1)`, `{{.}}`, `&lt;b&gt;`, "\u202eevil", `a/b%2f..?x=1#y`,
 }
@@ -23,7 +23,7 @@ func embeddedStores(t *testing.T) testkit.Stores {
 	return testkit.Stores{Name: "embedded", DatabaseURL: "sqlite:" + t.TempDir() + "/carillon.db", RedisURL: testkit.EmbeddedRedisURL(t)}
 }
 
-// harmless fails the test if one of the oddTexts texts has become more than a text.
+// harmless fails the test if one of the markupTexts texts has become more than a text.
 func harmless(t *testing.T, p seen) {
 	t.Helper()
 	if n := p.Find("script:not([src]), img[src=x], svg[onload], [onmouseover], [onerror], [onload], a[href^='javascript:']").Length(); n > 0 {
@@ -111,7 +111,7 @@ func TestNoEventIsMarkup(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
 		s.users("u1")
-		for _, text := range oddTexts {
+		for _, text := range markupTexts {
 			name := text
 			id := s.campaign(func(b *handlers.CampaignBody) { b.Name = name })
 			ctx := models.WithActor(t.Context(), models.Actor{ID: text, Via: models.ViaAPI, OperationID: text})
@@ -124,12 +124,12 @@ func TestNoEventIsMarkup(t *testing.T) {
 		}
 		page := s.get("/events?limit=1000")
 		harmless(t, page)
-		for _, text := range oddTexts {
+		for _, text := range markupTexts {
 			if !strings.Contains(page.Find(".log").Text(), text) {
 				t.Errorf("%q is not shown as it is", text)
 			}
 		}
-		if page := s.get("/events?actor=" + url.QueryEscape(oddTexts[0])); page.Find("input[name=actor]").AttrOr("value", "") != oddTexts[0] {
+		if page := s.get("/events?actor=" + url.QueryEscape(markupTexts[0])); page.Find("input[name=actor]").AttrOr("value", "") != markupTexts[0] {
 			t.Errorf("%s", page.text("main"))
 		}
 	})

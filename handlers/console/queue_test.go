@@ -161,7 +161,7 @@ func TestMonitorShowsTextsAsTexts(t *testing.T) {
 		s := newSite(t, stores, func(a *handlers.API) { a.Describe = func(p []byte) string { return string(p) } })
 		client := asynq.NewClient(s.RedisConn)
 		defer client.Close()
-		for _, text := range oddTexts[:4] {
+		for _, text := range markupTexts[:4] {
 			if _, err := client.Enqueue(asynq.NewTask(text, []byte(text)), asynq.Queue(text), asynq.TaskID(text)); err != nil {
 				t.Fatal(err)
 			}

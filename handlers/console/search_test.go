@@ -41,7 +41,7 @@ func TestSearch(t *testing.T) {
 		if page := find("both"); page.Status != http.StatusOK || page.Find("#found-users + ul li").Length() != 1 || page.Find("#found-groups + ul li").Length() != 1 {
 			t.Errorf("%d %s", page.Status, page.text("main"))
 		}
-		for _, q := range append([]string{"%", "_", "an%", strings.Repeat("x", 300), "a\x00"}, oddTexts...) {
+		for _, q := range append([]string{"%", "_", "an%", strings.Repeat("x", 300), "a\x00"}, markupTexts...) {
 			page := find(q)
 			harmless(t, page)
 			if page.Status != http.StatusOK || !strings.Contains(page.text(".empty h2"), "Nothing begins with") || !strings.Contains(page.Find(".empty bdi").Text(), strings.TrimSuffix(q, "\x00")) {
@@ -60,7 +60,7 @@ func TestSearchFindsOddNames(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
 		s.users("u1")
-		for _, name := range oddTexts {
+		for _, name := range markupTexts {
 			odd := name + " end"
 			s.campaign(func(b *handlers.CampaignBody) { b.Name = odd })
 			page := s.get("/search?" + url.Values{"q": {name}}.Encode())

@@ -20,7 +20,7 @@ func TestSettingsShowHowItIsSetUp(t *testing.T) {
 		checks, rested := 0, ""
 		s := newSite(t, stores, func(a *handlers.API) {
 			a.Process = handlers.Process{Version: "carillon v1", Roles: "api, worker", Settings: []handlers.Setting{
-				{Name: "CARILLON_SECRET", Value: "***", Help: "Signs tokens."}, {Name: "CARILLON_LISTEN", Value: oddTexts[0]}, {Name: "CARILLON_SERVER"},
+				{Name: "CARILLON_SECRET", Value: "***", Help: "Signs tokens."}, {Name: "CARILLON_LISTEN", Value: markupTexts[0]}, {Name: "CARILLON_SERVER"},
 			}}
 			a.Rates = map[string]int{"inbox": 1500}
 			a.Shared.Providers = func(context.Context) ([]metrics.Provider, error) {
@@ -28,13 +28,13 @@ func TestSettingsShowHowItIsSetUp(t *testing.T) {
 			}
 			a.Check = func(_ context.Context, name string) []channels.Finding {
 				checks++
-				return []channels.Finding{{Name: name, State: channels.Fail, Detail: oddTexts[1]}, {Name: "tls", State: channels.OK, Detail: "fine"}}
+				return []channels.Finding{{Name: name, State: channels.Fail, Detail: markupTexts[1]}, {Name: "tls", State: channels.OK, Detail: "fine"}}
 			}
 			a.EndRest = func(_ context.Context, name string) error { rested = name; return nil }
 		})
 		page := s.get("/settings")
 		harmless(t, page)
-		for _, words := range []string{"carillon v1", "api, worker", "CARILLON_SECRET", "Signs tokens.", "***", oddTexts[0], "not set", "1,500 recipients a second", "default", "stopped"} {
+		for _, words := range []string{"carillon v1", "api, worker", "CARILLON_SECRET", "Signs tokens.", "***", markupTexts[0], "not set", "1,500 recipients a second", "default", "stopped"} {
 			if !strings.Contains(page.text("main"), words) {
 				t.Errorf("no %q in %s", words, page.text("main"))
 			}
@@ -44,7 +44,7 @@ func TestSettingsShowHowItIsSetUp(t *testing.T) {
 		}
 		page = s.post("/settings/channels/inbox/check", url.Values{})
 		harmless(t, page)
-		if got := page.text("#channels [role=status]"); page.Status != http.StatusOK || checks != 1 || !strings.Contains(got, "bad inbox "+oddTexts[1]) || !strings.Contains(got, "ok tls fine") {
+		if got := page.text("#channels [role=status]"); page.Status != http.StatusOK || checks != 1 || !strings.Contains(got, "bad inbox "+markupTexts[1]) || !strings.Contains(got, "ok tls fine") {
 			t.Errorf("%d, %d checks: %s", page.Status, checks, got)
 		}
 		if done := s.post("/settings/channels/inbox/resume", url.Values{}); done.Status != http.StatusSeeOther || rested != "inbox" {

@@ -46,15 +46,15 @@ func TestTryTeachesAndRefuses(t *testing.T) {
 		if page := s.get("/try"); page.text(".empty h2") != "Nobody's inbox is open" {
 			t.Errorf("%d %s", page.Status, page.text("main"))
 		}
-		for _, id := range append([]string{"nobody", "a\x01b", strings.Repeat("x", 65)}, oddTexts...) {
+		for _, id := range append([]string{"nobody", "a\x01b", strings.Repeat("x", 65)}, markupTexts...) {
 			page := s.get("/try?" + url.Values{"user": {id}}.Encode())
 			harmless(t, page)
 			if page.Status != http.StatusUnprocessableEntity || page.Find("#user[aria-invalid=true]").AttrOr("value", "") != id || page.text("#user-error") == "" {
 				t.Errorf("%q: %d %s", id, page.Status, page.text("main"))
 			}
 		}
-		s.users(oddTexts...)
-		for _, id := range oddTexts {
+		s.users(markupTexts...)
+		for _, id := range markupTexts {
 			page := s.get("/try?" + url.Values{"user": {id}}.Encode())
 			harmless(t, page)
 			if page.Status != http.StatusOK || page.Find("#inbox-of").Text() != "Inbox of "+id || !strings.Contains(page.text("#inbox"), "No message within a day") {
@@ -149,7 +149,7 @@ func TestMessagesArriveOnThePage(t *testing.T) {
 				}
 			}
 		}()
-		say(oddTexts[0])
+		say(markupTexts[0])
 		timeout := time.After(testkit.Patience)
 		select {
 		case html := <-events:
@@ -158,7 +158,7 @@ func TestMessagesArriveOnThePage(t *testing.T) {
 				t.Fatal(err)
 			}
 			harmless(t, seen{Document: doc})
-			if got := doc.Find(".bubble pre").Text(); got != "before"+oddTexts[0] {
+			if got := doc.Find(".bubble pre").Text(); got != "before"+markupTexts[0] {
 				t.Errorf("%q", got)
 			}
 		case <-timeout:
