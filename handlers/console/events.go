@@ -59,9 +59,10 @@ type eventLine struct {
 
 // eventPart is a part of a sentence.
 type eventPart struct {
-	Kind string // text, who, campaign, schedule, user or group
-	Text string
-	ID   string
+	Kind  string // text, who, campaign, schedule, user or group
+	Text  string
+	ID    string
+	First bool // the sentence begins with it
 }
 
 // eventLines makes sentences of events. The names of their campaigns and schedules are read together.
@@ -77,6 +78,9 @@ func (c *Console) eventLines(in *web.In, events []handlers.EventView) ([]eventLi
 	lines := make([]eventLine, len(events))
 	for i, e := range events {
 		lines[i] = eventLine{EventView: e, Parts: eventParts(e, names), How: viaWords[e.Via], More: eventData(e.Data)}
+		if e.Kind == models.EventLoginAccepted { // with a browser, and the session begins only then
+			lines[i].How = ""
+		}
 	}
 	return lines, nil
 }
@@ -165,7 +169,9 @@ func eventParts(e handlers.EventView, names map[string]string) (parts []eventPar
 		parts = append(parts, eventPartOf(e, word, names))
 		rest = behind
 	}
-	if first := &parts[0]; first.Kind == "text" || first.Kind == "program" {
+	first := &parts[0]
+	first.First = true
+	if first.Kind == "text" || first.Kind == "program" {
 		first.Kind, first.Text = "text", capital(first.Text)
 	}
 	return parts
