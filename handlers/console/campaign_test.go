@@ -31,7 +31,7 @@ func clean(t *testing.T, p seen) {
 	}
 }
 
-// campaignAs is campaign for a caller of this name.
+// callAs is a call of the operator with this name.
 func (s *site) callAs(who string) (context.Context, web.Call) {
 	ctx := models.WithActor(s.t.Context(), models.Actor{ID: who, Via: models.ViaConsole})
 	return ctx, web.Call{Caller: web.Caller{UserID: who, Admin: true}, OperationID: "other", Route: "other"}
@@ -210,8 +210,8 @@ func TestRecipientsOfACampaign(t *testing.T) {
 			}
 		}
 		for _, file := range []string{"recipients.csv?bom=1", "recipients.ndjson"} { // by the session's cookie
-			if res := s.send(s.browser, http.MethodGet, "/v1/campaigns/"+id+"/"+file, nil); res.StatusCode != http.StatusOK {
-				t.Errorf("%s: %d", file, res.StatusCode)
+			if got := s.get("/v1/campaigns/" + id + "/" + file); got.Status != http.StatusOK || !strings.Contains(got.Raw, "u1") {
+				t.Errorf("%s: %d %s", file, got.Status, got.Raw)
 			}
 		}
 	})
