@@ -118,7 +118,7 @@ func (c *Console) emptyForm(in *web.In) url.Values {
 	}
 }
 
-// body is the body of a POST /v1/campaigns for what the form holds. It goes through the API's own reader, so that a form is
+// campaignBody is the body of a POST /v1/campaigns for what the form holds. It goes through the API's own reader, so that a form is
 // checked as strictly as a body.
 func campaignBody(sent url.Values) (raw []byte, body handlers.CampaignBody, err error) {
 	object := map[string]any{}
@@ -306,7 +306,7 @@ func sendAgainTo(c models.Counts) (list []outcome) {
 	return list
 }
 
-// formRefused says whether an error belongs to a form, and is shown in it; any other error ends the request.
+// formStatus is an error as a form that is shown again tells it, and the status of that page.
 func formStatus(in *web.In, err error) (status int, e *models.Error) {
 	status, e = in.Refusal(err)
 	if status == http.StatusBadRequest {

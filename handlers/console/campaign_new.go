@@ -111,7 +111,7 @@ func (c *Console) refuseForm(in *web.In, f campaignForm, err error) error {
 
 // sendCampaign makes the campaign. The form's key makes one campaign of a form that is sent twice.
 func (c *Console) sendCampaign(in *web.In, f campaignForm, raw []byte, body handlers.CampaignBody) error {
-	made, err := c.api.CreateCampaign(in.Context(), in.Call.WithKey(f.Sent.Get("key"), raw), body)
+	made, err := c.api.CreateCampaign(in.Context(), in.WithKey(f.Sent.Get("key"), raw), body)
 	if made.ID == "" && err != nil {
 		return c.refuseForm(in, f, err)
 	}
@@ -171,7 +171,7 @@ func sortedNames(values url.Values) []string {
 func (c *Console) testCampaign(in *web.In, f campaignForm, raw []byte, body handlers.CampaignBody) error {
 	users := splitIDs(f.Sent.Get("testUsers"))
 	key := append(raw, strings.Join(users, "\n")...)
-	made, err := c.api.TestCampaign(in.Context(), in.Call.WithKey(f.Sent.Get("testKey"), key), handlers.TestBody{Campaign: &body, UserIDs: users})
+	made, err := c.api.TestCampaign(in.Context(), in.WithKey(f.Sent.Get("testKey"), key), handlers.TestBody{Campaign: &body, UserIDs: users})
 	if made.ID != "" {
 		return c.checkCampaign(in, http.StatusOK, f, body, &made)
 	}

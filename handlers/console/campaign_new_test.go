@@ -60,11 +60,11 @@ func TestNewCampaignToAll(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
-		s.users("u1", "u2", hostileID)
+		s.users("u1", "u2", foulID)
 		form := filled(s.get("/campaigns/new"))
-		form.Set("name", hostile[:60])
+		form.Set("name", foul[:60])
 		form.Set("audience", "all")
-		form.Set("text", hostile+"\nsecond line")
+		form.Set("text", foul+"\nsecond line")
 		check := s.press("check", form)
 		clean(t, check)
 		if check.Status != http.StatusOK || check.text("h1") != "Check before it goes" || !strings.Contains(check.text(".figures"), "Recipients3") {
@@ -74,7 +74,7 @@ func TestNewCampaignToAll(t *testing.T) {
 			t.Error("the check has made a campaign")
 		}
 		sent := filled(check)
-		if got := sent.Get("text"); got != hostile+"\nsecond line" {
+		if got := sent.Get("text"); got != foul+"\nsecond line" {
 			t.Errorf("the check hands on %q", got)
 		}
 		for _, typed := range []string{"", "2", "many"} {
@@ -102,7 +102,7 @@ func TestNewCampaignToAll(t *testing.T) {
 		}
 		made := s.get(to)
 		clean(t, made)
-		if made.text("main > .note") != "The campaign is made." || made.text("h1") != hostile[:60] {
+		if made.text("main > .note") != "The campaign is made." || made.text("h1") != foul[:60] {
 			t.Errorf("%s", made.text("main"))
 		}
 		sent.Set("text", "another")
@@ -186,16 +186,16 @@ func TestEachKindOfMessage(t *testing.T) {
 			want string // in the preview
 			copy string // the kind of the copy; empty = the same
 		}{
-			"101":  {set: []string{"text", hostile}, want: "<script>alert(1)</script>"},
+			"101":  {set: []string{"text", foul}, want: "<script>alert(1)</script>"},
 			"118":  {set: []string{"markdown", "**hello**"}, want: "**hello**"},
 			"102":  {set: []string{"picture.url", "https://example.com/<b>/a.png?x=1", "picture.type", "png", "picture.width", "800", "picture.height", "600"}, want: "a.png800 × 600", copy: "102"},
 			"103":  {set: []string{"voice.url", "javascript:alert(1)", "voice.duration", "67"}, want: "1 min 7 s"},
 			"104":  {set: []string{"video.url", "https://example.com/a.mp4", "video.type", "mp4", "video.size", "1048576", "video.duration", "12", "video.picture", "https://example.com/a.jpg", "video.width", "3", "video.height", "4"}, want: "a.mp412 s, 1.0 MiB"},
-			"105":  {set: []string{"file.url", "https://example.com/a.pdf", "file.name", hostile, "file.size", "20480"}, want: "20.0 KiB"},
+			"105":  {set: []string{"file.url", "https://example.com/a.pdf", "file.name", foul, "file.size", "20480"}, want: "20.0 KiB"},
 			"106":  {set: []string{"at.text", "@Anna look", "at.users", "anna\nbob"}, want: "anna, bob"},
 			"114":  {set: []string{"quote.text", "as I said", "quote.message", `{"content":"hello"}`}, want: "hello"},
 			"1400": {set: []string{"notification.name", "News", "notification.text", "We open", "notification.url", "https://example.com/n"}, want: "News"},
-			"110":  {set: []string{"custom.data", `{"order":"` + hostile + `"}`, "custom.description", "an order"}, want: "an order"},
+			"110":  {set: []string{"custom.data", `{"order":"` + foul + `"}`, "custom.description", "an order"}, want: "an order"},
 			"raw":  {set: []string{"raw.type", "101", "raw.content", `{"content":"more","sub":{"a":[1]}}`}, want: "more"},
 		} {
 			form := url.Values{}
@@ -276,10 +276,10 @@ func TestCopiesAndPrefills(t *testing.T) {
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
 		s.users("u1", "u2")
-		if form := filled(s.get("/campaigns/new?user=" + url.QueryEscape(hostileID))); form.Get("audience") != "users" || form.Get("audience.userIDs") != hostileID {
+		if form := filled(s.get("/campaigns/new?user=" + url.QueryEscape(foulID))); form.Get("audience") != "users" || form.Get("audience.userIDs") != foulID {
 			t.Errorf("user: %v", form)
 		}
-		if form := filled(s.get("/campaigns/new?group=" + url.QueryEscape(hostileID))); form.Get("audience") != "group" || form.Get("audience.groupID") != hostileID {
+		if form := filled(s.get("/campaigns/new?group=" + url.QueryEscape(foulID))); form.Get("audience") != "group" || form.Get("audience.groupID") != foulID {
 			t.Errorf("group: %v", form)
 		}
 		all := filled(s.get("/campaigns/new?copy=" + s.campaign(func(b *handlers.CampaignBody) {

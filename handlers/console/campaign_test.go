@@ -17,11 +17,11 @@ import (
 	"carillon/models"
 )
 
-// hostile is what every name, text and ID of other people may hold.
-const hostile = `<script>alert(1)</script>"'&<img src=x onerror=alert(2)>{{.}}`
+// foul is what every name, text and ID of other people may hold.
+const foul = `<script>alert(1)</script>"'&<img src=x onerror=alert(2)>{{.}}`
 
-// hostileID may be an ID: it has all that a path or a page could trip over.
-const hostileID = "a/%2e..<b>\"'&"
+// foulID may be an ID: it has all that a path or a page could trip over.
+const foulID = "a/%2e..<b>\"'&"
 
 // clean fails when a page holds an element that only a text could have put there.
 func clean(t *testing.T, p seen) {
@@ -31,7 +31,7 @@ func clean(t *testing.T, p seen) {
 	}
 }
 
-// campaignAs is campaign for a caller of this name.
+// callAs is a call of the operator with this name.
 func (s *site) callAs(who string) (context.Context, web.Call) {
 	ctx := models.WithActor(s.t.Context(), models.Actor{ID: who, Via: models.ViaConsole})
 	return ctx, web.Call{Caller: web.Caller{UserID: who, Admin: true}, OperationID: "other", Route: "other"}
@@ -69,7 +69,7 @@ func TestCampaignListFilters(t *testing.T) {
 		for i := range 52 {
 			s.campaign(func(b *handlers.CampaignBody) { b.Name = fmt.Sprintf("spring %d", i) })
 		}
-		s.campaign(func(b *handlers.CampaignBody) { b.Name = hostile[:60] })
+		s.campaign(func(b *handlers.CampaignBody) { b.Name = foul[:60] })
 		first := s.get("/campaigns")
 		clean(t, first)
 		if n := first.Find("tbody tr").Length(); n != 50 {
@@ -115,16 +115,16 @@ func TestCampaignPage(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
-		s.users("u1", "u2", hostileID)
+		s.users("u1", "u2", foulID)
 		id := s.campaign(func(b *handlers.CampaignBody) {
-			listedUsers("u1", "u2", hostileID)(b)
-			b.Name = hostile[:60]
-			b.Message.SenderNickname = hostile
+			listedUsers("u1", "u2", foulID)(b)
+			b.Name = foul[:60]
+			b.Message.SenderNickname = foul
 			b.Message.Content = []byte(`{"content":"<script>alert(3)</script>\n\u202eabc"}`)
 		})
 		page := s.get("/campaigns/" + id)
 		clean(t, page)
-		if page.text("h1") != hostile[:60] || !strings.Contains(page.text(".bubble"), "<script>alert(3)</script>") {
+		if page.text("h1") != foul[:60] || !strings.Contains(page.text(".bubble"), "<script>alert(3)</script>") {
 			t.Errorf("%s", page.text("main"))
 		}
 		if to := page.Find("#live").AttrOr("hx-sse:connect", ""); to != "/campaigns/"+id+"/live" {
@@ -134,7 +134,7 @@ func TestCampaignPage(t *testing.T) {
 			t.Error("the button does not say how the campaign stood")
 		}
 		s.finish(id,
-			models.RecipientOutcome{UserID: hostileID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: hostile},
+			models.RecipientOutcome{UserID: foulID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: foul},
 			models.RecipientOutcome{UserID: "u1", Status: models.RecipientSent, Attempts: 1},
 			models.RecipientOutcome{UserID: "u2", Status: models.RecipientFailed, Attempts: 2, ErrCode: 90004, ErrMsg: "no answer"},
 		)
@@ -180,10 +180,10 @@ func TestRecipientsOfACampaign(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
 		s := newSite(t, stores)
-		s.users("u1", "other", hostileID)
-		id := s.campaign(listedUsers("u1", hostileID))
+		s.users("u1", "other", foulID)
+		id := s.campaign(listedUsers("u1", foulID))
 		s.finish(id,
-			models.RecipientOutcome{UserID: hostileID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: hostile},
+			models.RecipientOutcome{UserID: foulID, Status: models.RecipientFailed, Attempts: 5, ErrCode: 80000, ErrMsg: foul},
 			models.RecipientOutcome{UserID: "u1", Status: models.RecipientSent, Attempts: 1},
 		)
 		list := s.get("/campaigns/" + id + "/recipients")
@@ -210,8 +210,8 @@ func TestRecipientsOfACampaign(t *testing.T) {
 			}
 		}
 		for _, file := range []string{"recipients.csv?bom=1", "recipients.ndjson"} { // by the session's cookie
-			if res := s.send(s.browser, http.MethodGet, "/v1/campaigns/"+id+"/"+file, nil); res.StatusCode != http.StatusOK {
-				t.Errorf("%s: %d", file, res.StatusCode)
+			if got := s.get("/v1/campaigns/" + id + "/" + file); got.Status != http.StatusOK || !strings.Contains(got.Raw, "u1") {
+				t.Errorf("%s: %d %s", file, got.Status, got.Raw)
 			}
 		}
 	})
