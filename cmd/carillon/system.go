@@ -103,14 +103,6 @@ func openChannels(cfg *config.Config, rdb redis.UniversalClient) (set []channels
 func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
 	sys.countFrom()
-	tracer, err := tracing.Open(context.Background(), cfg.Traces, version(), log)
-	if err != nil {
-		return nil, err
-	}
-	sys.tracer = tracer
-	if tracer != nil {
-		s.ledger.Trace(tracing.Traceparent)
-	}
 	set, traits, rates, err := openChannels(cfg, s.redis)
 	if err != nil {
 		return nil, err
@@ -119,6 +111,14 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 	sys.watchOpenIM()
 	if err := sys.watchEvents(); err != nil {
 		return nil, err
+	}
+	tracer, err := tracing.Open(context.Background(), cfg.Traces, version(), log)
+	if err != nil {
+		return nil, err
+	}
+	sys.tracer = tracer
+	if tracer != nil {
+		s.ledger.Trace(tracing.Traceparent)
 	}
 	queue := jobs.NewQueue(s.redis)
 	sys.enqueuer = newEnqueuer(queue.Stored, log)

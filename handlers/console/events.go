@@ -189,7 +189,9 @@ func eventPartOf(e handlers.EventView, word string, names map[string]string) eve
 		id, _ := e.Data[word+"ID"].(string)
 		return eventPart{Kind: word, Text: id, ID: id}
 	case "changed":
-		return eventPart{Kind: "text", Text: changedFields(e.Data)}
+		if _, number := e.Data[word].(float64); !number { // of users it is how many
+			return eventPart{Kind: "text", Text: changedFields(e.Data)}
+		}
 	}
 	switch v := e.Data[word].(type) {
 	case nil:

@@ -56,11 +56,11 @@ func (c *Console) fragment(in *web.In, name string, g *glance[overview]) error {
 	if err != nil {
 		return err
 	}
-	return c.part(in, name, now)
+	return c.part(in, http.StatusOK, name, now)
 }
 
 // part answers with a template alone.
-func (c *Console) part(in *web.In, name string, data any) error {
+func (c *Console) part(in *web.In, status int, name string, data any) error {
 	body, err := c.pages.render(name, data)
 	if err != nil {
 		return err
@@ -68,6 +68,7 @@ func (c *Console) part(in *web.In, name string, data any) error {
 	h := in.W.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	web.PageHeaders(h, policy)
+	in.W.WriteHeader(status)
 	_, _ = in.W.Write(body) // a client that is gone needs no page
 	return nil
 }

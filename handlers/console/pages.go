@@ -82,6 +82,12 @@ type failure struct {
 // showError is the page of an error.
 func (c *Console) showError(in *web.In, status int, e *models.Error) {
 	f := failure{Status: status, Code: e.Code, Words: e.Words(), Fields: e.Fields}
+	if in.R.Header.Get("HX-Request") == "true" { // a part of a page: the frame stands around it already
+		if err := c.part(in, status, "error-part", f); err != nil {
+			c.api.Log.Error("an error cannot be shown", "err", err)
+		}
+		return
+	}
 	p := page{Title: http.StatusText(status), Data: f}
 	if err := c.showWith(in, status, "error.html", p); err != nil {
 		c.api.Log.Error("the page of an error cannot be shown", "err", err)

@@ -47,5 +47,5 @@ func (c *Console) queueLive(in *web.In) error {
 	if err != nil {
 		return err
 	}
-	return c.part(in, "queue-now", data)
+	return c.part(in, http.StatusOK, "queue-now", data)
 }

@@ -35,7 +35,7 @@ func TestSearch(t *testing.T) {
 		if got := page.text("#found-users + ul"); got != "annaanton" {
 			t.Errorf("%s", got)
 		}
-		if page := find(id[:12]); page.Find("#found-campaigns + ul li").Length() != 2 {
+		if page := find(id[:5]); page.Find("#found-campaigns + ul li").Length() != 2 {
 			t.Errorf("%s", page.text("main"))
 		}
 		if page := find("both"); page.Status != http.StatusOK || page.Find("#found-users + ul li").Length() != 1 || page.Find("#found-groups + ul li").Length() != 1 {

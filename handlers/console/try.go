@@ -143,6 +143,9 @@ func (c *Console) trySend(in *web.In) error {
 	}
 	userID, text := values.Get("user"), values.Get("text")
 	to, all := []string{userID}, in.Raw
+	if _, err := c.api.GetUser(in.Context(), in.Call, userID); err != nil { // whom the campaign would only count as failed
+		return c.tryRefused(in, userID, values, err)
+	}
 	content, err := models.JSON(map[string]string{"content": text})
 	if err != nil {
 		return err
@@ -175,6 +178,8 @@ func (c *Console) tryRefused(in *web.In, userID string, values url.Values, cause
 	data.Text, data.Key = values.Get("text"), values.Get("key")
 	for name, reason := range fields {
 		switch {
+		case name == "" && data.Errors["user"] != "": // which says the same
+			continue
 		case strings.HasPrefix(name, "message.content"):
 			name = "text"
 		case strings.HasPrefix(name, "audience"):

@@ -43,6 +43,11 @@ type formField struct{ Name, Value string }
 // askToLogIn sends a browser to the log-in page, and back afterwards. A form that it has sent is kept on that page.
 func (g *Gate) askToLogIn(in *In) error {
 	next := in.R.URL.EscapedPath()
+	if in.R.Method == http.MethodGet && in.R.Header.Get("HX-Request") == "true" { // a part of a page: the whole page asks anew
+		in.W.Header().Set("HX-Refresh", "true")
+		in.W.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	if in.R.Method == http.MethodGet || in.R.Method == http.MethodHead {
 		if in.R.URL.RawQuery != "" {
 			next += "?" + in.R.URL.RawQuery
