@@ -205,10 +205,10 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			_, err := s.InboxNews(ctx, []string{userOf(7), userOf(8)}, (grown-30)*apart)
 			return err
 		},
-		"users":                       func(s *models.Store) error { _, err := s.Users(ctx, "", "", 100); return err },
-		"users, further":              func(s *models.Store) error { _, err := s.Users(ctx, "", userOf(1000), 100); return err },
-		"users by prefix":             func(s *models.Store) error { _, err := s.Users(ctx, "user-00000%_", "", 100); return err },
-		"users by prefix, further":    func(s *models.Store) error { _, err := s.Users(ctx, "user-00000", userOf(50), 100); return err },
+		"users":                    func(s *models.Store) error { _, err := s.Users(ctx, "", "", 100); return err },
+		"users, further":           func(s *models.Store) error { _, err := s.Users(ctx, "", userOf(1000), 100); return err },
+		"users by prefix":          func(s *models.Store) error { _, err := s.Users(ctx, "user-00000%_", "", 100); return err },
+		"users by prefix, further": func(s *models.Store) error { _, err := s.Users(ctx, "user-00000", userOf(50), 100); return err },
 		"users by nickname": func(s *models.Store) error {
 			_, err := s.UsersByNickname(ctx, "Nick 7", models.NicknameCursor{}, 100)
 			return err

@@ -106,7 +106,7 @@ func (c *Console) runSchedule(in *web.In) error {
 	if err != nil {
 		return err
 	}
-	made, err := c.api.RunSchedule(in.Context(), in.Call.WithKey(values.Get("key"), nil), id)
+	made, err := c.api.RunSchedule(in.Context(), in.WithKey(values.Get("key"), nil), id)
 	if err != nil {
 		return err
 	}

@@ -251,7 +251,7 @@ func (c *Console) saveSchedule(in *web.In) error {
 	if f.Schedule == "" {
 		raw := clone(sent)
 		raw.Del("key")
-		made, err := c.api.CreateSchedule(in.Context(), in.Call.WithKey(sent.Get("key"), []byte(raw.Encode())), body)
+		made, err := c.api.CreateSchedule(in.Context(), in.WithKey(sent.Get("key"), []byte(raw.Encode())), body)
 		if err != nil {
 			return c.refuseSchedule(in, f, err)
 		}

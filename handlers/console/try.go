@@ -153,7 +153,7 @@ func (c *Console) trySend(in *web.In) error {
 	if strings.TrimSpace(text) == "" {
 		err = web.Refuse("text", "must not be empty")
 	} else {
-		_, err = c.api.CreateCampaign(in.Context(), in.Call.WithKey(values.Get("key"), all), handlers.CampaignBody{
+		_, err = c.api.CreateCampaign(in.Context(), in.WithKey(values.Get("key"), all), handlers.CampaignBody{
 			Name: "Try it", Channel: c.inboxChannel(), Audience: &handlers.AudienceBody{UserIDs: &to},
 			Message: &handlers.MessageBody{SendID: in.UserID, SessionType: models.SessionSingle, ContentType: models.ContentText, Content: content},
 		})

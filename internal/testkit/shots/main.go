@@ -91,7 +91,7 @@ func shoot(ctx context.Context, page, scheme string, width int64, file string) e
 		return err
 	}
 	for _, one := range wide {
-		fmt.Printf("%s at %d: too wide: %s\n", page, width, one)
+		fmt.Fprintf(os.Stdout, "%s at %d: too wide: %s\n", page, width, one)
 	}
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
