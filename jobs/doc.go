@@ -24,7 +24,6 @@
 //
 //	lease.go       whether the page is still this worker's
 //	control.go     whether the campaign runs
-//	zones.go       whether it is the zone's time, and no quiet hour
 //	guard.go       whether the campaign's failures are its recipients'
 //	guard_rule.go  the guard's rule
 //	legible.go     whether the provider's answers can be read
