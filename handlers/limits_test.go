@@ -127,7 +127,7 @@ func TestBodiesHaveALimitByTheirPurpose(t *testing.T) {
 	s := newServer(t, embedded(t))
 	s.users("bob")
 	for path, limit := range map[string]int{
-		"/auth/get_admin_token": web.LoginBody, "/auth/get_user_token": web.LoginBody, "/login": web.LoginBody,
+		"/auth/get_admin_token": web.LoginBody, "/auth/get_user_token": web.LoginBody, "/login": web.FormBody,
 		"/v1/campaigns/x/retry": web.ControlBody, "/v1/schedules/preview": web.ControlBody,
 		"/v1/campaigns": web.ListBody, "/v1/schedules": web.ListBody, "/v1/users": web.ListBody, sendPath: web.ListBody,
 	} {

@@ -110,7 +110,7 @@ func TestALargeBodyIsRefusedInWords(t *testing.T) {
 		{"PUT /v1/campaigns", admin, 405, "does not take PUT"},
 		{"GET /v1/nowhere", admin, 404, "no such route"},
 		{"POST /nowhere", "", 404, "no such route"},
-		{"POST /monitor/", "", 303, ""},
+		{"POST /monitor/", "", 401, "Log in"},
 		{"POST /healthz", "", 405, "does not take POST"},
 		{"GET /healthz", "", 200, ""},
 		{"POST /logout", "", 303, ""},

@@ -356,7 +356,7 @@ func TestAnOperatorsDay(t *testing.T) {
 		d.p.until("the log tells of the command", func() bool { return strings.Contains(d.p.stderr.String(), `"campaign cancelled"`) })
 		d.stop()
 
-		d.tells("started", `"campaign created".*earlier.*imAdmin`, `"campaign created".*`+news, `"campaign changed".*`+news, `"campaign finished".*`+news, `"campaign finished".*`+news,
+		d.tells("started", `"campaign created".*earlier.*api`, `"campaign created".*`+news, `"campaign changed".*`+news, `"campaign finished".*`+news, `"campaign finished".*`+news,
 			"stopping", "started", "stopping", "started", `"campaign created".*`+evening, "stopping", "started", `"campaign finished".*`+evening, "stopping", "started",
 			`"campaign created".*`+next, `"campaign finished".*`+next, "stopping")
 		d.tells(`"campaign paused".*`+earlier, `"all campaigns paused" campaigns=1`, `"campaigns resumed" campaigns=1`, `"campaign retried".*`+news, "restored", `"campaign cancelled".*`+evening)

@@ -130,7 +130,7 @@ func (c *Console) tryLive(in *web.In) error {
 		if !box.add(m) {
 			return "", nil
 		}
-		body, err := c.pages.render("inbox", box)
+		body, err := c.pages.render("try-inbox", box)
 		return string(body), err
 	})
 }
