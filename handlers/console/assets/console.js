@@ -47,7 +47,7 @@ function drawCharts(root) {
     const plot = new uPlot({
       width: box.clientWidth, height: 220, cursor: { y: false },
       series: [{}, ...heads.slice(1).map((h) => ({ label: h.textContent, stroke: colour(h.dataset.colour), width: 2, points: { show: rows.length < 40 } }))],
-      axes: [axis, { ...axis, size: 60 }],
+      axes: [{ ...axis, space: 80 }, { ...axis, size: 60 }],
       scales: { y: { range: (_, min, max) => [0, Math.max(1, max)] } },
     }, heads.map((_, i) => numbers(i)), box);
     new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 })).observe(box);
