@@ -36,11 +36,12 @@ type CalendarEntry struct {
 	Skipped   bool   // somebody leaves the slot out
 	Name, ID  string
 	Schedule  bool // ID is a schedule's
+	place     int  // minute of the day
 }
 
 const (
 	// slotsADay is how many slots a schedule may have on a day before they are one entry.
-	slotsADay = 4
+	slotsADay = 3
 	// maxCalendar is how many schedules, and how many waiting campaigns, a calendar shows.
 	maxCalendar = 1000
 )
@@ -72,17 +73,22 @@ func (a *API) Calendar(ctx context.Context, _ web.Call, asked CalendarDays) (day
 		asked.addCampaign(days, c)
 	}
 	for _, day := range days {
-		slices.SortStableFunc(day.Entries, func(a, b CalendarEntry) int { return cmp.Or(a.clock().Compare(b.clock()), cmp.Compare(a.Name, b.Name)) })
+		for i := range day.Entries {
+			day.Entries[i].place = day.Entries[i].minute()
+		}
+		slices.SortFunc(day.Entries, func(a, b CalendarEntry) int {
+			return cmp.Or(a.place-b.place, cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		})
 	}
 	return days, cut, nil
 }
 
-// clock is the time of the day that an entry shows. What fires often comes after all others.
-func (e CalendarEntry) clock() time.Time {
+// minute is the minute of the day that an entry shows, for its place. What fires often comes after all others.
+func (e CalendarEntry) minute() int {
 	if e.Many != "" {
-		return time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC)
+		return 24 * 60
 	}
-	return time.Date(0, 1, 1, e.At.Hour(), e.At.Minute(), e.At.Second(), 0, time.UTC)
+	return e.At.Hour()*60 + e.At.Minute()
 }
 
 // addSlots adds a schedule's slots after now. A schedule that this program cannot read has none.
@@ -98,6 +104,7 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 		return models.Millis(midnight.UnixMilli())
 	}
 	entry := CalendarEntry{Name: cmp.Or(sch.Name, sch.PublicID), ID: sch.PublicID, Schedule: true, LocalTime: sch.LocalTime}
+	often := "" // in words, once a day had too many slots; each further day has as many
 	slot, _ := table.Next(now)
 	if begin := own(d.day(0)); slot != 0 && slot < begin {
 		slot, _ = table.After(begin - 1)
@@ -105,7 +112,7 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 	for i := range days {
 		end := own(d.day(i + 1))
 		var some []CalendarEntry
-		for ; slot != 0 && slot < end && len(some) <= slotsADay; slot, _ = table.After(slot) {
+		for ; slot != 0 && slot < end && len(some) <= slotsADay && (often == "" || len(some) == 0); slot, _ = table.After(slot) {
 			one := entry
 			if one.At = slot.Time().UTC(); !sch.LocalTime {
 				one.At = one.At.In(d.From.Location())
@@ -113,10 +120,13 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 			one.Skipped = sch.Skips(slot)
 			some = append(some, one)
 		}
-		if len(some) > slotsADay {
+		if len(some) > slotsADay || often != "" && len(some) > 0 {
 			some = some[:1]
 			some[0].Skipped = false
-			_, some[0].Many = table.Often()
+			if often == "" {
+				_, often = table.Often()
+			}
+			some[0].Many = often
 			slot, _ = table.After(end - 1)
 		}
 		days[i].Entries = append(days[i].Entries, some...)

@@ -12,9 +12,8 @@ const starBit = 1 << 63
 
 // The days of the week fall on the same dates again after 28 years, leap years included.
 const (
-	cycleBegin = 2001
-	cycleYears = 28
-	yearDays   = 365.25
+	leapYear = 2004 // has all dates
+	yearDays = 365.25
 )
 
 // Often is how many times a day a timetable fires, and the same in words. It is the average over
@@ -55,18 +54,24 @@ func (s Spec) often() (perDay float64, words string) {
 	return perDay, words
 }
 
-// days counts, in 28 years, the days on which the spec fires, and all days.
+// days counts, in 28 years, the days on which the spec fires, and all days. In these years a date falls on each day of the week
+// four times, and the 29th of February once.
 func (s Spec) days() (fires, all int) {
-	end := time.Date(cycleBegin+cycleYears, 1, 1, 0, 0, 0, 0, time.UTC)
-	for d := time.Date(cycleBegin, 1, 1, 0, 0, 0, 0, time.UTC); d.Before(end); d = d.AddDate(0, 0, 1) {
-		all++
-		month, dom, dow := s.cron.Month&(1<<d.Month()) != 0, s.cron.Dom&(1<<d.Day()) != 0, s.cron.Dow&(1<<d.Weekday()) != 0
-		day := dom || dow
-		if s.cron.Dom&starBit != 0 || s.cron.Dow&starBit != 0 {
-			day = dom && dow
+	const week = 1<<7 - 1
+	weekdays := bits.OnesCount64(s.cron.Dow & week)
+	both := s.cron.Dom&starBit != 0 || s.cron.Dow&starBit != 0
+	for d := time.Date(leapYear, 1, 1, 0, 0, 0, 0, time.UTC); d.Year() == leapYear; d = d.Add(24 * time.Hour) {
+		times := 4
+		if d.Month() == time.February && d.Day() == 29 {
+			times = 1
 		}
-		if month && day {
-			fires++
+		all += 7 * times
+		switch dom := s.cron.Dom&(1<<d.Day()) != 0; {
+		case s.cron.Month&(1<<d.Month()) == 0:
+		case dom && !both:
+			fires += 7 * times
+		case dom || !both:
+			fires += weekdays * times
 		}
 	}
 	return fires, all
