@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"carillon/handlers/web"
 	"carillon/models"
@@ -51,15 +50,4 @@ func (a *API) Upcoming(ctx context.Context, _ web.Call, n int) ([]Due, error) {
 // PauseCounts counts what a pause of everything would pause, and what the last one has paused.
 func (a *API) PauseCounts(ctx context.Context, _ web.Call, _ nothing) (models.PauseCounts, error) {
 	return a.Store.PauseCounts(ctx)
-}
-
-// SendMinutes are the minutes of a time up to now in which anybody was sent to, the oldest first, and the present minute.
-func (a *API) SendMinutes(ctx context.Context, _ web.Call, last time.Duration) ([]models.SendMinute, models.Millis, error) {
-	now, err := a.Store.Now(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	now -= now % 60_000
-	minutes, err := a.Store.SendMinutes(ctx, now-models.Millis(last.Milliseconds()))
-	return minutes, now, err
 }

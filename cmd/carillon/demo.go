@@ -67,21 +67,28 @@ func (c *demoCmd) Run(a *app) (err error) {
 
 	show, shown := newShow(a, sys, c.Users, cfg.OpenIM.URL)
 	if shown == nil {
-		shown = show.run(ctx)
+		shown = c.present(ctx, a, sys, show)
 	}
-	if shown == nil && !c.Exit {
-		if c.OpenIM {
-			shown = c.invite(a, sys)
-		} else if shown = show.furnish(ctx); shown == nil {
-			shown = c.invite(a, sys)
-		}
-		if shown == nil {
-			<-a.ctx.Done()
-		}
-	}
-	show.close()
 	cancel()
 	return errors.Join(shown, <-served)
+}
+
+// present shows the campaign, and without --exit serves until Ctrl-C.
+func (c *demoCmd) present(ctx context.Context, a *app, sys *system, show *show) error {
+	defer show.api.Close()
+	if err := show.run(ctx); err != nil || c.Exit {
+		return err
+	}
+	if !c.OpenIM {
+		if err := show.furnish(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.invite(a, sys); err != nil {
+		return err
+	}
+	<-a.ctx.Done()
+	return nil
 }
 
 // demoSettings are the configured settings, but with embedded stores in dir and the inbox as the

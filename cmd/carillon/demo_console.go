@@ -25,7 +25,7 @@ func (s *show) furnish(ctx context.Context) error {
 	}
 	halfAnHour := max(1, s.users/1800) // recipients a second
 	tomorrow := time.Now().Add(24*time.Hour).Format("2006-01-02") + "T09:00:00"
-	listed := `"` + strings.Join(append(members[:min(20, len(members)):min(20, len(members))], "nobody-1", "nobody-2"), `","`) + `"`
+	listed := `"` + strings.Join(append([]string{"nobody-1", "nobody-2"}, members[:min(20, len(members))]...), `","`) + `"`
 	paused := ""
 	for _, one := range []struct{ name, rest, text string }{
 		{"Welcome to the team", `"audience":{"groupID":"` + demoGroup + `"}`, "Good to have you here."},

@@ -96,8 +96,6 @@ func (s *show) bringUsers(ctx context.Context) error {
 	return nil
 }
 
-func (s *show) close() { s.api.Close() }
-
 func (s *show) say(format string, args ...any) { fmt.Fprintf(s.a.stdout, format+"\n", args...) }
 
 func since(t time.Time) time.Duration { return time.Since(t).Round(time.Millisecond) }

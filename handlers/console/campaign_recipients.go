@@ -29,7 +29,7 @@ func (c *Console) campaignFailures(in *web.In) error {
 		}
 	}
 	if in.Query("part") != "" {
-		return c.showPart(in, "failures", groups)
+		return c.part(in, http.StatusOK, "failures", groups)
 	}
 	return c.show(in, "campaign_failures.html", page{Title: "Failures of " + campaignTitle(v), Here: "campaigns", Data: groups})
 }

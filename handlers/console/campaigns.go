@@ -1,6 +1,8 @@
 package console
 
 import (
+	"maps"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -53,13 +55,13 @@ func (c *Console) campaigns(in *web.In) error {
 	data := campaignList{Query: query, Statuses: models.Statuses, List: list.Campaigns, More: pageOf(query, list.NextCursor)}
 	for _, v := range list.Campaigns {
 		if v.Status == models.StatusRunning || part {
-			again := clone(query)
+			again := maps.Clone(query)
 			again.Set("part", "1")
 			data.Part = "?" + again.Encode()
 		}
 	}
 	if part {
-		return c.showPart(in, "campaign-rows", data)
+		return c.part(in, http.StatusOK, "campaign-rows", data)
 	}
 	return c.show(in, "campaigns.html", page{Title: "Campaigns", Here: "campaigns", Data: data})
 }
@@ -86,17 +88,4 @@ func readCampaignList(in *web.In) (models.CampaignFilter, error) {
 	}
 	f.Limit = listLength
 	return f, nil
-}
-
-// showPart answers with a part of a page, for a page that is open already.
-func (c *Console) showPart(in *web.In, name string, data any) error {
-	body, err := c.pages.render(name, data)
-	if err != nil {
-		return err
-	}
-	h := in.W.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	web.PageHeaders(h, policy)
-	_, _ = in.W.Write(body) // a client that is gone needs no answer
-	return nil
 }

@@ -248,13 +248,6 @@ func spaced(name string) string {
 	return b.String()
 }
 
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
-}
-
 func eventData(data models.EventData) string {
 	if len(data) == 0 {
 		return ""

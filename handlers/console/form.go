@@ -91,9 +91,17 @@ func refused(err error) (fields map[string]string, ok bool) {
 
 // sentence makes words of an error a sentence.
 func sentence(words string) string {
-	first, size := utf8.DecodeRuneInString(words)
-	if size == 0 {
+	if words == "" {
 		return ""
 	}
-	return string(unicode.ToUpper(first)) + strings.TrimSuffix(words[size:], ".") + "."
+	return capital(strings.TrimSuffix(words, ".")) + "."
+}
+
+// capital is a text whose first letter is a capital one.
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if upper := unicode.ToUpper(first); upper != first {
+		return string(upper) + s[size:]
+	}
+	return s
 }

@@ -20,7 +20,6 @@ func (p pages) funcs() template.FuncMap {
 		"asset":    p.asset,
 		"count":    count,
 		"percent":  percent,
-		"share":    share,
 		"when":     when,
 		"duration": duration,
 		"seconds":  func(n int64) string { return duration(time.Duration(n) * time.Second) },
@@ -173,24 +172,16 @@ type more struct {
 func pageOf(query url.Values, cursor string) more {
 	var m more
 	if query.Get("cursor") != "" {
-		first := clone(query)
+		first := maps.Clone(query)
 		first.Del("cursor")
 		m.First = "?" + first.Encode()
 	}
 	if cursor != "" {
-		next := clone(query)
+		next := maps.Clone(query)
 		next.Set("cursor", cursor)
 		m.Next = "?" + next.Encode()
 	}
 	return m
-}
-
-func clone(query url.Values) url.Values {
-	c := url.Values{}
-	for name, values := range query {
-		c[name] = append([]string(nil), values...)
-	}
-	return c
 }
 
 // entry is one of the menu.

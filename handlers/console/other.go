@@ -4,15 +4,12 @@ import (
 	"html/template"
 
 	"github.com/gorilla/mux"
-
-	"carillon/models"
 )
 
 // otherFuncs are the functions of the templates that show neither campaigns nor what they go to. Those that need the base
 // path are in pages.funcs.
 var otherFuncs = template.FuncMap{
 	"spaced": spaced, "heldBack": heldBack, "findingState": findingState,
-	"epoch": func(at models.Millis) int64 { return int64(at) / 1000 },
 }
 
 // otherRoutes are the overview, the queue, the event log, an inbox to try, the settings and the search.

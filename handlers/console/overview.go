@@ -13,7 +13,6 @@ import (
 const (
 	runningShown = 10
 	dueShown     = 8
-	chartedTime  = 3 * time.Hour
 )
 
 // overview is what the first page shows. It is read once for all who look.
@@ -24,8 +23,8 @@ type overview struct {
 	More     bool // more campaigns run
 	Due      []handlers.Due
 	Health   []health
-	Minutes  []models.SendMinute // one for each minute, the oldest first
-	Sent     int64               // within them
+	Minutes  []handlers.ChartPoint
+	Sent     int64 // within them
 	At       time.Time
 }
 
@@ -59,20 +58,6 @@ func (c *Console) fragment(in *web.In, name string, g *glance[overview]) error {
 	return c.part(in, http.StatusOK, name, now)
 }
 
-// part answers with a template alone.
-func (c *Console) part(in *web.In, status int, name string, data any) error {
-	body, err := c.pages.render(name, data)
-	if err != nil {
-		return err
-	}
-	h := in.W.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	web.PageHeaders(h, policy)
-	in.W.WriteHeader(status)
-	_, _ = in.W.Write(body) // a client that is gone needs no page
-	return nil
-}
-
 // readOverview reads the first page.
 func (c *Console) readOverview(ctx context.Context) (v overview, err error) {
 	call := web.Call{}
@@ -98,29 +83,11 @@ func (c *Console) readOverview(ctx context.Context) (v overview, err error) {
 	if v.Due, err = c.api.Upcoming(ctx, call, dueShown); err != nil {
 		return v, err
 	}
-	minutes, last, err := c.api.SendMinutes(ctx, call, chartedTime)
-	if err != nil {
-		return v, err
+	v.Minutes, err = c.api.SendChart(ctx, call, struct{}{})
+	for _, m := range v.Minutes {
+		v.Sent += m.Sent
 	}
-	v.Minutes, v.Sent = eachMinute(minutes, last)
-	return v, nil
-}
-
-// eachMinute adds the minutes in which nobody was sent to.
-func eachMinute(some []models.SendMinute, last models.Millis) (all []models.SendMinute, sent int64) {
-	const minute = models.Millis(60_000)
-	for at := last - models.Millis(chartedTime.Milliseconds()); at <= last; at += minute {
-		m := models.SendMinute{At: at}
-		for len(some) > 0 && some[0].At <= at {
-			if some[0].At == at {
-				m = some[0]
-			}
-			some = some[1:]
-		}
-		sent += m.Sent
-		all = append(all, m)
-	}
-	return all, sent
+	return v, err
 }
 
 func healthOf(found []handlers.Finding, channels []handlers.ChannelHealth) []health {
@@ -200,8 +167,7 @@ func (c *Console) everything(do func(context.Context, web.Call) error, did strin
 		if err := do(in.Context(), in.Call); err != nil {
 			return err
 		}
-		http.Redirect(in.W, in.R, c.pages.path("/pause?done=")+did, http.StatusSeeOther)
-		return nil
+		return c.next(in, c.pages.path("/pause"), did)
 	}
 }
 

@@ -49,7 +49,12 @@ func (c *Console) show(in *web.In, name string, p page) error {
 func (c *Console) showWith(in *web.In, status int, name string, p page) error {
 	p.Admin = in.UserID
 	p.Done = done(in)
-	body, err := c.pages.render(name, p)
+	return c.part(in, status, name, p)
+}
+
+// part answers with a template alone.
+func (c *Console) part(in *web.In, status int, name string, data any) error {
+	body, err := c.pages.render(name, data)
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,6 @@ type failure struct {
 	Code   models.Code
 	Words  string
 	Fields []models.FieldError
-	Back   string // where the reader came from, on this server; empty = not known
 }
 
 // showError is the page of an error.

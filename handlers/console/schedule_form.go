@@ -3,6 +3,7 @@ package console
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -158,7 +159,7 @@ func (c *Console) previewSlots(in *web.In) error {
 	if sent.Get("cron") != "" {
 		f.Preview, f.Fault = c.slotsAhead(in, sent)
 	}
-	return c.showPart(in, "schedule-preview", f)
+	return c.part(in, http.StatusOK, "schedule-preview", f)
 }
 
 // scheduleTimes reads when a schedule fires. Dates and clocks are those of its zone.
@@ -196,7 +197,7 @@ func scheduleBody(sent url.Values, zone string) (b handlers.ScheduleBody, err er
 	if grace := strings.TrimSpace(sent.Get("missedGrace")); grace != "" {
 		b.MissedGrace = &grace
 	}
-	template := clone(sent)
+	template := maps.Clone(sent)
 	for _, own := range []string{"name", "missed", "missedGrace", "expireAt", "sendAt"} {
 		template.Del(own)
 	}
@@ -249,7 +250,7 @@ func (c *Console) saveSchedule(in *web.In) error {
 		return c.refuseSchedule(in, f, err)
 	}
 	if f.Schedule == "" {
-		raw := clone(sent)
+		raw := maps.Clone(sent)
 		raw.Del("key")
 		made, err := c.api.CreateSchedule(in.Context(), in.WithKey(sent.Get("key"), []byte(raw.Encode())), body)
 		if err != nil {

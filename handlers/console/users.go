@@ -2,8 +2,6 @@ package console
 
 import (
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"carillon/handlers"
 	"carillon/handlers/web"
@@ -37,8 +35,11 @@ func (c *Console) users(in *web.In) error {
 		return err
 	}
 	list := userList{
-		Total: directory.Live, Search: p.Search, Nickname: p.Nickname, Capital: capitalised(p.Nickname), List: found.Users,
+		Total: directory.Live, Search: p.Search, Nickname: p.Nickname, List: found.Users,
 		More: pageOf(in.R.URL.Query(), found.NextCursor), Zone: c.api.Zone,
+	}
+	if upper := capital(p.Nickname); upper != p.Nickname {
+		list.Capital = upper
 	}
 	switch sync, err := c.api.DirectorySync(in.Context(), in.Call, struct{}{}); {
 	case err == nil:
@@ -47,15 +48,6 @@ func (c *Console) users(in *web.In) error {
 		return err
 	}
 	return c.show(in, "users.html", page{Title: "Users", Here: "users", Data: list})
-}
-
-// capitalised is a text whose first letter is a capital one; "" where it is one already.
-func capitalised(s string) string {
-	first, n := utf8.DecodeRuneInString(s)
-	if upper := unicode.ToUpper(first); upper != first {
-		return string(upper) + s[n:]
-	}
-	return ""
 }
 
 // syncUsers asks for a reading of the provider's users.
