@@ -373,13 +373,18 @@ func lastOf(prefix string) string {
 	return prefix + strings.Repeat(string(unicode.MaxRune), (MaxIDBytes-len(prefix))/utf8.UTFMax+1)
 }
 
+// lastName is behind all names that begin with prefix.
+func lastName(prefix string) string {
+	return prefix + strings.Repeat(string(unicode.MaxRune), MaxNameChars)
+}
+
 // NicknameCursor is a place in the order of nicknames, and of IDs among users with the same nickname.
 type NicknameCursor struct{ Nickname, UserID string }
 
 // UsersByNickname reads up to limit users whose nickname begins with prefix and who come after the
 // given place. The zero place is before all. prefix must not be empty: a nickname may be.
 func (s *Store) UsersByNickname(ctx context.Context, prefix string, after NicknameCursor, limit int) ([]User, error) {
-	last := prefix + strings.Repeat(string(unicode.MaxRune), MaxNameChars)
+	last := lastName(prefix)
 	db := s.db.WithContext(ctx)
 	var users []User
 	if after.UserID != "" { // two ranges of the index: neither store takes one of pairs

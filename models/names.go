@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -75,8 +74,7 @@ func (s *Store) findNamed(ctx context.Context, table, where, text string, limit 
 		}
 	}
 	var named []Named
-	last := text + strings.Repeat(string(unicode.MaxRune), MaxNameChars)
-	err = s.db.WithContext(ctx).Raw(columns+"name BETWEEN ? AND ?"+where+" ORDER BY name LIMIT ?", text, last, limit).Scan(&named).Error
+	err = s.db.WithContext(ctx).Raw(columns+"name BETWEEN ? AND ?"+where+" ORDER BY name LIMIT ?", text, lastName(text), limit).Scan(&named).Error
 	for _, one := range named {
 		if !slices.Contains(found, one) {
 			found = append(found, one)
