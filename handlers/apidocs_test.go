@@ -53,7 +53,8 @@ const tryIt = `(async () => {
 	const button = await until("button", () => request.shadowRoot.querySelector("[part~='btn-try']"))
 	button.click()
 	const status = await until("status", () => request.shadowRoot.querySelector(".response-message"))
-	return status.textContent + await until("answer", () => request.responseText)
+	const read = () => request.responseText !== "⌛" && request.responseText // the hourglass stands there first
+	return status.textContent + await until("answer", read)
 })()`
 
 // TestDocsPage: the page at /docs shows the contract in a browser and sends a request with the browser's

@@ -51,6 +51,7 @@ func TestControlRoutes(t *testing.T) {
 			{"PATCH", path, `{"ratePerSecond":7}`, 409, 3001, ""},
 			{"PATCH", path, `{"name":"kept"}`, 200, 0, models.StatusCancelled},
 			{"POST", path + "/retry", `{"statuses":["sent"]}`, 422, 1001, ""},
+			{"POST", path + "/retry", `{"errCodes":[null]}`, 422, 1001, ""},
 			{"POST", "/v1/campaigns/none/pause", "", 404, 1004, ""},
 			{"GET", "/v1/campaigns/none/verify", "", 404, 1004, ""},
 		} {

@@ -61,7 +61,7 @@ func AsBindError(err error) error {
 }
 
 // Decode reads body, which must be one JSON object, into the struct that into points to. A null
-// counts as an absent field.
+// counts as an absent field. A null in an array is refused.
 //
 // Errors are a *models.Error of code 1001 whose finding names the place. Malformed JSON is a
 // bindError too; a value of the wrong type and an unknown field are not.
@@ -69,7 +69,11 @@ func Decode(body []byte, into any, unknown UnknownFields) error {
 	if finding := ScanJSON(body); finding != nil {
 		return AsBindError(models.Invalid([]models.FieldError{*finding}))
 	}
-	err := json.Unmarshal(body, into, json.RejectUnknownMembers(unknown != nil))
+	options := json.RejectUnknownMembers(unknown != nil)
+	if bytes.Contains(body, []byte("null")) {
+		options = json.JoinOptions(options, refuseNullEntries)
+	}
+	err := json.Unmarshal(body, into, options)
 	if err == nil {
 		return nil
 	}
@@ -78,16 +82,31 @@ func Decode(body []byte, into any, unknown UnknownFields) error {
 		return &models.Error{Code: models.CodeArgs, Detail: "the body cannot be read", Cause: err}
 	}
 	finding := models.FieldError{Field: dotted(semantic.JSONPointer)}
-	if errors.Is(semantic.Err, json.ErrUnknownName) {
+	switch {
+	case errors.Is(semantic.Err, json.ErrUnknownName):
 		finding.Reason = "is not a field of this request"
 		if reason, ok := unknown[finding.Field]; ok {
 			finding.Reason = reason
 		}
-	} else {
+	case errors.Is(semantic.Err, errNullEntry):
+		finding.Reason = "must not be null"
+	default:
 		finding.Reason = mustBe(semantic)
 	}
 	return models.Invalid([]models.FieldError{finding})
 }
+
+// refuseNullEntries is an option. Without the option a null in an array is read as 0 or "", which
+// may be a value of its own: the errCode 0.
+var (
+	refuseNullEntries = json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, _ any) error {
+		if kind, _ := d.StackIndex(d.StackDepth()); kind == '[' && d.PeekKind() == 'n' {
+			return errNullEntry
+		}
+		return errors.ErrUnsupported // read the value as ever
+	}))
+	errNullEntry = errors.New("null in an array")
+)
 
 // mustBe says in the caller's words which type was expected.
 func mustBe(e *json.SemanticError) string {

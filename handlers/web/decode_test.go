@@ -18,6 +18,8 @@ type sample struct {
 	Stamp int64          `json:"stamp"`
 	On    bool           `json:"on"`
 	IDs   []string       `json:"ids"`
+	Codes []int32        `json:"codes"`
+	Subs  []sampleSub    `json:"subs"`
 	Sub   *sampleSub     `json:"sub"`
 	Raw   jsontext.Value `json:"raw"`
 }
@@ -161,7 +163,11 @@ func TestDecodeTypes(t *testing.T) {
 		{`{"ids":["a",1]}`, "ids.1 must be a string"},
 		{`{"ids":["a",["b"]]}`, "ids.1 must be a string"},
 		{`{"ids":{"0":"a"}}`, "ids must be an array"},
-		{`{"ids":[null]}`, ""},
+		{`{"ids":["a",null]}`, "ids.1 must not be null"},
+		{`{"codes":[null]}`, "codes.0 must not be null"},
+		{`{"subs":[{"count":1},null]}`, "subs.1 must not be null"},
+		{`{"subs":[{"count":null}],"ids":["null"]}`, ""},
+		{`{"raw":[null,{"a":[null]}]}`, ""},
 		{`{"sub":{"count":"1"}}`, "sub.count must be an integer"},
 		{`{"sub":{"badge":1}}`, "sub.badge must be true or false"},
 		{`{"raw":1e400}`, ""},
