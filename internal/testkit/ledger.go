@@ -20,8 +20,8 @@ import (
 func OpenStore(tb testing.TB, rawURL string) *models.Store {
 	tb.Helper()
 	path, isSQLite := strings.CutPrefix(rawURL, "sqlite:")
-	if isSQLite {
-		copySQLite(tb, path)
+	if isSQLite && copySQLite(tb, path) {
+		tb.Cleanup(func() { checkPageStates(tb, rawURL) })
 	}
 	store, err := models.Open(rawURL)
 	if err != nil {
@@ -47,10 +47,10 @@ func OpenStore(tb testing.TB, rawURL string) *models.Store {
 }
 
 // copySQLite makes a migrated file at path unless a file is there.
-func copySQLite(tb testing.TB, path string) {
+func copySQLite(tb testing.TB, path string) (made bool) {
 	tb.Helper()
 	if _, err := os.Stat(path); err == nil {
-		return
+		return false
 	}
 	file, err := sqliteTemplate()
 	if err != nil {
@@ -59,6 +59,7 @@ func copySQLite(tb testing.TB, path string) {
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		tb.Fatal(err)
 	}
+	return true
 }
 
 // sqliteTemplate is the content of a migrated SQLite file. It is made once in a process.
