@@ -14,6 +14,7 @@ import (
 
 	"carillon/handlers"
 	"carillon/handlers/web"
+	"carillon/models"
 )
 
 // The methods of most routes.
@@ -30,6 +31,8 @@ type Console struct {
 
 	now      *glance[overview]
 	queueNow *glance[handlers.QueueView]
+	lists    glances[models.CampaignFilter, handlers.CampaignList] // of campaigns, as far as they are looked at again and again
+	failures glances[string, handlers.FailureList]                 // by campaign
 }
 
 // New makes the console of an API, whose pages then show errors as the console does.
