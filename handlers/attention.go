@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carillon/handlers/web"
+	"carillon/internal/metrics"
 	"carillon/models"
 )
 
@@ -214,9 +215,8 @@ func (a *API) receiver(ctx context.Context) (found []Finding, err error) {
 // shared finds what is wrong with the queue and the providers. What does not answer is left out: then Redis is away.
 func (a *API) shared(ctx context.Context) (found []Finding, _ error) {
 	if a.Shared.Stalled != nil {
-		if d, err := a.Shared.Stalled(ctx); err == nil && d > stalledFor {
-			found = append(found, Finding{Urgent: true, About: AboutCampaign, Words: "A running campaign has sent to nobody for " + inWords(d) + ", though recipients wait.",
-				Do: "The running campaigns say what holds them back."})
+		if s, err := a.Shared.Stalled(ctx); err == nil && s.For > stalledFor {
+			found = append(found, a.stalled(ctx, s))
 		}
 	}
 	for _, q := range a.queues(ctx) {
@@ -237,6 +237,17 @@ func (a *API) shared(ctx context.Context) (found []Finding, _ error) {
 		found = append(found, f)
 	}
 	return found, nil
+}
+
+// stalled is the finding of a campaign that stands still. A ledger that does not answer leaves out the campaign's name.
+func (a *API) stalled(ctx context.Context, s metrics.Stalled) Finding {
+	still := "has sent to nobody for " + inWords(s.For) + ", though recipients wait."
+	names, err := a.Store.Numbered(ctx, []int64{s.Campaign})
+	c, known := names[s.Campaign]
+	if err != nil || !known {
+		return Finding{Urgent: true, About: AboutCampaign, Words: "A running campaign " + still, Do: "The running campaigns say what holds them back."}
+	}
+	return Finding{Urgent: true, About: AboutCampaign, ID: c.PublicID, Name: cmp.Or(c.Name, c.PublicID), Words: still, Do: "Its page says what holds it back."}
 }
 
 func ofMillis(n models.Millis) time.Duration { return time.Duration(n) * time.Millisecond }

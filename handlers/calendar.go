@@ -88,7 +88,8 @@ func (e CalendarEntry) minute() int {
 	if e.Many != "" {
 		return 24 * 60
 	}
-	return e.At.Hour()*60 + e.At.Minute()
+	hour, minute, _ := e.At.Clock()
+	return hour*60 + minute
 }
 
 // addSlots adds a schedule's slots after now. A schedule that this program cannot read has none.

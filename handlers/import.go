@@ -39,7 +39,7 @@ func (a *API) importUsers(in *web.In) error {
 		return err
 	}
 	body, most := in.LongBody()
-	done, err := a.ImportUsers(in.Context(), in.Call, ImportFile{body, most, format, options})
+	done, err := a.ImportUsers(in.Context(), in.Call, ImportFile{Body: body, Size: max(0, in.R.ContentLength), Most: most, Format: format, Options: options})
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,8 @@ func (a *API) importUsers(in *web.In) error {
 // ImportFile is a file of users that arrives.
 type ImportFile struct {
 	Body    io.Reader
+	Name    string        // for those who look how far it is; empty = none
+	Size    int64         // bytes of the body, or a little more; 0 = not known
 	Most    time.Duration // how long the body may stop
 	Format  userfile.Format
 	Options userfile.Options
@@ -68,22 +70,26 @@ func (a *API) ImportUsers(ctx context.Context, call web.Call, f ImportFile) (Imp
 	}
 	// A fault of the body ends the request's context, but the users before the fault are kept.
 	ctx = web.Lasting(ctx)
+	now := &importing{body: f.Body}
+	defer a.tellImport(ctx, call, f, now)()
 	flush := func(users []models.UserChange) error {
 		some, err := a.Store.UpsertUsers(ctx, users)
 		if err == nil {
 			done.Add(some)
+			now.taken.Store(int64(done.Sum()))
 		} else if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return err
 	}
 	refuse := func(refused userfile.Refusal) {
+		now.refused.Add(1)
 		if len(done.Refused) < maxRefusedShown {
 			done.Refused = append(done.Refused, refused)
 		}
 	}
 	var err error
-	done.Counts, err = userfile.Read(f.Body, f.Format, f.Options, flush, refuse)
+	done.Counts, err = userfile.Read(now, f.Format, f.Options, flush, refuse)
 	a.recordImport(ctx, call, done, err == nil)
 	if err != nil {
 		return done, importFault(err, done.Taken(), f.Most)

@@ -17,6 +17,7 @@ type Setting struct {
 	Name  string // as in the environment
 	Value string // empty = not set
 	Help  string
+	From  string // where the value comes from, in words; empty = not known
 }
 
 // Process is how this process was started.

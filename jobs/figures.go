@@ -81,22 +81,22 @@ const (
 	stalledMost = 50
 )
 
-// Stalled is the longest time that a running campaign has recipients to send to now and sends to
-// nobody, as far as this process has watched; 0 = none. A campaign that waits for a time to come,
+// Stalled is the running campaign that has recipients to send to now and has sent to nobody for the
+// longest time, as far as this process has watched. A campaign that waits for a time to come,
 // such as its quiet hours' end or the next attempts, does not stand still.
-func (f *Figures) Stalled(ctx context.Context) (time.Duration, error) {
+func (f *Figures) Stalled(ctx context.Context) (metrics.Stalled, error) {
 	for n, c := range f.progress.still(stalledFrom) {
 		if n == stalledMost {
-			return c.since, nil
+			return metrics.Stalled{Campaign: c.id, For: c.since}, nil
 		}
 		win, err := f.store.WindowOf(ctx, c.id)
 		if err != nil {
-			return 0, err
+			return metrics.Stalled{}, err
 		}
 		if win != nil && !win.AllLater() {
-			return c.since, nil
+			return metrics.Stalled{Campaign: c.id, For: c.since}, nil
 		}
 		f.progress.excuse(c.id)
 	}
-	return 0, nil
+	return metrics.Stalled{}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,8 +141,11 @@ func IsUnavailable(err error) bool {
 		return slices.Contains(awayCodes, lite.Code()&0xff) // above it stands the detail
 	}
 	var waited interface{ Timeout() bool }
-	return errors.As(err, &waited) || slices.ContainsFunc(lostErrors, func(lost error) bool { return errors.Is(err, lost) })
+	return errors.As(err, &waited) || err != nil && strings.Contains(err.Error(), closedPool) || slices.ContainsFunc(lostErrors, func(lost error) bool { return errors.Is(err, lost) })
 }
+
+// closedPool is the text of the error of a pool that this process has closed. database/sql does not export the error.
+const closedPool = "sql: database is closed"
 
 // lostErrors are those of a connection that has ended, or on which nothing can be understood any more.
 var lostErrors = []error{

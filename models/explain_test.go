@@ -106,7 +106,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 	last := func(s *models.Store) models.Campaign {
 		return models.Campaign{ID: grown, PublicID: publicID(grown), Total: 1000, Planned: true}
 	}
-	sent := models.RecipientSent
+	sent, failed, pending := models.RecipientSent, models.RecipientFailed, models.RecipientPending
 	return map[string]func(*models.Store) error{
 		"campaigns": func(s *models.Store) error { _, err := s.Campaigns(ctx, models.CampaignFilter{Limit: 100}); return err },
 		"campaigns, further": func(s *models.Store) error {
@@ -182,8 +182,16 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 			return err
 		},
 		"recipients, status": func(s *models.Store) error {
-			_, _, err := s.Recipients(ctx, last(s), models.RecipientFilter{Status: &sent, Limit: 100})
-			return err
+			for _, status := range []*models.RecipientStatus{&sent, &failed, &pending} {
+				zoned := last(s)
+				zoned.QuietTo = 1
+				_, _, err := s.Recipients(ctx, last(s), models.RecipientFilter{Status: status, Limit: 100})
+				_, _, again := s.Recipients(ctx, zoned, models.RecipientFilter{Status: status, Limit: 100})
+				if err := errors.Join(err, again); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		"failures": func(s *models.Store) error {
 			c := last(s)
@@ -253,15 +261,24 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"names that begin with": func(s *models.Store) error {
 			_, _, err := s.FindNamed(ctx, "name-1", 10)
 			_, _, again := s.FindNamed(ctx, publicID(7)[:20], 10)
-			return errors.Join(err, again)
+			_, _, nothing := s.FindNamed(ctx, "a part of no name", 10)
+			return errors.Join(err, again, nothing)
 		},
 		"names": func(s *models.Store) error {
 			_, err := s.NamesOf(ctx, []string{publicID(7), publicID(8), "none"})
 			_, again := s.Numbered(ctx, []int64{7, grown})
 			return errors.Join(err, again)
 		},
-		"old events":  func(s *models.Store) error { _, err := s.PurgeEvents(ctx, 2, 100); return err },
-		"occurrences": func(s *models.Store) error { _, err := s.Occurrences(ctx, 7, 0, 100); return err },
+		"running on":         func(s *models.Store) error { _, err := s.RunningOn(ctx, "inbox"); return err },
+		"event backlog":      func(s *models.Store) error { _, err := s.EventBacklog(ctx); return err },
+		"known users":        func(s *models.Store) error { _, err := s.KnownUsers(ctx, []string{userOf(7)}); return err },
+		"directory":          func(s *models.Store) error { _, err := s.Directory(ctx); return err },
+		"sync":               func(s *models.Store) error { _, err := s.Sync(ctx); return err },
+		"group":              func(s *models.Store) error { _, err := s.Group(ctx, userOf(7)); return err },
+		"schedule":           func(s *models.Store) error { _, err := s.Schedule(ctx, publicID(7)); return err },
+		"campaign by number": func(s *models.Store) error { _, err := s.CampaignByID(ctx, 7); return err },
+		"old events":         func(s *models.Store) error { _, err := s.PurgeEvents(ctx, 2, 100); return err },
+		"occurrences":        func(s *models.Store) error { _, err := s.Occurrences(ctx, 7, 0, 100); return err },
 	}
 }
 

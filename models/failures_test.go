@@ -78,6 +78,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("limit %d: %+v, want %+v, %v", limit, f, want, err)
 			}
 		}
+		sameByStatus(t, store, c.Campaign)
 	})
 }
 
@@ -101,6 +102,7 @@ func TestFailuresOfZonesAndOfTheWholeCampaign(t *testing.T) {
 		if err != nil || len(f.List) != 1 || f.List[0].Count != 26 || f.Total != 26 {
 			t.Errorf("%+v %v", f, err)
 		}
+		sameByStatus(t, store, c.Campaign)
 
 		made, err := store.CreateCampaign(t.Context(), spec(models.Audience{Type: models.AudienceUsers, UserIDs: []string{"a", "b"}}), []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return nil })
 		if err != nil {
@@ -126,5 +128,39 @@ func TestFailuresOfZonesAndOfTheWholeCampaign(t *testing.T) {
 		if rec, err := store.Recipient(t.Context(), c.Campaign, "b"); err != nil || rec.ErrMsg == nil || *rec.ErrMsg != "could not start: x" {
 			t.Errorf("%+v %v", rec, err)
 		}
+		sameByStatus(t, store, c.Campaign)
 	})
+}
+
+// sameByStatus: the lists of recipients by status hold, page by page, what the list of all holds.
+func sameByStatus(t *testing.T, store *models.Store, c models.Campaign) {
+	t.Helper()
+	walk := func(f models.RecipientFilter) (all []models.Recipient) {
+		for next := (&models.RecipientCursor{}); next != nil; {
+			var list []models.Recipient
+			var err error
+			f.From = *next
+			if list, next, err = store.Recipients(t.Context(), c, f); err != nil || len(list) > f.Limit {
+				t.Fatal(len(list), err)
+			}
+			all = append(all, list...)
+		}
+		return all
+	}
+	all := walk(models.RecipientFilter{Limit: 1500})
+	if int64(len(all)) != c.Total {
+		t.Errorf("%d recipients of %d", len(all), c.Total)
+	}
+	for i := range models.RecipientStatusNames {
+		status := models.RecipientStatus(i)
+		var want []models.Recipient
+		for _, r := range all {
+			if r.Status == status {
+				want = append(want, r)
+			}
+		}
+		if got := walk(models.RecipientFilter{Status: &status, Limit: max(1, len(want)/3)}); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %d recipients, want %d", status, len(got), len(want))
+		}
+	}
 }

@@ -48,8 +48,13 @@ func (s *Store) Numbered(ctx context.Context, ids []int64) (map[int64]Named, err
 	return found, nil
 }
 
-// FindNamed finds campaigns and schedules whose public ID or name begins with a text, up to limit of each. Upper and lower case
-// differ in names. Deleted schedules are left out. An empty text finds nothing.
+// searchedNames is among how many of the newest campaigns or schedules a part of a name is looked for. No index has the parts of
+// names, so this bounds what a search reads.
+const searchedNames = 10_000
+
+// FindNamed finds campaigns and schedules whose public ID or name begins with a text, and then those of the newest 10,000 whose
+// name holds it, up to limit of each. Upper and lower case differ in the beginning of a name. Deleted schedules are left out. An
+// empty text finds nothing.
 func (s *Store) FindNamed(ctx context.Context, text string, limit int) (campaigns, schedules []Named, err error) {
 	if text == "" {
 		return nil, nil, nil
@@ -73,12 +78,22 @@ func (s *Store) findNamed(ctx context.Context, table, where, text string, limit 
 			return nil, err
 		}
 	}
-	var named []Named
-	err = s.db.WithContext(ctx).Raw(columns+"name BETWEEN ? AND ?"+where+" ORDER BY name LIMIT ?", text, lastName(text), limit).Scan(&named).Error
-	for _, one := range named {
-		if !slices.Contains(found, one) {
-			found = append(found, one)
+	add := func(query string, args ...any) error {
+		var more []Named
+		if len(found) >= limit {
+			return nil
 		}
+		err := s.db.WithContext(ctx).Raw(query, args...).Scan(&more).Error
+		for _, one := range more {
+			if !slices.Contains(found, one) {
+				found = append(found, one)
+			}
+		}
+		return err
+	}
+	if err = add(columns+"name BETWEEN ? AND ?"+where+" ORDER BY name LIMIT ?", text, lastName(text), limit); err == nil {
+		err = add(columns+"id > (SELECT COALESCE(MAX(id),0) FROM "+table+") - ? AND name"+s.d.anyCase+" LIKE ? ESCAPE '!'"+where+" ORDER BY id DESC LIMIT ?",
+			searchedNames, "%"+likeText.Replace(text)+"%", limit)
 	}
 	return found[:min(limit, len(found))], err
 }

@@ -53,18 +53,26 @@ func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (
 		if page.No != from.Page {
 			from = RecipientCursor{Page: page.No}
 		}
-		rows, err := s.pageRecipients(ctx, c, *page)
+		members, err := s.pageMembers(ctx, c, page.No)
 		if err != nil {
 			return nil, nil, err
 		}
-		for ; from.Pos < len(rows); from.Pos++ {
-			if f.Status != nil && rows[from.Pos].Status != *f.Status {
-				continue
+		rest := members[min(from.Pos, len(members)):]
+		if f.Status == nil { // and one more, to know whether there are more
+			rest = rest[:min(len(rest), f.Limit-len(list)+1)]
+		}
+		rows, err := s.recipientsOf(ctx, c, *page, rest, f.Status)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, r := range rows {
+			if f.Status == nil || r.Status == *f.Status {
+				if len(list) == f.Limit {
+					return list, &from, nil
+				}
+				list = append(list, r)
 			}
-			if len(list) == f.Limit {
-				return list, &from, nil
-			}
-			list = append(list, rows[from.Pos])
+			from.Pos++
 		}
 		if page.State == PageOpen {
 			return list, &from, nil
@@ -99,18 +107,43 @@ func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *
 
 var missedReason = "missed: the local time had passed when the campaign came to it"
 
-// pageRecipients reads all recipients of a page in member order, with the pending that have no row.
-func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Recipient, error) {
-	db := s.db.WithContext(ctx)
-	members, err := s.members(db, c.ID, page.No)
+// pageMembers reads the members of a page, in their order.
+func (s *Store) pageMembers(ctx context.Context, c Campaign, no int) ([]string, error) {
+	members, err := s.members(s.db.WithContext(ctx), c.ID, no)
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		err = cmp.Or(s.unpurged(ctx, c.ID), err)
 	}
+	return members, err
+}
+
+// pageRecipients reads all recipients of a page in member order, with the pending that have no row.
+func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Recipient, error) {
+	members, err := s.pageMembers(ctx, c, page.No)
 	if err != nil {
 		return nil, err
 	}
+	return s.recipientsOf(ctx, c, page, members, nil)
+}
+
+// recipientsOf reads some members of a page as recipients, in their order. Those who have another status than the wanted one may
+// come as pending: then only the rows with that status are read.
+func (s *Store) recipientsOf(ctx context.Context, c Campaign, page Page, members []string, wanted *RecipientStatus) ([]Recipient, error) {
+	if len(members) == 0 {
+		return nil, nil
+	}
+	q := s.db.WithContext(ctx).Where("campaign_id = ? AND kind = ?", c.ID, c.Kind)
+	byRows := wanted != nil && *wanted != RecipientPending && (page.AheadStatus != *wanted || page.Pos >= page.Size)
+	if byRows {
+		page.AheadStatus = RecipientPending
+		q = q.Where("status = ?", *wanted)
+	}
+	if byRows && !c.Zoned() { // the members stand together
+		q = q.Where("user_id BETWEEN ? AND ?", members[0], members[len(members)-1])
+	} else {
+		q = q.Where("user_id IN ?", members)
+	}
 	var rows []Recipient
-	if err := db.Where("campaign_id = ? AND kind = ? AND user_id IN ?", c.ID, c.Kind, members).Find(&rows).Error; err != nil {
+	if err := q.Find(&rows).Error; err != nil {
 		return nil, err
 	}
 	if err := s.unpurged(ctx, c.ID); err != nil {

@@ -52,6 +52,7 @@ type app struct {
 	cfg            *config.Config
 	level          slog.Level
 	onLine         func(flag string) bool // it stands on the command line
+	parsed         *kong.Context
 	stdout, stderr io.Writer
 }
 
@@ -117,7 +118,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "carillon: see carillon --help")
 		return exitFailed
 	}
-	a := &app{ctx: ctx, cfg: &c.Config, level: c.Level(), onLine: onLine(cmd), stdout: plainWriter{stdout}, stderr: stderr}
+	a := &app{ctx: ctx, cfg: &c.Config, level: c.Level(), onLine: onLine(cmd), parsed: cmd, stdout: plainWriter{stdout}, stderr: stderr}
 	return report(stderr, cmd.Run(a), exitFailed)
 }
 

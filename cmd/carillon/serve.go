@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -69,6 +70,9 @@ func (c *serveCmd) serve(a *app) error {
 		return err
 	}
 	defer sys.rereadAdmins(a.cfg.AdminsFile)()
+	if sys.api != nil {
+		sys.api.Process = thisProcess(config.Origins(a.cfg.Masked(), a.parsed, os.LookupEnv), r)
+	}
 	sys.begun = func() { announce(a, sys) }
 	return sys.serve(a.ctx)
 }

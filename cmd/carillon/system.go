@@ -140,7 +140,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
 		Zone: cfg.DefaultTimezone, Channels: traits, Rates: rates,
 		Metrics: sys.metrics.Handler(), MetricsPublic: cfg.MetricsPublic,
-		Shared: sources, Task: task, Check: sys.checkChannel, Process: thisProcess(cfg, r),
+		Shared: sources, Task: task, Check: sys.checkChannel, Process: thisProcess(cfg.Masked(), r),
 	}
 	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken
@@ -181,9 +181,9 @@ func (s *system) checkChannel(ctx context.Context, channel string) []channels.Fi
 }
 
 // thisProcess is how the process was started, secrets masked.
-func thisProcess(cfg *config.Config, r roles) handlers.Process {
+func thisProcess(settings []config.Setting, r roles) handlers.Process {
 	p := handlers.Process{Version: version(), Roles: r.String()}
-	for _, one := range cfg.Masked() {
+	for _, one := range settings {
 		p.Settings = append(p.Settings, handlers.Setting(one))
 	}
 	return p

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 
 	"carillon/handlers"
@@ -22,13 +23,22 @@ func (c *Console) campaignFailures(in *web.In) error {
 	if err != nil {
 		return err
 	}
+	part := in.Query("part") != ""
 	groups := failureGroups{CampaignView: v}
 	if v.PurgedAt == nil {
-		if groups.FailureList, err = c.api.CampaignFailures(in.Context(), in.Call, handlers.Page{ID: v.ID, Limit: failuresShown}); err != nil {
+		read := func(ctx context.Context) (handlers.FailureList, error) {
+			return c.api.CampaignFailures(ctx, web.Call{}, handlers.Page{ID: v.ID, Limit: failuresShown})
+		}
+		if part { // all who open the campaign's page ask for it
+			groups.FailureList, err = c.failures.get(in.Context(), v.ID, read)
+		} else {
+			groups.FailureList, err = read(in.Context())
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if in.Query("part") != "" {
+	if part {
 		return c.part(in, http.StatusOK, "failures", groups)
 	}
 	return c.show(in, "campaign_failures.html", page{Title: "Failures of " + campaignTitle(v), Here: "campaigns", Data: groups})

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -45,12 +46,20 @@ func (c *Console) campaigns(in *web.In) error {
 	if err != nil {
 		return err
 	}
-	list, err := c.api.ListCampaigns(in.Context(), in.Call, f)
+	query := in.R.URL.Query()
+	part := query.Has("part")
+	read := func(ctx context.Context) (handlers.CampaignList, error) {
+		return c.api.ListCampaigns(ctx, web.Call{}, f)
+	}
+	var list handlers.CampaignList
+	if part { // of which many may ask, every few seconds
+		list, err = c.lists.get(in.Context(), f, read)
+	} else {
+		list, err = read(in.Context())
+	}
 	if err != nil {
 		return err
 	}
-	query := in.R.URL.Query()
-	part := query.Has("part")
 	query.Del("part")
 	data := campaignList{Query: query, Statuses: models.Statuses, List: list.Campaigns, More: pageOf(query, list.NextCursor)}
 	for _, v := range list.Campaigns {

@@ -14,6 +14,7 @@ import (
 
 	"carillon/handlers"
 	"carillon/handlers/web"
+	"carillon/models"
 )
 
 // The methods of most routes.
@@ -30,6 +31,9 @@ type Console struct {
 
 	now      *glance[overview]
 	queueNow *glance[handlers.QueueView]
+	lists    glances[models.CampaignFilter, handlers.CampaignList] // of campaigns, as far as they are looked at again and again
+	failures glances[string, handlers.FailureList]                 // by campaign
+	imports  glance[[]handlers.ImportNow]
 }
 
 // New makes the console of an API, whose pages then show errors as the console does.
@@ -39,6 +43,7 @@ func New(api *handlers.API) *Console {
 	c.queueNow = &glance[handlers.QueueView]{read: func(ctx context.Context) (handlers.QueueView, error) {
 		return api.Queue(ctx, web.Call{}, struct{}{})
 	}}
+	c.imports.read = api.ImportsNow
 	api.PageError = c.showError
 	return c
 }

@@ -33,6 +33,7 @@ func (c *Console) directoryRoutes(r *mux.Router) {
 	r.Handle("/users/{id}/delete", c.page(c.deleteUser)).Methods(post)
 	r.Handle("/import", c.page(c.importForm)).Methods(get, head)
 	r.Handle("/import", c.page(c.importUsers)).Methods(post)
+	r.Handle("/import/now", c.page(c.importNow)).Methods(get)
 	r.Handle("/sync", c.page(c.syncUsers)).Methods(post)
 
 	r.Handle("/groups", c.page(c.groups)).Methods(get, head)

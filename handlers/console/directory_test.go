@@ -271,7 +271,7 @@ func TestImportIsNotBuffered(t *testing.T) {
 		w := multipart.NewWriter(to)
 		done := make(chan seen)
 		go func() { done <- s.read(s.sendBody("/import", w.FormDataContentType(), body), "/import") }()
-		part, err := w.CreateFormFile("file", "users.csv")
+		part, err := w.CreateFormFile("file", "a <b>file.csv")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -283,12 +283,24 @@ func TestImportIsNotBuffered(t *testing.T) {
 			n, err := s.Store.CountUsers(t.Context())
 			return err == nil && n > 0
 		})
+		other := newSite(t, stores) // another process
+		for path, headers := range map[string]http.Header{"/import": nil, "/import/now": nil, "/import/now?part": {"Hx-Request": {"true"}}} {
+			testkit.Eventually(t, "how far it is, on "+path, testkit.Patience, func() bool {
+				p := other.read(other.ask(path, headers), path)
+				got := p.text("#imports, main, section")
+				if path == "/import/now" && p.Header.Get("Refresh") == "" || p.Status != http.StatusOK {
+					t.Fatalf("%s: %d %v", path, p.Status, p.Header)
+				}
+				return strings.Contains(got, "a <b>file.csv: ") && strings.Contains(got, " rows taken") && !strings.Contains(got, " 0 rows") && strings.Contains(got, "By "+admin)
+			})
+		}
 		_, _ = io.WriteString(part, "last\n")
 		_ = w.Close()
 		_ = to.Close()
 		if p := <-done; !strings.Contains(p.text(".note"), "All 20,001 rows are taken") {
 			t.Errorf("%s", p.text("main"))
 		}
+		testkit.Eventually(t, "its end", testkit.Patience, func() bool { return strings.Contains(other.get("/import/now").text("main"), "No import is under way.") })
 	})
 }
 

@@ -172,7 +172,7 @@ func eventParts(e handlers.EventView, names map[string]string) (parts []eventPar
 	first := &parts[0]
 	first.First = true
 	if first.Kind == "text" || first.Kind == "program" {
-		first.Kind, first.Text = "text", capital(first.Text)
+		first.Kind, first.Text = "text", handlers.Capital(first.Text)
 	}
 	return parts
 }

@@ -5,9 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"carillon/handlers"
 	"carillon/handlers/web"
 	"carillon/models"
 )
@@ -94,14 +93,5 @@ func sentence(words string) string {
 	if words == "" {
 		return ""
 	}
-	return capital(strings.TrimSuffix(words, ".")) + "."
-}
-
-// capital is a text whose first letter is a capital one.
-func capital(s string) string {
-	first, size := utf8.DecodeRuneInString(s)
-	if upper := unicode.ToUpper(first); upper != first {
-		return string(upper) + s[size:]
-	}
-	return s
+	return handlers.Capital(strings.TrimSuffix(words, ".")) + "."
 }

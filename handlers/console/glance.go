@@ -57,3 +57,27 @@ func (g *glance[T]) renew() {
 	close(g.ended)
 	g.ended = nil
 }
+
+// mostGlances is how many keys glances remembers.
+const mostGlances = 100
+
+// glances is a glance for each of some questions, such as the filters of a list.
+type glances[K comparable, T any] struct {
+	mu   sync.Mutex
+	open map[K]*glance[T]
+}
+
+// get is the answer to one question. read must not need the request that asks.
+func (g *glances[K, T]) get(ctx context.Context, question K, read func(context.Context) (T, error)) (T, error) {
+	g.mu.Lock()
+	one := g.open[question]
+	if one == nil {
+		if g.open == nil || len(g.open) == mostGlances { // those who wait for an answer keep its glance
+			g.open = map[K]*glance[T]{}
+		}
+		one = &glance[T]{read: read}
+		g.open[question] = one
+	}
+	g.mu.Unlock()
+	return one.get(ctx)
+}

@@ -22,11 +22,40 @@ type importPage struct {
 	Done  *handlers.ImportAnswer // nil = there was none
 	Fault string                 // why the reading ended early; empty = it did not
 	Often string                 // the reason that most refusals have; empty = none is so frequent
+	Now   []handlers.ImportNow   // imports that are under way
 }
 
 func (c *Console) importForm(in *web.In) error {
-	return c.show(in, "import.html", page{Title: "Import users", Here: "users", Data: importPage{}})
+	return c.show(in, "import.html", page{Title: "Import users", Here: "users", Data: importPage{Now: c.importsUnderWay(in)}})
 }
+
+// importsUnderWay are the imports under way. Without Redis they are not known, and the form works all the same.
+func (c *Console) importsUnderWay(in *web.In) []handlers.ImportNow {
+	list, err := c.imports.get(in.Context())
+	if err != nil {
+		return nil
+	}
+	return list
+}
+
+// importsAgain is after how many seconds a browser asks for the page of imports again, without JavaScript too.
+const importsAgain = "2"
+
+// importNow shows how far imports are: as a part of the form's page, or as a page that comes again by itself.
+func (c *Console) importNow(in *web.In) error {
+	list, err := c.imports.get(in.Context())
+	if err != nil {
+		return err
+	}
+	if in.R.Header.Get("HX-Request") == "true" {
+		return c.part(in, http.StatusOK, "imports", list)
+	}
+	in.W.Header().Set("Refresh", importsAgain)
+	return c.show(in, "import_now.html", page{Title: "Imports under way", Here: "users", Data: list})
+}
+
+// maxFileName is how much of a file's name is shown, in bytes.
+const maxFileName = 100
 
 // maxOption is how long a text of the form beside the file may be.
 const maxOption = 4 << 10
@@ -36,6 +65,7 @@ func (c *Console) importUsers(in *web.In) error {
 	file := handlers.ImportFile{}
 	p := importPage{Form: typed{Values: map[string]string{}}}
 	in.R.Body, file.Most = longBody(in)
+	file.Size = max(0, in.R.ContentLength)
 	parts, err := in.R.MultipartReader()
 	if err != nil {
 		return models.Errorf(models.CodeArgs, "the body must be a form with a file")
@@ -73,6 +103,7 @@ func (c *Console) importPart(in *web.In, p importPage, part *multipart.Part, fil
 	if part.FileName() == "" {
 		return c.showImport(in, p, web.Refuse("file", "choose a file"))
 	}
+	file.Name = models.Shorten(strings.ToValidUTF8(part.FileName(), "?"), maxFileName)
 	file.Format = formatOf(values["format"], part.FileName())
 	if file.Format == "" {
 		return c.showImport(in, p, web.Refuse("format", "the name of the file does not say whether it is CSV or NDJSON: choose"))
@@ -117,6 +148,7 @@ func (c *Console) showImport(in *web.In, p importPage, err error) error {
 	} else if p.Done.Rows > 0 && p.Done.Taken() == 0 {
 		status = http.StatusUnprocessableEntity
 	}
+	p.Now = c.importsUnderWay(in)
 	return c.showWith(in, status, "import.html", page{Title: "Import users", Here: "users", Data: p})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -144,6 +145,21 @@ func (s *site) send(browser *http.Client, method, path string, form url.Values) 
 		req.Header.Set("Sec-Fetch-Site", "same-origin")
 	}
 	res, err := browser.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res
+}
+
+// ask is a GET with headers of its own.
+func (s *site) ask(path string, headers http.Header) *http.Response {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	maps.Copy(req.Header, headers)
+	res, err := s.browser.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -149,7 +149,7 @@ func heldBack(v handlers.CampaignView) string {
 	if v.LimitedBy == nil || *v.LimitedBy == models.LimitedByNothing || v.StatusReason == "" {
 		return ""
 	}
-	return capital(v.StatusReason) + "."
+	return handlers.Capital(v.StatusReason) + "."
 }
 
 // pauseAsk asks before everything is paused.

@@ -75,9 +75,12 @@ func TestOverviewShowsWhatRunsAndWhatIsDue(t *testing.T) {
 func TestOverviewFindsWhatNeedsAttention(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		var stalled atomic.Int64
 		s := newSite(t, stores, func(a *handlers.API) {
 			a.Shared = metrics.Sources{
-				Stalled: func(context.Context) (time.Duration, error) { return 5 * time.Minute, nil },
+				Stalled: func(context.Context) (metrics.Stalled, error) {
+					return metrics.Stalled{Campaign: stalled.Load(), For: 5 * time.Minute}, nil
+				},
 				Queues: func(context.Context) ([]metrics.Queue, error) {
 					return []metrics.Queue{{Class: "bulk", Pending: 3, Oldest: 3 * time.Minute}, {Class: "transactional", Pending: 1, Oldest: time.Second}}, nil
 				},
@@ -95,6 +98,11 @@ func TestOverviewFindsWhatNeedsAttention(t *testing.T) {
 		if paused, _, err := s.Store.Guard(t.Context(), c.ID, models.Trip{Kinds: models.FailureKinds{{ErrCode: 80000}}, Reason: "too many failed: <i>20</i> of 20"}); err != nil || !paused {
 			t.Fatal(paused, err)
 		}
+		other, err := s.Store.Campaign(t.Context(), s.campaign(func(b *handlers.CampaignBody) { b.Name = "autumn" }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stalled.Store(other.ID)
 		missed := "01J9ZQ4X000000000000000000"
 		for _, e := range []models.Event{{Kind: models.EventScheduleMissed, ScheduleID: missed}, {Kind: models.EventScheduleMissed, ScheduleID: missed}, {Kind: models.EventCampaignFailed, CampaignID: id, Reason: "refused"}} {
 			if err := s.Store.Record(t.Context(), e); err != nil {
@@ -105,7 +113,7 @@ func TestOverviewFindsWhatNeedsAttention(t *testing.T) {
 		got := page.text(".findings")
 		for _, words := range []string{
 			"campaign spring paused itself: too many failed: <i>20</i> of 20 Look at its failures",
-			"A running campaign has sent to nobody for 5 minutes",
+			"campaign autumn has sent to nobody for 5 minutes, though recipients wait.",
 			"The oldest bulk task has waited for 3 minutes.",
 			"channel inbox is stopped",
 			"schedule " + missed + " missed a slot",
@@ -118,7 +126,7 @@ func TestOverviewFindsWhatNeedsAttention(t *testing.T) {
 		if n := page.Find(".findings li").Length(); n != 6 {
 			t.Errorf("%d findings: %s", n, got)
 		}
-		for _, href := range []string{"/campaigns/" + id, "/campaigns?status=running", "/queue", "/settings#channels", "/schedules/" + missed} {
+		for _, href := range []string{"/campaigns/" + id, "/campaigns/" + other.PublicID, "/queue", "/settings#channels", "/schedules/" + missed} {
 			if page.Find(".findings a[href='"+href+"']").Length() == 0 {
 				t.Errorf("no finding leads to %s", href)
 			}
@@ -148,8 +156,14 @@ func TestOverviewWithoutStores(t *testing.T) {
 				t.Errorf("%d: no %q in %s", page.Status, words, page.text("main"))
 			}
 		}
-		if page := s.get("/pause"); page.Status < 500 || page.Find("h1").Length() != 1 || page.Find("form[action^='/pause']").Length() != 0 {
-			t.Errorf("%d %s", page.Status, page.text("main"))
+		for _, path := range []string{"/pause", "/campaigns", "/schedules", "/users", "/users/u1", "/groups", "/events", "/search?q=a", "/try?user=u1"} {
+			page := s.get(path)
+			if page.Status != http.StatusServiceUnavailable || !strings.Contains(page.text("main [role=alert]"), "the database does not answer") || page.Header.Get("Retry-After") == "" {
+				t.Errorf("%s: %d %s", path, page.Status, page.text("main"))
+			}
+			if page.Find("h1").Length() != 1 || page.Find("main form").Length() != 0 {
+				t.Errorf("%s: %s", path, page.text("main"))
+			}
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"carillon/handlers"
 	"carillon/internal/testkit"
+	"carillon/models"
 )
 
 func TestSearch(t *testing.T) {
@@ -16,7 +17,9 @@ func TestSearch(t *testing.T) {
 		s := newSite(t, stores)
 		s.users("anna", "anton", "both", "a/b%2f", "x%")
 		id := s.campaign(func(b *handlers.CampaignBody) { b.Name = "an offer" })
-		s.campaign(func(b *handlers.CampaignBody) { b.Name = "An Offer" })
+		other := s.campaign(func(b *handlers.CampaignBody) { b.Name = "An Offer" })
+		zoe := "Zoe"
+		s.put(models.UserChange{UserID: "c", Nickname: &zoe})
 		if _, err := s.Store.PutGroup(t.Context(), "both", nil, []string{"anna"}); err != nil {
 			t.Fatal(err)
 		}
@@ -29,8 +32,18 @@ func TestSearch(t *testing.T) {
 			}
 		}
 		page := find("an")
-		if got := page.text("#found-campaigns + ul"); got != "an offer "+id {
+		if got := page.text("#found-campaigns + ul"); got != "an offer "+id+"An Offer "+other {
 			t.Errorf("%s", got)
+		}
+		for q, path := range map[string]string{"OFFER": other, "Offer": other, "n%": "", "f_er": ""} { // parts of names, and no patterns
+			if page := find(q); page.Find("#found-campaigns a[href='/campaigns/"+path+"'], #found-campaigns + ul a[href='/campaigns/"+path+"']").Length() != len(path)/26 {
+				t.Errorf("%q: %s", q, page.text("main"))
+			}
+		}
+		for q, want := range map[string]string{"zo": "cZoe", "Zo": "cZoe", "oe": "", "both": "both"} { // nicknames by their beginning
+			if got := find(q).text("#found-users + ul"); got != want && got != strings.Replace(want, "Zoe", " Zoe", 1) {
+				t.Errorf("%q: %q", q, got)
+			}
 		}
 		if got := page.text("#found-users + ul"); got != "annaanton" {
 			t.Errorf("%s", got)
@@ -44,7 +57,7 @@ func TestSearch(t *testing.T) {
 		for _, q := range append([]string{"%", "_", "an%", strings.Repeat("x", 300), "a\x00"}, markupTexts...) {
 			page := find(q)
 			harmless(t, page)
-			if page.Status != http.StatusOK || !strings.Contains(page.text(".empty h2"), "Nothing begins with") || !strings.Contains(page.Find(".empty bdi").Text(), strings.TrimSuffix(q, "\x00")) {
+			if page.Status != http.StatusOK || !strings.Contains(page.text(".empty h2"), "Nothing was found for") || !strings.Contains(page.Find(".empty bdi").Text(), strings.TrimSuffix(q, "\x00")) {
 				t.Errorf("%q: %d %s", q, page.Status, page.text("main"))
 			}
 		}

@@ -20,7 +20,8 @@ func TestSettingsShowHowItIsSetUp(t *testing.T) {
 		checks, rested := 0, ""
 		s := newSite(t, stores, func(a *handlers.API) {
 			a.Process = handlers.Process{Version: "carillon v1", Roles: "api, worker", Settings: []handlers.Setting{
-				{Name: "CARILLON_SECRET", Value: "***", Help: "Signs tokens."}, {Name: "CARILLON_LISTEN", Value: markupTexts[0]}, {Name: "CARILLON_SERVER"},
+				{Name: "CARILLON_SECRET", Value: "***", Help: "Signs tokens.", From: "the file of CARILLON_SECRET_FILE"},
+				{Name: "CARILLON_LISTEN", Value: markupTexts[0], From: "environment"}, {Name: "CARILLON_SERVER", From: "default"},
 			}}
 			a.Rates = map[string]int{"inbox": 1500}
 			a.Shared.Providers = func(context.Context) ([]metrics.Provider, error) {
@@ -34,7 +35,7 @@ func TestSettingsShowHowItIsSetUp(t *testing.T) {
 		})
 		page := s.get("/settings")
 		harmless(t, page)
-		for _, words := range []string{"carillon v1", "api, worker", "CARILLON_SECRET", "Signs tokens.", "***", markupTexts[0], "not set", "1,500 recipients a second", "default", "stopped"} {
+		for _, words := range []string{"carillon v1", "api, worker", "CARILLON_SECRET", "Signs tokens.***the file of CARILLON_SECRET_FILE", markupTexts[0] + "environment", "not set", "1,500 recipients a second", "default", "stopped"} {
 			if !strings.Contains(page.text("main"), words) {
 				t.Errorf("no %q in %s", words, page.text("main"))
 			}

@@ -38,7 +38,7 @@ func (c *Console) users(in *web.In) error {
 		Total: directory.Live, Search: p.Search, Nickname: p.Nickname, List: found.Users,
 		More: pageOf(in.R.URL.Query(), found.NextCursor), Zone: c.api.Zone,
 	}
-	if upper := capital(p.Nickname); upper != p.Nickname {
+	if upper := handlers.Capital(p.Nickname); upper != p.Nickname {
 		list.Capital = upper
 	}
 	switch sync, err := c.api.DirectorySync(in.Context(), in.Call, struct{}{}); {

@@ -31,6 +31,13 @@ func (e env) lookup(name string) (string, bool) {
 
 func parse(t *testing.T, e env, args ...string) (config.Config, error) {
 	t.Helper()
+	c, _, err := parsed(t, e, args...)
+	return c, err
+}
+
+// parsed is parse with what kong knows of it.
+func parsed(t *testing.T, e env, args ...string) (config.Config, *kong.Context, error) {
+	t.Helper()
 	var cli struct {
 		config.Config
 		Serve struct{} `cmd:""`
@@ -40,8 +47,36 @@ func parse(t *testing.T, e env, args ...string) (config.Config, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = parser.Parse(append([]string{"serve"}, args...))
-	return cli.Config, err
+	ctx, err := parser.Parse(append([]string{"serve"}, args...))
+	return cli.Config, ctx, err
+}
+
+// TestOrigins: the command line beats the environment, which beats the file, and each setting says which of them it was.
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	yaml := file(t, "carillon.yaml", "listen: :1\nwebhook:\n  batch: 7\nmax-attempts: 3\n")
+	e := env{
+		"CARILLON_CONFIG": yaml, "CARILLON_LISTEN": ":2", "CARILLON_MAX_ATTEMPTS": "4", "CARILLON_SECRET_FILE": file(t, "secret", "0123456789abcdef"), "CARILLON_ADMINS": "",
+	}
+	c, ctx, err := parsed(t, e, "--max-attempts", "5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][2]string{
+		"CARILLON_LISTEN": {":2", "environment"}, "CARILLON_WEBHOOK_BATCH": {"7", "YAML file"}, "CARILLON_MAX_ATTEMPTS": {"5", "command line"},
+		"CARILLON_SECRET": {"", "the file of CARILLON_SECRET_FILE"}, "CARILLON_CONFIG": {yaml, "environment"},
+	}
+	for _, s := range config.Origins(c.Masked(), ctx, e.lookup) {
+		if w, listed := want[s.Name]; listed && (s.Value != w[0] || s.From != w[1]) {
+			t.Errorf("%+v, want %v", s, w)
+		} else if !listed && s.From != "default" {
+			t.Errorf("%+v", s)
+		}
+		delete(want, s.Name)
+	}
+	for name := range want {
+		t.Errorf("%s is not listed", name)
+	}
 }
 
 func mustParse(t *testing.T, e env, args ...string) config.Config {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -71,6 +72,40 @@ func (s *source) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) 
 		}
 	}
 	return s.file.Resolve(ctx, parent, flag)
+}
+
+// Where a value of a setting can come from. Every other setting has its default.
+const (
+	fromLine  = "command line"
+	fromEnv   = "environment"
+	fromYAML  = "YAML file"
+	byDefault = "default"
+)
+
+// Origins gives the settings of Masked with where the value of each came from. cmd is what was parsed, and lookup is that of Options.
+func Origins(list []Setting, cmd *kong.Context, lookup func(string) (string, bool)) []Setting {
+	from := map[string]string{}
+	for _, p := range cmd.Path {
+		if p.Flag == nil || !isSetting(p.Flag) {
+			continue
+		}
+		name, origin := EnvName(p.Flag.Name), fromLine
+		if p.Resolved {
+			origin = fromYAML
+			if v, _ := lookup(name); v != "" {
+				origin = fromEnv
+			}
+		}
+		if setting, file := strings.CutSuffix(name, "_FILE"); file {
+			name, origin = setting, "the file of "+name
+		}
+		from[name] = origin
+	}
+	list = slices.Clone(list)
+	for i, s := range list {
+		list[i].From = cmp.Or(from[s.Name], byDefault)
+	}
+	return list
 }
 
 // FileError says what is wrong with the YAML file. Kong wraps it in the name of the flag that it

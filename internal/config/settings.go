@@ -69,6 +69,7 @@ type Setting struct {
 	Name  string `json:"name"` // as in the environment
 	Value string `json:"value"`
 	Help  string `json:"-"`
+	From  string `json:"-"` // where the value comes from, in words; empty = not known
 }
 
 const masked = "***"
@@ -85,7 +86,7 @@ func (c *Config) Masked() []Setting {
 		if strings.HasSuffix(name, "-file") {
 			continue
 		}
-		list = append(list, Setting{EnvName(name), mask(name, field.Tag.Get("shown"), text(v.Interface())), field.Tag.Get("help")})
+		list = append(list, Setting{EnvName(name), mask(name, field.Tag.Get("shown"), text(v.Interface())), field.Tag.Get("help"), ""})
 	}
 	return list
 }

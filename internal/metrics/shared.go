@@ -32,11 +32,17 @@ type Backlog struct {
 	GivenUp int64         // events that were given up, ever
 }
 
+// Stalled is the running campaign that has stood still for the longest time.
+type Stalled struct {
+	Campaign int64 // internal number; 0 = none stands still
+	For      time.Duration
+}
+
 // Sources read what all processes share. A source that is nil is not shown.
 type Sources struct {
 	Ledger    func(context.Context) (models.Figures, error)
 	Ended     func(context.Context) (map[models.Status]int64, error) // campaigns that are over, by state
-	Stalled   func(context.Context) (time.Duration, error)           // see carillon_shared_campaign_stalled_seconds
+	Stalled   func(context.Context) (Stalled, error)                 // see carillon_shared_campaign_stalled_seconds
 	Queues    func(context.Context) ([]Queue, error)
 	Providers func(context.Context) ([]Provider, error)
 	Backlog   func(context.Context) (Backlog, error)
@@ -50,7 +56,7 @@ func (m *Metrics) Watch(s Sources) {
 	c := &shared{}
 	add(c, s.Ledger, readEvery, showLedger)
 	add(c, s.Ended, endedEvery, showEnded)
-	add(c, s.Stalled, readEvery, func(e emit, longest time.Duration) { e(sharedStalled, longest.Seconds()) })
+	add(c, s.Stalled, readEvery, func(e emit, longest Stalled) { e(sharedStalled, longest.For.Seconds()) })
 	add(c, s.Queues, readEvery, showQueues)
 	add(c, s.Providers, readEvery, showProviders)
 	add(c, s.Backlog, readEvery, func(e emit, b Backlog) {

@@ -122,7 +122,7 @@ func (o *Options) parse(only, sizes string) error {
 }
 
 // sections are what --only chooses from.
-var sections = []string{"one", "batch", "inbox", "openim", "naive", "post", "send", "slow", "import", "purge", "stragglers"}
+var sections = []string{"one", "batch", "inbox", "openim", "naive", "post", "send", "slow", "import", "purge", "stragglers", "console"}
 
 // asked are sections that run only when they are asked for: growth is for sizes that take long.
 var asked = []string{"growth"}
@@ -158,7 +158,7 @@ func measure(ctx context.Context, dir string, o Options, log io.Writer) (*Report
 	for _, part := range []struct {
 		section string
 		run     func(context.Context, *Bench, *Report) error
-	}{{"slow", slowProvider}, {"openim", slowOpenIM}, {"send", transactionalSends}, {"post", postLatency}, {"import", imports}, {"purge", purges}, {"stragglers", stragglers}, {"growth", growth}} {
+	}{{"slow", slowProvider}, {"openim", slowOpenIM}, {"send", transactionalSends}, {"post", postLatency}, {"import", imports}, {"purge", purges}, {"stragglers", stragglers}, {"console", consoleSpeed}, {"growth", growth}} {
 		if !o.has(part.section) {
 			continue
 		}
