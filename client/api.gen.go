@@ -807,6 +807,43 @@ type CampaignTestRequest struct {
 	UserIDs []string `json:"userIDs"`
 }
 
+// CampaignZone defines model for CampaignZone.
+type CampaignZone struct {
+	Cancelled int64 `json:"cancelled"`
+	Expired   int64 `json:"expired"`
+	Failed    int64 `json:"failed"`
+	Pending   int64 `json:"pending"`
+	Sent      int64 `json:"sent"`
+	Skipped   int64 `json:"skipped"`
+
+	// StartsAt With `localTime` when they get it, with the offset of the zone. null = at no fixed time.
+	StartsAt *time.Time `json:"startsAt"`
+	Total    int64      `json:"total"`
+	Unknown  int64      `json:"unknown"`
+
+	// Zone Empty: recipients who do not go by a zone.
+	Zone string `json:"zone"`
+}
+
+// CampaignZones defines model for CampaignZones.
+type CampaignZones struct {
+	Zones []CampaignZone `json:"zones"`
+}
+
+// CampaignZonesAnswer defines model for CampaignZonesAnswer.
+type CampaignZonesAnswer struct {
+	Data CampaignZones `json:"data"`
+
+	// ErrCode 0 is success.
+	ErrCode Success `json:"errCode"`
+
+	// ErrDlt Empty.
+	ErrDlt NoText `json:"errDlt"`
+
+	// ErrMsg Empty.
+	ErrMsg NoText `json:"errMsg"`
+}
+
 // Campaigns defines model for Campaigns.
 type Campaigns struct {
 	Campaigns  []Campaign `json:"campaigns"`
@@ -3029,6 +3066,14 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/campaigns/{id}/verify (the `VerifyCampaign` operationId).
 	VerifyCampaign(ctx context.Context, id CampaignID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListZones Count the recipients of a campaign by time zone
+	//
+	// The zone in which the campaign begins first comes first. A campaign without `localTime` and
+	// `quietHours` has no zones. Nor has a campaign that is not planned yet, or whose recipients are gone.
+	//
+	// Corresponds with GET /v1/campaigns/{id}/zones (the `ListZones` operationId).
+	ListZones(ctx context.Context, id CampaignID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListChannels List the channels that are set up
 	//
 	// Corresponds with GET /v1/channels (the `ListChannels` operationId).
@@ -3934,6 +3979,24 @@ func (c *Calls) RetryCampaign(ctx context.Context, id CampaignID, body RetryCamp
 // Corresponds with GET /v1/campaigns/{id}/verify (the `VerifyCampaign` operationId).
 func (c *Calls) VerifyCampaign(ctx context.Context, id CampaignID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyCampaignRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListZones Count the recipients of a campaign by time zone
+//
+// The zone in which the campaign begins first comes first. A campaign without `localTime` and
+// `quietHours` has no zones. Nor has a campaign that is not planned yet, or whose recipients are gone.
+//
+// Corresponds with GET /v1/campaigns/{id}/zones (the `ListZones` operationId).
+func (c *Calls) ListZones(ctx context.Context, id CampaignID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListZonesRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -5974,6 +6037,40 @@ func NewVerifyCampaignRequest(server string, id CampaignID) (*http.Request, erro
 	}
 
 	operationPath := fmt.Sprintf("/v1/campaigns/%s/verify", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListZonesRequest constructs an http.Request for the ListZones method
+func NewListZonesRequest(server string, id CampaignID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/campaigns/%s/zones", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}

@@ -14,22 +14,28 @@ import (
 
 // CampaignZone is a campaign in one time zone.
 type CampaignZone struct {
-	Zone     string
-	StartsAt string // when its recipients get the message, with the zone's offset; empty = at no fixed time
-	Clock    string // the time there now
+	Zone     string  `json:"zone"`
+	StartsAt *string `json:"startsAt"` // when its recipients get the message, with the zone's offset; null = at no fixed time
+	Clock    string  `json:"-"`        // the time there now
 	models.Counts
+}
+
+// CampaignZoneList is a campaign in all its time zones.
+type CampaignZoneList struct {
+	Zones []CampaignZone `json:"zones"`
 }
 
 // CampaignZones shows a campaign by time zone, the earliest first. A campaign that does not go by its recipients' clocks, or is
 // not planned yet, has none.
-func (a *API) CampaignZones(ctx context.Context, _ web.Call, id string) ([]CampaignZone, error) {
+func (a *API) CampaignZones(ctx context.Context, _ web.Call, id string) (CampaignZoneList, error) {
+	none := CampaignZoneList{[]CampaignZone{}}
 	c, err := a.Store.Campaign(ctx, id)
 	if err != nil || !c.Zoned() {
-		return nil, err
+		return none, err
 	}
 	found, err := a.Store.CampaignZones(ctx, c.Campaign)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	now := time.Now()
 	starts := map[string]time.Time{}
@@ -39,11 +45,12 @@ func (a *API) CampaignZones(ctx context.Context, _ web.Call, id string) ([]Campa
 		list[i] = CampaignZone{Zone: z.Zone, Clock: now.In(loc).Format("15:04"), Counts: z.Counts}
 		if c.WallAt != 0 {
 			at := slots.Instant(c.WallAt.Time(), loc)
-			starts[z.Zone], list[i].StartsAt = at, at.In(loc).Format(time.RFC3339)
+			text := at.In(loc).Format(time.RFC3339)
+			starts[z.Zone], list[i].StartsAt = at, &text
 		}
 	}
 	slices.SortStableFunc(list, func(x, y CampaignZone) int {
 		return cmp.Or(starts[x.Zone].Compare(starts[y.Zone]), cmp.Compare(x.Zone, y.Zone))
 	})
-	return list, nil
+	return CampaignZoneList{list}, nil
 }

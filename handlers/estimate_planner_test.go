@@ -149,6 +149,8 @@ func TestEstimateIsWhatThePlannerDoes(t *testing.T) {
 			}
 			if c.Zoned() {
 				s.compareZones(t, body, e, c)
+			} else if _, got := s.do(http.MethodGet, "/v1/campaigns/"+made.ID+"/zones", nil); string(got.Data) != `{"zones":[]}` {
+				t.Errorf("%.200s: %s", body, got.Raw)
 			}
 		}
 	})
@@ -196,5 +198,20 @@ func (s *server) compareZones(t *testing.T, body string, e Estimate, c models.Ca
 	}
 	if !maps.Equal(cut, estimated) {
 		t.Errorf("%.200s:\n%v\n%v", body, cut, estimated)
+	}
+	_, got := s.do(http.MethodGet, "/v1/campaigns/"+c.PublicID+"/zones", nil)
+	var now CampaignZoneList
+	got.into(t, &now)
+	before := time.Time{}
+	for _, z := range now.Zones {
+		begins, err := time.Parse(time.RFC3339, deref(z.StartsAt))
+		if want := cut[z.Zone]; z.Total != want.total || z.Skipped != want.skipped || z.Pending != want.total-want.skipped || (err == nil) != (c.WallAt != 0) || begins.Before(before) {
+			t.Errorf("%.200s: %+v after %s, want %+v", body, z, before, want)
+		}
+		before = begins
+		delete(cut, z.Zone)
+	}
+	if len(cut) > 0 {
+		t.Errorf("%.200s: without %v", body, cut)
 	}
 }

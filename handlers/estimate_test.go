@@ -23,7 +23,7 @@ import (
 const hello = `"message":{"sendID":"imAdmin","content":{"content":"x"},"contentType":101}`
 
 // estimate asks for an estimate that must be given.
-func (s *server) estimate(t *testing.T, body string) (v Estimate) {
+func (s *server) estimate(t testing.TB, body string) (v Estimate) {
 	t.Helper()
 	status, got := s.do(http.MethodPost, "/v1/campaigns/estimate", body)
 	if status != http.StatusOK {

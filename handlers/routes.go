@@ -69,6 +69,7 @@ func (a *API) campaignRoutes(r *mux.Router) {
 	r.Handle("/v1/campaigns/{id}/cancel", a.Admin(with(campaignID, a.CancelCampaign))).Methods(post)
 	r.Handle("/v1/campaigns/{id}/retry", a.Admin(with(readRetry, a.RetryCampaign))).Methods(post)
 	r.Handle("/v1/campaigns/{id}/verify", a.Admin(with(campaignID, a.VerifyCampaign))).Methods(get, head)
+	r.Handle("/v1/campaigns/{id}/zones", a.Admin(with(campaignID, a.CampaignZones))).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/failures", a.Admin(with(failurePage, a.CampaignFailures), "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients", a.Admin(with(ReadRecipientPage, a.ListRecipients), "status", "cursor", "limit")).Methods(get, head)
 	r.Handle("/v1/campaigns/{id}/recipients.csv", a.Admin(a.exportCSV, "status", "raw", "bom")).Methods(get, head)

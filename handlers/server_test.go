@@ -135,7 +135,8 @@ func (r reply) fields(t testing.TB) map[string]string {
 
 // do sends a request and reads the whole answer. A body is nil, a string, bytes, a Reader, or a value to be
 // sent as JSON. headers are names and values in turn; without a token among them it goes out with an admin's,
-// with an empty one without any. Redirects are not followed.
+// with an empty one without any. Redirects are not followed. The request is raw, since these tests also send what the
+// product's client cannot, and read answers byte by byte.
 func (s *server) do(method, path string, body any, headers ...string) (status int, got reply) {
 	s.t.Helper()
 	var from io.Reader

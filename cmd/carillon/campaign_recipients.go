@@ -38,6 +38,29 @@ func (c *failuresCmd) Run(a *app) error {
 	})
 }
 
+type zonesCmd struct {
+	ID string `arg:"" complete:"campaigns" help:"The campaign."`
+	listFlags
+}
+
+// Run counts the recipients of each time zone.
+func (c *zonesCmd) Run(a *app) error {
+	return withAPI(a, "", func(api *client.Client) error {
+		z, err := client.Data[client.CampaignZones](api.ListZones(a.ctx, c.ID))
+		if err != nil {
+			return err
+		}
+		list := each(z.Zones, func(one client.CampaignZone) client.CampaignZone { return one })
+		return printList(a, c.listFlags, list, []string{"ZONE", "STARTS", "TOTAL", "PENDING", "SENT", "FAILED", "SKIPPED", "EXPIRED", "CANCELLED", "UNKNOWN"}, func(z client.CampaignZone) []string {
+			cells := []string{orDash(z.Zone), clockAt(z.StartsAt, nil)}
+			for _, n := range []int64{z.Total, z.Pending, z.Sent, z.Failed, z.Skipped, z.Expired, z.Cancelled, z.Unknown} {
+				cells = append(cells, strconv.FormatInt(n, 10))
+			}
+			return cells
+		})
+	})
+}
+
 type whyCmd struct {
 	ID   string `arg:"" complete:"campaigns" help:"The campaign."`
 	User string `arg:"" help:"The user; where the message stands once for a group, the group."`

@@ -20,6 +20,7 @@ type campaignsCmd struct {
 	Verify   verifyCmd   `cmd:"" help:"Prove from the ledger that a campaign reached everybody, once."`
 	Why      whyCmd      `cmd:"" help:"Show what became of one recipient, and why."`
 	Failures failuresCmd `cmd:"" help:"Count why recipients of a campaign failed or are unknown."`
+	Zones    zonesCmd    `cmd:"" help:"Show how far a campaign is in each time zone."`
 	History  historyCmd  `cmd:"" help:"List what happened to a campaign, who did it and why, newest first."`
 }
 

@@ -22,6 +22,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"carillon/client"
 	"carillon/internal/testkit"
 	"carillon/internal/testkit/lab"
 )
@@ -106,7 +107,7 @@ type crashing struct {
 	api    *lab.Process
 	all    []*lab.Process
 	token  string
-	client *http.Client
+	client *lab.Client
 	pulled map[string][]string // the IDs of each campaign's events, in the order of the log
 	done   int                 // campaigns that are completed
 	after  string
@@ -116,7 +117,7 @@ type crashing struct {
 func newCrashing(t *testing.T, s testkit.Stores, receiver string) *crashing {
 	t.Helper()
 	dir := t.TempDir()
-	c := &crashing{t: t, token: adminToken(t), client: &http.Client{Timeout: 10 * time.Second}, pulled: map[string][]string{}, after: "0"}
+	c := &crashing{t: t, token: adminToken(t), pulled: map[string][]string{}, after: "0"}
 	add := func(name string, args ...string) *lab.Process {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -149,6 +150,11 @@ func newCrashing(t *testing.T, s testkit.Stores, receiver string) *crashing {
 		add("notifier-2", "--roles", "scheduler")
 	}
 	c.start()
+	var err error
+	if c.client, err = lab.NewClient(c.api.URL, c.token, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.client.Close)
 	testkit.Eventually(t, "events are posted", patience, func() bool {
 		return slices.ContainsFunc(c.all, func(p *lab.Process) bool {
 			log, _ := os.ReadFile(p.Log)
@@ -172,49 +178,47 @@ func (c *crashing) start() {
 	}
 }
 
-// do asks until there is an answer that is none of a process that is away.
-func (c *crashing) do(method, path, body, key string) (answer []byte) {
-	for c.t.Context().Err() == nil {
-		ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Second)
-		req, err := http.NewRequestWithContext(ctx, method, c.api.URL+path, strings.NewReader(body))
-		if err != nil {
-			cancel()
-			c.t.Error(err)
-			return nil
-		}
-		req.Header.Set("token", c.token)
-		req.Header.Set("Idempotency-Key", key)
-		res, err := c.client.Do(req)
-		if err == nil {
-			answer, err = io.ReadAll(res.Body)
-			_ = res.Body.Close()
-		}
-		cancel()
-		if err == nil && res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusConflict {
-			if res.StatusCode >= 300 {
-				c.t.Errorf("%s %s: %d %s", method, path, res.StatusCode, answer)
-			}
-			return answer
-		}
-		lab.Sleep(c.t.Context(), 50*time.Millisecond)
+// away says whether an error is that of a process that is away; another one fails the test.
+func (c *crashing) away(err error) bool {
+	refused := lab.Refusal(err)
+	switch {
+	case err == nil:
+		return false
+	case refused != nil && refused.Status < 500 && refused.Status != http.StatusTooManyRequests && refused.Status != http.StatusConflict:
+		c.t.Error(err)
+		return false
 	}
-	return nil
+	return lab.Sleep(c.t.Context(), 50*time.Millisecond)
+}
+
+// answered asks until there is an answer that is none of a process that is away.
+func answered[T any](c *crashing, ask func(ctx context.Context) (T, error)) (answer T) {
+	for again := true; again; {
+		var err error
+		answer, err = ask(c.t.Context())
+		again = c.away(err)
+	}
+	return answer
 }
 
 // campaigns posts n campaigns, several at once, and calls at with how many there are.
 func (c *crashing) campaigns(n int, at func(int)) {
 	var posting sync.WaitGroup
 	var begun, made atomic.Int64
+	request := client.CampaignRequest{
+		Audience: client.AudienceRequest{UserIDs: &[]string{"u1", "u2", "u3"}},
+		Message:  client.MessageRequest{SendID: "imAdmin", ContentType: 101, Content: client.Content{"content": "hi"}},
+	}
 	for range 4 {
 		posting.Go(func() {
 			for i := begun.Add(1); i <= int64(n); i = begun.Add(1) {
-				answer := c.do("POST", "/v1/campaigns", `{"message":{"sendID":"imAdmin","content":{"content":"hi"},"contentType":101},"audience":{"userIDs":["u1","u2","u3"]}}`, fmt.Sprint("campaign-", i))
-				var got struct{ Data struct{ ID string } }
-				if err := json.Unmarshal(answer, &got); err != nil || got.Data.ID == "" {
-					c.t.Errorf("%s: %v", answer, err)
-					return
-				}
-				c.do("PATCH", "/v1/campaigns/"+got.Data.ID, fmt.Sprintf(`{"name":"number %d"}`, i), "")
+				one := answered(c, func(ctx context.Context) (client.Campaign, error) {
+					return c.client.Send(ctx, fmt.Sprint("campaign-", i), request)
+				})
+				name := fmt.Sprint("number ", i)
+				answered(c, func(ctx context.Context) (client.Campaign, error) {
+					return client.Data[client.Campaign](c.client.ChangeCampaign(ctx, one.ID, client.CampaignChange{Name: &name}))
+				})
 				at(int(made.Add(1)))
 			}
 		})
@@ -222,30 +226,20 @@ func (c *crashing) campaigns(n int, at func(int)) {
 	posting.Wait()
 }
 
-// pull reads the event log on.
+// pull reads the event log on, as far as the API answers.
 func (c *crashing) pull() {
-	for more := true; more; {
-		var page struct {
-			Data struct {
-				Events     []struct{ EventID, CampaignID, Kind string }
-				NextCursor string
-				More       bool
-			}
-		}
-		answer := c.do("GET", "/v1/events?limit=100&after="+c.after, "", "")
-		if err := json.Unmarshal(answer, &page); err != nil {
-			c.t.Errorf("%s: %v", answer, err)
+	limit := 100
+	for e, err := range c.client.EventsAfter(c.t.Context(), c.after, client.ListEventsParams{Limit: &limit}, &c.after) {
+		if err != nil {
+			c.away(err)
 			return
 		}
-		for _, e := range page.Data.Events {
-			if e.CampaignID != "" {
-				c.pulled[e.CampaignID] = append(c.pulled[e.CampaignID], e.EventID)
-			}
-			if e.Kind == "campaign.completed" {
-				c.done++
-			}
+		if e.CampaignID != "" {
+			c.pulled[e.CampaignID] = append(c.pulled[e.CampaignID], e.EventID)
 		}
-		c.after, more = page.Data.NextCursor, page.Data.More
+		if e.Kind == "campaign.completed" {
+			c.done++
+		}
 	}
 }
 
@@ -261,7 +255,9 @@ func TestNoEventIsLostWhenProcessesAreKilled(t *testing.T) {
 		}
 		taker, url := newEventTaker(t)
 		c := newCrashing(t, s, url)
-		c.do("POST", "/v1/users", `{"users":[{"userID":"u1"},{"userID":"u2"},{"userID":"u3"}]}`, "")
+		if err := c.client.Import(t.Context(), []string{"u1", "u2", "u3"}); err != nil {
+			t.Fatal(err)
+		}
 		var kills sync.WaitGroup
 		posted := make(chan struct{})
 		go func() {

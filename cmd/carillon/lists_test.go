@@ -41,6 +41,16 @@ func TestWhatBecameOfRecipients(t *testing.T) {
 	if out := run("campaigns", "list"); !strings.Contains(out, "UNKNOWN  CREATED") || !strings.Contains(out, "imAdmin  -     -    a<b") {
 		t.Errorf("list: %s", out)
 	}
+	waits := call(t, http.MethodPost, base+"/v1/campaigns", token, `{"audience":{"userIDs":["alice"]},"quietHours":{"from":"00:01","to":"00:00"},
+		"message":{"sendID":"openIMAdmin","contentType":101,"content":{"content":"hi"}}}`)
+	waiting, _ := waits.data["id"].(string)
+	p.until("it is planned", func() bool { return get(t, base+"/v1/campaigns/"+waiting, token).data["planned"] == true })
+	if out := run("campaigns", "zones", waiting); !strings.Contains(out, "CANCELLED  UNKNOWN\nUTC   -       1 ") {
+		t.Errorf("zones: %s", out)
+	}
+	if out := run("campaigns", "zones", id); !strings.HasPrefix(out, "ZONE ") || strings.Count(out, "\n") != 1 {
+		t.Errorf("zones of a campaign without: %s", out)
+	}
 	for _, args := range [][]string{{"campaigns", "failures", id, "--limit", "0"}, {"campaigns", "failures", "nothing"}, {"users", "campaigns", ""}} {
 		if code, _, stderr := finish(t, append(args, over(base)...)...); code == 0 || stderr == "" {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)

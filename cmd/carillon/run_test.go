@@ -149,7 +149,8 @@ type reply struct {
 	data   map[string]any
 }
 
-// call sends a request to the API, and holds request and answer to the contract.
+// call sends a request to the API, and holds request and answer to the contract. The request is raw: these tests judge the
+// server and the commands, which are built on the product's client.
 func call(t *testing.T, method, url, token, body string) reply {
 	t.Helper()
 	return askThrough(t, contract.Transport(t, &http.Transport{DisableKeepAlives: true}), method, url, token, body)

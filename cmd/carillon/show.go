@@ -57,7 +57,7 @@ func (s *show) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch the campaign: %w", err)
 	}
-	s.say("%s after %s\n", c.Status, since(began))
+	s.say("%s after %s\n", c.Status, max(0, c.FinishedAt.Sub(began)).Round(time.Millisecond))
 	n := c.Counts
 	for _, one := range []struct {
 		name string
@@ -127,28 +127,27 @@ func (s *show) importUsers(ctx context.Context) error {
 func (s *show) watch(ctx context.Context, id string) (client.Campaign, error) {
 	bar := progress(s.a.stderr, "send", int64(s.users), progressbar.OptionShowIts())
 	defer func() { _ = bar.Finish() }()
-	pending, moved := int64(-1), time.Now()
-	for {
-		c, err := s.api.Campaign(ctx, id)
-		if err != nil {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	stalled := time.AfterFunc(stalledAfter, stop)
+	defer stalled.Stop()
+	last := client.Campaign{}
+	for c, err := range s.api.Watch(watching, id) {
+		switch {
+		case ctx.Err() != nil:
+			return c, errors.New("interrupted")
+		case watching.Err() != nil:
+			return c, fmt.Errorf("nothing has moved for %s: %s", stalledAfter, campaignText(last))
+		case err != nil:
 			return c, err
 		}
-		if c.FinishedAt != nil {
-			return c, nil
+		if c.Counts.Pending != last.Counts.Pending {
+			stalled.Reset(stalledAfter)
 		}
-		if c.Counts.Pending != pending {
-			pending, moved = c.Counts.Pending, time.Now()
-		}
-		_ = bar.Set64(max(0, c.Counts.Total-pending))
-		if time.Since(moved) > stalledAfter {
-			return c, fmt.Errorf("nothing has moved for %s: %s", stalledAfter, campaignText(c))
-		}
-		select {
-		case <-ctx.Done():
-			return c, errors.New("interrupted")
-		case <-time.After(lookEvery):
-		}
+		last = c
+		_ = bar.Set64(max(0, c.Counts.Total-c.Counts.Pending))
 	}
+	return last, nil
 }
 
 // readInbox shows that a user has got the campaign's message.

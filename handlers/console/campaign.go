@@ -52,8 +52,8 @@ func (c *Console) oneCampaignRoutes(r *mux.Router) {
 // campaignPage is what the page of one campaign shows.
 type campaignPage struct {
 	handlers.CampaignView
+	handlers.CampaignZoneList
 	Message    preview
-	Zones      []handlers.CampaignZone
 	Chart      []handlers.ChartPoint
 	History    []campaignEvent
 	Older      bool // the event log has more of them
@@ -109,7 +109,7 @@ func (c *Console) oneCampaign(in *web.In) (v handlers.CampaignView, err error) {
 func (c *Console) showCampaign(in *web.In, status int, p campaignPage) (err error) {
 	v := p.CampaignView
 	p.Message, p.Unfinished = previewOf(v.Message), v.FinishedAt == nil
-	if p.Zones, err = c.api.CampaignZones(in.Context(), in.Call, v.ID); err != nil {
+	if p.CampaignZoneList, err = c.api.CampaignZones(in.Context(), in.Call, v.ID); err != nil {
 		return err
 	}
 	if p.Chart, err = c.api.CampaignChart(in.Context(), in.Call, v.ID); err != nil {

@@ -13,8 +13,9 @@ type Link struct {
 	listener net.Listener
 
 	mu    sync.Mutex
-	to    string // host:port; empty = it is cut
-	stall bool   // new connections hang too
+	to    string            // host:port; empty = it is cut
+	stall bool              // new connections hang too
+	hear  func(said []byte) // see Hear
 	pairs map[*pair]struct{}
 }
 
@@ -22,6 +23,7 @@ type Link struct {
 type pair struct {
 	in, out net.Conn
 	hangs   atomic.Bool
+	hear    func(said []byte) // nil = nobody hears
 }
 
 // OpenLink makes a link to the server of a URL, and returns the URL that goes through it.
@@ -85,6 +87,13 @@ func (l *Link) Stall() {
 	l.Hang()
 }
 
+// Hear gives f what clients say over connections to come, piece by piece. Several connections call f at once.
+func (l *Link) Hear(f func(said []byte)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hear = f
+}
+
 func (l *Link) accept() {
 	for {
 		in, err := l.listener.Accept()
@@ -101,6 +110,7 @@ func (l *Link) accept() {
 		}
 		p := &pair{in: in, out: out}
 		l.mu.Lock()
+		p.hear = l.hear
 		p.hangs.Store(l.stall)
 		l.pairs[p] = struct{}{}
 		l.mu.Unlock()
@@ -116,6 +126,9 @@ func (p *pair) carry(from, to net.Conn) {
 	for {
 		n, err := from.Read(buf)
 		if n > 0 && !p.hangs.Load() {
+			if from == p.in && p.hear != nil {
+				p.hear(buf[:n])
+			}
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}

@@ -71,9 +71,9 @@ func (d *Directory) age(ctx context.Context, b *Bench) (err error) {
 		return err
 	}
 	for range oldTimes {
-		c, err := s.post(ctx)
+		id, err := s.post(ctx)
 		if err == nil {
-			_, err = s.await(ctx, c.ID)
+			_, err = s.await(ctx, id)
 		}
 		if err != nil {
 			return err
@@ -101,11 +101,11 @@ func (b *Bench) beside(ctx context.Context, d *Directory, keep string, whole boo
 		return row, purged, err
 	}
 	posted := time.Now()
-	c, err := s.post(ctx)
+	id, err := s.post(ctx)
 	if err != nil {
 		return row, purged, err
 	}
-	ended, err := s.await(ctx, c.ID)
+	ended, err := s.await(ctx, id)
 	if err != nil {
 		return row, purged, err
 	}

@@ -167,7 +167,7 @@ func (b *Bench) arrivals(ctx context.Context, posted map[string]time.Time) (took
 
 // keepBusy keeps a broadcast to all users running until stop is called: when one is over, the next is posted.
 func (s *Service) keepBusy(ctx context.Context) (stop func() error, err error) {
-	c, err := s.post(ctx)
+	id, err := s.post(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +176,8 @@ func (s *Service) keepBusy(ctx context.Context) (stop func() error, err error) {
 	go func() {
 		var err error
 		for ctx.Err() == nil && err == nil {
-			if _, err = s.await(ctx, c.ID); err == nil {
-				c, err = s.post(ctx)
+			if _, err = s.await(ctx, id); err == nil {
+				id, err = s.post(ctx)
 			}
 		}
 		done <- err

@@ -112,14 +112,17 @@ func (b *Bench) Serve(ctx context.Context, name string, d *Directory, roles stri
 	if err != nil {
 		return s, err
 	}
-	s.Client = &Client{lab.NewClient(s.URL, strings.TrimSpace(token), 30*time.Second)}
+	token = strings.TrimSpace(token)
+	if s.Client, err = newClient(s.URL, token); err != nil {
+		return s, err
+	}
 	if b.options.Profile != "" {
 		s.Env = append(s.Env, "BENCH_PROFILE="+s.profile())
 	}
 	if err := s.Start(); err != nil {
 		return s, err
 	}
-	return s, s.AwaitReady(ctx, s.Token, 30*time.Second)
+	return s, s.AwaitReady(ctx, token, 30*time.Second)
 }
 
 func (s *Service) profile() string { return filepath.Join(s.bench.options.Profile, s.Name) }
@@ -143,7 +146,7 @@ func (s *Service) Stop() error {
 		}
 	}
 	if s.Client != nil {
-		s.CloseIdleConnections()
+		s.Client.Close()
 	}
 	if s.redis != nil {
 		err = errors.Join(err, s.redis.Kill())

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"carillon/client"
+	"carillon/internal/testkit/lab"
 	"carillon/internal/testkit/services"
 )
 
@@ -116,7 +118,7 @@ func (b *Bench) straggle(ctx context.Context, s straggling) (seconds, silence fl
 		return 0, 0, err
 	}
 	begun := time.Now()
-	c, err := service.postWith(ctx, s.body)
+	id, err := service.postWith(ctx, s.body)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -124,8 +126,8 @@ func (b *Bench) straggle(ctx context.Context, s straggling) (seconds, silence fl
 	if err != nil {
 		return 0, 0, err
 	}
-	err = service.do(ctx, http.MethodPost, "/v1/campaigns/"+c.ID+"/cancel", nil, nil)
-	if err != nil && !strings.Contains(err.Error(), "answers 409") { // it had just ended
+	_, err = client.Data[client.Campaign](service.CancelCampaign(ctx, id))
+	if refused := lab.Refusal(err); err != nil && (refused == nil || refused.Status != http.StatusConflict) { // it had just ended
 		return 0, 0, err
 	}
 	return time.Unix(0, seen.Reached).Sub(begun).Seconds(), seen.longestSilence(), nil
@@ -323,11 +325,11 @@ func retriedFew(ctx context.Context, b *Bench, r *Report) (err error) {
 	if err := b.provider.ResetTo(ctx, Mood{Kind: moodRetry, Every: retriedEvery, Goal: int64(size)}); err != nil {
 		return err
 	}
-	c, err := s.post(ctx)
+	id, err := s.post(ctx)
 	if err != nil {
 		return err
 	}
-	failed, err := s.finished(ctx, c.ID)
+	failed, err := s.finished(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -335,10 +337,10 @@ func retriedFew(ctx context.Context, b *Bench, r *Report) (err error) {
 		return err
 	}
 	begun := time.Now()
-	if err := s.do(ctx, http.MethodPost, "/v1/campaigns/"+c.ID+"/retry", map[string]any{}, nil); err != nil {
+	if _, err := client.Data[client.Campaign](s.RetryCampaign(ctx, id, client.Retry{})); err != nil {
 		return err
 	}
-	ended, err := s.await(ctx, c.ID)
+	ended, err := s.await(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -347,9 +349,9 @@ func retriedFew(ctx context.Context, b *Bench, r *Report) (err error) {
 }
 
 // finished waits for a campaign's end and returns how many of it failed.
-func (c *Client) finished(ctx context.Context, id string) (failed int, err error) {
+func (c *Client) finished(ctx context.Context, id string) (failed int64, err error) {
 	for begun := time.Now(); time.Since(begun) < 10*stuck; {
-		v, err := c.get(ctx, id)
+		v, err := c.Campaign(ctx, id)
 		if err != nil || v.Status == "completed" {
 			return v.Counts.Total - v.Counts.Sent, err
 		}

@@ -152,11 +152,11 @@ func (b *Bench) campaignSeen(ctx context.Context, name string, size int, look lo
 		return Row{}, err
 	}
 	begun := time.Now()
-	c, err := s.post(ctx)
+	id, err := s.post(ctx)
 	if err != nil {
 		return Row{}, err
 	}
-	ended, err := s.await(ctx, c.ID)
+	ended, err := s.await(ctx, id)
 	if err != nil {
 		return Row{}, fmt.Errorf("%w: see %s", err, s.Log)
 	}

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
+	"carillon/client"
 	"carillon/internal/testkit/lab"
 )
 
@@ -26,7 +26,7 @@ type Order struct {
 // Sample is one look at a campaign while it ran.
 type Sample struct {
 	At time.Time
-	lab.View
+	client.Campaign
 }
 
 // Campaign is what the oracle knows of a campaign: what was asked for, what the API said meanwhile, and what
@@ -48,84 +48,76 @@ type Campaign struct {
 type Refusal struct {
 	At         time.Time
 	Status     int
-	RetryAfter string
+	RetryAfter time.Duration // 0 = it does not say
 }
 
 // Last is the latest sample.
-func (c *Campaign) Last() lab.View {
+func (c *Campaign) Last() client.Campaign {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.Samples) == 0 {
-		return lab.View{}
+		return client.Campaign{}
 	}
-	return c.Samples[len(c.Samples)-1].View
+	return c.Samples[len(c.Samples)-1].Campaign
 }
 
-func (o Order) body() map[string]any {
-	audience := map[string]any{"userIDs": o.Users}
+func (o Order) request() client.CampaignRequest {
+	priority := client.Priority(cmp.Or(o.Priority, "bulk"))
+	r := client.CampaignRequest{Name: &o.Name, Priority: &priority, RatePerSecond: &o.Rate, Message: message()}
 	if o.All {
-		audience = map[string]any{"all": true}
-	}
-	body := map[string]any{
-		"name": o.Name, "priority": cmp.Or(o.Priority, "bulk"), "audience": audience, "ratePerSecond": o.Rate,
-		"message": map[string]any{"sendID": "openIMAdmin", "contentType": 101, "content": map[string]string{"content": "chaos"}, "senderPlatformID": 1},
+		r.Audience.All = &o.All
+	} else {
+		r.Audience.UserIDs = &o.Users
 	}
 	if o.Delivery != "" {
-		body["delivery"] = o.Delivery
+		delivery := client.Delivery(o.Delivery)
+		r.Delivery = &delivery
 	}
-	return body
+	return r
+}
+
+func message() client.MessageRequest {
+	return client.MessageRequest{SendID: "openIMAdmin", ContentType: 101, Content: client.Content{"content": "chaos"}}
 }
 
 // Post posts a campaign as a careful client does: under one key, again and again until it is answered. It is
-// watched from then on. A refusal (4xx) is returned as the reply, with no campaign.
-func (s *System) Post(ctx context.Context, o Order) (*Campaign, lab.Reply, error) {
+// watched from then on. An answer of 4xx is the error; see lab.Refusal.
+func (s *System) Post(ctx context.Context, o Order) (*Campaign, error) {
 	key := rand.Text()
 	for {
-		r, err := s.Client.Do(ctx, http.MethodPost, "/v1/campaigns", key, o.body())
+		made, err := s.Client.Send(ctx, key, o.request())
+		refused := lab.Refusal(err)
 		switch {
-		case err == nil && r.Status == http.StatusAccepted:
-			var v lab.View
-			if err := json.Unmarshal(r.Data, &v); err != nil {
-				return nil, r, err
-			}
-			c := &Campaign{Order: o, ID: v.ID, Posted: time.Now(), done: make(chan struct{})}
+		case err == nil:
+			c := &Campaign{Order: o, ID: made.ID, Posted: time.Now(), done: make(chan struct{})}
 			watching, stop := context.WithCancel(ctx)
 			c.stop = stop
 			go s.watch(watching, c)
-			return c, r, nil
-		case err == nil && r.Status >= 400 && r.Status < 500 && r.Status != http.StatusConflict:
-			return nil, r, nil
+			return c, nil
+		case refused != nil && refused.Status >= 400 && refused.Status < 500 && refused.Status != http.StatusConflict:
+			return nil, fmt.Errorf("the POST of %s was refused: %w", o.Name, err)
 		}
 		if !lab.Sleep(ctx, 200*time.Millisecond) {
-			return nil, r, fmt.Errorf("the POST of %s is not answered: status %d, %s, %w", o.Name, r.Status, r.ErrDlt, err)
+			return nil, fmt.Errorf("the POST of %s is not answered: %w", o.Name, err)
 		}
 	}
-}
-
-// MustPost is Post for a campaign that has to be taken.
-func (s *System) MustPost(ctx context.Context, o Order) (*Campaign, error) {
-	c, r, err := s.Post(ctx, o)
-	if err == nil && c == nil {
-		err = fmt.Errorf("the POST of %s was refused: status %d, %s", o.Name, r.Status, r.ErrDlt)
-	}
-	return c, err
 }
 
 // watch samples a campaign until it is over.
 func (s *System) watch(ctx context.Context, c *Campaign) {
 	defer close(c.done)
 	for {
-		v, r, err := s.Client.Get(ctx, c.ID)
+		now, err := s.Client.Campaign(ctx, c.ID)
+		refused := lab.Refusal(err)
 		c.mu.Lock()
 		switch {
-		case err != nil: // the API is down
-		case r.Status == http.StatusOK:
-			c.Samples = append(c.Samples, Sample{time.Now(), v})
-		default:
-			c.refusals = append(c.refusals, Refusal{time.Now(), r.Status, r.RetryAfter})
+		case err == nil:
+			c.Samples = append(c.Samples, Sample{time.Now(), now})
+		case refused != nil: // else the API is down
+			c.refusals = append(c.refusals, Refusal{time.Now(), refused.Status, refused.RetryAfter})
 		}
 		c.mu.Unlock()
-		if err == nil && v.Over() || !lab.Sleep(ctx, 100*time.Millisecond) {
+		if err == nil && lab.Over(now) || !lab.Sleep(ctx, 100*time.Millisecond) {
 			return
 		}
 	}
@@ -150,7 +142,7 @@ func (s *System) Await(ctx context.Context, limit time.Duration, events []Event,
 	}
 	for _, c := range campaigns {
 		e.Refusals = append(e.Refusals, c.refusals...)
-		if !c.Last().Over() {
+		if !lab.Over(c.Last()) {
 			continue
 		}
 		rows, err := s.Client.Rows(ctx, c.ID)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"carillon/client"
 	"carillon/internal/testkit/lab"
 )
 
@@ -147,16 +148,16 @@ func (e *Evidence) Sums() Check {
 		}
 	}
 	for _, c := range e.Campaigns {
-		pending, before := len(c.Users), c.Posted
+		pending, before := int64(len(c.Users)), c.Posted
 		for _, s := range c.Samples {
 			samples++
 			if e.killed(KillMariaDB, before, s.At) {
-				pending = len(c.Users)
+				pending = int64(len(c.Users))
 			}
 			switch n := s.Counts; {
-			case n.Total != n.Sum():
+			case n.Total != lab.Sum(n):
 				bad(c, s, "total is not the sum")
-			case n.Total != len(c.Users):
+			case n.Total != int64(len(c.Users)):
 				bad(c, s, "total is not the audience")
 			case n.Pending > pending:
 				bad(c, s, "pending grew")
@@ -167,7 +168,7 @@ func (e *Evidence) Sums() Check {
 		}
 		if c.Rows != nil {
 			if last := c.Last(); countRows(c.Rows) != last.Counts {
-				bad(c, Sample{View: last}, fmt.Sprintf("the rows say %+v", countRows(c.Rows)))
+				bad(c, Sample{Campaign: last}, fmt.Sprintf("the rows say %+v", countRows(c.Rows)))
 			}
 		}
 	}
@@ -179,8 +180,8 @@ func (e *Evidence) killed(kind Kind, from, to time.Time) bool {
 	return slices.ContainsFunc(e.Events, func(ev Event) bool { return ev.Kind == kind && ev.End.After(from) && ev.Start.Before(to) })
 }
 
-func countRows(rows []lab.Row) lab.Counts {
-	n := lab.Counts{Total: len(rows)}
+func countRows(rows []lab.Row) client.Counts {
+	n := client.Counts{Total: int64(len(rows))}
 	for _, r := range rows {
 		switch r.Status {
 		case "pending":
@@ -338,7 +339,7 @@ func (e *Evidence) Terms(times bool) Check {
 func (e *Evidence) Clean() Check {
 	odd := map[int]int{}
 	for _, r := range e.Refusals {
-		if r.Status != 503 || r.RetryAfter == "" {
+		if r.Status != 503 || r.RetryAfter == 0 {
 			odd[r.Status]++
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/client"
 	"carillon/internal/testkit/lab"
 )
 
@@ -27,8 +28,8 @@ func truth() *Evidence {
 		c.Rows = append(c.Rows, lab.Row{UserID: u, Status: "sent", Attempts: 1, ClientMsgID: key})
 	}
 	slices.SortStableFunc(e.Arrivals, func(a, b Arrival) int { return a.At.Compare(b.At) })
-	for sent := 0; sent <= 2500; sent += 500 {
-		v := lab.View{ID: "C", Status: "running", Planned: true, Counts: lab.Counts{Total: 2500, Pending: 2500 - sent, Sent: sent}}
+	for sent := int64(0); sent <= 2500; sent += 500 {
+		v := client.Campaign{ID: "C", Status: "running", Planned: true, Counts: client.Counts{Total: 2500, Pending: 2500 - sent, Sent: sent}}
 		if sent == 2500 {
 			v.Status = "completed"
 		}
@@ -65,8 +66,8 @@ func (e *Evidence) unknown(users ...int) {
 	for _, u := range users {
 		c.Rows[u].Status = "unknown"
 	}
-	c.Samples[len(c.Samples)-1].Counts.Sent -= len(users)
-	c.Samples[len(c.Samples)-1].Counts.Unknown += len(users)
+	c.Samples[len(c.Samples)-1].Counts.Sent -= int64(len(users))
+	c.Samples[len(c.Samples)-1].Counts.Unknown += int64(len(users))
 }
 
 // halt makes a page stand still: what came after from comes so much later.
@@ -232,7 +233,7 @@ func TestTheOracleFindsWhatIsWrong(t *testing.T) {
 		{"a process that ends badly", func(e *Evidence) { e.Events = []Event{{Fault: Fault{Kind: TermWorker}, Exit: 1}} }, "terms"},
 		{"a 500", func(e *Evidence) { e.Refusals = []Refusal{{Status: 500}} }, "clean"},
 		{"a 503 that does not say when", func(e *Evidence) { e.Refusals = []Refusal{{Status: 503}} }, "clean"},
-		{"a good 503", func(e *Evidence) { e.Refusals = []Refusal{{Status: 503, RetryAfter: "5"}} }, ""},
+		{"a good 503", func(e *Evidence) { e.Refusals = []Refusal{{Status: 503, RetryAfter: 5 * time.Second}} }, ""},
 		{"a data race", func(e *Evidence) { e.Races = []string{"worker1.log"} }, "clean"},
 		{"a fault that could not be dealt", func(e *Evidence) { e.Events = []Event{{Err: io.EOF}} }, "clean"},
 	} {

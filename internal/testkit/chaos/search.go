@@ -147,15 +147,15 @@ func (h *search) pages(ctx context.Context) error {
 	return nil
 }
 
-// get is any page of the API's, with all its headers.
+// get is any page of the API's, with all its headers. The client does not show them, and has no calls for the monitor.
 func (h *search) get(ctx context.Context, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.s.Client.Limit)
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.s.API.URL+url, nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("token", h.s.Client.Token)
+	req.Header.Set("token", h.s.token)
 	resp, err := h.client.Do(req)
 	if err != nil {
 		return nil, err

@@ -77,11 +77,15 @@ type System struct {
 	Provider     *Provider
 	OpenIM       *openim.Double // nil = what is sent goes to the provider
 	Client       *lab.Client
+	token        string // the client's
 	providerLink *Link
 	databaseLink *Link
 	begun        time.Time
 	logMu        sync.Mutex
 }
+
+// answerLimit is how long a request of the trials may take.
+const answerLimit = 15 * time.Second
 
 // Open starts a system whose directory holds the given users. Close it even after an error.
 func (b *Bench) Open(ctx context.Context, setup Setup, users []string) (s *System, err error) {
@@ -171,7 +175,7 @@ func (s *System) children(setup Setup, bin, databaseURL string) error {
 	if err != nil {
 		return err
 	}
-	s.API, s.Client = api, lab.NewClient(api.URL, "", 15*time.Second)
+	s.API = api
 	for i := range setup.Workers {
 		w, err := child(fmt.Sprint("worker", i+1), cmp.Or(setup.Role, "worker"))
 		if err != nil {
@@ -190,14 +194,17 @@ func (s *System) start(ctx context.Context, users []string) error {
 	if err != nil {
 		return err
 	}
-	s.Client.Token = strings.TrimSpace(token)
+	s.token = strings.TrimSpace(token)
+	if s.Client, err = lab.NewClient(s.API.URL, s.token, answerLimit); err != nil {
+		return err
+	}
 	for _, c := range append([]*lab.Process{s.API}, s.Workers...) {
 		if err := c.Start(); err != nil {
 			return err
 		}
 	}
 	for _, c := range append([]*lab.Process{s.API}, s.Workers...) {
-		if err := c.AwaitReady(ctx, s.Client.Token, 30*time.Second); err != nil {
+		if err := c.AwaitReady(ctx, s.token, 30*time.Second); err != nil {
 			return err
 		}
 	}
@@ -215,6 +222,9 @@ func (s *System) Close() error {
 		if l != nil {
 			l.Close()
 		}
+	}
+	if s.Client != nil {
+		s.Client.Close()
 	}
 	var err error
 	if s.OpenIM != nil {

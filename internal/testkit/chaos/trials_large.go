@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -54,7 +53,7 @@ func millionKills(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 func (s *System) large(ctx context.Context, o Options, users []string, faults []Fault) (took time.Duration, checks []Check, err error) {
 	s.note("%d users are imported", len(users))
 	s.Provider.Behave(Manners{Delay: largeDelay})
-	c, err := s.MustPost(ctx, Order{Name: "large", Users: users, All: true})
+	c, err := s.Post(ctx, Order{Name: "large", Users: users, All: true})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -90,7 +89,7 @@ func (s *System) strikeAlong(ctx context.Context, c *Campaign, faults []Fault) (
 			if seen >= due && sent[fmt.Sprint("worker", f.Worker+1)] {
 				break
 			}
-			if c.Last().Over() || !lab.Sleep(ctx, 10*time.Millisecond) {
+			if lab.Over(c.Last()) || !lab.Sleep(ctx, 10*time.Millisecond) {
 				return events
 			}
 		}
@@ -154,7 +153,7 @@ func slow(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		if _, _, err := s.ten(ctx, "warm-up", each); err != nil {
 			return nil, err
 		}
-		c, err := s.MustPost(ctx, Order{Name: "slow", Users: users, All: true, Rate: 1})
+		c, err := s.Post(ctx, Order{Name: "slow", Users: users, All: true, Rate: 1})
 		if err != nil {
 			return nil, err
 		}
@@ -197,9 +196,9 @@ func slow(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 
 // told is tell for an order that has to be obeyed.
 func (s *System) told(ctx context.Context, c *Campaign, what string) error {
-	r, _, err := s.tell(ctx, c, what)
-	if err == nil && r.Status != http.StatusOK {
-		err = fmt.Errorf("%s was answered %d: %s", what, r.Status, r.ErrDlt)
+	refused, _, err := s.tell(ctx, c, what)
+	if err == nil && refused != nil {
+		err = fmt.Errorf("%s of %s: %w", what, c.ID, refused)
 	}
 	return err
 }
@@ -212,7 +211,7 @@ func (s *System) ten(ctx context.Context, name string, users []string) (time.Dur
 	var wg sync.WaitGroup
 	for i := range others {
 		wg.Go(func() {
-			posted[i], errs[i] = s.MustPost(ctx, Order{Name: fmt.Sprint(name, i), Users: users})
+			posted[i], errs[i] = s.Post(ctx, Order{Name: fmt.Sprint(name, i), Users: users})
 		})
 	}
 	wg.Wait()

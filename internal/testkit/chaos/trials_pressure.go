@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -30,7 +29,7 @@ func sag(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	return b.on(ctx, pressed("sag", o), users, func(ctx context.Context, s *System) ([]Check, error) {
 		calm := Manners{Delay: 5 * time.Millisecond}
 		s.Provider.Behave(calm)
-		c, err := s.MustPost(ctx, Order{Name: "slowed", Users: users, All: true, Rate: pressureRate})
+		c, err := s.Post(ctx, Order{Name: "slowed", Users: users, All: true, Rate: pressureRate})
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +57,7 @@ func dead(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	return b.on(ctx, pressed("dead", o), users, func(ctx context.Context, s *System) ([]Check, error) {
 		calm := Manners{Delay: 5 * time.Millisecond}
 		s.Provider.Behave(calm)
-		c, err := s.MustPost(ctx, Order{Name: "held", Users: users, All: true, Rate: pressureRate})
+		c, err := s.Post(ctx, Order{Name: "held", Users: users, All: true, Rate: pressureRate})
 		if err != nil {
 			return nil, err
 		}
@@ -117,12 +116,9 @@ func (s *System) listen(ctx context.Context, c *Campaign) (stop func() []saying)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for lab.Sleep(ctx, 250*time.Millisecond) {
-			r, err := s.Client.Do(ctx, http.MethodGet, "/v1/campaigns/"+c.ID, "", nil)
-			var v struct {
-				LimitedBy string `json:"limitedBy"`
-			}
-			if err == nil && json.Unmarshal(r.Data, &v) == nil {
-				says = append(says, saying{time.Now(), v.LimitedBy})
+			now, err := s.Client.Campaign(ctx, c.ID)
+			if err == nil && now.LimitedBy != nil {
+				says = append(says, saying{time.Now(), *now.LimitedBy})
 			}
 		}
 	})
@@ -200,7 +196,7 @@ func (e *Evidence) Spared(p phase) Check {
 
 // Unfailed: nobody was given up while the provider was dead.
 func (e *Evidence) Unfailed(p phase) Check {
-	looks, failed := 0, 0
+	looks, failed := 0, int64(0)
 	for _, c := range e.Campaigns {
 		for _, s := range c.Samples {
 			if s.At.After(p.from) && s.At.Before(p.to) {

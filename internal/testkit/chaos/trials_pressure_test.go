@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/client"
 	"carillon/internal/testkit/lab"
 )
 
@@ -28,7 +29,7 @@ func TestPressureChecks(t *testing.T) {
 		arrive(p.from, p.to, 2*time.Second, 503)
 		arrive(p.to, p.to.Add(4*time.Second), 50*time.Millisecond, 200)
 		arrive(p.to.Add(4*time.Second), p.to.Add(30*time.Second), 10*time.Millisecond, 200)
-		c.Samples = []Sample{{At: p.from.Add(5 * time.Second), View: lab.View{Status: "running"}}}
+		c.Samples = []Sample{{At: p.from.Add(5 * time.Second), Campaign: client.Campaign{Status: "running"}}}
 		return e
 	}
 	says := func(what string) []saying { return []saying{{p.from.Add(4 * time.Second), what}} }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -17,7 +15,7 @@ func smooth(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	const perSecond, seconds = 5, 25
 	users := userIDs(perSecond * (seconds + 2))
 	return b.on(ctx, Setup{Trial: "smooth", Workers: max(2, o.Workers), Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
-		c, err := s.MustPost(ctx, Order{Name: "slow", Users: users, All: true, Rate: perSecond})
+		c, err := s.Post(ctx, Order{Name: "slow", Users: users, All: true, Rate: perSecond})
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +65,7 @@ func sharing(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: 5 * time.Millisecond})
 		var both []*Campaign
 		for _, name := range []string{"one", "other"} {
-			c, err := s.MustPost(ctx, Order{Name: name, Users: users, All: true})
+			c, err := s.Post(ctx, Order{Name: name, Users: users, All: true})
 			if err != nil {
 				return nil, err
 			}
@@ -115,7 +113,7 @@ func patch(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	users := userIDs(slowly*seconds + fast*(seconds+2))
 	return b.on(ctx, Setup{Trial: "patch", Workers: o.Workers, Batch: o.Batch}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: 5 * time.Millisecond})
-		c, err := s.MustPost(ctx, Order{Name: "raised", Users: users, All: true, Rate: slowly})
+		c, err := s.Post(ctx, Order{Name: "raised", Users: users, All: true, Rate: slowly})
 		if err != nil {
 			return nil, err
 		}
@@ -159,7 +157,7 @@ func first(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 	users := userIDs(perSecond * 60) // more than there is time for: what is left is cancelled
 	return b.on(ctx, Setup{Trial: "first", Workers: o.Workers, Batch: o.Batch, Rate: perSecond}, users, func(ctx context.Context, s *System) ([]Check, error) {
 		s.Provider.Behave(Manners{Delay: 5 * time.Millisecond})
-		bulk, err := s.MustPost(ctx, Order{Name: "bulk", Users: users, All: true})
+		bulk, err := s.Post(ctx, Order{Name: "bulk", Users: users, All: true})
 		if err != nil {
 			return nil, err
 		}
@@ -192,15 +190,8 @@ func first(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 // postSingle posts a transactional campaign for one user and returns its ID. It is not watched: that would be load.
 func (s *System) postSingle(ctx context.Context, user string) (string, error) {
 	o := Order{Name: "single", Users: []string{user}, Priority: "transactional"}
-	r, err := s.Client.Do(ctx, http.MethodPost, "/v1/campaigns", "", o.body())
-	if err != nil {
-		return "", err
-	}
-	if r.Status != http.StatusAccepted {
-		return "", fmt.Errorf("a POST was answered %d: %s", r.Status, r.ErrDlt)
-	}
-	var v lab.View
-	return v.ID, json.Unmarshal(r.Data, &v)
+	made, err := s.Client.Send(ctx, "", o.request())
+	return made.ID, err
 }
 
 // First says how long single sends took from before the POST to the provider, by the time each was posted, and that

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
+	"carillon/client"
 	"carillon/internal/testkit/lab"
 )
 
@@ -58,23 +58,16 @@ func slots(ctx context.Context, b *Bench, o Options) ([]Check, error) {
 }
 
 func (s *System) postSchedule(ctx context.Context, name string, users []string) (id string, first time.Time, err error) {
-	body := map[string]any{
-		"name": name, "cron": "@every 1s", "missed": "skip", "overlap": "allow",
-		"campaign": map[string]any{
-			"audience": map[string]any{"userIDs": users},
-			"message":  map[string]any{"sendID": "openIMAdmin", "contentType": 101, "content": map[string]string{"content": "chaos"}},
-		},
+	missed, overlap := client.MissedSkip, client.OverlapAllow
+	made, err := s.Client.MakeSchedule(ctx, name, client.ScheduleRequest{
+		Name: &name, Cron: "@every 1s", Missed: &missed, Overlap: &overlap,
+		Campaign: client.CampaignTemplateRequest{Audience: client.AudienceRequest{UserIDs: &users}, Message: message()},
+	})
+	if err != nil {
+		return "", first, fmt.Errorf("the POST of a schedule: %w", err)
 	}
-	r, err := s.Client.Do(ctx, http.MethodPost, "/v1/schedules", name, body)
-	if err != nil || r.Status != http.StatusCreated {
-		return "", first, fmt.Errorf("the POST of a schedule was answered %d: %s%s", r.Status, r.ErrDlt, orNothing(err))
-	}
-	var made struct {
-		ID       string
-		NextSlot time.Time
-	}
-	err = json.Unmarshal(r.Data, &made)
-	return made.ID, made.NextSlot, err
+	first, err = slotOf(made.NextSlot)
+	return made.ID, first, err
 }
 
 // slotRun is one firing as its campaign tells it, or a row of slots that were passed over.
@@ -87,55 +80,48 @@ type slotRun struct {
 
 // occurrences reads the campaigns of all schedules.
 func (s *System) occurrences(ctx context.Context) (made []slotRun, err error) {
-	for cursor := ""; ; {
-		var page struct {
-			Campaigns []struct {
-				ScheduleID string
-				Slot       *time.Time
-				CreatedAt  time.Time
-			}
-			NextCursor string
-		}
-		r, err := s.Client.Do(ctx, http.MethodGet, "/v1/campaigns?limit=1000&cursor="+cursor, "", nil)
-		if err == nil {
-			err = json.Unmarshal(r.Data, &page)
-		}
+	for c, err := range s.Client.Campaigns(ctx, client.ListCampaignsParams{Limit: &listLimit}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, c := range page.Campaigns {
-			if c.Slot != nil {
-				made = append(made, slotRun{c.ScheduleID, *c.Slot, 1, c.CreatedAt.Sub(*c.Slot)})
-			}
+		if c.Slot == nil {
+			continue
 		}
-		if cursor = page.NextCursor; cursor == "" {
-			return made, nil
+		slot, err := slotOf(c.Slot)
+		if err != nil {
+			return nil, err
 		}
+		made = append(made, slotRun{c.ScheduleID, slot, 1, c.CreatedAt.Sub(slot)})
 	}
+	return made, nil
+}
+
+// listLimit is the most that a page of a list can have.
+var listLimit = 1000
+
+// slotOf reads a slot of a schedule that does not go by local time.
+func slotOf(text *string) (time.Time, error) {
+	if text == nil {
+		return time.Time{}, errors.New("there is no slot")
+	}
+	return time.Parse(time.RFC3339, *text)
 }
 
 // passedOver reads from the histories the slots at which no campaign was made.
 func (s *System) passedOver(ctx context.Context, schedules map[string]time.Time) (rows []slotRun, err error) {
 	for id := range schedules {
-		var history struct {
-			Occurrences []struct {
-				Slot    time.Time
-				Slots   int
-				Outcome string
+		for o, err := range s.Client.Occurrences(ctx, id, client.GetScheduleParams{Limit: &listLimit}) {
+			if err != nil {
+				return nil, err
 			}
-			NextCursor string
-		}
-		r, err := s.Client.Do(ctx, http.MethodGet, "/v1/schedules/"+id+"?limit=1000", "", nil)
-		if err == nil {
-			err = json.Unmarshal(r.Data, &history)
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range history.Occurrences {
-			if o.Outcome != "fired" {
-				rows = append(rows, slotRun{Schedule: id, Slot: o.Slot, Slots: o.Slots})
+			if o.Outcome == "fired" {
+				continue
 			}
+			slot, err := slotOf(o.Slot)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, slotRun{Schedule: id, Slot: slot, Slots: o.Slots})
 		}
 	}
 	return rows, nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -137,18 +136,14 @@ func (w *soaker) round(ctx context.Context, rnd *rand.Rand) error {
 
 // run runs one campaign to its end and judges it.
 func (w *soaker) run(ctx context.Context, p play) error {
-	c, err := w.MustPost(ctx, p.order)
+	c, err := w.Post(ctx, p.order)
 	if err != nil {
 		return err
 	}
 	for _, what := range p.do {
 		lab.Sleep(ctx, p.wait)
-		r, err := w.Client.Do(ctx, http.MethodPost, fmt.Sprintf("/v1/campaigns/%s/%s", c.ID, what), "", nil)
-		if err != nil {
+		if err := w.told(ctx, c, what); err != nil {
 			return err
-		}
-		if r.Status != http.StatusOK {
-			return fmt.Errorf("%s of %s was answered %d: %s", what, c.ID, r.Status, r.ErrDlt)
 		}
 	}
 	e, err := w.Await(ctx, endLimit, nil, c)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"carillon/client"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"carillon/internal/testkit/lab"
 )
 
 // steadily adds n arrivals of a campaign, so far apart, by a worker.
@@ -244,7 +243,7 @@ func TestTheOracleJudgesASoaksCampaign(t *testing.T) {
 			}
 		}
 		e.Arrivals = slices.DeleteFunc(e.Arrivals, func(a Arrival) bool { return a.RecvID >= "user-000500" })
-		c.Samples = append(c.Samples[:2], Sample{noon.Add(time.Minute), lab.View{Status: "cancelled", Counts: lab.Counts{Total: 2500, Sent: 500, Cancelled: 2000}}})
+		c.Samples = append(c.Samples[:2], Sample{noon.Add(time.Minute), client.Campaign{Status: "cancelled", Counts: client.Counts{Total: 2500, Sent: 500, Cancelled: 2000}}})
 		return e
 	}
 	if got := failed(cancelled(), true); len(got) > 0 {

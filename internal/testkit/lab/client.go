@@ -5,51 +5,87 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"time"
+
+	"carillon/client"
 )
 
-// Counts are a campaign's, as the API shows them.
-type Counts struct {
-	Total     int `json:"total"`
-	Pending   int `json:"pending"`
-	Sent      int `json:"sent"`
-	Failed    int `json:"failed"`
-	Skipped   int `json:"skipped"`
-	Expired   int `json:"expired"`
-	Cancelled int `json:"cancelled"`
-	Unknown   int `json:"unknown"`
+const (
+	fileLimit   = 10 * time.Minute // for a file's request and its answer
+	importLines = 50_000           // users of one request
+)
+
+// Client is the product's own client as an admin, and repeats nothing: who tries the product wants to see each answer.
+type Client struct {
+	*client.Client
+	files *client.Client // for requests and answers that are files
 }
 
-// Sum is what Total must be.
-func (c Counts) Sum() int {
-	return c.Pending + c.Sent + c.Failed + c.Skipped + c.Expired + c.Cancelled + c.Unknown
+// NewClient is a client with connections of its own. limit is for a request and its answer; files have more time.
+func NewClient(base, token string, limit time.Duration) (*Client, error) {
+	with := func(limit time.Duration) (*client.Client, error) {
+		return client.New(client.Options{
+			Server: base, Token: token, Repeats: -1, UserAgent: "carillon-lab",
+			HTTP: &http.Client{Timeout: limit, Transport: http.DefaultTransport.(*http.Transport).Clone()}, //nolint:forcetypeassert // the standard library says so
+		})
+	}
+	c, err := with(limit)
+	if err != nil {
+		return nil, err
+	}
+	files, err := with(fileLimit)
+	return &Client{c, files}, err
 }
 
-// View is what is read of GET /v1/campaigns/{id}.
-type View struct {
-	ID      string `json:"id"`
-	Status  string `json:"status"`
-	Reason  string `json:"statusReason"`
-	Planned bool   `json:"planned"`
-	Counts  Counts `json:"counts"`
-	// FinishedAt is by the database's clock, to the millisecond; nil until then.
-	FinishedAt *time.Time `json:"finishedAt"`
+// Close ends the connections that no call uses.
+func (c *Client) Close() {
+	c.Client.Close()
+	c.files.Close()
 }
 
-// Over says whether the campaign has come to its end.
-func (v View) Over() bool {
-	switch v.Status {
-	case "completed", "cancelled", "expired", "failed":
-		return v.Counts.Pending == 0
+// Refusal is what the API answered in place of a success; nil if err is nil, or if no answer came.
+func Refusal(err error) *client.Error {
+	var e *client.Error
+	if errors.As(err, &e) && e.Status != 0 {
+		return e
+	}
+	return nil
+}
+
+// Over says whether a campaign has come to its end.
+func Over(c client.Campaign) bool {
+	switch c.Status {
+	case client.CampaignStatusCompleted, client.CampaignStatusCancelled, client.CampaignStatusExpired, client.CampaignStatusFailed:
+		return c.Counts.Pending == 0
+	case client.CampaignStatusPaused, client.CampaignStatusRunning, client.CampaignStatusScheduled:
 	}
 	return false
 }
 
-// Row is a recipient in the ledger.
+// Sum is what the total of counts must be.
+func Sum(n client.Counts) int64 {
+	return n.Pending + n.Sent + n.Failed + n.Skipped + n.Expired + n.Cancelled + n.Unknown
+}
+
+// Import puts users into the directory, a part at a time.
+func (c *Client) Import(ctx context.Context, users []string) error {
+	for part := range slices.Chunk(users, importLines) {
+		var body bytes.Buffer
+		for _, u := range part {
+			fmt.Fprintf(&body, "{\"userID\":%q}\n", u)
+		}
+		if _, err := client.Data[client.ImportReport](c.files.ImportUsersWithBody(ctx, nil, "application/x-ndjson", &body)); err != nil {
+			return fmt.Errorf("import users: %w", err)
+		}
+	}
+	return nil
+}
+
+// Row is a recipient in the ledger, as a line of an export has it.
 type Row struct {
 	UserID      string `json:"userID"`
 	Status      string `json:"status"`
@@ -59,131 +95,13 @@ type Row struct {
 	ClientMsgID string `json:"clientMsgID"`
 }
 
-// Reply is one answer of the API.
-type Reply struct {
-	Status     int
-	RetryAfter string
-	ErrDlt     string
-	Data       json.RawMessage
-}
-
-const (
-	streamLimit = 10 * time.Minute // for a file's
-	importLines = 50_000           // users of one request
-)
-
-// Client speaks to the API as an admin.
-type Client struct {
-	Base  string // of URLs, without a slash at the end
-	Token string
-	Limit time.Duration // for a request and its answer; files have streamLimit
-	http  http.Client
-}
-
-// NewClient is a client with connections of its own.
-func NewClient(base, token string, limit time.Duration) *Client {
-	return &Client{Base: base, Token: token, Limit: limit}
-}
-
-// CloseIdleConnections gives back what the client no longer needs.
-func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
-
-// Do makes one request. An error means that no complete answer came.
-func (c *Client) Do(ctx context.Context, method, path, key string, body any) (Reply, error) {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return Reply{}, err
-	}
-	if body == nil {
-		raw = nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.Limit)
-	defer cancel()
-	resp, err := c.request(ctx, method, path, key, "application/json", bytes.NewReader(raw))
-	if err != nil {
-		return Reply{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	r := Reply{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After")}
-	raw, err = io.ReadAll(resp.Body)
-	if err != nil {
-		return Reply{}, err
-	}
-	var envelope struct {
-		ErrDlt string          `json:"errDlt"`
-		Data   json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(raw, &envelope); err != nil {
-		return r, fmt.Errorf("%s %s answered %d with no envelope: %.200q", method, path, r.Status, raw)
-	}
-	r.ErrDlt, r.Data = envelope.ErrDlt, envelope.Data
-	return r, nil
-}
-
-func (c *Client) request(ctx context.Context, method, path, key, contentType string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, body)
-	if err != nil {
-		return nil, err
-	}
-	req.GetBody = nil // net/http must not repeat a POST by itself
-	req.Header.Set("token", c.Token)
-	req.Header.Set("Content-Type", contentType)
-	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
-	}
-	return c.http.Do(req)
-}
-
-// Get reads a campaign; the reply tells why when there is none.
-func (c *Client) Get(ctx context.Context, id string) (v View, r Reply, err error) {
-	r, err = c.Do(ctx, http.MethodGet, "/v1/campaigns/"+id, "", nil)
-	if err == nil && r.Status == http.StatusOK {
-		err = json.Unmarshal(r.Data, &v)
-	}
-	return v, r, err
-}
-
-// Import puts users into the directory, a part at a time.
-func (c *Client) Import(ctx context.Context, users []string) error {
-	for part := range slices.Chunk(users, importLines) {
-		if err := c.importPart(ctx, part); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Client) importPart(ctx context.Context, users []string) error {
-	var body bytes.Buffer
-	for _, u := range users {
-		fmt.Fprintf(&body, "{\"userID\":%q}\n", u)
-	}
-	ctx, cancel := context.WithTimeout(ctx, streamLimit)
-	defer cancel()
-	resp, err := c.request(ctx, http.MethodPost, "/v1/users/import", "", "application/x-ndjson", &body)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("import answered %d: %.300s", resp.StatusCode, raw)
-	}
-	return err
-}
-
 // Rows reads all of a campaign's recipients.
 func (c *Client) Rows(ctx context.Context, id string) ([]Row, error) {
-	ctx, cancel := context.WithTimeout(ctx, streamLimit)
-	defer cancel()
-	resp, err := c.request(ctx, http.MethodGet, "/v1/campaigns/"+id+"/recipients.ndjson", "", "", nil)
+	resp, err := c.files.ExportRecipientsNDJSON(ctx, id, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("recipients.ndjson answered %d", resp.StatusCode)
-	}
 	var rows []Row
 	for in := bufio.NewScanner(resp.Body); ; {
 		if !in.Scan() {

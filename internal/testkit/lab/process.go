@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"carillon/client"
 	"carillon/internal/testkit/services"
 )
 
@@ -76,18 +76,21 @@ func (p *Process) Start() error {
 
 // AwaitReady waits until the process can do its work. It has failed after the limit, and when it has ended.
 func (p *Process) AwaitReady(ctx context.Context, token string, limit time.Duration) error {
-	client := NewClient(p.URL, token, limit)
-	defer client.CloseIdleConnections()
+	api, err := NewClient(p.URL, token, limit)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
 	deadline := time.Now().Add(limit)
 	for {
-		r, err := client.Do(ctx, http.MethodGet, "/readyz", "", nil)
+		_, err := client.Data[client.Ready](api.Ready(ctx))
 		switch {
-		case err == nil && r.Status == http.StatusOK:
+		case err == nil:
 			return nil
 		case !p.Alive():
 			return fmt.Errorf("%s ended before it was ready: see %s", p.Name, p.Log)
 		case time.Now().After(deadline):
-			return errors.Join(fmt.Errorf("%s is not ready after %s: status %d %s: see %s", p.Name, limit, r.Status, r.ErrDlt, p.Log), err)
+			return fmt.Errorf("%s is not ready after %s: %w: see %s", p.Name, limit, err, p.Log)
 		case !Sleep(ctx, 50*time.Millisecond):
 			return ctx.Err()
 		}

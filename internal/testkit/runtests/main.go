@@ -5,6 +5,8 @@
 //	go run ./internal/testkit/runtests [go test flags] [packages, default ./...]
 //	go run ./internal/testkit/runtests lint [golangci-lint flags]
 //
+// With -v it shows what the tests print that pass, such as figures.
+//
 // Without arguments it also lints, beside the tests. A lint that fails is one of the failed.
 // Without a network the first lint is not possible: that is a failure where CI is set in the environment, and a
 // message elsewhere.
@@ -22,6 +24,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,6 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	began := time.Now()
 	r := newReport(stdout)
+	r.all = slices.Contains(args, "-v")
 	lintEnds := func(*report) {}
 	if len(args) == 0 {
 		lintEnds = lintBeside(ctx, stdout)

@@ -41,6 +41,7 @@ type result struct {
 // report turns the events into progress lines and, at the end, the figures.
 type report struct {
 	out     io.Writer
+	all     bool                        // show what passed tests have printed, too
 	output  map[testID]*strings.Builder // of what has not finished yet; a package's own under the name ""
 	parents map[testID]map[string]bool  // which actions the subtests of a test ended with
 	results []result
@@ -103,7 +104,7 @@ func (r *report) add(e event) {
 }
 
 func (r *report) endTest(id testID, action string, elapsed float64) {
-	if action != "pass" {
+	if action != "pass" || r.all {
 		r.show(id)
 	}
 	delete(r.output, id)
