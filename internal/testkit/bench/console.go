@@ -175,7 +175,7 @@ func (s *Service) logIn(ctx context.Context) (*http.Client, error) {
 		Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * watchers},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/login", strings.NewReader(url.Values{"token": {s.Token}}.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/login", strings.NewReader(url.Values{"token": {s.token}}.Encode()))
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"carillon/client"
 	"carillon/models"
 )
 
@@ -53,8 +55,8 @@ func (s *Service) seedConsole(ctx context.Context, d *Directory) (p consolePlace
 	if err != nil {
 		return p, err
 	}
-	p.big = big.ID
-	if _, err := s.await(ctx, big.ID); err != nil {
+	p.big = big
+	if _, err := s.await(ctx, big); err != nil {
 		return p, err
 	}
 	users := make([]string, min(smallCampaign, d.Users))
@@ -65,12 +67,12 @@ func (s *Service) seedConsole(ctx context.Context, d *Directory) (p consolePlace
 	if err != nil {
 		return p, err
 	}
-	p.small = small.ID
-	if _, err := s.await(ctx, small.ID); err != nil {
+	p.small = small
+	if _, err := s.await(ctx, small); err != nil {
 		return p, err
 	}
 	err = d.write(ctx, func(tx *sql.Tx) error {
-		return errors.Join(failSome(ctx, tx, big.ID, d.Users), copies(ctx, tx, small.ID, few))
+		return errors.Join(failSome(ctx, tx, big, d.Users), copies(ctx, tx, small, few))
 	})
 	if err != nil {
 		return p, err
@@ -83,8 +85,7 @@ func (s *Service) seedConsole(ctx context.Context, d *Directory) (p consolePlace
 			return p, err
 		}
 	}
-	running, err := s.postWith(ctx, map[string]any{"name": "It runs", "ratePerSecond": consoleSlow})
-	p.running = running.ID
+	p.running, err = s.postWith(ctx, map[string]any{"name": "It runs", "ratePerSecond": consoleSlow})
 	return p, err
 }
 
@@ -99,11 +100,14 @@ func (s *Service) seedWaiting(ctx context.Context, d *Directory, few int, p *con
 	}
 	zones := []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney"}
 	err = inParallel(min(consoleSchedules, few), func(i int) error {
-		var made struct{ ID string }
-		err := s.do(ctx, http.MethodPost, "/v1/schedules", map[string]any{
+		body, err := json.Marshal(map[string]any{
 			"name": fmt.Sprintf("Three times %d", i), "cron": fmt.Sprintf("%d 8,12,18 * * *", i%60), "timezone": zones[i%len(zones)],
 			"campaign": map[string]any{"audience": map[string]any{"all": true}, "message": message()},
-		}, &made)
+		})
+		if err != nil {
+			return err
+		}
+		made, err := client.Data[client.Schedule](s.CreateScheduleWithBody(ctx, nil, "application/json", bytes.NewReader(body)))
 		if i == 0 {
 			p.schedule = made.ID
 		}
@@ -121,7 +125,9 @@ func (s *Service) seedWaiting(ctx context.Context, d *Directory, few int, p *con
 		if i > 0 {
 			members = members[:1]
 		}
-		return s.do(ctx, http.MethodPut, fmt.Sprintf("/v1/groups/team-%d", i), map[string]any{"name": fmt.Sprintf("Team %d", i), "memberIDs": members}, nil)
+		name := fmt.Sprintf("Team %d", i)
+		_, err := client.Data[client.Group](s.PutGroup(ctx, fmt.Sprintf("team-%d", i), client.GroupRequest{Name: &name, MemberIDs: members}))
+		return err
 	})
 }
 
