@@ -52,7 +52,7 @@ func TestBelowAPath(t *testing.T) {
 			nginx := testkit.PrivateNginx(t, func(port int) string {
 				return strings.Replace(site, "listen 443 ssl;", fmt.Sprintf("listen 127.0.0.1:%d ssl;", port), 1)
 			})
-			b := &browser{t: t, site: strings.Replace(nginx.URL(), "http:", "https:", 1), client: &http.Client{
+			b := &pathReader{t: t, site: strings.Replace(nginx.URL(), "http:", "https:", 1), client: &http.Client{
 				Jar: must(cookiejar.New(nil)), Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}},
 				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			}}
@@ -95,14 +95,14 @@ func TestBelowAPath(t *testing.T) {
 	}
 }
 
-// browser goes through nginx, without JavaScript.
-type browser struct {
+// pathReader goes through nginx, without JavaScript.
+type pathReader struct {
 	t      *testing.T
 	site   string
 	client *http.Client
 }
 
-func (b *browser) send(method, path string, form url.Values) *http.Response {
+func (b *pathReader) send(method, path string, form url.Values) *http.Response {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.site+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -120,7 +120,7 @@ func (b *browser) send(method, path string, form url.Values) *http.Response {
 	return res
 }
 
-func (b *browser) read(path string) string {
+func (b *pathReader) read(path string) string {
 	b.t.Helper()
 	res := b.send(http.MethodGet, path, nil)
 	raw, err := io.ReadAll(res.Body)
@@ -130,7 +130,7 @@ func (b *browser) read(path string) string {
 	return string(raw)
 }
 
-func (b *browser) leads(path, to string) {
+func (b *pathReader) leads(path, to string) {
 	b.t.Helper()
 	res := b.send(http.MethodGet, path, nil)
 	if got := res.Header.Get("Location"); strings.TrimPrefix(got, b.site) != to {
@@ -139,7 +139,7 @@ func (b *browser) leads(path, to string) {
 }
 
 // whole opens a page: nothing that it names stands outside of the path, and what it loads is there.
-func (b *browser) whole(path string) {
+func (b *pathReader) whole(path string) {
 	b.t.Helper()
 	page, err := goquery.NewDocumentFromReader(strings.NewReader(b.read(path)))
 	if err != nil {
@@ -170,7 +170,7 @@ func (b *browser) whole(path string) {
 }
 
 // firstEvent reads a stream up to its first data.
-func (b *browser) firstEvent(path string) string {
+func (b *pathReader) firstEvent(path string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
