@@ -1,6 +1,6 @@
 # Every command of the project; `make` alone lists them. Extra arguments go in ARGS.
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test bench chaos chaos-long chaos-large soak lint fuzz mutations zones clean
+.PHONY: help demo run build test bench chaos chaos-long chaos-large soak lint fuzz mutations pictures zones clean
 
 ARGS ?=
 FUZZTIME ?= 30s
@@ -51,6 +51,14 @@ fuzz: ## every fuzz test for FUZZTIME=30s each
 
 mutations: ## take one guard at a time out of a copy of the code, and see its test fail; ARGS=--check compiles alone
 	go run ./internal/testkit/mutations $(ARGS)
+
+# The pictures that README.md shows; all others stay out of git.
+SHOWN := overview campaign campaigns-new schedules-calendar
+
+pictures: ## each page of the console in each state, light and dark, wide and narrow, into docs/img/all; needs a Chromium
+	mkdir -p docs/img/all
+	go test -count 1 -run TestPagesAreAccessible ./handlers/console -pictures "$(CURDIR)/docs/img/all"
+	for name in $(SHOWN); do cp docs/img/all/$$name-light-1280.png docs/img/; done
 
 zones: ## the time zones of Go's distribution, which come with each of its releases, as this program's own
 	cp "$$(go env GOROOT)/lib/time/zoneinfo.zip" internal/zones/zoneinfo.zip

@@ -305,7 +305,7 @@ func TestZonesOfACampaign(t *testing.T) {
 			at := "2099-12-04T09:00:00"
 			b.SendAt, b.LocalTime = &at, true
 		})
-		if page := s.get("/campaigns/" + id); !strings.Contains(page.text(".facts"), "2099-12-04 09:00:00 local") {
+		if page := s.get("/campaigns/" + id); !strings.Contains(page.text(".facts"), "2099-12-04 09:00 local") {
 			t.Errorf("%s", page.text(".facts"))
 		}
 		if page := s.get("/campaigns/" + id + "/recipients"); !strings.Contains(page.text(".empty"), "listed when the campaign starts") {

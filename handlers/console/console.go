@@ -9,6 +9,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -55,6 +56,19 @@ func (c *Console) Add(r *mux.Router) {
 	c.scheduleRoutes(r)
 	c.directoryRoutes(r)
 	c.otherRoutes(r)
+	r.NotFoundHandler = c.noRoute(r.NotFoundHandler)
+}
+
+// noRoute answers a browser that opens an address which is nothing with a page, and a program as before.
+func (c *Console) noRoute(program http.Handler) http.Handler {
+	page := c.page(web.NoRoute)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == get && strings.HasPrefix(r.Header.Get("Accept"), "text/html") {
+			page.ServeHTTP(w, r)
+			return
+		}
+		program.ServeHTTP(w, r)
+	})
 }
 
 // page serves a page, and errors as pages, to admins alone.

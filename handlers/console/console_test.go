@@ -3,6 +3,7 @@ package console_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,15 +14,21 @@ import (
 	"carillon/internal/testkit"
 )
 
-// TestAssetsAreTheOnesOfTheReadme: the files of others are those whose sums assets/README.md names.
+// TestAssetsAreTheOnesOfTheReadme: the files of others are those whose sums the README beside them names.
 func TestAssetsAreTheOnesOfTheReadme(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("assets/README.md")
+	for _, dir := range []string{"assets", "../../internal/testkit/axe"} {
+		holdSums(t, dir)
+	}
+}
+
+func holdSums(t *testing.T, dir string) {
+	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob("assets/*.min.*")
-	if err != nil || len(files) < 4 {
+	files, err := filepath.Glob(filepath.Join(dir, "*.min.*"))
+	if err != nil || len(files) == 0 {
 		t.Fatalf("%v %v", files, err)
 	}
 	for _, name := range files {
@@ -34,6 +41,44 @@ func TestAssetsAreTheOnesOfTheReadme(t *testing.T) {
 			t.Errorf("%s has the sum %x", name, sum)
 		}
 	}
+}
+
+// TestAssetsAreSmall: all files of the console take at most 120 KB together, as they are sent. Pages are sent compressed, too.
+func TestAssetsAreSmall(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, embeddedStores(t))
+	packed := func(path string) int64 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept-Encoding", "gzip")
+		res, err := s.browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		n, err := io.Copy(io.Discard, res.Body)
+		if err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Encoding") != "gzip" || res.ContentLength != n || res.Header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %d, %d bytes, %v %v", path, res.StatusCode, n, res.Header, err)
+		}
+		return n
+	}
+	files, err := filepath.Glob("assets/*.[jcs]*")
+	if err != nil || len(files) < 7 {
+		t.Fatalf("%v %v", files, err)
+	}
+	var all int64
+	for _, name := range files {
+		all += packed("/" + name)
+	}
+	if all > 120<<10 {
+		t.Errorf("the files take %d bytes", all)
+	}
+	if page := packed("/campaigns/new"); page > 10<<10 {
+		t.Errorf("a form takes %d bytes", page)
+	}
+	t.Logf("%d bytes in all", all)
 }
 
 // TestNobodyIsLoggedIn: without a session each page leads to the log-in page, and back to the page.
@@ -99,7 +144,7 @@ func TestCampaignPages(t *testing.T) {
 		if page := s.get("/campaigns/" + id); page.text("h1") != "spring" {
 			t.Errorf("%s", page.text("main"))
 		}
-		if page := s.get("/campaigns/none"); page.Status != http.StatusNotFound || page.text(".note") != "there is no such campaign" {
+		if page := s.get("/campaigns/none"); page.Status != http.StatusNotFound || page.text(".note") != "There is no such campaign." {
 			t.Errorf("%d %s", page.Status, page.text("main"))
 		}
 		if page := s.get("/"); page.Status != http.StatusOK {

@@ -27,6 +27,7 @@ func (p pages) funcs() template.FuncMap {
 		"settled":  settled,
 		"page":     pageOf,
 		"lower":    strings.ToLower,
+		"sentence": sentence,
 		"deref":    deref,
 		"entry":    entryOf,
 		"outcomes": outcomes,
@@ -118,7 +119,8 @@ func when(at any) template.HTML {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil { // of each recipient's own clock
-		return template.HTML(`<span class="wall">` + template.HTMLEscapeString(strings.Replace(text, "T", " ", 1)) + ` local</span>`) //nolint:gosec // escaped
+		shown := template.HTMLEscapeString(strings.TrimSuffix(strings.Replace(text, "T", " ", 1), ":00"))
+		return template.HTML(`<time class="wall" datetime="` + template.HTMLEscapeString(text) + `" title="by each user’s own clock">` + shown + ` local</time>`) //nolint:gosec // escaped
 	}
 	utc := t.UTC().Format("2006-01-02 15:04:05") + " UTC"
 	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339) + `" title="` + utc + `">` + t.UTC().Format("2006-01-02 15:04") + ` UTC</time>`) //nolint:gosec // digits
@@ -136,13 +138,19 @@ func duration(d time.Duration) string {
 	d = d.Round(time.Second)
 	days, hours, minutes, secs := d/(24*time.Hour), d/time.Hour%24, d/time.Minute%60, d/time.Second%60
 	unit := func(n time.Duration, name string) string { return strconv.FormatInt(int64(n), 10) + " " + name }
+	two := func(n time.Duration, name string, rest time.Duration, small string) string {
+		if rest == 0 {
+			return unit(n, name)
+		}
+		return unit(n, name) + " " + unit(rest, small)
+	}
 	switch {
 	case days > 0:
-		return unit(days, "d") + " " + unit(hours, "h")
+		return two(days, "d", hours, "h")
 	case hours > 0:
-		return unit(hours, "h") + " " + unit(minutes, "min")
+		return two(hours, "h", minutes, "min")
 	case minutes > 0:
-		return unit(minutes, "min") + " " + unit(secs, "s")
+		return two(minutes, "min", secs, "s")
 	}
 	return unit(secs, "s")
 }

@@ -190,7 +190,7 @@ func TestPartsWithoutASession(t *testing.T) {
 			t.Errorf("%s: %d %s", path, part.Status, part.Raw)
 		}
 	}
-	if part := ask(s.browser, "/campaigns/none"); part.Status != http.StatusNotFound || part.Find("nav, title").Length() != 0 || !strings.Contains(part.text(".note"), "there is no such campaign") {
+	if part := ask(s.browser, "/campaigns/none"); part.Status != http.StatusNotFound || part.Find("nav, title").Length() != 0 || !strings.Contains(part.text(".note"), "There is no such campaign.") {
 		t.Errorf("%d %s", part.Status, part.Raw)
 	}
 }

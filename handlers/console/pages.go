@@ -61,8 +61,7 @@ func (c *Console) part(in *web.In, status int, name string, data any) error {
 	h := in.W.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	web.PageHeaders(h, policy)
-	in.W.WriteHeader(status)
-	_, _ = in.W.Write(body) // a client that is gone needs no page
+	web.SendPage(in, status, body)
 	return nil
 }
 

@@ -9,7 +9,37 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
+
+// packedFrom is from how many bytes on a page is compressed. A smaller one fits into one packet as it is.
+const packedFrom = 1400
+
+// packers are reused: a new one takes a megabyte.
+var packers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is one that there is
+	return z
+}}
+
+// SendPage answers with a page, compressed for whoever takes that. Compression tells nothing of a page to those who cannot read
+// it: another site gets no answer of a session, and no page holds a secret beside what such a site can choose.
+func SendPage(in *In, status int, body []byte) {
+	h := in.W.Header()
+	h.Add("Vary", "Accept-Encoding")
+	if len(body) >= packedFrom && takesGzip(in.R.Header.Get("Accept-Encoding")) {
+		var packed bytes.Buffer
+		z, _ := packers.Get().(*gzip.Writer)
+		z.Reset(&packed)
+		_, _ = z.Write(body) // a buffer takes everything
+		_ = z.Close()
+		packers.Put(z)
+		h.Set("Content-Encoding", "gzip")
+		body = packed.Bytes()
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	in.W.WriteHeader(status)
+	_, _ = in.W.Write(body) // a client that is gone needs no page
+}
 
 // File is one that never changes while the program runs.
 type File struct {

@@ -4,13 +4,16 @@
 //   - it draws charts from the tables that stand beside them.
 "use strict";
 
+const onDay = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const ofDay = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const inZone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-// localTimes shows the instants below an element in the browser's zone. UTC stays in their titles.
+// localTimes shows the instants below an element in the browser's zone. UTC stays in their titles. A date and clock that has
+// no zone stays what it is, and looks the same.
 function localTimes(root) {
   for (const t of root.querySelectorAll("time[datetime]:not([data-local])")) {
     t.dataset.local = "";
-    t.textContent = inZone.format(new Date(t.dateTime));
+    t.textContent = inZone.format(new Date(t.dateTime)) + (t.classList.contains("wall") ? " local" : "");
   }
 }
 
@@ -31,6 +34,12 @@ document.addEventListener("keydown", (e) => {
   }
 });
 
+// timeOf is the clock at a mark of a chart. Where a day begins, its date stands below.
+function timeOf(at, before) {
+  const day = ofDay.format(at * 1000);
+  return onDay.format(at * 1000) + (before && day === ofDay.format(before * 1000) ? "" : "\n" + day);
+}
+
 // drawCharts draws each table.chart-data into the .chart before it: the first column is seconds since 1970, and each other
 // column is a line with the colour of its heading's data-colour.
 function drawCharts(root) {
@@ -46,8 +55,9 @@ function drawCharts(root) {
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const plot = new uPlot({
       width: box.clientWidth, height: 220, cursor: { y: false },
-      series: [{}, ...heads.slice(1).map((h) => ({ label: h.textContent, stroke: colour(h.dataset.colour), width: 2, points: { show: rows.length < 40 } }))],
-      axes: [{ ...axis, space: 80 }, { ...axis, size: 60 }],
+      series: [{ label: heads[0].textContent, value: (_, t) => (t == null ? "" : inZone.format(t * 1000)) },
+        ...heads.slice(1).map((h) => ({ label: h.textContent, value: (_, n) => (n == null ? "" : n.toLocaleString()), stroke: colour(h.dataset.colour), width: 2, points: { show: rows.length < 40 } }))],
+      axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((t, i) => timeOf(t, ticks[i - 1])) }, { ...axis, size: 60 }],
       scales: { y: { range: (_, min, max) => [0, Math.max(1, max)] } },
     }, heads.map((_, i) => numbers(i)), box);
     new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 })).observe(box);
@@ -58,5 +68,13 @@ function enliven(root) {
   localTimes(root);
   drawCharts(root);
 }
+// A chart is a picture: other colours need another one.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const table of document.querySelectorAll("table.chart-data[data-drawn]")) {
+    delete table.dataset.drawn;
+    document.getElementById(table.dataset.chart)?.replaceChildren();
+  }
+  drawCharts(document);
+});
 document.addEventListener("DOMContentLoaded", () => enliven(document));
 document.addEventListener("htmx:after:swap", () => enliven(document));
