@@ -88,8 +88,7 @@ func (e CalendarEntry) minute() int {
 	if e.Many != "" {
 		return 24 * 60
 	}
-	hour, minute, _ := e.At.Clock()
-	return hour*60 + minute
+	return e.At.Hour()*60 + e.At.Minute()
 }
 
 // addSlots adds a schedule's slots after now. A schedule that this program cannot read has none.

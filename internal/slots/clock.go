@@ -1,55 +1,15 @@
 package slots
 
-import (
-	"math"
-	"sync"
-	"time"
-)
+import "time"
 
 // maxOffset is more than any zone was ever away from UTC: Manila was 15:56:08 behind.
 const maxOffset = 24 * time.Hour
 
-// span is a time during which a zone's clocks do not change, in Unix seconds.
-type span struct {
-	from, to int64
-	ahead    time.Duration // of UTC
-	end      time.Time     // the instant to; zero = the clocks change no more
-}
-
-// spans remembers of each zone the span that was asked for last. The standard library works a span out anew at each question, and
-// a calendar asks tens of thousands of times.
-var spans sync.Map // *time.Location to *span
-
-// spanAt is the span around t.
-func spanAt(t time.Time, loc *time.Location) *span {
-	at := t.Unix()
-	if known, ok := spans.Load(loc); ok {
-		if s := known.(*span); s.from <= at && at < s.to {
-			return s
-		}
-	}
-	local := t.In(loc)
-	_, seconds := local.Zone()
-	start, end := local.ZoneBounds()
-	s := &span{from: math.MinInt64, to: math.MaxInt64, ahead: time.Duration(seconds) * time.Second, end: end}
-	if !start.IsZero() {
-		s.from = start.Unix()
-	}
-	if !end.IsZero() {
-		s.to = end.Unix()
-		// Beyond a zone's table, on the last day of a leap year, the standard library names a bound that
-		// has passed. Nothing changes before that day's end.
-		if !end.After(t) {
-			s.end = day(t.UTC()).AddDate(0, 0, 1)
-			return s
-		}
-	}
-	spans.Store(loc, s)
-	return s
-}
-
 // offset is how far the local clock is ahead of UTC at t.
-func offset(t time.Time, loc *time.Location) time.Duration { return spanAt(t, loc).ahead }
+func offset(t time.Time, loc *time.Location) time.Duration {
+	_, seconds := t.In(loc).Zone()
+	return time.Duration(seconds) * time.Second
+}
 
 // clock is the date and time that the local clock shows at t, on the floating clock.
 func clock(t time.Time, loc *time.Location) time.Time {
@@ -57,7 +17,16 @@ func clock(t time.Time, loc *time.Location) time.Time {
 }
 
 // nextBound is an instant after t up to which the offset at t holds: zero when it holds for ever.
-func nextBound(t time.Time, loc *time.Location) time.Time { return spanAt(t, loc).end }
+//
+// Beyond a zone's table, on the last day of a leap year, the standard library names a bound that
+// has passed. Nothing changes before that day's end.
+func nextBound(t time.Time, loc *time.Location) time.Time {
+	_, end := t.In(loc).ZoneBounds()
+	if !end.IsZero() && !end.After(t) {
+		return day(t.UTC()).AddDate(0, 0, 1)
+	}
+	return end
+}
 
 // Instant is the instant, in UTC, of a local date and time of day. wall gives the local time as if
 // in UTC. The result is the first instant at which the local clock shows wall or later:
