@@ -208,7 +208,7 @@ func TestBatchFields(t *testing.T) {
 		{"recvIDs a string", okMessage.but(jsonFields{"recvIDs": `"u1"`}), "recvIDs must be an array", true},
 		{"recvIDs with a number", okMessage.but(jsonFields{"recvIDs": `["u1",2]`}), "recvIDs.1 must be a string", true},
 		{"recvIDs with an empty one", okMessage.but(jsonFields{"recvIDs": `["u1",""]`}), "recvIDs.1 must not be empty", false},
-		{"recvIDs with null", okMessage.but(jsonFields{"recvIDs": `[null,"u1"]`}), "recvIDs.0 must not be null", false},
+		{"recvIDs with null", okMessage.but(jsonFields{"recvIDs": `[null,"u1"]`}), "recvIDs.0 must not be empty", false},
 		{"recvIDs with 65 bytes", okMessage.but(jsonFields{"recvIDs": `["u0","u1","u2","` + strings.Repeat("a", 65) + `"]`}), "recvIDs.3 must be at most 64 bytes, has 65", false},
 		{"recvIDs with control", okMessage.but(jsonFields{"recvIDs": `["a\nb","c\u0085"]`}), "recvIDs.0 must not hold control characters (U+000A); recvIDs.1 must not hold control characters (U+0085)", false},
 		{"recvIDs with invalid UTF-8", okMessage.but(jsonFields{"recvIDs": "[\"a\xff\"]"}), "recvIDs.0 must be valid UTF-8", true},

@@ -80,11 +80,18 @@ func TestOneRecipientIsNotTheChannel(t *testing.T) {
 					took = append(took, time.Since(begun))
 				}
 				slices.Sort(took)
-				t.Logf("%s: half of the others within %s, all within %s", name, took[20], took[39])
-				if took[20] > time.Second { // some meet the first second of a rest
+				r.untilFailed(p, ids)
+				// On a busy machine a message takes its time without any rest too.
+				begun := time.Now()
+				const alone = 8
+				for i := range alone {
+					r.finished(r.single(fmt.Sprintf("alone-%d", i)))
+				}
+				most := time.Second + 2*time.Since(begun)/alone // some meet the first second of a rest
+				t.Logf("%s: half of the others within %s of %s, all within %s", name, took[20], most, took[39])
+				if took[20] > most {
 					t.Errorf("half of the others waited for %s or longer", took[20])
 				}
-				r.untilFailed(p, ids)
 			})
 		})
 	}

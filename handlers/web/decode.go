@@ -61,7 +61,8 @@ func AsBindError(err error) error {
 }
 
 // Decode reads body, which must be one JSON object, into the struct that into points to. A null
-// counts as an absent field. A null in an array is refused.
+// counts as an absent field. A null in an array is refused, but for OpenIM's routes (unknown is nil):
+// OpenIM's server reads the null as "".
 //
 // Errors are a *models.Error of code 1001 whose finding names the place. Malformed JSON is a
 // bindError too; a value of the wrong type and an unknown field are not.
@@ -70,7 +71,7 @@ func Decode(body []byte, into any, unknown UnknownFields) error {
 		return AsBindError(models.Invalid([]models.FieldError{*finding}))
 	}
 	options := json.RejectUnknownMembers(unknown != nil)
-	if bytes.Contains(body, []byte("null")) {
+	if unknown != nil && bytes.Contains(body, []byte("null")) {
 		options = json.JoinOptions(options, refuseNullEntries)
 	}
 	err := json.Unmarshal(body, into, options)

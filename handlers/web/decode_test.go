@@ -183,6 +183,14 @@ func TestDecodeTypes(t *testing.T) {
 	}
 }
 
+// TestDecodeNullEntry: OpenIM's routes read a null in a list as OpenIM does.
+func TestDecodeNullEntry(t *testing.T) {
+	var got sample
+	if err := Decode([]byte(`{"ids":[null,"a"]}`), &got, IgnoreUnknown); err != nil || !slices.Equal(got.IDs, []string{"", "a"}) {
+		t.Errorf("%v, %q", err, got.IDs)
+	}
+}
+
 func TestDecodeUnknownFields(t *testing.T) {
 	reasons := UnknownFields{"sub.total": "is counted, not given"}
 	for _, tt := range []struct{ body, want string }{
