@@ -203,7 +203,7 @@ func (f *furnished) charts() {
 		}
 	}
 	const step = 10_000
-	now, random := time.Now().UnixMilli(), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // of a picture
+	now, random := time.Now().UnixMilli(), rand.New(rand.NewPCG(1, 2))
 	began := (now/step - 72) * step
 	run("UPDATE campaigns SET started_at=? WHERE id=?", began, f.number(f.running))
 	for i := range 71 {

@@ -158,7 +158,7 @@ func TestOverviewWithoutStores(t *testing.T) {
 		}
 		for _, path := range []string{"/pause", "/campaigns", "/schedules", "/users", "/users/u1", "/groups", "/events", "/search?q=a", "/try?user=u1"} {
 			page := s.get(path)
-			if page.Status != http.StatusServiceUnavailable || !strings.Contains(page.text("main [role=alert]"), "the database does not answer") || page.Header.Get("Retry-After") == "" {
+			if page.Status != http.StatusServiceUnavailable || !strings.Contains(page.text("main [role=alert]"), "The database does not answer") || page.Header.Get("Retry-After") == "" {
 				t.Errorf("%s: %d %s", path, page.Status, page.text("main"))
 			}
 			if page.Find("h1").Length() != 1 || page.Find("main form").Length() != 0 {

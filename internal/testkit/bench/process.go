@@ -146,7 +146,7 @@ func (s *Service) Stop() error {
 		}
 	}
 	if s.Client != nil {
-		s.Client.Close()
+		s.Close()
 	}
 	if s.redis != nil {
 		err = errors.Join(err, s.redis.Kill())

@@ -333,7 +333,7 @@ func retriedFew(ctx context.Context, b *Bench, r *Report) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.provider.ResetTo(ctx, Mood{Kind: moodWell, Every: 1, Goal: int64(failed)}); err != nil {
+	if err := b.provider.ResetTo(ctx, Mood{Kind: moodWell, Every: 1, Goal: failed}); err != nil {
 		return err
 	}
 	begun := time.Now()

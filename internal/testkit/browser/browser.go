@@ -65,7 +65,7 @@ func (p *Page) Tab() *Page {
 
 func tab(ctx context.Context, t testing.TB, site, saves string) *Page {
 	t.Helper()
-	ctx, _ = chromedp.NewContext(ctx) //nolint:govet // Cancel below waits until it has ended
+	ctx, _ = chromedp.NewContext(ctx)
 	p := &Page{t: t, ctx: ctx, site: site, saves: saves}
 	t.Cleanup(func() {
 		if t.Failed() {
