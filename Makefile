@@ -57,7 +57,7 @@ SHOWN := overview campaign campaigns-new schedules-calendar
 
 pictures: ## each page of the console in each state, light and dark, wide and narrow, into docs/img/all; needs a Chromium
 	mkdir -p docs/img/all
-	go test -count 1 -run TestPagesAreAccessible ./handlers/console -pictures "$(CURDIR)/docs/img/all"
+	go test -count 1 -timeout 60m -run TestPagesAreAccessible ./handlers/console -pictures "$(CURDIR)/docs/img/all"
 	for name in $(SHOWN); do cp docs/img/all/$$name-light-1280.png docs/img/; done
 
 zones: ## the time zones of Go's distribution, which come with each of its releases, as this program's own
