@@ -53,8 +53,7 @@ const script = `(() => {
 			let wrong = ""
 			if (box.width === 0 || box.height === 0) wrong = "it has no size"
 			else if (box.bottom <= 0 || box.top >= innerHeight || box.right <= 0 || box.left >= innerWidth) wrong = "it is not on the screen"
-			else if (e.matches("[type=time], [type=date], [type=datetime-local]")) wrong = "" // the browser marks the part of the field that has it
-			else if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) === 0) wrong = "it has no outline"
+			else if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) wrong = "it has no outline of 2 pixels"
 			else if (covers(e)) wrong = "it is covered by " + covers(e)
 			return { Name: name(e), Wrong: wrong }
 		},
