@@ -237,7 +237,7 @@ func (e *eye) judge(ctx context.Context, l look, v view) (found []string, err er
 			return nil, err
 		}
 	}
-	found, err = chromedp.Run(ctx, chromedp.Evaluate[[]string](tooMuch))
+	found, err = chromedp.Run(ctx, chromedp.Evaluate[[]string](tooMuch, chromedp.EvalAwaitPromise))
 	err1 := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void]("if (!window.axe) {"+axe.Script+"}"))
 	more, err2 := chromedp.Run(ctx, chromedp.Evaluate[[]string](faultsOfPage, chromedp.EvalAwaitPromise))
 	return append(found, more...), errors.Join(err, err1, err2)
@@ -250,15 +250,24 @@ const faultsOfPage = `(async () => {
 })()`
 
 // tooMuch is what sticks out of the screen, and a page that takes more than 200 KB to load for the first time. encodedBodySize
-// is what came over the network, also where the browser had the file already.
-const tooMuch = `(() => {
-	const faults = []
-	for (const e of document.querySelectorAll("body *")) {
-		const box = e.getBoundingClientRect()
-		if (box.width > 0 && (box.right > document.documentElement.clientWidth + 1 || box.left < -1) && !e.closest(".table, .skip, .hidden")) faults.push("too wide: " + e.outerHTML.slice(0, 200))
+// is what came over the network, also where the browser had the file already. A chart needs a moment to take its new width.
+const tooMuch = `(async () => {
+	const see = () => {
+		const faults = [], root = document.documentElement
+		for (const e of document.querySelectorAll("body *")) {
+			const box = e.getBoundingClientRect()
+			if (box.width > 0 && (box.right > root.clientWidth + 1 || box.left < -1) && !e.closest(".table, .skip, .hidden")) faults.push("too wide: " + e.outerHTML.slice(0, 200))
+		}
+		if (root.scrollWidth > root.clientWidth) faults.push("the page is " + root.scrollWidth + " wide, and the screen " + root.clientWidth)
+		const loaded = performance.getEntries().reduce((sum, e) => sum + (e.encodedBodySize || 0), 0)
+		if (loaded > 200 << 10) faults.push("a first load of " + loaded + " bytes")
+		return faults
 	}
-	const loaded = performance.getEntries().reduce((sum, e) => sum + (e.encodedBodySize || 0), 0)
-	if (loaded > 200 << 10) faults.push("a first load of " + loaded + " bytes")
+	let faults = see()
+	for (let i = 0; i < 100 && faults.length > 0; i++) {
+		await new Promise(next => setTimeout(next, 20))
+		faults = see()
+	}
 	return faults
 })()`
 
