@@ -20,6 +20,9 @@ type world struct {
 	status     models.Status
 	recipients map[string]models.RecipientStatus
 	closed     bool // the campaign's end has been carried out
+
+	atMostOnce bool
+	maybeSent  map[string]bool // who was unknown and is tried again, until an attempt has an outcome
 }
 
 func (w *world) count(s models.RecipientStatus) (n int64) {
@@ -31,10 +34,15 @@ func (w *world) count(s models.RecipientStatus) (n int64) {
 	return n
 }
 
-// end gives whoever is pending the status of the campaign's end.
+// end gives whoever is pending the status of the campaign's end. In an at-most-once campaign those who may have been sent to
+// are unknown again.
 func (w *world) end(s models.RecipientStatus) {
 	for id, r := range w.recipients {
-		if r == models.RecipientPending {
+		switch {
+		case r != models.RecipientPending:
+		case w.atMostOnce && w.maybeSent[id]:
+			w.recipients[id] = models.RecipientUnknown
+		default:
 			w.recipients[id] = s
 		}
 	}
@@ -56,7 +64,7 @@ func TestModel(t *testing.T) {
 			Settled: func(_ string, n models.Counts) { d.settled = plus(d.settled, n) },
 		})
 		rapid.Check(t, func(rt *rapid.T) {
-			d = &driver{t: t, rt: rt, store: store, model: &world{status: models.StatusRunning, recipients: map[string]models.RecipientStatus{}}}
+			d = &driver{t: t, rt: rt, store: store, model: &world{status: models.StatusRunning, recipients: map[string]models.RecipientStatus{}, maybeSent: map[string]bool{}}}
 			d.begin()
 			rt.Repeat(map[string]func(*rapid.T){
 				"send":   d.send,
@@ -104,7 +112,7 @@ func (d *driver) begin() {
 	}
 	sp := spec(models.Audience{Type: models.AudienceUsers, UserIDs: ids})
 	if rapid.Bool().Draw(d.rt, "atMostOnce") {
-		sp.Delivery = models.AtMostOnce
+		sp.Delivery, d.model.atMostOnce = models.AtMostOnce, true
 	}
 	c, err := d.store.CreateCampaign(d.t.Context(), sp, []string{"admin"}, models.Idempotency{}, func(models.Campaign) []byte { return []byte("{}") })
 	d.ok(err)
@@ -143,6 +151,7 @@ func (d *driver) send(rt *rapid.T) {
 	d.ok(d.store.WriteChunk(ctx, v.Close(chunk)))
 	for _, o := range chunk.Outcomes {
 		d.model.recipients[o.UserID] = o.Status
+		delete(d.model.maybeSent, o.UserID)
 	}
 }
 
@@ -254,6 +263,9 @@ func (d *driver) retry(rt *rapid.T) {
 		if slices.Contains(statuses, r) {
 			d.undid = plus(d.undid, models.SettledAs(r, 1))
 			d.model.recipients[id] = models.RecipientPending
+			if r == models.RecipientUnknown {
+				d.model.maybeSent[id] = true
+			}
 		}
 	}
 }

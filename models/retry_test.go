@@ -115,10 +115,15 @@ func TestRetryReopensOutsideTheWindow(t *testing.T) {
 			if err != nil || w.New == 0 || w.Inside() != 0 || w.Waiting != 0 {
 				t.Fatalf("%+v, %v", w, err)
 			}
-			tasks, err := store.QueuePages(t.Context(), c.Campaign, 4)
-			inside, insideErr := store.Inside(t.Context(), c.ID)
-			if err != nil || insideErr != nil || len(tasks) != 4 || inside != 4 {
-				t.Errorf("%d pages let in, %d inside, %v, %v", len(tasks), inside, err, insideErr)
+			// On a slow machine some of the pages are LateRetry late, and come alone.
+			for inside := 0; inside < 4; {
+				tasks, err := store.QueuePages(t.Context(), c.Campaign, 4-inside)
+				before := inside
+				var insideErr error
+				inside, insideErr = store.Inside(t.Context(), c.ID)
+				if err != nil || insideErr != nil || len(tasks) == 0 || inside != before+len(tasks) || inside > 4 {
+					t.Fatalf("%d pages let in, %d inside, %v, %v", len(tasks), inside, err, insideErr)
+				}
 			}
 			if report, err := store.Verify(t.Context(), c.PublicID); err != nil || !report.OK {
 				t.Errorf("%+v, %v", report, err)
