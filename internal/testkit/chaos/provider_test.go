@@ -68,7 +68,7 @@ func TestTheProviderWritesDownWhatItWasSent(t *testing.T) {
 			t.Errorf("%s: %d, want %d", user, got, want)
 		}
 	}
-	if got, _ := send(t, p.Addr(), body("u77"), 100*time.Millisecond); got != 0 {
+	if got, _ := send(t, p.Addr(), body("u77"), 2*time.Second); got != 0 {
 		t.Errorf("the provider that hangs answered %d", got)
 	}
 	if got, _ := send(t, p.Addr(), `{"campaignID":"C","recip`, 5*time.Second); got != 0 {
