@@ -104,7 +104,7 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 		return models.Millis(midnight.UnixMilli())
 	}
 	entry := CalendarEntry{Name: cmp.Or(sch.Name, sch.PublicID), ID: sch.PublicID, Schedule: true, LocalTime: sch.LocalTime}
-	often := "" // in words, once a day had too many slots; each further day has as many
+	often := "" // in words, once a day had too many slots
 	slot, _ := table.Next(now)
 	if begin := own(d.day(0)); slot != 0 && slot < begin {
 		slot, _ = table.After(begin - 1)
@@ -112,7 +112,7 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 	for i := range days {
 		end := own(d.day(i + 1))
 		var some []CalendarEntry
-		for ; slot != 0 && slot < end && len(some) <= slotsADay && (often == "" || len(some) == 0); slot, _ = table.After(slot) {
+		for ; slot != 0 && slot < end && len(some) <= slotsADay; slot, _ = table.After(slot) {
 			one := entry
 			if one.At = slot.Time().UTC(); !sch.LocalTime {
 				one.At = one.At.In(d.From.Location())
@@ -120,7 +120,7 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 			one.Skipped = sch.Skips(slot)
 			some = append(some, one)
 		}
-		if len(some) > slotsADay || often != "" && len(some) > 0 {
+		if len(some) > slotsADay {
 			some = some[:1]
 			some[0].Skipped = false
 			if often == "" {

@@ -23,6 +23,7 @@ import (
 	"carillon/handlers/web"
 	"carillon/internal/testkit"
 	"carillon/internal/testkit/axe"
+	"carillon/internal/testkit/browser"
 )
 
 // pictures is what `make pictures` gives.
@@ -33,21 +34,19 @@ var parts = []string{"/assets/{name}", "/campaigns/{id}/live", "/overview/now", 
 
 // An eye is a browser that looks at pages.
 type eye struct {
+	*browser.Page
 	t      *testing.T
-	ctx    context.Context
 	router *mux.Router
 	unseen map[string]bool // routes by method and path, until a look comes by
 	at     string          // the site whose page is open
 	looked int             // pages
 }
 
-func newEye(t *testing.T) *eye {
+// newEye opens a browser. Its cookies are for all sites of this host, whatever their port.
+func newEye(t *testing.T, site string) *eye {
 	t.Helper()
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(testkit.Chromium(t)), chromedp.NoSandbox, chromedp.Flag("hide-scrollbars", true), chromedp.UserDataDir(t.TempDir()))
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	e := &eye{t: t, ctx: ctx, router: mux.NewRouter().UseEncodedPath().SkipClean(true), unseen: map[string]bool{}}
+	e := &eye{Page: browser.Open(t, site), t: t, router: mux.NewRouter().UseEncodedPath().SkipClean(true), unseen: map[string]bool{}}
+	e.Allow("Failed to load resource: the server responded with a status of") // of forms that are refused, and of stores that are away
 	console.New(&handlers.API{}).Add(e.router)
 	err := e.router.Walk(func(r *mux.Route, _ *mux.Router, _ []*mux.Route) error {
 		path, err1 := r.GetPathTemplate()
@@ -94,18 +93,16 @@ func (e *eye) logIn(s *site) {
 		e.t.Fatal(err)
 	}
 	for _, c := range s.browser.Jar.Cookies(at) {
-		if _, err := chromedp.Call(e.ctx, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: s.URL}); err != nil {
-			e.t.Fatal(err)
-		}
+		e.SetCookie(c)
 	}
 }
 
 func (e *eye) logOut() {
 	e.t.Helper()
-	if err := chromedp.Do(e.ctx, chromedp.Navigate("about:blank")); err != nil {
+	if err := chromedp.Do(e.Context(), chromedp.Navigate("about:blank")); err != nil {
 		e.t.Fatal(err)
 	}
-	if _, err := chromedp.Call(e.ctx, network.DeleteCookies, network.DeleteCookiesParams{Name: web.SessionCookie, Domain: "127.0.0.1"}); err != nil {
+	if _, err := chromedp.Call(e.Context(), network.DeleteCookies, network.DeleteCookiesParams{Name: web.SessionCookie, Domain: "127.0.0.1"}); err != nil {
 		e.t.Fatal(err)
 	}
 }
@@ -119,7 +116,7 @@ func (e *eye) look(s *site, l look) {
 	if !isNew && l.form == nil && *pictures == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, testkit.Patience)
+	ctx, cancel := context.WithTimeout(e.Context(), testkit.Patience)
 	defer cancel()
 	if err := errors.Join(err, e.open(ctx, s, l)); err != nil {
 		e.t.Errorf("%s: %v", l.name, err)

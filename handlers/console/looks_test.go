@@ -24,8 +24,8 @@ type look struct {
 // phone. A route without a look fails the test. Nothing on a page sticks out of a phone.
 func TestPagesAreAccessible(t *testing.T) {
 	t.Parallel()
-	e := newEye(t)
 	full := furnish(t, embeddedStores(t))
+	e := newEye(t, full.URL)
 	e.logIn(full.site)
 	full.sessions(e)
 	for _, one := range full.looks() {

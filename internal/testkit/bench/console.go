@@ -195,7 +195,7 @@ func fetch(browser *http.Client, req *http.Request) error {
 		return err
 	}
 	if res.StatusCode >= http.StatusBadRequest && res.StatusCode != http.StatusNotFound {
-		return fmt.Errorf("GET %s answers %d", req.URL, res.StatusCode)
+		return fmt.Errorf("%s %s answers %d", req.Method, req.URL, res.StatusCode)
 	}
 	return nil
 }
