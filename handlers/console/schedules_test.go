@@ -209,5 +209,15 @@ func TestCalendar(t *testing.T) {
 		if p := s.get("/schedules?limit=1000"); p.Find("tbody tr").Length() != 204 {
 			t.Errorf("%d", p.Find("tbody tr").Length())
 		}
+		seven := s.schedule("every seven hours", "@every 7h", nil) // four times on some days, and three times on the others
+		three := 0
+		for _, td := range s.get("/schedules/calendar").Find("tbody td").EachIter() {
+			if td.Find(".due a[href='/schedules/"+seven+"']").Length() == 3 {
+				three++
+			}
+		}
+		if three < 10 {
+			t.Errorf("%d days have three slots of a schedule that fires every seven hours", three)
+		}
 	})
 }
