@@ -42,7 +42,7 @@ func (a *API) ResumeAllCampaigns(ctx context.Context, call web.Call, _ nothing) 
 
 // PauseAllSchedules pauses all that are active.
 func (a *API) PauseAllSchedules(ctx context.Context, call web.Call, _ nothing) (all ChangedAll, err error) {
-	all.Paused, all.Schedules, err = changedAll(a.Store.PauseAllSchedules(ctx))
+	all.Paused, all.Schedules, err = changedAll(a.Store.PauseAllSchedules(ctx, slots.Forgo(slots.AllPaused)))
 	a.tellAll(ctx, call, "all schedules paused", "schedules", *all.Paused, err)
 	return all, err
 }

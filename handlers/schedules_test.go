@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/internal/slots"
 	"carillon/internal/testkit"
 	"carillon/models"
 )
@@ -324,6 +325,7 @@ func TestChangeKeepsDueSlot(t *testing.T) {
 			"resume":          {"POST", "/resume", "", "", 1}, // it was active: nothing changes
 			"delete":          {"DELETE", "", "", models.OutcomeMissed, 1},
 			"all are paused":  {"", "", "", models.OutcomeMissed, 1},
+			"all, many due":   {"", "", "", models.OutcomeMissed, 4},
 		} {
 			made := s.schedule("POST", "/v1/schedules", okSchedule(jsonFields{"cron": `"` + every + `"`, "overlap": `"allow"`, "timezone": `"UTC"`}).body(), http.StatusCreated)
 			now, err := s.Store.Now(t.Context())
@@ -335,7 +337,7 @@ func TestChangeKeepsDueSlot(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.method == "" {
-				if _, err := s.Store.PauseAllSchedules(t.Context()); err != nil {
+				if _, err := s.Store.PauseAllSchedules(t.Context(), slots.Forgo(slots.AllPaused)); err != nil {
 					t.Fatal(err)
 				}
 			} else {

@@ -296,7 +296,7 @@ func TestUnreadableSchedule(t *testing.T) {
 		clock.Set(noon.Add(9*time.Minute + 15*time.Second))
 		r.eventually("it is refused", func() bool { return strings.Contains(r.history(sch), "12:09:00 refused 1\n") })
 		exec("UPDATE schedules SET next_fire=next_slot+1 WHERE public_id=?", sch.PublicID) // it is due
-		if _, err := r.store.PauseAllSchedules(t.Context()); err != nil {
+		if _, err := r.store.PauseAllSchedules(t.Context(), slots.Forgo(slots.AllPaused)); err != nil {
 			t.Errorf("the kill switch: %v", err)
 		}
 	})

@@ -95,14 +95,17 @@ func TestKillSwitchAtSkippedSlot(t *testing.T) {
 		r.users(1)
 		left, other := r.every("@every 5m", noon, nil), r.every("@every 5m", noon, nil)
 		r.mustSkip(left, noon.Add(5*time.Minute))
+		often := r.every("@every 1m", noon, nil) // more than one of its slots is due
+		r.mustSkip(often, noon.Add(4*time.Minute))
 		clock.Set(noon.Add(5 * time.Minute))
-		if _, err := r.store.PauseAllSchedules(t.Context()); err != nil {
+		if _, err := r.store.PauseAllSchedules(t.Context(), slots.Forgo(slots.AllPaused)); err != nil {
 			t.Fatal(err)
 		}
 		r.historyIs(left, "12:05:00 skipped 1\n")
 		r.historyIs(other, "12:05:00–12:05:00 missed 1\n")
+		r.historyIs(often, "12:01:00–12:05:00 missed 4\n12:04:00 skipped 1\n")
 		missed, err := r.store.Events(t.Context(), models.EventFilter{Kind: models.EventScheduleMissed, Limit: 10})
-		if err != nil || len(missed) != 1 || missed[0].ScheduleID != other.PublicID {
+		if err != nil || len(missed) != 2 || missed[1].ScheduleID != other.PublicID || missed[0].Data["slots"] != 4.0 {
 			t.Errorf("%+v, %v", missed, err)
 		}
 		if _, err := r.store.ResumeAllSchedules(t.Context(), slots.Resume); err != nil || r.skipRows() != 0 {

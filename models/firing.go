@@ -49,21 +49,8 @@ func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []strin
 		if err != nil {
 			return err
 		}
-		if m := f.Missed; m != nil {
-			row := Occurrence{ScheduleID: sch.ID, Slot: &m.From, LastSlot: m.To, Slots: m.Slots, Outcome: OutcomeMissed, Reason: m.Reason, CreatedAt: now}
-			if err := tx.Create(&row).Error; err != nil {
-				return err
-			}
-			data := EventData{"slots": m.Slots, "from": sch.shownSlot(m.From), "to": sch.shownSlot(m.To)}
-			if err := s.recordSlot(tx, sch, f, Event{Kind: EventScheduleMissed, ReasonCode: ReasonMissed, Reason: m.Reason, Data: data}); err != nil {
-				return err
-			}
-		}
-		if err := s.passSkips(tx, sch, f, now); err != nil {
+		if err := s.passOver(tx, sch, f, ReasonMissed, now); err != nil || f.Refused != "" {
 			return err
-		}
-		if f.Refused != "" {
-			return s.refuse(tx, sch, f, now)
 		}
 		if f.Slot == 0 {
 			return nil
@@ -74,6 +61,28 @@ func (s *Store) Fire(ctx context.Context, sch Schedule, f Firing, admins []strin
 		return Created{}, false, nil
 	}
 	return out, err == nil, err
+}
+
+// passOver writes the lines of the slots that make no campaign: those that were missed, those that
+// somebody leaves out, and one that cannot be acted upon. why is why slots were missed.
+func (s *Store) passOver(tx *gorm.DB, sch Schedule, f Firing, why ReasonCode, now Millis) error {
+	if m := f.Missed; m != nil {
+		row := Occurrence{ScheduleID: sch.ID, Slot: &m.From, LastSlot: m.To, Slots: m.Slots, Outcome: OutcomeMissed, Reason: m.Reason, CreatedAt: now}
+		if err := tx.Create(&row).Error; err != nil {
+			return err
+		}
+		data := EventData{"slots": m.Slots, "from": sch.shownSlot(m.From), "to": sch.shownSlot(m.To)}
+		if err := s.recordSlot(tx, sch, f, Event{Kind: EventScheduleMissed, ReasonCode: why, Reason: m.Reason, Data: data}); err != nil {
+			return err
+		}
+	}
+	if err := s.passSkips(tx, sch, f, now); err != nil {
+		return err
+	}
+	if f.Refused != "" {
+		return s.refuse(tx, sch, f, now)
+	}
+	return nil
 }
 
 // takeSlot is the fence. A row that another scheduler has locked is passed over, not waited for:

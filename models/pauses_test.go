@@ -146,6 +146,7 @@ func TestResumeAllSchedules(t *testing.T) {
 			ids[name] = made.PublicID
 		}
 		resume := func(sch *models.Schedule, _ models.Millis) error { return sch.Resume() }
+		nothingDue := func(models.Schedule, models.Millis) (models.Firing, error) { return models.Firing{}, nil }
 		change := func(name string, f func(sch *models.Schedule) error) {
 			t.Helper()
 			if _, _, err := store.ChangeSchedule(t.Context(), ids[name], nil, nil, func(sch *models.Schedule, _ models.Millis) error { return f(sch) }); err != nil {
@@ -168,9 +169,9 @@ func TestResumeAllSchedules(t *testing.T) {
 		list, err := other.ResumeAllSchedules(t.Context(), resume)
 		check("before any pause", list, err, "")
 		change("one", (*models.Schedule).Pause)
-		list, err = store.PauseAllSchedules(t.Context())
+		list, err = store.PauseAllSchedules(t.Context(), nothingDue)
 		check("pause all", list, err, "two three four")
-		list, err = store.PauseAllSchedules(t.Context())
+		list, err = store.PauseAllSchedules(t.Context(), nothingDue)
 		check("pause all again", list, err, "")
 		change("two", (*models.Schedule).Pause) // paused already; from now on for itself
 		if _, err := store.DeleteSchedule(t.Context(), ids["three"], nil); err != nil {

@@ -221,42 +221,12 @@ func (s *Store) DeleteSchedule(ctx context.Context, publicID string, due func(Sc
 }
 
 // PauseAllSchedules pauses every active schedule of every sender at once, and returns their names.
-// Nothing is sent from then on: a slot that is due counts as missed and has its line in the
-// history.
-func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err error) {
+// Nothing is sent from then on. due decides about a schedule that is due, as in ChangeSchedule, but
+// must fire nothing: each slot up to now has its line in the history.
+func (s *Store) PauseAllSchedules(ctx context.Context, due func(Schedule, Millis) (Firing, error)) (paused []Named, err error) {
 	return s.pauseAll(ctx, pauseSchedules, func(tx *gorm.DB, pause int64) error {
-		now, err := s.nowIn(tx)
-		if err != nil {
+		if err := s.passDue(tx, due); err != nil {
 			return err
-		}
-		q := tx.Model(&Schedule{}).Select("id", "next_slot").Where("status = ? AND next_fire BETWEEN 1 AND ?", ScheduleActive, now)
-		if s.d.name == "mysql" {
-			q = q.Clauses(clause.Locking{Strength: "UPDATE"}) // a scheduler that has taken a slot comes first
-		}
-		var due []Schedule
-		if err := q.Find(&due).Error; err != nil {
-			return err
-		}
-		if err := readSkips(tx, due); err != nil {
-			return err
-		}
-		lines := make([]Occurrence, len(due))
-		for i, sch := range due {
-			lines[i] = Occurrence{ScheduleID: sch.ID, Slot: &sch.NextSlot, LastSlot: sch.NextSlot, Slots: 1, Outcome: OutcomeMissed, Reason: "all schedules were paused", CreatedAt: now}
-			if sch.Skips(sch.NextSlot) {
-				lines[i].LastSlot, lines[i].Outcome, lines[i].Reason = 0, OutcomeSkipped, skippedByHand
-			}
-		}
-		if len(lines) > 0 {
-			// A slot that could not be read has its line already.
-			if err := tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(lines, 1000).Error; err != nil {
-				return err
-			}
-			missed := Event{Kind: EventScheduleMissed, ReasonCode: ReasonPauseAll, Reason: "all schedules were paused", Data: EventData{"slots": 1}}
-			err := s.recordOf(tx, ViaCLI, missed, "'',public_id", "schedules WHERE status=? AND next_fire BETWEEN 1 AND ? AND "+notSkipped, ScheduleActive, now)
-			if err != nil {
-				return err
-			}
 		}
 		if err := tx.Exec("UPDATE schedules SET status=?, version=version+1, pause_id=? WHERE status=?", SchedulePaused, pause, ScheduleActive).Error; err != nil {
 			return err
@@ -264,6 +234,37 @@ func (s *Store) PauseAllSchedules(ctx context.Context) (paused []Named, err erro
 		e := Event{Kind: EventSchedulePaused, FromStatus: string(ScheduleActive), ToStatus: string(SchedulePaused), ReasonCode: ReasonPauseAll}
 		return s.recordOf(tx, ViaCLI, e, "'',public_id", "schedules WHERE status=? AND pause_id=?", SchedulePaused, pause)
 	})
+}
+
+// passDue writes what becomes of the slots that are due when everything is paused. The schedules
+// themselves stay as they are.
+func (s *Store) passDue(tx *gorm.DB, due func(Schedule, Millis) (Firing, error)) error {
+	now, err := s.nowIn(tx)
+	if err != nil {
+		return err
+	}
+	q := tx.Omit("campaign").Where("status = ? AND next_fire BETWEEN 1 AND ?", ScheduleActive, now).Order("id")
+	if s.d.name == "mysql" {
+		q = q.Clauses(clause.Locking{Strength: "UPDATE"}) // a scheduler that has taken a slot comes first
+	}
+	var list []Schedule
+	if err := q.Find(&list).Error; err != nil {
+		return err
+	}
+	if err := readSkips(tx, list); err != nil {
+		return err
+	}
+	for _, sch := range list {
+		f, err := due(sch, now)
+		if err != nil {
+			return err
+		}
+		f.NextSlot = sch.NextSlot // a paused schedule has not ended; resuming finds its next slot
+		if err := s.passOver(tx, sch, f, ReasonPauseAll, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RunSchedule makes a campaign of a schedule's template now, whatever its slots and overlap say.

@@ -27,9 +27,6 @@ func (s *Schedule) SkippedBetween(from, to Millis) []Millis {
 	return found
 }
 
-// notSkipped is a condition on the table schedules: nobody leaves the next slot out.
-const notSkipped = "NOT EXISTS (SELECT 1 FROM schedule_skips k WHERE k.schedule_id=schedules.id AND k.slot=schedules.next_slot)"
-
 // skipsLeft are the skipped slots that a schedule keeps when nextSlot is its next one. 0 = no slot
 // is left.
 func (s *Schedule) skipsLeft(nextSlot Millis) []Millis {

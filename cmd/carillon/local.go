@@ -183,7 +183,7 @@ func (c *schedulesPauseCmd) local(a *app, nothing string) error {
 		return c.changeLocalSchedule(a, c.ID, slots.Forgo(slots.Paused), func(s *models.Schedule, _ models.Millis) error { return s.Pause() })
 	}
 	return withLedger(a, func(ledger *models.Store) error {
-		list, err := ledger.PauseAllSchedules(a.ctx)
+		list, err := ledger.PauseAllSchedules(a.ctx, slots.Forgo(slots.AllPaused))
 		return a.reportAll("paused", "schedules", named(list), c.JSON, nothing, err)
 	})
 }

@@ -53,8 +53,9 @@ func (t Timetable) passRefused(sch *models.Schedule) {
 
 // Reasons for Forgo.
 const (
-	Paused  = "the schedule was paused"
-	Deleted = "the schedule was deleted"
+	Paused    = "the schedule was paused"
+	AllPaused = "all schedules were paused"
+	Deleted   = "the schedule was deleted"
 )
 
 // Forgo decides about a due slot when an operator stops the schedule. Nothing fires. The history
