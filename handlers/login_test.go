@@ -86,8 +86,8 @@ func TestLoginRefusesOtherTokens(t *testing.T) {
 		token, want string
 		status      int
 	}{
-		{"", "not a JWT", http.StatusUnauthorized},
-		{"x", "not a JWT", http.StatusUnauthorized},
+		{"", "cut off", http.StatusUnauthorized},
+		{"x", "cut off", http.StatusUnauthorized},
 		{forged, "signature is not ours", http.StatusUnauthorized},
 		{s.token("bob"), "not an admin", http.StatusForbidden},
 	} {

@@ -178,7 +178,7 @@ func why(c models.CampaignView, rec models.Recipient) string {
 	case models.RecipientSent:
 		return fmt.Sprintf("the channel accepted it at attempt %d", rec.Attempts)
 	case models.RecipientFailed:
-		return fmt.Sprintf("failed for good after %d attempts%s", rec.Attempts, said)
+		return "failed for good after " + plural(int64(rec.Attempts), "attempt", "attempts") + said
 	case models.RecipientSkipped:
 		return "rightly not sent" + said
 	case models.RecipientExpired:
@@ -199,7 +199,7 @@ func why(c models.CampaignView, rec models.Recipient) string {
 	case c.Status != models.StatusRunning:
 		return fmt.Sprintf("still to come; the campaign is %s", c.Status)
 	case rec.NextAttemptAt != nil:
-		return fmt.Sprintf("to be tried again at %s after %d attempts%s", rec.NextAttemptAt.Shown(time.RFC3339), rec.Attempts, said)
+		return "to be tried again at " + rec.NextAttemptAt.Shown(time.RFC3339) + " after " + plural(int64(rec.Attempts), "attempt", "attempts") + said
 	}
 	return "still to come"
 }

@@ -81,7 +81,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.Press("60")
 	p.TabTo("Send now to 60")
 	p.Press("\r")
-	p.Sees("The campaign is made.")
+	p.Sees("The campaign was created.")
 	p.Sees("Pause")
 	p.TabTo("Pause")
 	moves(p, t)

@@ -102,7 +102,7 @@ func TestNewCampaignToAll(t *testing.T) {
 		}
 		made := s.get(to)
 		clean(t, made)
-		if made.text("main > .note") != "The campaign is made." || made.text("h1") != foul[:60] {
+		if made.text("main > .note") != "The campaign was created." || made.text("h1") != foul[:60] {
 			t.Errorf("%s", made.text("main"))
 		}
 		sent.Set("text", "another")

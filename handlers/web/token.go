@@ -126,7 +126,7 @@ func (g *Gate) verify(token string) (claims, error) {
 	case err == nil:
 		return claims{}, models.Errorf(models.CodeTokenInvalid, "the token names no user")
 	case errors.Is(err, jwt.ErrTokenMalformed):
-		return claims{}, models.Errorf(models.CodeTokenMalformed, "the token is not a JWT")
+		return claims{}, models.Errorf(models.CodeTokenMalformed, "the token is cut off, or is something else; a token has three parts with dots between them")
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
 		return claims{}, models.Errorf(models.CodeTokenUnknown, "the token's signature is not ours")
 	case errors.Is(err, jwt.ErrTokenExpired):

@@ -45,7 +45,11 @@ func (s Spec) often() (perDay float64, words string) {
 	switch week := bits.OnesCount64(s.cron.Dow &^ starBit); {
 	case days == all:
 	case s.cron.Dom&starBit != 0 && bits.OnesCount64(s.cron.Month&^starBit) == 12:
-		words += ", on " + amount(week, "day") + " of the week"
+		on := amount(week, "day")
+		if week == 1 {
+			on = "one day"
+		}
+		words += ", on " + on + " of the week"
 	case perYear < 0.99:
 		words += fmt.Sprintf(", on one day in about %.0f years", 1/perYear)
 	default:

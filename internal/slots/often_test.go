@@ -33,7 +33,7 @@ func TestOften(t *testing.T) {
 		{"0 9,17 * * *", 2, "twice a day"},
 		{"0 22-2 * * *", 5, "5 times a day"},
 		{"0 9 * * FRI-MON", 0.5714, "once a day, on 4 days of the week"},
-		{"0 9 * * 0,7", 0.1429, "once a day, on 1 day of the week"},
+		{"0 9 * * 0,7", 0.1429, "once a day, on one day of the week"},
 		{"0 9 * * 0-7", 1, "once a day"},
 		{"0 9 1 * *", 0.0329, "once a day, on about 12 days of the year"},
 		{"0 9 13 * FRI", 0.171, "once a day, on about 62 days of the year"},
