@@ -42,7 +42,7 @@ type show struct {
 	double double.Client
 	source *moving
 	size   int             // of a page
-	every  int64           // so many pages come between two looks; 1 = each has one
+	every  int64           // so many pages come between two looks; 1 = each has one. A look at 100,000 users takes seconds
 	next   int             // the next user who comes
 	before map[string]bool // who stood in the directory at the last look
 	looks  int
@@ -68,7 +68,7 @@ func newShow(t *testing.T, s testkit.Stores, users, pageSize, shift int) *show {
 	}
 	store, clock := testkit.OpenStoreAt(t, s.DatabaseURL, noon)
 	return &show{syncRig: syncRig{t, store, clock, nil}, double: double.Client{URL: d.URL()}, source: &moving{Directory: openim.Directory{Client: c}},
-		size: pageSize, every: max(1, int64(users/20_000)), before: map[string]bool{}}
+		size: pageSize, every: max(1, int64(users/2_000)), before: map[string]bool{}}
 }
 
 func (s *show) users() []string {
