@@ -129,7 +129,7 @@ func importUsers(p *browser.Page, t *testing.T) {
 	p.Upload("file", write(t, "users.csv", file.String()))
 	p.Click("Import")
 	p.Sees("60 of 61 rows are taken. 1 row was refused")
-	p.Sees("62 timezone must be an IANA time zone")
+	p.Sees("62 user-nowhere timezone must be an IANA time zone")
 }
 
 var (

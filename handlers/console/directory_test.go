@@ -215,6 +215,10 @@ func TestImportPage(t *testing.T) {
 				t.Errorf("%d of %d: %d, %d lines", c.bad, c.rows, p.Status, n)
 			}
 		}
+		p := s.upload("users.csv", "userID,timezone\n<b>4711</b>,Mars\n,UTC\n", nil)
+		if users := p.text("section[aria-labelledby=refused] td[data-head=User]"); users != "<b>4711</b>–" {
+			t.Errorf("refused are %q", users)
+		}
 		if n, err := s.Store.CountUsers(t.Context()); n != 1000 || err != nil {
 			t.Errorf("%d users, %v", n, err)
 		}
@@ -255,7 +259,7 @@ func TestImportPage(t *testing.T) {
 			t.Errorf("%d", p.Status)
 		}
 		cut := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"u.csv\"\r\n\r\nuserID\nc1\nc2\nc3"
-		p := s.read(s.sendBody("/import", "multipart/form-data; boundary=b", strings.NewReader(cut)), "/import")
+		p = s.read(s.sendBody("/import", "multipart/form-data; boundary=b", strings.NewReader(cut)), "/import")
 		if p.Status != http.StatusBadRequest || !strings.Contains(p.text(".note.bad"), "cut short") || !strings.Contains(p.text(".note.bad"), "2 users before that are imported") {
 			t.Errorf("%d %s", p.Status, p.text("main"))
 		}
