@@ -1301,6 +1301,9 @@ type ImportRefusal struct {
 
 	// ToLine The last line, if there are several.
 	ToLine *int `json:"toLine,omitempty"`
+
+	// UserID The row's own, if one can be read: at most 64 bytes and then `…`. What cannot be seen is written like `\u202e`.
+	UserID *string `json:"userID,omitempty"`
 }
 
 // ImportReport defines model for ImportReport.

@@ -286,7 +286,7 @@ func TestImportOfNobody(t *testing.T) {
 		status, got := s.do("POST", "/v1/users/import", "userID,ex\n,1\n\nb\n", "Content-Type", csvType)
 		var done ImportAnswer
 		got.into(t, &done)
-		want := ImportAnswer{Counts: userfile.Counts{Lines: 4, Rows: 2, Refused: 2}, Refused: []userfile.Refusal{{Line: 2, Error: "userID must not be empty"}, {Line: 4, Error: "has 1 fields, the header has 2"}}}
+		want := ImportAnswer{Counts: userfile.Counts{Lines: 4, Rows: 2, Refused: 2}, Refused: []userfile.Refusal{{Line: 2, Error: "userID must not be empty"}, {Line: 4, UserID: "b", Error: "has 1 fields, the header has 2"}}}
 		if status != 422 || got.ErrCode != models.CodeArgs || got.ErrDlt != "none of the 2 rows was taken; line 2: userID must not be empty" || !reflect.DeepEqual(done, want) || s.live() != 0 {
 			t.Errorf("%d %s", status, got.Raw)
 		}

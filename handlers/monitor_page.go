@@ -140,10 +140,11 @@ func (w *indexWriter) finish(back string) error {
 	return nil
 }
 
-// wayBack is a link over the monitor's page.
+// wayBack is a link over the monitor's page, and a heading for those who do not see it.
 func wayBack(path string) string {
-	return `<a href="` + html.EscapeString(path) + `" style="position:fixed;right:1rem;bottom:1rem;z-index:2000;padding:.5rem .9rem;border-radius:.35rem;` +
-		`background:#1f5fbf;color:#fff;font:600 1rem system-ui,sans-serif;text-decoration:none">← Carillon</a>`
+	return `<nav aria-label="Carillon"><h1 style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">The queue’s monitor</h1>` +
+		`<a href="` + html.EscapeString(path) + `" style="position:fixed;right:1rem;bottom:1rem;z-index:2000;padding:.5rem .9rem;border-radius:.35rem;` +
+		`background:#1f5fbf;color:#fff;font:600 1rem system-ui,sans-serif;text-decoration:none">← Carillon</a></nav>`
 }
 
 // within waits for f no longer than limit, for clients that take no context. f goes on by itself.

@@ -27,7 +27,7 @@ func announce(a *app, s *system) {
 		fmt.Fprintf(out, "  redis            %s\n", config.Place(a.cfg.RedisURL))
 	}
 	if s.roles.api {
-		fmt.Fprintf(out, "  console          %s/   (log in with the output of: %s)\n", url, s.tokenCommand(a))
+		fmt.Fprintf(out, "  console          %s   (log in with the output of: %s)\n", s.console(), s.tokenCommand(a))
 	}
 	fmt.Fprintf(out, "  health           %s/readyz\n", url)
 	if !s.roles.api {
@@ -97,6 +97,9 @@ func quote(path string) string {
 
 // url is the address of this process for a caller on this machine.
 func (s *system) url() string { return "http://" + reachable(s.listener.Addr().String()) }
+
+// console is the address of the console for a browser on this machine.
+func (s *system) console() string { return s.url() + s.api.Path("/") }
 
 // reachable turns an address to listen on into an address to connect to. An address that means all
 // interfaces becomes loopback.

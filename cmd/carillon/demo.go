@@ -128,12 +128,12 @@ func (c *demoCmd) invite(a *app, sys *system) error {
 	fmt.Fprintf(a.stdout, `
 It goes on serving until Ctrl-C; the data is in %s until then.
 
-  console          %s/
+  console          %s
   log in with      %s
 
   campaigns        curl -sS %s/v1/campaigns -H "token: $(%s)"
   send it again    %s -d @cmd/carillon/example.json
 
-`, sys.dir.Path(), url, token, url, command, sys.curl(a, "/msg/batch_send_msg"))
+`, sys.dir.Path(), sys.console(), token, url, command, sys.curl(a, "/msg/batch_send_msg"))
 	return nil
 }

@@ -129,7 +129,7 @@ func importUsers(p *browser.Page, t *testing.T) {
 	p.Upload("file", write(t, "users.csv", file.String()))
 	p.Click("Import")
 	p.Sees("60 of 61 rows are taken. 1 row was refused")
-	p.Sees("62 timezone must be an IANA time zone")
+	p.Sees("62 user-nowhere timezone must be an IANA time zone")
 }
 
 var (
@@ -199,6 +199,9 @@ func campaignToAll(p *browser.Page, t *testing.T, provider *gate) {
 	p.Sees("Why some failed")
 	p.Sees("the device is gone")
 	p.Sees("failed 6")
+	if form := p.Text("#change"); strings.Contains(form, "At most") { // it comes with why some failed
+		t.Errorf("a campaign that has ended can still be changed: %s", form)
+	}
 
 	p.Fill("What became of one user?", "user-017")
 	p.Click("Look up")

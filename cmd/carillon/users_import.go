@@ -40,7 +40,7 @@ func (importCmd) Help() string {
 
 CSV is read as people have it: user_id, UserID and "User ID" are userID; commas, semicolons and tabs are told apart by the header; a byte order mark, UTF-16 with one, and any line ends are taken. Windows-1252 and UTF-16 without a mark are refused by name: save such a file as UTF-8.
 
-What cannot be taken is listed on stderr with its lines, the first 100 of them, and the others are kept. Each row of the file is counted, as taken or as refused. A quote that is missing, or one too many, costs its own line; a text of several lines in which a line reads as a row is refused as a whole.
+What cannot be taken is listed on stderr with its lines and the user's ID, the first 100 of them, and the others are kept. Each row of the file is counted, as taken or as refused. A quote that is missing, or one too many, costs its own line; a text of several lines in which a line reads as a row is refused as a whole.
 
 Exit codes: 0 all rows were taken, 3 some were refused, 1 none was taken, or the import did not come to its end.`
 }
@@ -84,6 +84,9 @@ func (c *importCmd) report(a *app, r client.ImportReport) error {
 		where := fmt.Sprintf("line %d", one.Line)
 		if one.ToLine != nil && *one.ToLine > one.Line {
 			where = fmt.Sprintf("lines %d to %d", one.Line, *one.ToLine)
+		}
+		if one.UserID != nil {
+			where += ", user " + models.Shown(*one.UserID)
 		}
 		fmt.Fprintf(a.stderr, "%s: %s\n", where, models.Shown(one.Error))
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"html/template"
+	"net/http"
 	"strconv"
 
 	"github.com/gorilla/mux"
@@ -29,8 +30,8 @@ var directoryFuncs = template.FuncMap{
 // a user or a group of that ID. So the forms that belong to no one stand elsewhere.
 func (c *Console) directoryRoutes(r *mux.Router) {
 	r.Handle("/users", c.page(c.users)).Methods(get, head)
-	r.Handle("/users/{id}", c.page(c.user)).Methods(get, head)
-	r.Handle("/users/{id}/delete", c.page(c.deleteUser)).Methods(post)
+	r.Handle("/users/{id}", c.ofID(c.user)).Methods(get, head)
+	r.Handle("/users/{id}/delete", c.ofID(c.deleteUser)).Methods(post)
 	r.Handle("/import", c.page(c.importForm)).Methods(get, head)
 	r.Handle("/import", c.page(c.importUsers)).Methods(post)
 	r.Handle("/import/now", c.page(c.importNow)).Methods(get)
@@ -39,10 +40,20 @@ func (c *Console) directoryRoutes(r *mux.Router) {
 	r.Handle("/groups", c.page(c.groups)).Methods(get, head)
 	r.Handle("/new-group", c.page(c.newGroup)).Methods(get, head)
 	r.Handle("/new-group", c.page(c.createGroup)).Methods(post)
-	r.Handle("/groups/{id}", c.page(c.group)).Methods(get, head)
-	r.Handle("/groups/{id}/edit", c.page(c.editGroup)).Methods(get, head)
-	r.Handle("/groups/{id}/edit", c.page(c.changeGroup)).Methods(post)
-	r.Handle("/groups/{id}/delete", c.page(c.deleteGroup)).Methods(post)
+	r.Handle("/groups/{id}", c.ofID(c.group)).Methods(get, head)
+	r.Handle("/groups/{id}/edit", c.ofID(c.editGroup)).Methods(get, head)
+	r.Handle("/groups/{id}/edit", c.ofID(c.changeGroup)).Methods(post)
+	r.Handle("/groups/{id}/delete", c.ofID(c.deleteGroup)).Methods(post)
+}
+
+// ofID serves a page of a user or a group. An ID that is a step is in the query: see path.
+func (c *Console) ofID(h web.Handler) http.Handler {
+	return c.page(func(in *web.In) error {
+		if id := in.Query("id"); isStep(id) {
+			in.R = mux.SetURLVars(in.R, map[string]string{"id": id, "userID": id})
+		}
+		return h(in)
+	})
 }
 
 // plural is a number with its noun, as "1 user" and "1,000 users".

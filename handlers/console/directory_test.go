@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/PuerkitoBio/goquery"
+
 	"carillon/channels"
 	"carillon/handlers"
 	"carillon/handlers/web"
@@ -159,6 +161,64 @@ func sameAddress(a, b string) bool {
 }
 
 // TestUsersWithoutStores: the page of an error stands whatever fails.
+// asBrowser is the path of the site that a browser asks for when a page names an address: it goes up a step for each ".." in
+// the address, however that is escaped.
+func (s *site) asBrowser(page, address string) string {
+	s.t.Helper()
+	here, err := url.Parse(s.URL + page)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	to, err := here.Parse(strings.NewReplacer("%2e", ".", "%2E", ".").Replace(address))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return to.RequestURI()
+}
+
+// TestStepsAsIDs: users and groups whose IDs browsers take for steps in a path have their pages, forms and inboxes all the same.
+func TestStepsAsIDs(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
+		s := newSite(t, stores)
+		s.users(".", "..", "-")
+		if p := s.get("/users/-"); p.text("h1") != "-" {
+			t.Errorf("%q", p.text("h1"))
+		}
+		for _, id := range []string{".", ".."} {
+			link := s.get("/users").Find("a.id").FilterFunction(func(_ int, a *goquery.Selection) bool { return a.Text() == id }).AttrOr("href", "")
+			path := s.asBrowser("/users", link)
+			user := s.get(path)
+			if user.Status != http.StatusOK || user.text("h1") != id {
+				t.Fatalf("%s: %d %s", path, user.Status, user.text("h1"))
+			}
+			try := s.get("/try?user=" + id)
+			live := s.ask(s.asBrowser("/try", try.Find("#inbox").AttrOr("hx-sse:connect", "")), nil)
+			if err := live.Body.Close(); live.StatusCode != http.StatusOK || live.Header.Get("Content-Type") != "text/event-stream" || err != nil {
+				t.Errorf("the inbox of %s: %d %v", id, live.StatusCode, err)
+			}
+
+			made := s.post("/new-group", url.Values{"id": {id}, "members": {id}})
+			group := s.get(s.asBrowser("/new-group", made.Header.Get("Location")))
+			if group.text("h1") != id || group.text(".many") != id || group.text(".note.good") == "" || s.get(s.asBrowser("/groups/-", group.Find(".many a").AttrOr("href", ""))).text("h1") != id {
+				t.Errorf("the group %s: %s", id, group.text("body"))
+			}
+			edit := s.asBrowser("/groups/-", group.Find("a[href*='/edit']").AttrOr("href", ""))
+			form := s.get(edit).Find("form[method=post][action*='/edit']")
+			changed := s.post(s.asBrowser(edit, form.AttrOr("action", "")), url.Values{"members": {"-"}, "version": {form.Find("[name=version]").AttrOr("value", "")}})
+			if to := s.asBrowser(edit, changed.Header.Get("Location")); changed.Status != http.StatusSeeOther || s.get(to).text(".many") != "-" {
+				t.Errorf("the group %s is changed: %d to %s", id, changed.Status, to)
+			}
+			for list, p := range map[string]seen{"/users": user, "/groups": group} {
+				gone := s.post(s.asBrowser(list+"/-", p.Find("form[action*='/delete']").AttrOr("action", "")), url.Values{})
+				if again := s.get(list + "/-?id=" + id); gone.Header.Get("Location") != list+"?done=removed" || again.Status != http.StatusNotFound {
+					t.Errorf("%s of %s is deleted: %d, and then %d", list, id, gone.Status, again.Status)
+				}
+			}
+		}
+	})
+}
+
 func TestUsersWithoutStores(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {
@@ -215,6 +275,10 @@ func TestImportPage(t *testing.T) {
 				t.Errorf("%d of %d: %d, %d lines", c.bad, c.rows, p.Status, n)
 			}
 		}
+		p := s.upload("users.csv", "userID,timezone\n<b>4711</b>,Mars\n,UTC\n", nil)
+		if users := p.text("section[aria-labelledby=refused] td[data-head=User]"); users != "<b>4711</b>–" {
+			t.Errorf("refused are %q", users)
+		}
 		if n, err := s.Store.CountUsers(t.Context()); n != 1000 || err != nil {
 			t.Errorf("%d users, %v", n, err)
 		}
@@ -255,7 +319,7 @@ func TestImportPage(t *testing.T) {
 			t.Errorf("%d", p.Status)
 		}
 		cut := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"u.csv\"\r\n\r\nuserID\nc1\nc2\nc3"
-		p := s.read(s.sendBody("/import", "multipart/form-data; boundary=b", strings.NewReader(cut)), "/import")
+		p = s.read(s.sendBody("/import", "multipart/form-data; boundary=b", strings.NewReader(cut)), "/import")
 		if p.Status != http.StatusBadRequest || !strings.Contains(p.text(".note.bad"), "cut short") || !strings.Contains(p.text(".note.bad"), "2 users before that are imported") {
 			t.Errorf("%d %s", p.Status, p.text("main"))
 		}

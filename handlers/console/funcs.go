@@ -40,20 +40,30 @@ func (p pages) funcs() template.FuncMap {
 	return all
 }
 
-// path makes a path of this server: the texts and, between them, IDs, each as one segment.
+// path makes a path of this server: the texts and, between them, IDs, each as one segment. An ID that is a step stands in the
+// query, and noID in its place.
 //
 //	{{path "/campaigns/" .ID "/pause"}}
 func (p pages) path(parts ...string) string {
 	var b strings.Builder
 	b.WriteString(p.base)
+	query := ""
 	for i, part := range parts {
-		if i%2 == 1 {
+		switch {
+		case i%2 == 1 && isStep(part):
+			part, query = noID, "?id="+part
+		case i%2 == 1:
 			part = url.PathEscape(part)
 		}
 		b.WriteString(part)
 	}
-	return b.String()
+	return b.String() + query
 }
+
+const noID = "-"
+
+// isStep is true of the IDs that browsers and proxies take for steps in a path, however they are escaped.
+func isStep(id string) bool { return id == "." || id == ".." }
 
 // asset is where one of the files is, named by its content so that a browser may keep it.
 func (p pages) asset(name string) string {

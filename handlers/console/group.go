@@ -147,7 +147,11 @@ func (c *Console) putGroup(in *web.In, f groupForm, id string, values url.Values
 		if f.Group != "" {
 			did = "changed"
 		}
-		return c.next(in, c.pages.path("/groups/", id), did)
+		to := c.pages.path("/groups/", id)
+		if isStep(id) { // the address has a query already
+			to, did = to+"&done="+did, ""
+		}
+		return c.next(in, to, did)
 	}
 	f.Values = map[string]string{}
 	for name := range values {

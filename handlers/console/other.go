@@ -27,7 +27,7 @@ func (c *Console) otherRoutes(r *mux.Router) {
 	r.Handle("/events", c.page(c.events)).Methods(get, head)
 	r.Handle("/try", c.page(c.try)).Methods(get, head)
 	r.Handle("/try", c.page(c.trySend)).Methods(post)
-	r.Handle("/try/{userID}/live", c.page(c.tryLive)).Methods(get)
+	r.Handle("/try/{userID}/live", c.ofID(c.tryLive)).Methods(get)
 	r.Handle("/settings", c.page(c.settings)).Methods(get, head)
 	r.Handle("/settings/channels/{name}/check", c.page(c.checkChannel)).Methods(post)
 	r.Handle("/settings/channels/{name}/resume", c.page(c.resumeChannel)).Methods(post)

@@ -79,6 +79,9 @@ func plainName(name string) string {
 
 func sameName(a, b string) bool { return plainName(a) == plainName(b) }
 
+// same compares keys of JSON, of which each letter counts.
+func same(a, b string) bool { return a == b }
+
 // target is the column that a name of the file stands for: -1 = none.
 func (m Map) target(name string, same func(a, b string) bool) int {
 	for _, n := range m {
@@ -235,7 +238,7 @@ func (t *table) isHeader(cells []string) bool {
 
 const severalFiles = ": are these several files in one?"
 
-// decode reads one record. reason says why the record is no user.
+// decode reads one record. reason says why the record is no user; the user then has an ID if one can be read.
 func (t *table) decode(record []byte) (u models.UserChange, reason string) {
 	if bytes.HasPrefix(record, []byte(ByteOrderMark)) {
 		return u, "begins with a byte order mark (U+FEFF)" + severalFiles
@@ -245,6 +248,9 @@ func (t *table) decode(record []byte) (u models.UserChange, reason string) {
 		return u, reason
 	}
 	if len(cells) != t.width() {
+		if t.id == 0 { // the fields before the one too many stand where they belong
+			u.UserID = t.cell(cells[0])
+		}
 		return u, fmt.Sprintf("has %d fields, the header has %d", len(cells), t.width())
 	}
 	if t.isHeader(cells) {
@@ -277,9 +283,34 @@ func set(u *models.UserChange, column int, text string) {
 	}
 }
 
-// jsonDecoder reads one line as strictly as the API reads a body: valid UTF-8, no field twice, no
-// unknown field. A null counts as an absent field.
+// jsonDecoder reads one line as decode reads a record.
 func jsonDecoder(o Options) func([]byte) (models.UserChange, string) {
+	strict := strictDecoder(o)
+	return func(line []byte) (u models.UserChange, reason string) {
+		if u, reason = strict(line); reason != "" {
+			u.UserID = idOf(line, o.Map)
+		}
+		return u, reason
+	}
+}
+
+// idOf is the ID in a line that is no user; "" = none can be read.
+func idOf(line []byte, m Map) (id string) {
+	var keys map[string]jsontext.Value
+	if json.Unmarshal(line, &keys) != nil {
+		return ""
+	}
+	for key, value := range keys {
+		if m.target(key, same) == 0 && json.Unmarshal(value, &id) != nil {
+			return ""
+		}
+	}
+	return id
+}
+
+// strictDecoder reads one line as strictly as the API reads a body: valid UTF-8, no field twice, no
+// unknown field. A null counts as an absent field.
+func strictDecoder(o Options) func([]byte) (models.UserChange, string) {
 	return func(line []byte) (u models.UserChange, reason string) {
 		if bytes.HasPrefix(line, []byte(ByteOrderMark)) {
 			return u, "begins with a byte order mark (U+FEFF)" + severalFiles
@@ -293,7 +324,7 @@ func jsonDecoder(o Options) func([]byte) (models.UserChange, string) {
 		}
 		taken := [5]bool{}
 		for _, key := range slices.Sorted(maps.Keys(keys)) {
-			at := o.Map.target(key, func(a, b string) bool { return a == b })
+			at := o.Map.target(key, same)
 			value := keys[key]
 			switch {
 			case at < 0 && key == refuses:

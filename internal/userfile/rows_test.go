@@ -79,7 +79,7 @@ func TestLinesOfAText(t *testing.T) {
 		{"texts that begin their rows", "ex,userID\n\"1\n2\",a\n3,b\n", []models.UserChange{{UserID: "a", Ex: new("1\n2")}, {UserID: "b", Ex: new("3")}}, nil, Counts{4, 2, 0}},
 		{"a row within a text that begins its row", "ex,userID\n\"1,a\n2\",b\n3,c\n", []models.UserChange{{UserID: "c", Ex: new("3")}}, []refusal{lines(2, 3, 2, heldRow(3, 2))}, Counts{4, 3, 2}},
 		{"a text before other columns", "userID,ex,nickname\na,\"dear\nfriend\",A\n", []models.UserChange{{UserID: "a", Ex: new("dear\nfriend"), Nickname: new("A")}}, nil, Counts{3, 1, 0}},
-		{"a nickname of two lines", "userID,nickname\na,\"B\nb\"\nd,D\n", []models.UserChange{{UserID: "d", Nickname: new("D")}}, []refusal{lines(2, 3, 0, "nickname must not hold control characters (U+000A)")}, Counts{4, 2, 1}},
+		{"a nickname of two lines", "userID,nickname\na,\"B\nb\"\nd,D\n", []models.UserChange{{UserID: "d", Nickname: new("D")}}, []refusal{of("a", lines(2, 3, 0, "nickname must not hold control characters (U+000A)"))}, Counts{4, 2, 1}},
 		{"a row in a column that is left out", "userID,note\na,\"1\nb,2\"\nc,3\n", users("c"), []refusal{lines(2, 3, 2, heldRow(3, 2))}, Counts{4, 3, 2}},
 		{"a text that is cut off", "userID,ex\na,1\nb,\"dear\nfriend", []models.UserChange{{UserID: "a", Ex: new("1")}}, []refusal{lines(3, 4, 2, notClosed(3))}, Counts{4, 3, 2}},
 		{"a quote that opens behind a text", "userID,ex,nickname\na,\"1\n2\",\"B\nc,3,C\n", []models.UserChange{{UserID: "c", Ex: new("3"), Nickname: new("C")}}, []refusal{lines(2, 3, 2, notClosed(3))}, Counts{4, 3, 2}},
@@ -191,7 +191,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	got = readFile(strings.NewReader(`{"uid":"a","mail":""}`), NDJSON, Options{Map: Map{{"uid", "userID"}}})
-	if want := []refusal{line(1, "mail is not a field of a user")}; !reflect.DeepEqual(got.Refused, want) {
+	if want := []refusal{of("a", line(1, "mail is not a field of a user"))}; !reflect.DeepEqual(got.Refused, want) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"carillon/models"
@@ -54,13 +55,14 @@ type Refusal struct {
 	Line   int    `json:"line"`             // counted from 1
 	ToLine int    `json:"toLine,omitempty"` // the last line, if there are several
 	Rows   int    `json:"rows,omitempty"`   // how many rows are refused with it, if there are several
+	UserID string `json:"userID,omitempty"` // of the row, cut, and with escapes for what cannot be seen; empty = none was read
 	Error  string `json:"error"`            // never repeats values of the file
 }
 
 // Count is how many rows are refused.
 func (r Refusal) Count() int { return max(1, r.Rows) }
 
-// String names the lines before the reason.
+// String names the lines before the reason. It does not name the user: it stands in errors, which callers log.
 func (r Refusal) String() string {
 	if r.ToLine == 0 {
 		return fmt.Sprintf("line %d: %s", r.Line, r.Error)
@@ -83,7 +85,7 @@ func (n Counts) Taken() int { return n.Rows - n.Refused }
 //
 //   - It calls flush with batches of at most 1,000 users. flush must not keep the slice.
 //   - It calls refuse for each row that it cannot take. Lines count from 1; a CSV record of several lines reports its first
-//     line. The reason never repeats values of the file.
+//     line. Of the row's values a refusal has the user's ID alone.
 //   - Empty lines are skipped. Every other line is counted, however it is quoted.
 //   - A line that a fault cut off is never taken for a whole one.
 //
@@ -138,7 +140,7 @@ func read(r io.Reader, format Format, o Options, b *batch, refuse func(Refusal))
 		}
 		if reason != "" {
 			b.counts.Refused += rec.rows
-			refuse(rec.refusal(reason))
+			refuse(rec.refusal(user.UserID, reason))
 			continue
 		}
 		if err := b.add(user); err != nil {
@@ -147,8 +149,9 @@ func read(r io.Reader, format Format, o Options, b *batch, refuse func(Refusal))
 	}
 }
 
-func (rec record) refusal(reason string) Refusal {
+func (rec record) refusal(userID, reason string) Refusal {
 	r := Refusal{Line: rec.line, Error: reason}
+	r.UserID = models.Shown(models.Shorten(strings.ToValidUTF8(userID, "\ufffd"), models.MaxIDBytes))
 	if rec.last > rec.line {
 		r.ToLine = rec.last
 	}

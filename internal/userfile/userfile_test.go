@@ -21,10 +21,18 @@ import (
 type refusal = Refusal
 
 // lines is a refusal of several lines.
-func lines(from, to, rows int, reason string) refusal { return refusal{from, to, rows, reason} }
+func lines(from, to, rows int, reason string) refusal {
+	return refusal{Line: from, ToLine: to, Rows: rows, Error: reason}
+}
 
 // line is a refusal of one.
 func line(n int, reason string) refusal { return refusal{Line: n, Error: reason} }
+
+// of is a refusal of a row that has an ID.
+func of(id string, r refusal) refusal {
+	r.UserID = id
+	return r
+}
 
 // result is what Read did with a file.
 type result struct {
@@ -66,11 +74,14 @@ func TestReadCSV(t *testing.T) {
 	}{
 		{"columns in any order", "nickname,ex,userID,timezone,faceURL\nBob,e,b,UTC,f\n", []models.UserChange{{UserID: "b", Nickname: new("Bob"), Ex: new("e"), Timezone: new("UTC"), FaceURL: new("f")}}, nil},
 		{"byte order mark, CRLF, no last line end", "\ufeff\"userID\"\r\na\r\nb", users("a", "b"), nil},
-		{"blank lines count but say nothing", "\n\nuserID\n\na\n\r\n\xff\n", users("a"), []refusal{line(7, "userID must be valid UTF-8; it looks like Windows-1252: save the file as UTF-8")}},
+		{"blank lines count but say nothing", "\n\nuserID\n\na\n\r\n\xff\n", users("a"), []refusal{of("\ufffd", line(7, "userID must be valid UTF-8; it looks like Windows-1252: save the file as UTF-8"))}},
 		{"IDs byte for byte", "userID\nBob\nbob\nbób\n\"a,b\"\n", users("Bob", "bob", "bób", "a,b"), nil},
 		{"quotes and lines inside quotes", "userID,ex\na,\"say \"\"hi\"\"\n\nthere you\"\nb,\"\"\n,c\n",
 			[]models.UserChange{{UserID: "a", Ex: new("say \"hi\"\n\nthere you")}, {UserID: "b", Ex: new("")}}, []refusal{line(6, "userID must not be empty")}},
-		{"wrong number of fields", "userID,ex\na\nb,1,2\nc,3\n", []models.UserChange{{UserID: "c", Ex: new("3")}}, []refusal{line(2, "has 1 fields, the header has 2"), line(3, "has 3 fields, the header has 2")}},
+		{"wrong number of fields", "userID,ex\na\nb,1,2\nc,3\n", []models.UserChange{{UserID: "c", Ex: new("3")}}, []refusal{of("a", line(2, "has 1 fields, the header has 2")), of("b", line(3, "has 3 fields, the header has 2"))}},
+		{"a field too many before the ID", "ex,userID\n1,2,a\n", nil, []refusal{line(2, "has 3 fields, the header has 2")}},
+		{"a long ID", "ex,userID\n1," + strings.Repeat("x", 64) + "y\n", nil, []refusal{of(strings.Repeat("x", 64)+"…", line(2, "userID must be at most 64 bytes, has 65"))}},
+		{"an ID that turns the direction", "userID\na\u202eb\n", nil, []refusal{of(`a\u202eb`, line(2, "userID must not hold U+202E, which cannot be seen"))}},
 		{"bad quotes end with their line", "userID,ex\na\"a,\"1\nb,\"2\"2,\"3\nc,4\n", []models.UserChange{{UserID: "c", Ex: new("4")}},
 			[]refusal{line(2, `has a " inside a field that is not quoted`), line(3, `has a quoted field that goes on after its closing "`)}},
 		{"a quote never closed", "userID,ex\na,1\nb,\"2\nc,3\n", []models.UserChange{{UserID: "a", Ex: new("1")}, {UserID: "c", Ex: new("3")}}, []refusal{line(3, notClosed(3))}},
@@ -80,7 +91,7 @@ func TestReadCSV(t *testing.T) {
 		{"a long record of many lines", "userID,ex\nb,\"" + strings.Repeat("evil,1\n", MaxLine) + "\"\nc,3\n,4\n", []models.UserChange{{UserID: "c", Ex: new("3")}},
 			[]refusal{lines(2, MaxLine+2, MaxLine+1, heldRow(3, 2)), line(MaxLine+4, "userID must not be empty")}},
 		{"several faults of one user", "userID,timezone,nickname\n\"a\x01\",Mars,\"b\nb\"\n", nil,
-			[]refusal{lines(2, 3, 0, "userID must not hold control characters (U+0001); nickname must not hold control characters (U+000A); timezone must be an IANA time zone such as Europe/Berlin")}},
+			[]refusal{of(`a\u0001`, lines(2, 3, 0, "userID must not hold control characters (U+0001); nickname must not hold control characters (U+000A); timezone must be an IANA time zone such as Europe/Berlin"))}},
 		{"only a header", "userID", nil, nil},
 	} {
 		got := readAll(strings.NewReader(tt.file), CSV)
@@ -95,9 +106,9 @@ func TestLineLimitIsExact(t *testing.T) {
 	for _, end := range []string{"\n", "\r\n", ""} {
 		for _, over := range []int{0, 1} {
 			text := "a," + strings.Repeat("e", MaxLine-2+over)
-			want := line(2, "ex must be at most 8192 bytes, has 65534") // was read, and judged
+			want := of("a", line(2, "ex must be at most 8192 bytes, has 65534")) // was read, and judged
 			if over == 1 {
-				want.Error = "is longer than 65536 bytes"
+				want = line(2, "is longer than 65536 bytes")
 			}
 			if got := readAll(strings.NewReader("userID,ex\n"+text+end), CSV); got.Err != nil || len(got.Refused) != 1 || got.Refused[0] != want {
 				t.Errorf("%d over, end %q: %+v", over, end, got)
@@ -152,9 +163,9 @@ func TestReadNDJSON(t *testing.T) {
 	wantUsers := []models.UserChange{{UserID: "a", Nickname: new("A 🙂"), FaceURL: new("f"), Timezone: new("Europe/Berlin"), Ex: new(`{"a":1}`)}, {UserID: "b"}, {UserID: "z"}}
 	const invalid = "is not one valid JSON object"
 	wantRefused := []refusal{
-		line(4, "age is not a field of a user"), line(5, "userID must be a string"), line(6, "userID must not be given twice"), line(7, "userid is not a field of a user"),
+		of("c", line(4, "age is not a field of a user")), line(5, "userID must be a string"), line(6, "userID must not be given twice"), line(7, "userid is not a field of a user"),
 		line(8, invalid), line(9, invalid), line(10, "must be a JSON object"), line(11, "must be a JSON object"), line(12, "must be a JSON object"), line(13, invalid),
-		line(14, "must be valid UTF-8; it looks like Windows-1252: save the file as UTF-8"), line(15, invalid), line(16, "userID must not hold control characters (U+0000)"), line(17, "AddedRev is not a field of a user"),
+		line(14, "must be valid UTF-8; it looks like Windows-1252: save the file as UTF-8"), line(15, invalid), of(`l\u0000`, line(16, "userID must not hold control characters (U+0000)")), line(17, "AddedRev is not a field of a user"),
 		line(18, "is longer than 65536 bytes"), line(19, invalid), line(20, "userID must not be empty"),
 	}
 	if got.Err != nil || !reflect.DeepEqual(got.Users, wantUsers) {
