@@ -164,7 +164,11 @@ func (e *eye) open(ctx context.Context, s *site, l look) error {
 	if err == nil && l.click != "" {
 		err = chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector(%q).click()", l.click)))
 	}
-	return errors.Join(err, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](settled, chromedp.EvalAwaitPromise)))
+	err = errors.Join(err, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](settled, chromedp.EvalAwaitPromise)))
+	if l.anew {
+		err = errors.Join(err, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void]("window.stop()")))
+	}
+	return err
 }
 
 // sendForm sends a form with these fields, and with a file if there is one.

@@ -34,7 +34,9 @@ func newKey() string { return rand.Text() }
 
 // next sends the browser on after a form has acted. did says what was done, as one of the names of doneWords.
 func (c *Console) next(in *web.In, path, did string) error {
-	if did != "" {
+	if did != "" && strings.Contains(path, "?") { // the ID stands in the query
+		path += "&done=" + did
+	} else if did != "" {
 		path += "?done=" + did
 	}
 	http.Redirect(in.W, in.R, path, http.StatusSeeOther)

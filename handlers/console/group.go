@@ -147,11 +147,7 @@ func (c *Console) putGroup(in *web.In, f groupForm, id string, values url.Values
 		if f.Group != "" {
 			did = "changed"
 		}
-		to := c.pages.path("/groups/", id)
-		if isStep(id) { // the address has a query already
-			to, did = to+"&done="+did, ""
-		}
-		return c.next(in, to, did)
+		return c.next(in, c.pages.path("/groups/", id), did)
 	}
 	f.Values = map[string]string{}
 	for name := range values {

@@ -18,6 +18,7 @@ type look struct {
 	form  url.Values // what is sent to the path; nil = the path is opened
 	file  string     // sent with the form, as users.csv
 	click string     // what is clicked then; empty = nothing
+	anew  bool       // the page loads itself again and again; the look is at what has come first
 }
 
 // TestPagesAreAccessible holds each page, in each of its states, to all rules of axe-core: light and dark, on a desk and on a
@@ -79,7 +80,7 @@ func (f *furnished) looks() []look {
 		{name: "schedules-new", path: "/schedules/new"}, {name: "schedule", path: schedule}, {name: "schedule-edit", path: schedule + "/edit"},
 		{name: "schedule-run", path: schedule, click: ".ask > summary"}, {name: "schedule-delete", path: schedule, click: ".ask:last-of-type > summary.danger"},
 		{name: "users", path: "/users"}, {name: "users-none", path: "/users?search=xyz"}, {name: "user", path: "/users/demo-0000003"}, {name: "user-refuses", path: "/users/demo-0000004"},
-		{name: "user-unknown", path: "/users/nobody-1"}, {name: "user-delete", path: "/users/demo-0000003", click: ".ask > summary"}, {name: "import", path: "/import"}, {name: "import-now", path: "/import/now"},
+		{name: "user-unknown", path: "/users/nobody-1"}, {name: "user-delete", path: "/users/demo-0000003", click: ".ask > summary"}, {name: "import", path: "/import"}, {name: "import-now", path: "/import/now", anew: true},
 		{name: "groups", path: "/groups"}, {name: "group", path: "/groups/team"}, {name: "group-empty", path: "/groups/nobody-yet"}, {name: "group-new", path: "/new-group"}, {name: "group-edit", path: "/groups/team/edit"},
 		{name: "queue", path: "/queue"}, {name: "events", path: "/events"}, {name: "events-details", path: "/events", click: ".log summary"}, {name: "events-none", path: "/events?actor=nobody"},
 		{name: "try", path: "/try"}, {name: "try-inbox", path: "/try?user=demo-0000001"}, {name: "try-unknown", path: "/try?user=nobody"}, {name: "settings", path: "/settings"},
