@@ -53,6 +53,9 @@ func f(a, b, c bool) {
 		b(), // guard: operand
 		c:
 	}
+	_ = a &&
+		b && // guard: one-of-many
+		c
 	h(
 		g(), // guard: argument
 		g(2),
@@ -91,7 +94,8 @@ func TestChanges(t *testing.T) {
 		{"below", never, "", ""},
 		{"cases", never, "case a, b:", "case false && (a), false && (b):"},
 		{"cases", gone, "", ""},
-		{"operand", never, "\t\tb(), //", "\t\tfalse && (b()), //"},
+		{"operand", never, "\t\tb(), //", "\t\t(false && (b())), //"},
+		{"one-of-many", always, "\t\tb && //", "\t\t(true || (b)) && //"},
 		{"argument", gone, "\t\tg(), //", "\t\t //"},
 		{"sql", anyValue("epoch", "rev"), "epoch=? AND rev <= ?", "?>=0 AND ?>=0"},
 		{"sql", anyValue("id", "no"), "", ""},
