@@ -9,8 +9,8 @@ import (
 
 const root = "../../.."
 
-// TestGuardsStandInTheCode: a guard whose comment was lost, or whose test was renamed, would be noticed only by the next
-// `make mutations`.
+// TestGuardsStandInTheCode: a guard whose comment was lost, a test that was renamed, or another
+// wording of the tests' patience would be noticed only by the next `make mutations`.
 func TestGuardsStandInTheCode(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.Abs(root)
@@ -18,6 +18,9 @@ func TestGuardsStandInTheCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := mutantsOf(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := overlaid(dir, t.TempDir(), map[string]string{}); err != nil {
 		t.Fatal(err)
 	}
 }
