@@ -74,7 +74,7 @@ func (ws *watchers) join(id string, first moment, read func(context.Context) (mo
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.open[id]
-	if w == nil {
+	if w == nil { // guard: one-reader
 		ctx, stop := context.WithCancel(context.Background())
 		w = &watched{stop: stop, now: first, changed: make(chan struct{})}
 		if ws.open == nil {

@@ -115,7 +115,8 @@ func (d *delivery) mayStart() bool {
 	now, fresh := d.control.get(d.visit.CampaignID)
 	return fresh && now.Status == models.StatusRunning && !d.legible.stopped(d.visit.CampaignID) &&
 		d.refused.of(d.visit.CampaignID) == "" && // guard: refused-as-a-whole
-		d.lease.held() && d.drain.Err() == nil
+		d.lease.held() && // guard: no-lease-no-send
+		d.drain.Err() == nil
 }
 
 // batch is the chunk as the channel gets it.

@@ -200,7 +200,7 @@ func (s *Syncer) remove(ctx context.Context, y *models.Sync) error {
 		var gone, alive []string
 		for _, id := range ids {
 			switch there, known := exist[id]; {
-			case known && !there:
+			case known && !there: // guard: vanished-at-the-provider
 				gone = append(gone, id)
 			case there:
 				alive = append(alive, id)

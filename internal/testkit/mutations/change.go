@@ -31,6 +31,7 @@ var luaIf = regexp.MustCompile(`^\s*(?:else)?if (.+) then\s*$`)
 
 func (s site) condition(golang, lua string) ([]edit, error) {
 	var conditions []ast.Expr
+	end := ")"
 	switch n := s.node.(type) {
 	case nil:
 		at := luaIf.FindStringSubmatchIndex(s.text(s.lua))
@@ -43,8 +44,9 @@ func (s site) condition(golang, lua string) ([]edit, error) {
 		conditions = []ast.Expr{n.Cond}
 	case *ast.CaseClause:
 		conditions = n.List
-	case ast.Expr:
+	case ast.Expr: // it may be an operand, and the operators beside it may bind more
 		conditions = []ast.Expr{n}
+		golang, end = "("+golang, "))"
 	}
 	if len(conditions) == 0 {
 		return nil, errors.New("the statement has no condition")
@@ -52,7 +54,7 @@ func (s site) condition(golang, lua string) ([]edit, error) {
 	var edits []edit
 	for _, c := range conditions {
 		at := s.of(c.Pos(), c.End())
-		edits = append(edits, edit{at, golang + s.text(at) + ")"})
+		edits = append(edits, edit{at, golang + s.text(at) + end})
 	}
 	return edits, nil
 }

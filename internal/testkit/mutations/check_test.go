@@ -9,8 +9,8 @@ import (
 
 const root = "../../.."
 
-// TestGuardsStandInTheCode: a guard whose comment was lost, or whose test was renamed, would be noticed only by the next
-// `make mutations`.
+// TestGuardsStandInTheCode: a guard whose comment was lost, a test that was renamed, or another
+// wording of the tests' patience would be noticed only by the next `make mutations`.
 func TestGuardsStandInTheCode(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.Abs(root)
@@ -18,6 +18,9 @@ func TestGuardsStandInTheCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := mutantsOf(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := overlaid(dir, t.TempDir(), map[string]string{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -53,6 +56,9 @@ func f(a, b, c bool) {
 		b(), // guard: operand
 		c:
 	}
+	_ = a &&
+		b && // guard: one-of-many
+		c
 	h(
 		g(), // guard: argument
 		g(2),
@@ -91,7 +97,8 @@ func TestChanges(t *testing.T) {
 		{"below", never, "", ""},
 		{"cases", never, "case a, b:", "case false && (a), false && (b):"},
 		{"cases", gone, "", ""},
-		{"operand", never, "\t\tb(), //", "\t\tfalse && (b()), //"},
+		{"operand", never, "\t\tb(), //", "\t\t(false && (b())), //"},
+		{"one-of-many", always, "\t\tb && //", "\t\t(true || (b)) && //"},
 		{"argument", gone, "\t\tg(), //", "\t\t //"},
 		{"sql", anyValue("epoch", "rev"), "epoch=? AND rev <= ?", "?>=0 AND ?>=0"},
 		{"sql", anyValue("id", "no"), "", ""},

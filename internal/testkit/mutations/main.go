@@ -1,6 +1,7 @@
 // Command mutations shows that the tests behind the promises can fail. The product has no switches for that, so the
 // command works on a copy of one file at a time:
 //
+//   - It runs all tests of the table with the guards in place. They must pass.
 //   - It takes one guard out of the copy.
 //   - It runs the test that should notice.
 //   - It fails if that test passes.
@@ -17,12 +18,10 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,18 +60,28 @@ func run(root, only string, check bool, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	if !check {
+		if err := sound(root, filepath.Join(dir, "sound"), mutants, stderr); err != nil {
+			return err
+		}
 		fmt.Fprintln(stdout, tableHead)
 	}
 	survived := 0
 	for i, m := range mutants {
-		overlay, err := m.compiled(root, filepath.Join(dir, fmt.Sprint(i)))
+		of := filepath.Join(dir, fmt.Sprint(i))
+		overlay, err := overlaid(root, of, map[string]string{m.file: m.text})
+		if err != nil {
+			return err
+		}
+		if check {
+			if err := m.compiles(root, overlay); err != nil {
+				return fmt.Errorf("guard %s: %w", m.guard, err)
+			}
+			continue
+		}
+		noticed, out, err := m.tried(root, overlay)
 		if err != nil {
 			return fmt.Errorf("guard %s: %w", m.guard, err)
 		}
-		if check {
-			continue
-		}
-		noticed, out := m.tried(root, overlay)
 		if !noticed {
 			survived++
 			fmt.Fprintf(stderr, "%s\n", out)
@@ -122,37 +131,4 @@ func mutantsOf(root string) ([]mutant, error) {
 		return nil, fmt.Errorf("%s:%d: table.go has no guard %s", s.file, s.line, name)
 	}
 	return list, nil
-}
-
-// compiled writes the mutant and what tells the go command to take it. A mutant that does not compile is an error.
-func (m mutant) compiled(root, dir string) (overlay string, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	file, overlay := filepath.Join(dir, "mutant"+filepath.Ext(m.file)), filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(file, []byte(m.text), 0o600); err != nil {
-		return "", err
-	}
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {m.file: file}})
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-overlay", overlay, filepath.Dir(m.file))
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("without it the code does not compile: %s", out)
-	}
-	return overlay, nil
-}
-
-// tried runs the test on the mutant.
-func (m mutant) tried(root, overlay string) (noticed bool, out []byte) {
-	// -run matches each part between slashes by itself.
-	cmd := exec.Command("go", "test", "-overlay", overlay, "-count=1", "-run", "^"+strings.ReplaceAll(m.test, "/", "$/^")+"$", m.pkg)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	return err != nil && strings.Contains(string(out), "--- FAIL: "), out
 }
