@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"carillon/handlers/web"
 	"carillon/internal/metrics"
 	"carillon/models"
@@ -57,13 +59,19 @@ func (a *API) Attention(ctx context.Context, _ web.Call, _ nothing) ([]Finding, 
 	if slices.ContainsFunc(found, func(f Finding) bool { return f.About == AboutDatabase }) {
 		return found, nil
 	}
-	for _, look := range []func(context.Context) ([]Finding, error){a.troubledCampaigns, a.late, a.recentEvents, a.receiver, a.shared} {
-		some, err := look(ctx)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, some...)
+	looks := []func(context.Context) ([]Finding, error){a.troubledCampaigns, a.late, a.recentEvents, a.receiver, a.shared}
+	parts := make([][]Finding, len(looks))
+	together, ctx := errgroup.WithContext(ctx) // each waits for its answers most of the time
+	for i, look := range looks {
+		together.Go(func() (err error) {
+			parts[i], err = look(ctx)
+			return err
+		})
 	}
+	if err := together.Wait(); err != nil {
+		return nil, err
+	}
+	found = slices.Concat(append([][]Finding{found}, parts...)...)
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		return cmp.Compare(map[bool]int{true: 0, false: 1}[a.Urgent], map[bool]int{true: 0, false: 1}[b.Urgent])
 	})
@@ -118,7 +126,7 @@ func (a *API) troubledCampaigns(ctx context.Context) (found []Finding, err error
 
 // late finds what should have begun, and what somebody has paused altogether.
 func (a *API) late(ctx context.Context) (found []Finding, err error) {
-	f, err := a.Store.Figures(ctx)
+	f, err := a.Store.Overdue(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,18 +158,23 @@ func (a *API) recentEvents(ctx context.Context) (found []Finding, err error) {
 		{models.EventScheduleSkipped, AboutSchedule, func(e models.Event) string { return "made no campaign at a slot: " + e.Reason }, "Mend the schedule."},
 		{models.EventDirectorySyncFailed, AboutDirectory, func(e models.Event) string { return "The sync of the directory failed: " + e.Reason }, "It is tried again. Mend the provider if it stays so."},
 	}
+	now, err := a.Store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	since := now - models.Millis(recently.Milliseconds())
 	for _, k := range kinds {
-		list, err := a.Store.EventsSince(ctx, k.kind, recently, mostFindings)
+		list, err := a.Store.EventsSince(ctx, k.kind, since, mostFindings)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, a.recentOf(ctx, k.about, k.words, k.do, list)...)
+		found = append(found, a.recentOf(ctx, k.about, k.words, k.do, since, list)...)
 	}
 	return found, nil
 }
 
 // recentOf makes one finding of each campaign or schedule of the events, for its newest event.
-func (a *API) recentOf(ctx context.Context, about About, words func(models.Event) string, do string, list []models.Event) (found []Finding) {
+func (a *API) recentOf(ctx context.Context, about About, words func(models.Event) string, do string, since models.Millis, list []models.Event) (found []Finding) {
 	seen := map[string]bool{}
 	var ids []string
 	for _, e := range list {
@@ -169,7 +182,7 @@ func (a *API) recentOf(ctx context.Context, about About, words func(models.Event
 		if about == AboutSchedule {
 			id = e.ScheduleID
 		}
-		if seen[id] || e.Kind == models.EventScheduleSkipped && e.ReasonCode != models.ReasonRefused || e.Kind == models.EventDirectorySyncFailed && a.syncedSince(ctx, e) {
+		if seen[id] || e.Kind == models.EventScheduleSkipped && e.ReasonCode != models.ReasonRefused || e.Kind == models.EventDirectorySyncFailed && a.syncedSince(ctx, since, e) {
 			continue
 		}
 		seen[id] = true
@@ -186,8 +199,8 @@ func (a *API) recentOf(ctx context.Context, about About, words func(models.Event
 }
 
 // syncedSince says whether the directory was synced after a failure.
-func (a *API) syncedSince(ctx context.Context, failed models.Event) bool {
-	synced, err := a.Store.EventsSince(ctx, models.EventDirectorySynced, recently, 1)
+func (a *API) syncedSince(ctx context.Context, since models.Millis, failed models.Event) bool {
+	synced, err := a.Store.EventsSince(ctx, models.EventDirectorySynced, since, 1)
 	return err == nil && len(synced) > 0 && synced[0].ID > failed.ID
 }
 

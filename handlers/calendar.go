@@ -15,6 +15,7 @@ import (
 type CalendarDays struct {
 	From time.Time // the first day's midnight, in the zone
 	N    int
+	Most int // entries of a day that are wanted
 }
 
 // day is the midnight of the i-th day.
@@ -26,6 +27,23 @@ func (d CalendarDays) day(i int) time.Time {
 type CalendarDay struct {
 	Day     time.Time
 	Entries []CalendarEntry
+	Rest    int // how many entries are left out behind these
+}
+
+// add puts an entry on its day. Of more than most entries it keeps the first ones in order. Fewer are in no order.
+func (d *CalendarDay) add(e CalendarEntry, most int) {
+	e.place = e.minute()
+	if len(d.Entries) < most {
+		if d.Entries = append(d.Entries, e); len(d.Entries) == most {
+			slices.SortFunc(d.Entries, CalendarEntry.compare)
+		}
+		return
+	}
+	d.Rest++
+	if last := &d.Entries[most-1]; e.compare(*last) < 0 {
+		*last = e
+		slices.SortFunc(d.Entries, CalendarEntry.compare)
+	}
 }
 
 // CalendarEntry is a campaign that waits for its time, or one or many slots of a schedule.
@@ -61,26 +79,26 @@ func (a *API) Calendar(ctx context.Context, _ web.Call, asked CalendarDays) (day
 	if err != nil {
 		return nil, false, err
 	}
-	days = make([]CalendarDay, asked.N)
-	for i := range days {
-		days[i].Day = asked.day(i)
-	}
 	cut = len(schedules) > maxCalendar || len(campaigns) > maxCalendar
-	for _, sch := range schedules[:min(len(schedules), maxCalendar)] {
-		asked.addSlots(days, sch, now)
+	return asked.days(schedules[:min(len(schedules), maxCalendar)], campaigns[:min(len(campaigns), maxCalendar)], now), cut, nil
+}
+
+// days are the days with what is due after now.
+func (d CalendarDays) days(schedules []models.Schedule, campaigns []models.CampaignView, now models.Millis) []CalendarDay {
+	days := make([]CalendarDay, d.N)
+	for i := range days {
+		days[i].Day = d.day(i)
 	}
-	for _, c := range campaigns[:min(len(campaigns), maxCalendar)] {
-		asked.addCampaign(days, c)
+	for _, sch := range schedules {
+		d.addSlots(days, sch, now)
+	}
+	for _, c := range campaigns {
+		d.addCampaign(days, c)
 	}
 	for _, day := range days {
-		for i := range day.Entries {
-			day.Entries[i].place = day.Entries[i].minute()
-		}
-		slices.SortFunc(day.Entries, func(a, b CalendarEntry) int {
-			return cmp.Or(a.place-b.place, cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-		})
+		slices.SortFunc(day.Entries, CalendarEntry.compare)
 	}
-	return days, cut, nil
+	return days
 }
 
 // minute is the minute of the day that an entry shows, for its place. What fires often comes after all others.
@@ -89,6 +107,11 @@ func (e CalendarEntry) minute() int {
 		return 24 * 60
 	}
 	return e.At.Hour()*60 + e.At.Minute()
+}
+
+// compare is the order of the entries of a day.
+func (e CalendarEntry) compare(b CalendarEntry) int {
+	return cmp.Or(e.place-b.place, cmp.Compare(e.Name, b.Name), cmp.Compare(e.ID, b.ID))
 }
 
 // addSlots adds a schedule's slots after now. A schedule that this program cannot read has none.
@@ -103,7 +126,13 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 		}
 		return models.Millis(midnight.UnixMilli())
 	}
-	entry := CalendarEntry{Name: cmp.Or(sch.Name, sch.PublicID), ID: sch.PublicID, Schedule: true, LocalTime: sch.LocalTime}
+	entry := func(slot models.Millis) CalendarEntry {
+		e := CalendarEntry{Name: cmp.Or(sch.Name, sch.PublicID), ID: sch.PublicID, Schedule: true, LocalTime: sch.LocalTime}
+		if e.At = slot.Time(); !sch.LocalTime {
+			e.At = e.At.In(d.From.Location())
+		}
+		return e
+	}
 	often := "" // in words, once a day had too many slots
 	slot, _ := table.Next(now)
 	if begin := own(d.day(0)); slot != 0 && slot < begin {
@@ -111,25 +140,27 @@ func (d CalendarDays) addSlots(days []CalendarDay, sch models.Schedule, now mode
 	}
 	for i := range days {
 		end := own(d.day(i + 1))
-		var some []CalendarEntry
-		for ; slot != 0 && slot < end && len(some) <= slotsADay; slot, _ = table.After(slot) {
-			one := entry
-			if one.At = slot.Time().UTC(); !sch.LocalTime {
-				one.At = one.At.In(d.From.Location())
-			}
-			one.Skipped = sch.Skips(slot)
-			some = append(some, one)
+		var found [slotsADay + 1]models.Millis
+		n := 0
+		for ; slot != 0 && slot < end && n < len(found); slot, _ = table.After(slot) {
+			found[n] = slot
+			n++
 		}
-		if len(some) > slotsADay {
-			some = some[:1]
-			some[0].Skipped = false
+		if n > slotsADay {
 			if often == "" {
 				_, often = table.Often()
 			}
-			some[0].Many = often
+			e := entry(found[0])
+			e.Many = often
+			days[i].add(e, d.Most)
 			slot, _ = table.After(end - 1)
+			continue
 		}
-		days[i].Entries = append(days[i].Entries, some...)
+		for _, slot := range found[:n] {
+			e := entry(slot)
+			e.Skipped = sch.Skips(slot)
+			days[i].add(e, d.Most)
+		}
 	}
 }
 
@@ -140,6 +171,6 @@ func (d CalendarDays) addCampaign(days []CalendarDay, c models.CampaignView) {
 	}
 	date := e.At.Format(time.DateOnly)
 	if i := slices.IndexFunc(days, func(day CalendarDay) bool { return day.Day.Format(time.DateOnly) == date }); i >= 0 {
-		days[i].Entries = append(days[i].Entries, e)
+		days[i].add(e, d.Most)
 	}
 }

@@ -1,9 +1,6 @@
 package models
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // troubles are the reasons for which a campaign that has not ended needs somebody.
 var troubles = []ReasonCode{
@@ -48,15 +45,11 @@ func (s *Store) NextSchedules(ctx context.Context, limit int) (list []Schedule, 
 	return list, err
 }
 
-// EventsSince lists the newest events of a kind that are younger than an age, newest first.
-func (s *Store) EventsSince(ctx context.Context, kind EventKind, age time.Duration, limit int) ([]Event, error) {
-	now, err := s.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
+// EventsSince lists the newest events of a kind from an instant on, newest first.
+func (s *Store) EventsSince(ctx context.Context, kind EventKind, since Millis, limit int) ([]Event, error) {
 	list, err := s.Events(ctx, EventFilter{Kind: kind, Limit: limit})
 	for i, e := range list {
-		if now-e.At > Millis(age.Milliseconds()) {
+		if e.At < since {
 			return list[:i], err
 		}
 	}

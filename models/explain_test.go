@@ -160,6 +160,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		"due campaigns": func(s *models.Store) error { _, err := s.DueCampaigns(ctx); return err },
 		"to advance":    func(s *models.Store) error { _, err := s.CampaignsToAdvance(ctx); return err },
 		"figures":       func(s *models.Store) error { _, err := s.Figures(ctx); return err },
+		"overdue":       func(s *models.Store) error { _, err := s.Overdue(ctx); return err },
 		"due schedules": func(s *models.Store) error { _, _, err := s.DueSchedules(ctx, 100); return err },
 		"closing":       func(s *models.Store) error { _, err := s.ClosingCampaigns(ctx); return err },
 		"pause and resume all": func(s *models.Store) error {

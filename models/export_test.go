@@ -12,7 +12,7 @@ import (
 
 // PageOf reads one page of a campaign; 1004 when there is none.
 func (s *Store) PageOf(ctx context.Context, campaignID int64, no int) (Page, error) {
-	page, err := s.nextPage(ctx, campaignID, no, nil)
+	page, err := s.nextPage(ctx, campaignID, no)
 	if err == nil && (page == nil || page.No != no) {
 		err = NotFound("page")
 	}

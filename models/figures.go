@@ -18,11 +18,13 @@ type Figures struct {
 	Open   map[Status]int64     // scheduled, running and paused campaigns by state
 	Paused map[ReasonCode]int64 // paused campaigns by reason
 	Pages  map[PageState]int64  // unfinished pages
-	// SlotOverdue is how long the oldest slot of an active schedule has waited to be fired, and
-	// StartOverdue how long the oldest scheduled campaign has waited to be started. 0 = none is due.
-	// Campaigns that wait for the directory's sync are left out.
-	SlotOverdue, StartOverdue Millis
+	Overdue
 }
+
+// Overdue is how late the ledger is. SlotOverdue is how long the oldest slot of an active schedule has
+// waited to be fired, and StartOverdue how long the oldest scheduled campaign has waited to be
+// started. 0 = none is due. Campaigns that wait for the directory's sync are left out.
+type Overdue struct{ SlotOverdue, StartOverdue Millis }
 
 // Figures reads them, in a few statements that go by narrow indexes. What they cost does not grow
 // with the ledger.
@@ -40,20 +42,27 @@ func (s *Store) Figures(ctx context.Context) (f Figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	err = db.Raw("SELECT COALESCE("+s.d.now+"-MIN(next_fire),0) FROM schedules WHERE status=? AND next_fire<="+s.d.now, ScheduleActive).Scan(&f.SlotOverdue).Error
+	f.Overdue, err = s.Overdue(ctx)
+	return f, err
+}
+
+// Overdue reads how late the schedules and the scheduled campaigns are.
+func (s *Store) Overdue(ctx context.Context) (o Overdue, err error) {
+	db := s.db.WithContext(ctx)
+	err = db.Raw("SELECT COALESCE("+s.d.now+"-MIN(next_fire),0) FROM schedules WHERE status=? AND next_fire<="+s.d.now, ScheduleActive).Scan(&o.SlotOverdue).Error
 	if err != nil {
-		return f, err
+		return o, err
 	}
 	where, args := "status=? AND send_at<="+s.d.now, []any{StatusScheduled}
 	waiting, more, err := s.waiting(ctx)
 	if err != nil {
-		return f, err
+		return o, err
 	}
 	if waiting != "" {
 		where, args = where+" AND NOT ("+waiting+")", append(args, more...)
 	}
-	err = db.Raw("SELECT COALESCE("+s.d.now+"-MIN(send_at),0) FROM campaigns WHERE "+where, args...).Scan(&f.StartOverdue).Error
-	return f, err
+	err = db.Raw("SELECT COALESCE("+s.d.now+"-MIN(send_at),0) FROM campaigns WHERE "+where, args...).Scan(&o.StartOverdue).Error
+	return o, err
 }
 
 const countStatuses = "SELECT status AS what, COUNT(*) AS n FROM campaigns WHERE status IN ? GROUP BY status"

@@ -35,25 +35,44 @@ type RecipientFilter struct {
 //
 // A purged campaign is 3001.
 func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (list []Recipient, next *RecipientCursor, err error) {
+	list, next, err = s.recipients(ctx, c, f)
+	if err == nil {
+		err = s.unpurged(ctx, c.ID)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return list, next, nil
+}
+
+// recipients is Recipients of a campaign that is not purged meanwhile.
+func (s *Store) recipients(ctx context.Context, c Campaign, f RecipientFilter) (list []Recipient, next *RecipientCursor, err error) {
 	from := f.From
+	var ahead []filledPage
 	for {
-		page, err := s.nextPage(ctx, c.ID, from.Page, f.Status)
-		if err != nil {
-			return nil, nil, err
+		if len(ahead) == 0 {
+			if ahead, err = s.filledPages(ctx, c.ID, from.Page, f.Status); err != nil {
+				return nil, nil, err
+			}
 		}
-		if page == nil {
-			if err := s.unpurged(ctx, c.ID); err != nil || c.Planned {
-				return list, nil, err
+		if len(ahead) == 0 {
+			if c.Planned {
+				return list, nil, nil
 			}
 			if c.Planned, err = s.planned(ctx, c.ID); err != nil || !c.Planned {
 				return list, &from, err
 			}
 			continue // its last pages may have come since
 		}
+		page := ahead[0]
+		ahead = ahead[1:]
 		if page.No != from.Page {
 			from = RecipientCursor{Page: page.No}
 		}
-		members, err := s.pageMembers(ctx, c, page.No)
+		if page.Members == nil {
+			return nil, nil, cmp.Or(s.unpurged(ctx, c.ID), gorm.ErrRecordNotFound)
+		}
+		members, err := unpackMembers(page.Members)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -61,7 +80,7 @@ func (s *Store) Recipients(ctx context.Context, c Campaign, f RecipientFilter) (
 		if f.Status == nil { // and one more, to know whether there are more
 			rest = rest[:min(len(rest), f.Limit-len(list)+1)]
 		}
-		rows, err := s.recipientsOf(ctx, c, *page, rest, f.Status)
+		rows, err := s.recipientsOf(ctx, c, page.Page, rest, f.Status)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -87,22 +106,40 @@ func (s *Store) planned(ctx context.Context, campaignID int64) (planned bool, er
 	return planned, err
 }
 
-// nextPage finds the first page, from number no on, that can hold a recipient of the status. A page
-// that is still being filled can hold any status.
-func (s *Store) nextPage(ctx context.Context, campaignID int64, no int, status *RecipientStatus) (*Page, error) {
-	q := s.db.WithContext(ctx).Where("campaign_id = ? AND no >= ?", campaignID, no)
-	if status != nil {
-		if *status == RecipientPending {
-			q = q.Where("(pos < size AND rest = ? OR pending_rows > 0 OR state = ?)", RecipientPending, PageOpen)
-		} else {
-			q = q.Where("("+RecipientStatusNames[*status]+" > 0 OR state = ?)", PageOpen)
-		}
-	}
+// nextPage finds the first page from number no on.
+func (s *Store) nextPage(ctx context.Context, campaignID int64, no int) (*Page, error) {
 	var pages []Page
-	if err := q.Order("no").Limit(1).Find(&pages).Error; err != nil || len(pages) == 0 {
+	err := s.db.WithContext(ctx).Where("campaign_id = ? AND no >= ?", campaignID, no).Order("no").Limit(1).Find(&pages).Error
+	if err != nil || len(pages) == 0 {
 		return nil, err
 	}
 	return &pages[0], nil
+}
+
+// filledPage is a page with its members as they are stored; nil = they are gone.
+type filledPage struct {
+	Page
+	Members []byte
+}
+
+// pagesAhead is how many pages are read at once to find recipients of one status: a page may hold few.
+const pagesAhead = 8
+
+// filledPages reads the first pages, from number no on, that can hold a recipient of the status. A
+// page that is still being filled can hold any status.
+func (s *Store) filledPages(ctx context.Context, campaignID int64, no int, status *RecipientStatus) (pages []filledPage, err error) {
+	where, args, n := "campaign_id=? AND no>=?", []any{campaignID, no}, 1
+	if status != nil {
+		n = pagesAhead
+		if *status == RecipientPending {
+			where, args = where+" AND (pos<size AND rest=? OR pending_rows>0 OR state=?)", append(args, RecipientPending, PageOpen)
+		} else {
+			where, args = where+" AND ("+RecipientStatusNames[*status]+">0 OR state=?)", append(args, PageOpen)
+		}
+	}
+	err = s.db.WithContext(ctx).Raw("SELECT p.*, m.members FROM (SELECT * FROM pages WHERE "+where+" ORDER BY no LIMIT ?) p"+
+		" LEFT JOIN page_members m ON m.campaign_id=p.campaign_id AND m.no=p.no ORDER BY p.no", append(args, n)...).Scan(&pages).Error
+	return pages, err
 }
 
 var missedReason = "missed: the local time had passed when the campaign came to it"
@@ -122,11 +159,12 @@ func (s *Store) pageRecipients(ctx context.Context, c Campaign, page Page) ([]Re
 	if err != nil {
 		return nil, err
 	}
-	return s.recipientsOf(ctx, c, page, members, nil)
+	list, err := s.recipientsOf(ctx, c, page, members, nil)
+	return list, cmp.Or(err, s.unpurged(ctx, c.ID))
 }
 
 // recipientsOf reads some members of a page as recipients, in their order. Those who have another status than the wanted one may
-// come as pending: then only the rows with that status are read.
+// come as pending: then only the rows with that status are read. What was read counts if the campaign is unpurged afterwards.
 func (s *Store) recipientsOf(ctx context.Context, c Campaign, page Page, members []string, wanted *RecipientStatus) ([]Recipient, error) {
 	if len(members) == 0 {
 		return nil, nil
@@ -137,16 +175,13 @@ func (s *Store) recipientsOf(ctx context.Context, c Campaign, page Page, members
 		page.AheadStatus = RecipientPending
 		q = q.Where("status = ?", *wanted)
 	}
-	if byRows && !c.Zoned() { // the members stand together
+	if wanted != nil && !c.Zoned() { // the members stand together
 		q = q.Where("user_id BETWEEN ? AND ?", members[0], members[len(members)-1])
 	} else {
 		q = q.Where("user_id IN ?", members)
 	}
 	var rows []Recipient
 	if err := q.Find(&rows).Error; err != nil {
-		return nil, err
-	}
-	if err := s.unpurged(ctx, c.ID); err != nil {
 		return nil, err
 	}
 	byID := make(map[string]Recipient, len(rows))

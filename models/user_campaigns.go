@@ -17,12 +17,16 @@ type UserCampaign struct {
 	WhyNot    string
 }
 
-const (
-	// userBatch is how many campaigns one step of UserCampaigns reads.
-	userBatch = 100
-	// userSteps is how many steps one page takes at most, whatever they found.
-	userSteps = 5
-)
+// userBatches are how many campaigns the steps of UserCampaigns read. A page takes no more steps,
+// whatever they found. The first is small: a user who gets much has a page full of campaigns there.
+var userBatches = []int{100, 400}
+
+// keysAtOnce is how many recipients a statement finds by their keys. MariaDB guesses what more than
+// 200 cost, and may then read the whole table instead.
+const keysAtOnce = 100
+
+// lookColumns are what says whether a campaign was for a user, and what became of that.
+const lookColumns = `id, status, status_reason, status_reason_code, audience_type, group_id, kind, mark, planned, started_at, finished_at, purged_at`
 
 // UserCampaigns lists the campaigns that a user is, was or could have been a recipient of, newest
 // first. It begins before the internal number given; 0 = at the newest. Campaigns for other users,
@@ -30,35 +34,42 @@ const (
 //
 // next is where to go on, 0 at the end. A page may hold fewer than limit before the end.
 func (s *Store) UserCampaigns(ctx context.Context, userID string, before int64, limit int) (list []UserCampaign, next int64, err error) {
-	before = cmp.Or(before, math.MaxInt64)
 	look := userLook{Store: s, userID: userID}
 	if err := look.begin(ctx); err != nil {
 		return nil, 0, err
 	}
-	for range userSteps {
-		var campaigns []Campaign
-		err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+" FROM campaigns WHERE id < ? ORDER BY id DESC LIMIT ?", before, userBatch).Scan(&campaigns).Error
-		if err != nil {
-			return nil, 0, err
-		}
-		found, err := look.in(ctx, campaigns)
-		if err != nil {
-			return nil, 0, err
-		}
-		if len(list)+len(found) > limit {
-			list = append(list, found[:limit-len(list)]...)
-			return list, list[len(list)-1].Campaign.ID, nil
-		}
-		list = append(list, found...)
-		if len(campaigns) < userBatch {
-			return list, 0, nil
-		}
-		before = campaigns[userBatch-1].ID
-		if len(list) == limit {
-			break
-		}
+	if list, next, err = look.list(ctx, cmp.Or(before, math.MaxInt64), limit); err != nil {
+		return nil, 0, err
 	}
-	return list, before, nil
+	return list, next, s.addListed(ctx, list)
+}
+
+// addListed adds what a list shows of the campaigns. What moves stays as it was found, so that it
+// goes with the recipients.
+func (s *Store) addListed(ctx context.Context, list []UserCampaign) error {
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(list))
+	for i, u := range list {
+		ids[i] = u.Campaign.ID
+	}
+	var rows []Campaign
+	if err := s.db.WithContext(ctx).Raw("SELECT "+listedColumns+" FROM campaigns WHERE id IN ?", ids).Scan(&rows).Error; err != nil {
+		return err
+	}
+	byID := make(map[int64]Campaign, len(rows))
+	for _, c := range rows {
+		byID[c.ID] = c
+	}
+	for i, u := range list {
+		found := u.Campaign
+		c := byID[found.ID]
+		c.Status, c.StatusReason, c.StatusReasonCode = found.Status, found.StatusReason, found.StatusReasonCode
+		c.Planned, c.StartedAt, c.FinishedAt, c.PurgedAt = found.Planned, found.StartedAt, found.FinishedAt, found.PurgedAt
+		list[i].Campaign = c
+	}
+	return nil
 }
 
 // userLook is what is known of one user while their campaigns are listed.
@@ -80,6 +91,34 @@ func (l *userLook) begin(ctx context.Context) error {
 	keys, err := l.inboxKeys(ctx, l.userID)
 	l.groups = keys[KindGroup]
 	return err
+}
+
+// list is UserCampaigns, with no more of the campaigns than lookColumns.
+func (l *userLook) list(ctx context.Context, before int64, limit int) (list []UserCampaign, next int64, err error) {
+	for _, n := range userBatches {
+		var campaigns []Campaign
+		err := l.db.WithContext(ctx).Raw("SELECT "+lookColumns+" FROM campaigns WHERE id < ? ORDER BY id DESC LIMIT ?", before, n).Scan(&campaigns).Error
+		if err != nil {
+			return nil, 0, err
+		}
+		found, err := l.in(ctx, campaigns)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(list)+len(found) > limit {
+			list = append(list, found[:limit-len(list)]...)
+			return list, list[len(list)-1].Campaign.ID, nil
+		}
+		list = append(list, found...)
+		if len(campaigns) < n {
+			return list, 0, nil
+		}
+		before = campaigns[n-1].ID
+		if len(list) == limit {
+			break
+		}
+	}
+	return list, before, nil
 }
 
 // in says what became of the user in each campaign that could have been theirs.
@@ -144,17 +183,19 @@ func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Re
 		}
 	}
 	out := map[int64]Recipient{}
-	for kind, some := range ids {
-		var rows []Recipient
-		err := l.db.WithContext(ctx).Where("campaign_id IN ? AND kind = ? AND user_id IN ?", some, kind, sortedUnique(keys[kind])).Find(&rows).Error
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range rows {
-			if kind == KindGroup && byID[r.CampaignID].GroupID != r.UserID {
-				continue
+	for kind, all := range ids {
+		for some := range slices.Chunk(all, keysAtOnce) {
+			var rows []Recipient
+			err := l.db.WithContext(ctx).Where("campaign_id IN ? AND kind = ? AND user_id IN ?", some, kind, sortedUnique(keys[kind])).Find(&rows).Error
+			if err != nil {
+				return nil, err
 			}
-			out[r.CampaignID] = r.shown()
+			for _, r := range rows {
+				if kind == KindGroup && byID[r.CampaignID].GroupID != r.UserID {
+					continue
+				}
+				out[r.CampaignID] = r.shown()
+			}
 		}
 	}
 	return out, l.implied(ctx, byID, out)

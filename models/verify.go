@@ -92,7 +92,7 @@ func (s *Store) Verify(ctx context.Context, publicID string) (Report, error) {
 
 func (v *verifier) pages(ctx context.Context) error {
 	for next := 0; ; {
-		page, err := v.nextPage(ctx, v.c.ID, next, nil)
+		page, err := v.nextPage(ctx, v.c.ID, next)
 		if err != nil || page == nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (v *verifier) page(ctx context.Context, p Page) error {
 		if err != nil {
 			return err
 		}
-		now, err := v.nextPage(ctx, v.c.ID, no, nil)
+		now, err := v.nextPage(ctx, v.c.ID, no)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"math"
 	"strings"
 	"time"
 
@@ -28,7 +29,6 @@ type calendarPage struct {
 type calendarDay struct {
 	handlers.CalendarDay
 	Past bool // before today
-	Rest int  // how many entries are left out
 }
 
 // calendar shows all slots and all waiting campaigns of the weeks ahead, or of one day.
@@ -44,12 +44,12 @@ func (c *Console) calendar(in *web.In) error {
 	}
 	today := midnight(now.Time().In(loc))
 	p := calendarPage{Zone: zone}
-	asked := handlers.CalendarDays{From: today.AddDate(0, 0, -(int(today.Weekday())+6)%7), N: calendarWeeks * 7} // weeks begin on Monday
+	asked := handlers.CalendarDays{From: today.AddDate(0, 0, -(int(today.Weekday())+6)%7), N: calendarWeeks * 7, Most: entriesInDay} // weeks begin on Monday
 	if day := in.Query("day"); day != "" {
 		if asked.From, err = time.ParseInLocation(time.DateOnly, day, loc); err != nil {
 			return web.Refuse("day", "must be a date such as 2026-12-04")
 		}
-		asked.N = 1
+		asked.N, asked.Most = 1, math.MaxInt
 	}
 	days, cut, err := c.api.Calendar(in.Context(), in.Call, asked)
 	if err != nil {
@@ -66,9 +66,6 @@ func (c *Console) calendar(in *web.In) error {
 		}
 		d := calendarDay{CalendarDay: day, Past: day.Day.Before(today)}
 		p.Some = p.Some || len(day.Entries) > 0
-		if n := len(day.Entries); n > entriesInDay {
-			d.Entries, d.Rest = day.Entries[:entriesInDay], n-entriesInDay
-		}
 		p.Week[i/7] = append(p.Week[i/7], d)
 	}
 	return c.show(in, "calendar.html", page{Title: "Calendar", Here: "schedules", Data: p})

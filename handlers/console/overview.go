@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"carillon/handlers"
 	"carillon/handlers/web"
 	"carillon/models"
@@ -75,15 +77,21 @@ func (c *Console) readOverview(ctx context.Context) (v overview, err error) {
 			return v, nil
 		}
 	}
-	running, err := c.api.ListCampaigns(ctx, call, models.CampaignFilter{Status: models.StatusRunning, Limit: runningShown})
-	if err != nil {
-		return v, err
-	}
-	v.Running, v.More = running.Campaigns, running.NextCursor != ""
-	if v.Due, err = c.api.Upcoming(ctx, call, dueShown); err != nil {
-		return v, err
-	}
-	v.Minutes, err = c.api.SendChart(ctx, call, struct{}{})
+	together, ctx := errgroup.WithContext(ctx) // each waits for its answers most of the time
+	together.Go(func() error {
+		running, err := c.api.ListCampaigns(ctx, call, models.CampaignFilter{Status: models.StatusRunning, Limit: runningShown})
+		v.Running, v.More = running.Campaigns, running.NextCursor != ""
+		return err
+	})
+	together.Go(func() (err error) {
+		v.Due, err = c.api.Upcoming(ctx, call, dueShown)
+		return err
+	})
+	together.Go(func() (err error) {
+		v.Minutes, err = c.api.SendChart(ctx, call, struct{}{})
+		return err
+	})
+	err = together.Wait()
 	for _, m := range v.Minutes {
 		v.Sent += m.Sent
 	}

@@ -12,6 +12,7 @@
 // Intervals follow real time. They fire at every instant whose local clock matches the fields. So
 // `0 * * * *` fires in both comings of 01:00, and not for an hour that does not exist.
 //
-// The parser of robfig/cron finds the next time well where clocks never change, and badly where
-// they do. So it is asked only on a *floating* clock: a date and time of day written as if in UTC.
+// The parser of robfig/cron reads the fields. Times are searched here, on a *floating* clock: a date
+// and time of day written as if in UTC. The parser's own search goes minute by minute, and errs where
+// clocks change.
 package slots

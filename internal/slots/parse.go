@@ -20,7 +20,7 @@ const (
 type Spec struct {
 	loc      *time.Location
 	interval bool
-	cron     *cron.SpecSchedule // on the floating clock; nil for @every
+	cron     *cron.SpecSchedule // its fields as sets of bits; nil for @every
 	every    int64              // in seconds
 	anchor   int64              // Unix seconds: the first slot of @every
 	entries  [len(fields)][]entry
@@ -192,6 +192,5 @@ func parseCron(text string) (s *cron.SpecSchedule, err error) {
 	if !ok {
 		return nil, errors.New("cannot be read: not a cron text")
 	}
-	s.Location = time.UTC // the floating clock; the parser puts the machine's zone there
 	return s, nil
 }

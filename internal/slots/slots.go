@@ -1,6 +1,9 @@
 package slots
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // maxCount is where Missed stops counting: a schedule of every minute after ten weeks.
 const maxCount = 100_000
@@ -65,16 +68,48 @@ func (s Spec) nextFixed(t time.Time) (time.Time, bool) {
 	}
 }
 
-// after is the next match strictly after local, on the floating clock.
+// after is the next match strictly after local, on the floating clock. ok is false when there is
+// none within as many years as may lie between two 29ths of February.
 func (s Spec) after(local time.Time) (next time.Time, ok bool) {
-	// The parser looks five years ahead, and eight years may lie between two 29ths of February.
-	for range 2 {
-		if next = s.cron.Next(local); !next.IsZero() {
-			return next, true
+	date := day(local)
+	minute := int(local.Sub(date)/time.Minute) + 1
+	for end := date.AddDate(leapGap, 0, 1); date.Before(end); minute = 0 {
+		switch {
+		case s.cron.Month&(1<<date.Month()) == 0:
+			date = date.AddDate(0, 1, 1-date.Day())
+			continue
+		case s.onDay(date):
+			if first, ok := s.fromMinute(minute); ok {
+				return date.Add(time.Duration(first) * time.Minute), true
+			}
 		}
-		local = local.AddDate(5, 0, 0)
+		date = date.Add(24 * time.Hour)
 	}
 	return time.Time{}, false
+}
+
+// leapGap is how many years may lie between two 29ths of February: 2096 and 2104.
+const leapGap = 8
+
+// onDay reports whether a date's day of the month and day of the week match. If both are restricted,
+// one of them is enough.
+func (s Spec) onDay(date time.Time) bool {
+	dom, dow := s.cron.Dom&(1<<date.Day()) != 0, s.cron.Dow&(1<<date.Weekday()) != 0
+	if s.cron.Dom&starBit != 0 || s.cron.Dow&starBit != 0 {
+		return dom && dow
+	}
+	return dom || dow
+}
+
+// fromMinute is the first minute of a day that matches, from a minute of the day on.
+func (s Spec) fromMinute(minute int) (first int, ok bool) {
+	minutes, hours := s.cron.Minute&^starBit, s.cron.Hour&^starBit
+	hour := minute / 60
+	if rest := minutes >> (minute % 60) << (minute % 60); hours&(1<<hour) != 0 && rest != 0 {
+		return hour*60 + bits.TrailingZeros64(rest), true
+	}
+	later := hours >> (hour + 1) << (hour + 1)
+	return bits.TrailingZeros64(later)*60 + bits.TrailingZeros64(minutes), later != 0
 }
 
 // Missed counts the slots from `from`, itself a slot, up to and including until. It returns the
