@@ -244,10 +244,12 @@ func (e *eye) judge(ctx context.Context, l look, v view) (found []string, err er
 	return append(found, more...), errors.Join(err, err1, err2)
 }
 
-// faultsOfPage are what axe finds.
+// faultsOfPage are what axe finds, and what it cannot judge.
 const faultsOfPage = `(async () => {
-	const found = await axe.run(document, {rules: {"target-size": {enabled: true}}, resultTypes: ["violations"], preload: false})
-	return found.violations.flatMap(v => v.nodes.slice(0, 3).map(n => v.id + ": " + v.help + ": " + n.html.slice(0, 200) + " " + n.failureSummary))
+	const found = await axe.run(document, {rules: {"target-size": {enabled: true}}, resultTypes: ["violations", "incomplete"], preload: false})
+	const faults = found.violations.flatMap(v => v.nodes.slice(0, 3).map(n => v.id + ": " + v.help + ": " + n.html.slice(0, 200) + " " + n.failureSummary))
+	const unsure = found.incomplete.flatMap(v => v.nodes.slice(0, 3).map(n => "axe is not sure: " + v.id + ": " + v.help + ": " + n.html.slice(0, 200)))
+	return [...faults, ...unsure]
 })()`
 
 // tooMuch is what sticks out of the screen, and a page that takes more than 200 KB to load for the first time. encodedBodySize
