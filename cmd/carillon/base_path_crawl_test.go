@@ -29,7 +29,14 @@ type pathReader struct {
 	client *http.Client
 }
 
-func (b *pathReader) send(method, path string, form url.Values) *http.Response {
+// told is an answer that was read to its end.
+type told struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (b *pathReader) send(method, path string, form url.Values) told {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.site+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -43,30 +50,33 @@ func (b *pathReader) send(method, path string, form url.Values) *http.Response {
 	return b.do(req)
 }
 
-func (b *pathReader) do(req *http.Request) *http.Response {
+func (b *pathReader) do(req *http.Request) told {
 	b.t.Helper()
 	res, err := b.client.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Errorf("%s: %v", req.URL.Path, err)
+	}
+	return told{res.StatusCode, res.Header, string(raw)}
 }
 
 func (b *pathReader) read(path string, status int) string {
 	b.t.Helper()
 	res := b.send(http.MethodGet, path, nil)
-	raw, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != status {
-		b.t.Errorf("%s: %d %v", path, res.StatusCode, err)
+	if res.status != status {
+		b.t.Errorf("%s: %d", path, res.status)
 	}
-	return string(raw)
+	return res.body
 }
 
 func (b *pathReader) leads(path, to string) {
 	b.t.Helper()
 	res := b.send(http.MethodGet, path, nil)
-	if got := res.Header.Get("Location"); strings.TrimPrefix(got, b.site) != to {
+	if got := res.header.Get("Location"); strings.TrimPrefix(got, b.site) != to {
 		b.t.Errorf("%s leads to %q, not %q", path, got, to)
 	}
 }
@@ -80,10 +90,10 @@ func (b *pathReader) made(path, token, body string) (id string) {
 	}
 	req.Header.Set("Token", token)
 	res := b.do(req)
-	to := res.Header.Get("Location")
+	to := res.header.Get("Location")
 	id, ok := strings.CutPrefix(to, path+"/")
 	if !ok {
-		b.t.Fatalf("POST %s: %d to %q", path, res.StatusCode, to)
+		b.t.Fatalf("POST %s: %d to %q", path, res.status, to)
 	}
 	b.read(to, http.StatusOK)
 	return id
@@ -196,7 +206,7 @@ func (b *pathReader) names(path, body string) (list []string) {
 			case !strings.HasPrefix(to.Path, "/carillon/"):
 				b.t.Errorf("%s leads out of the path: %s=%s", path, a.Key, a.Val)
 			case a.Key == "hx-post" || one.AttrOr("method", "get") == "post":
-				if status := b.send(http.MethodPatch, to.RequestURI(), nil).StatusCode; status != http.StatusMethodNotAllowed { // of a route, which takes no PATCH
+				if status := b.send(http.MethodPatch, to.RequestURI(), nil).status; status != http.StatusMethodNotAllowed { // of a route, which takes no PATCH
 					b.t.Errorf("%s posts to %s: %d", path, a.Val, status)
 				}
 			default:

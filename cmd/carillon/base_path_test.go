@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -55,10 +54,10 @@ func TestBelowAPath(t *testing.T) {
 			b.leads("/carillon", "/carillon/")
 			b.leads("/carillon/", "/carillon/login?next=%2F")
 			res := b.send(http.MethodPost, "/carillon/login", url.Values{"token": {token}, "next": {"/"}})
-			if to := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || to != "/carillon/" {
-				t.Fatalf("the log-in: %d to %q", res.StatusCode, to)
+			if to := res.header.Get("Location"); res.status != http.StatusSeeOther || to != "/carillon/" {
+				t.Fatalf("the log-in: %d to %q", res.status, to)
 			}
-			cookie := res.Header.Get("Set-Cookie")
+			cookie := res.header.Get("Set-Cookie")
 			for _, part := range []string{"Path=/carillon/;", "Secure", "HttpOnly", "SameSite=Lax"} {
 				if !strings.Contains(cookie, part) {
 					t.Errorf("the session's cookie has no %s", part)
@@ -89,11 +88,11 @@ func TestBelowAPath(t *testing.T) {
 			if code != 0 || !strings.Contains(out, id) {
 				t.Errorf("the command line: %d %s %s", code, out, errs)
 			}
-			if to := b.send(http.MethodPost, "/carillon/logout", url.Values{}).Header.Get("Location"); to != "/carillon/login" {
+			if to := b.send(http.MethodPost, "/carillon/logout", url.Values{}).header.Get("Location"); to != "/carillon/login" {
 				t.Errorf("the log-out leads to %q", to)
 			}
 			res = b.send(http.MethodPost, "/carillon/pause/campaigns", url.Values{"a": {"b"}})
-			b.names("/carillon/pause/campaigns", string(must(io.ReadAll(res.Body)))) // the log-in, which keeps the form
+			b.names("/carillon/pause/campaigns", res.body) // the log-in, which keeps the form
 		})
 	}
 }

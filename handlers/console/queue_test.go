@@ -140,7 +140,7 @@ func TestMonitorLeadsBack(t *testing.T) {
 		for _, path := range []string{"/monitor", "/monitor/", "/monitor/queues/%3Cscript%3Ealert(1)%3C%2Fscript%3E"} {
 			page := s.get(path)
 			policy := page.Header.Get("Content-Security-Policy")
-			if page.Status != http.StatusOK || page.Find("body > a[href='/queue']").Text() != "← Carillon" {
+			if page.Status != http.StatusOK || page.Find("body > nav > a[href='/queue']").Text() != "← Carillon" {
 				t.Errorf("%s: %d %.300s", path, page.Status, page.Raw)
 			}
 			scripts := page.Find("script:not([src])").Length()
