@@ -29,14 +29,14 @@ type pathReader struct {
 	client *http.Client
 }
 
-// told is an answer that was read to its end.
-type told struct {
+// fetched is an answer that was read to its end.
+type fetched struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (b *pathReader) send(method, path string, form url.Values) told {
+func (b *pathReader) send(method, path string, form url.Values) fetched {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.site+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -50,7 +50,7 @@ func (b *pathReader) send(method, path string, form url.Values) told {
 	return b.do(req)
 }
 
-func (b *pathReader) do(req *http.Request) told {
+func (b *pathReader) do(req *http.Request) fetched {
 	b.t.Helper()
 	res, err := b.client.Do(req)
 	if err != nil {
@@ -61,7 +61,7 @@ func (b *pathReader) do(req *http.Request) told {
 	if err != nil {
 		b.t.Errorf("%s: %v", req.URL.Path, err)
 	}
-	return told{res.StatusCode, res.Header, string(raw)}
+	return fetched{res.StatusCode, res.Header, string(raw)}
 }
 
 func (b *pathReader) read(path string, status int) string {
