@@ -69,7 +69,7 @@ func pausedBy(db *gorm.DB, p Pause) (list []Named, err error) {
 // lastPause is the newest pause of everything of a kind; without one its number is 0, which nothing carries.
 func (s *Store) lastPause(ctx context.Context, what string) (p Pause, err error) {
 	p.What = what
-	err = s.w.WithContext(ctx).Raw("SELECT COALESCE(MAX(id),0) FROM pauses WHERE what=?", what).Scan(&p.ID).Error
+	err = s.db.WithContext(ctx).Raw("SELECT COALESCE(MAX(id),0) FROM pauses WHERE what=?", what).Scan(&p.ID).Error
 	return p, err
 }
 
@@ -93,7 +93,7 @@ func (s *Store) resumeAll(ctx context.Context, what string, resume func(publicID
 	if err != nil || p.ID == 0 {
 		return nil, err
 	}
-	paused, err := pausedBy(s.w.WithContext(ctx), p)
+	paused, err := pausedBy(s.db.WithContext(ctx), p)
 	for _, one := range paused {
 		done, err := resume(one.PublicID, p.ID)
 		if err != nil {

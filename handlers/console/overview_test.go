@@ -274,3 +274,28 @@ func TestPauseEverything(t *testing.T) {
 		}
 	})
 }
+
+// TestPagesWaitForNoWriter: the embedded ledger has one connection that writes. While a worker has it, pages are read all the
+// same.
+func TestPagesWaitForNoWriter(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, embeddedStores(t))
+	s.users("anna")
+	campaign := s.campaign(nil)
+	db, _, err := s.Store.Writer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writes, ends := context.WithTimeout(t.Context(), testkit.Patience)
+	defer ends()
+	if _, err := db.BeginTx(writes, nil); err != nil { // it ends with the context
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/overview/now", "/overview/chart", "/pause", "/queue", "/queue/now", "/events", "/try", "/try?user=anna", "/settings", "/search?q=spring",
+		"/campaigns", "/campaigns/new", "/campaigns/" + campaign, "/campaigns/" + campaign + "/report", "/campaigns/" + campaign + "/recipients", "/campaigns/" + campaign + "/failures",
+		"/campaigns/" + campaign + "/verify", "/schedules", "/schedules/calendar", "/schedules/new", "/users", "/users/anna", "/import", "/import/now", "/groups", "/new-group"} {
+		if page := s.get(path); page.Status != http.StatusOK || writes.Err() != nil {
+			t.Fatalf("%s waits: %d, %v", path, page.Status, writes.Err())
+		}
+	}
+}
