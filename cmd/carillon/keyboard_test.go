@@ -24,6 +24,12 @@ func TestByKeyboardAlone(t *testing.T) {
 		t.Fatal(r.body)
 	}
 	p := browser.Open(t, site)
+	focus := func(after, name string) {
+		t.Helper()
+		if f := p.Focus(); f.Name != name || f.Wrong != "" {
+			t.Errorf("after %s the focus is at %q, not %q: %s", after, f.Name, name, f.Wrong)
+		}
+	}
 	p.Go("/campaigns")
 	p.At("/login")
 	testkit.Eventually(t, "the log-in gives the focus to its field", patience, func() bool { // after it is drawn
@@ -43,9 +49,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.Sees("user-59")
 
 	p.Press("\t") // the first is the link past the menu
-	if f := p.Focus(); f.Name != "Skip to the page" || f.Wrong != "" {
-		t.Errorf("the first step of Tab leads to %q: %s", f.Name, f.Wrong)
-	}
+	focus("the first step of Tab", "Skip to the page")
 	p.Press("\r\t") // behind the head and the menu
 	if f := p.Focus(); !strings.HasPrefix(f.Name, "user-5") {
 		t.Errorf("the link past the menu leads to %q", f.Name)
@@ -62,9 +66,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.Sees("Who gets it: must be chosen")
 	p.TabTo("Who gets it")
 	p.Press("\r\t") // the reason leads to what it is about
-	if f := p.Focus(); f.Name != "All users" || f.Wrong != "" {
-		t.Errorf("the reason of the refusal leads to %q: %s", f.Name, f.Wrong)
-	}
+	focus("the reason of the refusal", "All users")
 	p.Press(" ")
 	p.TabTo("Text") // the kind of message, and then its text
 	p.TabTo("Text")
@@ -86,9 +88,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.TabTo("Pause")
 	moves(p, t)
 	moves(p, t)
-	if f := p.Focus(); f.Name != "Pause" || f.Wrong != "" {
-		t.Errorf("while the numbers move, the focus goes to %q: %s", f.Name, f.Wrong)
-	}
+	focus("some moves of the numbers", "Pause")
 	p.Press(" ")
 	p.Sees("The campaign is paused.")
 	testkit.Eventually(t, "it is paused", patience, func() bool {

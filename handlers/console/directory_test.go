@@ -160,7 +160,6 @@ func sameAddress(a, b string) bool {
 	return err == nil && other == nil && one.Path == two.Path && one.Query().Encode() == two.Query().Encode()
 }
 
-// TestUsersWithoutStores: the page of an error stands whatever fails.
 // asBrowser is the path of the site that a browser asks for when a page names an address: it goes up a step for each ".." in
 // the address, however that is escaped.
 func (s *site) asBrowser(page, address string) string {
@@ -219,6 +218,7 @@ func TestStepsAsIDs(t *testing.T) {
 	})
 }
 
+// TestUsersWithoutStores: the page of an error stands whatever fails.
 func TestUsersWithoutStores(t *testing.T) {
 	t.Parallel()
 	testkit.EachStore(t, func(t *testing.T, stores testkit.Stores) {

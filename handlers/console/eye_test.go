@@ -239,10 +239,13 @@ func (e *eye) judge(ctx context.Context, l look, v view) (found []string, err er
 		}
 	}
 	found, err = chromedp.Run(ctx, chromedp.Evaluate[[]string](tooMuch, chromedp.EvalAwaitPromise))
-	err1 := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void]("if (!window.axe) {"+axe.Script+"}"))
+	err1 := chromedp.Do(ctx, loadAxe)
 	more, err2 := chromedp.Run(ctx, chromedp.Evaluate[[]string](faultsOfPage, chromedp.EvalAwaitPromise))
 	return append(found, more...), errors.Join(err, err1, err2)
 }
+
+// loadAxe gives the page axe-core.
+var loadAxe = chromedp.Evaluate[chromedp.Void]("if (!window.axe) {" + axe.Script + "}")
 
 // faultsOfPage are what axe finds, and what it cannot judge.
 const faultsOfPage = `(async () => {

@@ -34,10 +34,12 @@ func newKey() string { return rand.Text() }
 
 // next sends the browser on after a form has acted. did says what was done, as one of the names of doneWords.
 func (c *Console) next(in *web.In, path, did string) error {
-	if did != "" && strings.Contains(path, "?") { // the ID stands in the query
-		path += "&done=" + did
-	} else if did != "" {
-		path += "?done=" + did
+	if did != "" {
+		and := "?"
+		if strings.Contains(path, "?") { // an ID stands in the query
+			and = "&"
+		}
+		path += and + "done=" + did
 	}
 	http.Redirect(in.W, in.R, path, http.StatusSeeOther)
 	return nil

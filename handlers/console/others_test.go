@@ -9,7 +9,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"carillon/internal/testkit"
-	"carillon/internal/testkit/axe"
 	"carillon/internal/testkit/browser"
 )
 
@@ -68,7 +67,7 @@ func (p otherPage) faults(t *testing.T, ctx context.Context) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, testkit.Patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void]("if (!window.axe) {"+axe.Script+"}")); err != nil {
+	if err := chromedp.Do(ctx, loadAxe); err != nil {
 		t.Fatal(err)
 	}
 	theirs, err := json.Marshal(p.theirs)

@@ -300,8 +300,8 @@ func idOf(line []byte, m Map) (id string) {
 	if json.Unmarshal(line, &keys) != nil {
 		return ""
 	}
-	for key, value := range keys {
-		if m.target(key, same) == 0 && json.Unmarshal(value, &id) != nil {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if m.target(key, same) == 0 && json.Unmarshal(keys[key], &id) != nil {
 			return ""
 		}
 	}
