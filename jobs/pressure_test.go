@@ -1,8 +1,10 @@
 package jobs_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -15,13 +17,16 @@ import (
 
 // sick is a channel whose provider fails as it is told to.
 type sick struct {
+	name  string // of the channel; "" = webhook
 	mu    sync.Mutex
 	as    channels.Outcome            // of everybody; the zero value is Sent
 	of    map[string]channels.Outcome // of some
 	tries []time.Time
 }
 
-func (*sick) Traits() channels.Traits { return channels.Traits{Name: "webhook", MaxBatch: 1} }
+func (p *sick) Traits() channels.Traits {
+	return channels.Traits{Name: cmp.Or(p.name, "webhook"), MaxBatch: 1}
+}
 
 func (p *sick) turn(as channels.Outcome) {
 	p.mu.Lock()
@@ -142,10 +147,29 @@ func TestFewRecipients(t *testing.T) {
 	})
 }
 
-// Users for whom the provider always fails, every tenth, fail after their attempts and cost the rest nothing.
+// Users for whom the provider always fails, fail after their attempts and cost the rest nothing, wherever in a
+// chunk or in the campaign they stand, and although nothing else is on the channel.
 func TestPoisonFailsBesideOthers(t *testing.T) {
 	t.Parallel()
-	for name, ill := range map[string]channels.Outcome{"500": error500, "503": down503, "reset": cutOff} {
+	lastOf := func(each int) (ill []int) { // each so many users the last one
+		for i := each - 1; i < 1000; i += each {
+			ill = append(ill, i)
+		}
+		return ill
+	}
+	third := append(rand.New(rand.NewPCG(1, 2)).Perm(990)[:297], 997, 998, 999)
+	for name, c := range map[string]struct {
+		as  channels.Outcome
+		ill []int
+	}{
+		"500":                    {error500, lastOf(10)},
+		"reset":                  {cutOff, lastOf(10)},
+		"503":                    {down503, lastOf(10)},
+		"503, one in a hundred":  {down503, lastOf(100)},
+		"503, one in a thousand": {down503, []int{500}},
+		"503, three of ten":      {down503, third},
+		"503 and rest for some":  {asksForRest(2 * time.Second), []int{100, 500}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
@@ -154,12 +178,12 @@ func TestPoisonFailsBesideOthers(t *testing.T) {
 				r.users(1000)
 				sp := spec(models.Audience{Type: models.AudienceAll})
 				sp.Channel = "webhook"
-				for i := range 100 {
-					p.of[fmt.Sprintf("user-%07d", i*10+3)] = ill
+				for _, i := range c.ill {
+					p.of[fmt.Sprintf("user-%07d", i)] = c.as
 				}
-				c := r.finished(r.post(sp))
-				if c.Sent != 900 || c.Failed != 100 {
-					t.Fatalf("counts %+v", c.Counts)
+				got := r.finished(r.post(sp))
+				if ill := int64(len(c.ill)); got.Sent != 1000-ill || got.Failed != ill {
+					t.Fatalf("counts %+v", got.Counts)
 				}
 			})
 		})

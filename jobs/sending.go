@@ -192,12 +192,12 @@ func (s *sending) rows(ctx context.Context, at []int) []models.RecipientOutcome 
 	}
 	s.mu.Unlock()
 	d := s.delivery
-	blame, err := trial.Judge(ctx, outcomes)
+	blames, err := trial.Judge(ctx, outcomes)
 	if err != nil {
 		d.log.Warn("what became of a chunk could not be told to the other workers", "err", err)
 	}
 	for k, o := range outcomes {
-		rows[k] = d.attempts.row(s.chunk[at[k]], o, trial.Excuses(blame, k, o), blame == pacing.BlameUnknown)
+		rows[k] = d.attempts.row(s.chunk[at[k]], o, trial.Excuses(blames[k], k, o), blames[k] == pacing.BlameUnknown)
 	}
 	s.watch.ended(at, outcomes, rows)
 	return rows

@@ -166,6 +166,7 @@ func (a *agreement) observe() {
 		s.rest = time.Duration(count("rest", 100, 900, 5000)) * time.Millisecond
 	}
 	s.servedAgain = s.answered > 0 && count("served again", 0, 0, 1) == 1
+	s.ownFault = count("own fault", 0, 0, 1) == 1
 	s.errors = s.failed.n + s.slow.n + s.askedRest
 	s.requests = s.answered + s.errors
 	s.began, s.tally.began = age("began", 3000)
@@ -176,7 +177,9 @@ func (a *agreement) observe() {
 		t.Fatal(err)
 	}
 	want := a.r.observe(s, float64(a.now))
-	got := observed{view.state, a.ago(view.served), a.ago(view.recovered), view.event, view.requests, view.errors, view.since.Milliseconds()}
+	got := observed{
+		view.state, a.ago(view.served), a.ago(view.recovered), a.ago(view.ownAway), view.event, view.requests, view.errors, view.since.Milliseconds(),
+	}
 	if got != want {
 		t.Fatalf("%+v: the script says %+v, the reference %+v", s, got, want)
 	}

@@ -29,6 +29,7 @@ type tally struct {
 	rest        time.Duration // how long, at most
 	who         string        // one of these recipients
 	servedAgain bool          // somebody was served who had failed before
+	ownFault    bool          // an answer that speaks of the provider was its recipient's alone
 	failed      evidence      // failures that came at once
 	slow        evidence      // failures that took SlowFailure or longer
 	slowAsked   time.Time     // the start of the latest of those
@@ -48,6 +49,7 @@ func (t tally) empty() bool { return t == tally{} }
 type sharedView struct {
 	state             providerState
 	served, recovered time.Time // as in channelHealth; zero = not known
+	ownAway           time.Time // the same
 
 	event            providerEvent // what this process is to log
 	requests, errors int64         // since the provider's first error
@@ -90,7 +92,7 @@ func (s *sharedState) observe(ctx context.Context, channel string, t tally) (sha
 	}
 	got, err := s.observeScript.Run(ctx, s.rdb, []string{healthKey(channel)}, s.clock(), t.answered, age(t.began), age(t.ended), t.recipients,
 		t.askedRest, t.failed.n, t.failed.weight, t.slow.n, t.slow.weight, age(t.slowAsked), t.logTook, t.timed,
-		t.rest.Milliseconds(), recipientHash(t.who), flag(t.servedAgain), t.requests, t.errors).Int64Slice()
+		t.rest.Milliseconds(), recipientHash(t.who), flag(t.servedAgain), t.requests, t.errors, flag(t.ownFault)).Int64Slice()
 	if err != nil {
 		return sharedView{}, err
 	}
@@ -101,8 +103,8 @@ func (s *sharedState) observe(ctx context.Context, channel string, t tally) (sha
 		return s.now().Add(-time.Duration(ago) * time.Millisecond)
 	}
 	return sharedView{
-		state: providerState(got[0]), served: at(got[1]), recovered: at(got[2]),
-		event: providerEvent(got[3]), requests: got[4], errors: got[5], since: time.Duration(got[6]) * time.Millisecond,
+		state: providerState(got[0]), served: at(got[1]), recovered: at(got[2]), ownAway: at(got[3]),
+		event: providerEvent(got[4]), requests: got[5], errors: got[6], since: time.Duration(got[7]) * time.Millisecond,
 	}, nil
 }
 

@@ -34,7 +34,12 @@ type channelHealth struct {
 	// The last time that somebody was served, and that somebody was served who had failed before:
 	// in this process, or in another one as last heard.
 	served, recovered time.Time
-	counted           map[string]bool // the recipients whose failures count against the provider, since somebody was served
+	// The last answer that speaks of the provider, as 503, unless somebody was served since.
+	awayAt time.Time
+	// The last time that such an answer was its recipient's alone: in this process, or in another one
+	// as last heard.
+	ownAway time.Time
+	counted map[string]bool // the recipients whose failures count against the provider, since somebody was served
 	// failing are the campaigns of which nobody was served since these failures began.
 	failing map[int64]failingRun
 }
@@ -101,6 +106,7 @@ func (h *Health) publish(ctx context.Context, channel string) (view sharedView, 
 		h.mu.Lock()
 		c.open = view.state == away || view.state == resting || c.askedRest > 0
 		c.served, c.recovered = later(c.served, view.served), later(c.recovered, view.recovered)
+		c.ownAway = later(c.ownAway, view.ownAway)
 		h.mu.Unlock()
 	}
 	return view, err
@@ -134,6 +140,7 @@ func (h *Health) record(channel string, campaign int64, of []Recipient, out []ch
 	c := h.of(channel)
 	c.requests++
 	if o.RetryAfter == 0 && o.Fault == channels.NoFault {
+		h.compareAway(c, asked, now)
 		c.answered++
 		c.recipients += len(of)
 		c.began = later(c.began, asked)
@@ -145,6 +152,9 @@ func (h *Health) record(channel string, campaign int64, of []Recipient, out []ch
 		return false
 	}
 	c.errors++
+	if o.Fault == channels.Away && !o.Refused() {
+		c.awayAt = now
+	}
 	h.recordFailing(c, campaign, now)
 	counts, again := h.countOnce(c, campaign, of)
 	weight := h.FaultWeight
@@ -161,7 +171,7 @@ func (h *Health) record(channel string, campaign int64, of []Recipient, out []ch
 		weight = h.AwayWeight
 	case !counts, again:
 		return true
-	case o.Fault == channels.Away:
+	case !h.mayBeOwn(c, o):
 		weight = h.AwayWeight
 	}
 	e := &c.failed
@@ -220,6 +230,32 @@ func (h *Health) unproven(c *channelHealth, r Recipient) bool {
 //     recipient.
 func (h *Health) countsAgainstProvider(c *channelHealth, campaign int64, r Recipient) bool {
 	return !h.campaignsOwn(c, campaign) && (h.unproven(c, r) || time.Since(c.recovered) < h.RecoveredFor)
+}
+
+// compareAway takes in a good answer to a request that began at asked. If it began within Silent of an
+// answer that speaks of the provider, as 503, that one was its recipient's alone: a provider that is
+// away serves nobody.
+func (h *Health) compareAway(c *channelHealth, asked, now time.Time) {
+	if !asked.After(c.awayAt) {
+		return
+	}
+	if asked.Sub(c.awayAt) < h.Silent { // guard: own-503
+		c.ownAway, c.ownFault = now, true
+	}
+	c.awayAt = time.Time{}
+}
+
+// mayBeOwn says that a failure may be a matter of its recipient. An answer that speaks of the
+// provider may be, for OwnAwayFor after such an answer was its recipient's alone.
+func (h *Health) mayBeOwn(c *channelHealth, o channels.Outcome) bool {
+	switch o.Fault {
+	case channels.Stumble:
+		return true
+	case channels.Away:
+		return !o.Refused() && time.Since(c.ownAway) < h.OwnAwayFor
+	default:
+		return false
+	}
 }
 
 // campaignsOwn says that the provider fails over what a campaign sends: it serves other campaigns,

@@ -13,6 +13,7 @@ local health_key = KEYS[1]
 --   rest, whole     until when the provider asked for rest; 1 if it means the channel
 --   run, ill        run of failures, and when it last grew
 --   good, back      when somebody was answered last, and when somebody was served last who had failed before
+--   own             when an answer that speaks of the provider was last its recipient's alone
 --   at              the beginning of the span that is measured
 --   n, failed       requests answered and failed in it (during a rest: answered since the breaker opened)
 --   done            recipients of the answered requests in it
@@ -42,16 +43,18 @@ local seen = {
   again       = ARGV[16] == '1',          -- somebody was served who had failed before
   requests    = tonumber(ARGV[17]),       -- whatever became of them
   errors      = tonumber(ARGV[18]),       -- of those, the ones that were no good
+  own_fault   = ARGV[19] == '1',          -- an answer that speaks of the provider was its recipient's alone
 }
 
 -- Returns a list:
 --   1  the provider's state: 0 healthy, 1 suspect, 2 away, 3 resting
 --   2  ms since somebody was answered; -1 = not known
 --   3  ms since somebody was served who had failed before; -1 = not known
---   4  an event for the log: 0 none, 1 began to fail, 2 asked for rest, 3 came back
---   5  with an event: requests since the first error
---   6  with an event: errors since the first error
---   7  with an event: ms since the first error
+--   4  ms since an answer that speaks of the provider was its recipient's alone; -1 = not known
+--   5  an event for the log: 0 none, 1 began to fail, 2 asked for rest, 3 came back
+--   6  with an event: requests since the first error
+--   7  with an event: errors since the first error
+--   8  with an event: ms since the first error
 
 local state = {run = 0, n = 0, done = 0, failed = 0, log = 0, timed = 0, at = now}
 local stored = redis.call('HGETALL', health_key)
@@ -63,6 +66,7 @@ if not (state.good and state.good > seen.slow_asked) then
 end
 if seen.answered > 0 then state.good = math.max(state.good or 0, seen.ended) end
 if seen.again then state.back = now end
+if seen.own_fault then state.own = now end
 state.tries, state.errors = (state.tries or 0) + seen.requests, (state.errors or 0) + seen.errors
 if seen.errors > 0 then state.first = state.first or now end
 
@@ -111,4 +115,4 @@ local function ago(at)
   if at then return now - at end
   return -1
 end
-return {health, ago(state.good), ago(state.back), event, figures[1], figures[2], figures[3]}
+return {health, ago(state.good), ago(state.back), ago(state.own), event, figures[1], figures[2], figures[3]}

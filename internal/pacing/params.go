@@ -89,6 +89,8 @@ type Params struct {
 	CampaignFailures int
 	// That somebody was served who had failed before counts for this long.
 	RecoveredFor time.Duration `lua:"RECOVERED_FOR_MS"`
+	// That 502, 503 or 504 was about one recipient counts for this long.
+	OwnAwayFor time.Duration
 
 	// The breaker.
 
@@ -215,6 +217,7 @@ func (p *Params) providers() {
 	p.RememberedMost = 512            // bounds the memory of a process
 	p.CampaignFailures = 20           // ADR 15
 	p.RecoveredFor = 30 * time.Second // ADR 15
+	p.OwnAwayFor = 30 * time.Second   // ADR 15
 
 	p.TripAt = 12       // ADR 7
 	p.AnswerCredit = 20 // so that the run reaches TripAt only when nearly all requests fail

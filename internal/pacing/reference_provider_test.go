@@ -18,6 +18,7 @@ type seenBy struct {
 type observed struct {
 	state                      providerState
 	servedAgo, recoveredAgo    int64 // -1 = not known
+	ownAwayAgo                 int64 // the same
 	event                      providerEvent
 	requests, errors, sinceAgo int64
 }
@@ -37,6 +38,9 @@ func (r *reference) observe(s seenBy, now float64) (out observed) {
 	}
 	if s.servedAgain {
 		h.back = now
+	}
+	if s.ownFault {
+		h.own = now
 	}
 	h.requests, h.errors = or(h.requests, 0)+float64(s.requests), or(h.errors, 0)+float64(s.errors)
 	if s.errors > 0 {
@@ -85,7 +89,7 @@ func (r *reference) observe(s seenBy, now float64) (out observed) {
 	}
 
 	ago := func(at float64) int64 { return int64(or(now-at, -1)) }
-	out.servedAgo, out.recoveredAgo = ago(h.good), ago(h.back)
+	out.servedAgo, out.recoveredAgo, out.ownAwayAgo = ago(h.good), ago(h.back), ago(h.own)
 	switch {
 	case known(h.open) && known(h.asked):
 		out.state = resting

@@ -186,7 +186,7 @@ func (r *reference) probe(a asking, now float64) granted {
 // provider is the shared state of a channel's provider, as observe.lua describes it.
 type provider struct {
 	open, probe, who, tested, asked, by, rest, whole   float64
-	run, ill, good, back                               float64
+	run, ill, good, back, own                          float64
 	at, n, failed, done, log, timed, base              float64
 	rate, ceil, ref, first, requests, errors, isUnwell float64
 }
@@ -195,7 +195,7 @@ type provider struct {
 func (h *provider) fields() map[string]*float64 {
 	return map[string]*float64{
 		"open": &h.open, "probe": &h.probe, "who": &h.who, "tested": &h.tested, "asked": &h.asked, "by": &h.by, "rest": &h.rest,
-		"whole": &h.whole, "run": &h.run, "ill": &h.ill, "good": &h.good, "back": &h.back, "at": &h.at, "n": &h.n, "failed": &h.failed,
+		"whole": &h.whole, "run": &h.run, "ill": &h.ill, "good": &h.good, "back": &h.back, "own": &h.own, "at": &h.at, "n": &h.n, "failed": &h.failed,
 		"done": &h.done, "log": &h.log, "timed": &h.timed, "base": &h.base, "rate": &h.rate, "ceil": &h.ceil, "ref": &h.ref,
 		"first": &h.first, "tries": &h.requests, "errors": &h.errors, "told": &h.isUnwell,
 	}

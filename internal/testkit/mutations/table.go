@@ -42,6 +42,7 @@ var mutations = []mutation{
 	{"local time", "zone-clock", "a zone's pages wait for its clock", never, "./jobs", "TestLocalTime/embedded"},
 	{"dead provider", "excused", "its failures are nobody's attempt", never, "./jobs", "TestDeadProvider/refused/embedded"},
 	{"dead provider", "breaker", "the breaker: few requests while it is away", never, "./jobs", "TestDeadProvider/refused/embedded"},
+	{"poison", "own-503", "a 503 while others are served is its recipient's", never, "./internal/pacing", "TestOwn503/embedded"},
 	{"stragglers", "window-left", "a page that waits for attempts leaves the window", calls("asWaiting"), "./jobs", "TestStragglersHoldUpNobody/embedded"},
 	{"stragglers", "late-answers", "a chunk lets its late answers go", never, "./jobs", "TestLateAnswersHoldUpNobody/sent/embedded"},
 	{"refused caller", "refused-counts", "the guard counts who is refused and tried again", never, "./jobs", "TestGuardRefusedToEverybody/embedded"},
