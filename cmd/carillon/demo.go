@@ -56,7 +56,7 @@ func (c *demoCmd) Run(a *app) (err error) {
 		defer func() { err = errors.Join(err, d.Close()) }()
 	}
 	a.level = max(a.level, slog.LevelWarn) // the demo's own lines are the only output
-	sys, err := open(a, cfg, roles{true, true, true}, listenSomewhere)
+	sys, err := open(a, cfg, cfg.Masked(), roles{true, true, true}, listenSomewhere)
 	if err != nil {
 		return err
 	}

@@ -65,21 +65,18 @@ func (c *serveCmd) serve(a *app) error {
 	// Near this limit the garbage collector works harder. The budget for bodies and answers is part
 	// of the memory. An eighth is left for what the limit does not count.
 	debug.SetMemoryLimit(int64(a.cfg.Memory) << 20 / 8 * 7)
-	sys, err := open(a, a.cfg, r, listen)
+	sys, err := open(a, a.cfg, config.Origins(a.cfg.Masked(), a.parsed, os.LookupEnv), r, listen)
 	if err != nil {
 		return err
 	}
 	defer sys.rereadAdmins(a.cfg.AdminsFile)()
-	if sys.api != nil {
-		sys.api.Process = thisProcess(config.Origins(a.cfg.Masked(), a.parsed, os.LookupEnv), r)
-	}
 	sys.begun = func() { announce(a, sys) }
 	return sys.serve(a.ctx)
 }
 
 // open opens first the stores, then the port. If both fail, the user hears of the data directory
-// that is taken.
-func open(a *app, cfg *config.Config, r roles, listen func(context.Context, string) (net.Listener, error)) (*system, error) {
+// that is taken. shown is how the console shows the settings of cfg.
+func open(a *app, cfg *config.Config, shown []config.Setting, r roles, listen func(context.Context, string) (net.Listener, error)) (*system, error) {
 	s, err := openStores(a.ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -89,7 +86,7 @@ func open(a *app, cfg *config.Config, r roles, listen func(context.Context, stri
 		s.close()
 		return nil, err
 	}
-	sys, err := newSystem(cfg, r, s, listener, a.logger(a.level))
+	sys, err := newSystem(cfg, shown, r, s, listener, a.logger(a.level))
 	if err != nil {
 		_ = listener.Close()
 		s.close()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,20 @@ func TestServeSendsAndStopsCleanly(t *testing.T) {
 			t.Error("the log has the secret")
 		}
 	})
+}
+
+// The console shows where each setting of the process comes from.
+func TestServeShowsWhereSettingsComeFrom(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--secret", testSecret)
+	b := &pathReader{t: t, site: p.ready(), client: &http.Client{Jar: must(cookiejar.New(nil))}}
+	b.send(http.MethodPost, "/login", url.Values{"token": {adminToken(t)}, "next": {"/"}})
+	page := b.read("/settings", http.StatusOK)
+	for _, from := range []string{"command line", "default"} {
+		if !strings.Contains(page, `<td data-head="From">`+from+"</td>") {
+			t.Errorf("no setting is shown as from the %s", from)
+		}
+	}
 }
 
 // openStream returns a stream whose first line has come.

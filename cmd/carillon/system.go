@@ -100,7 +100,7 @@ func openChannels(cfg *config.Config, rdb redis.UniversalClient) (set []channels
 }
 
 // newSystem wires a process. From then on it owns stores and listener. It does nothing until serve.
-func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
+func newSystem(cfg *config.Config, shown []config.Setting, r roles, s *stores, listener net.Listener, log *slog.Logger) (*system, error) {
 	sys := &system{stores: s, cfg: cfg, roles: r, listener: listener, log: log, begun: func() {}}
 	sys.countFrom()
 	set, traits, rates, err := openChannels(cfg, s.redis)
@@ -140,7 +140,7 @@ func newSystem(cfg *config.Config, r roles, s *stores, listener net.Listener, lo
 		Pace: sys.reconciler.Pace, EndRest: sys.reconciler.EndRest, BatchWait: cfg.BatchWait,
 		Zone: cfg.DefaultTimezone, Channels: traits, Rates: rates,
 		Metrics: sys.metrics.Handler(), MetricsPublic: cfg.MetricsPublic,
-		Shared: sources, Task: task, Check: sys.checkChannel, Process: thisProcess(cfg.Masked(), r),
+		Shared: sources, Task: task, Check: sys.checkChannel, Process: thisProcess(shown, r),
 	}
 	if cfg.OpenIM.AsksTokens() {
 		sys.api.ParseToken = sys.parseToken
