@@ -62,7 +62,7 @@ func (l *lease) renew(ctx context.Context, store *models.Store, t models.PageTas
 		case errors.Is(err, models.ErrFenced):
 			l.lose()
 			return
-		case err == nil:
+		case err == nil: // guard: lease-renewed
 			l.until.Store(int64(asked + workLease))
 		case ctx.Err() == nil:
 			log.Warn("the page's lease could not be renewed", "err", err)

@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,5 +41,29 @@ func TestNoRequestStartsWithoutTheLease(t *testing.T) {
 		want("renewed again", true)
 		d.lease.lose()
 		want("taken over", false)
+	})
+}
+
+// A lease that the database does not renew ends, whatever the worker does.
+func TestNoRequestStartsWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	store, err := models.Open("sqlite:" + filepath.Join(t.TempDir(), "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil { // it answers nothing any more
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := holdLease(store, models.PageTask{Campaign: 1}, time.Now(), slog.New(slog.DiscardHandler))
+		defer l.release()
+		time.Sleep(workLease - sendMargin - time.Millisecond)
+		if !l.held() {
+			t.Error("the lease that the claim gave does not last")
+		}
+		time.Sleep(time.Millisecond)
+		if l.held() {
+			t.Error("a request may start although nobody has renewed the lease")
+		}
 	})
 }

@@ -154,3 +154,41 @@ func TestStopLosesAndRepeatsNothing(t *testing.T) {
 		}
 	})
 }
+
+// oneByOne is sendLog with a request for each recipient.
+type oneByOne struct{ *sendLog }
+
+func (o oneByOne) Send(ctx context.Context, b channels.Batch) []channels.Outcome {
+	out := make([]channels.Outcome, len(b.Recipients))
+	for i := range b.Recipients {
+		if !b.MayStart() {
+			out[i].Result = channels.NotTried
+			continue
+		}
+		o.sendLog.Send(ctx, channels.Batch{Recipients: b.Recipients[i : i+1]})
+	}
+	return out
+}
+
+// A worker that ends starts no further request of the chunk that it is at. Without that the other
+// hundreds of the chunk would be sent first.
+func TestStopStartsNoRequest(t *testing.T) {
+	t.Parallel()
+	testkit.EachStore(t, func(t *testing.T, s testkit.Stores) {
+		r := newQuietRig(t, s)
+		log := &sendLog{seen: map[string]int{}}
+		r = r.with(jobs.Options{ChunkSize: 500, BulkSlots: 1, Channels: []channels.Channel{oneByOne{log}}})
+		r.users(500)
+		id := r.post(spec(models.Audience{Type: models.AudienceAll}))
+		testkit.Eventually(t, "the chunk is under way", testkit.Patience, func() bool { return log.total() > 0 })
+		before := log.total()
+		r.stop()
+		sent := log.total()
+		if sent-before > 100 {
+			t.Errorf("%d requests were made before the worker was to end, and %d after", before, sent-before)
+		}
+		if c, err := r.store.Campaign(t.Context(), id); err != nil || c.Counts != (models.Counts{Total: 500, Sent: int64(sent), Pending: int64(500 - sent)}) {
+			t.Errorf("%d were sent: %+v, %v", sent, c.Counts, err)
+		}
+	})
+}

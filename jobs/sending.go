@@ -116,7 +116,7 @@ func (d *delivery) mayStart() bool {
 	return fresh && now.Status == models.StatusRunning && !d.legible.stopped(d.visit.CampaignID) &&
 		d.refused.of(d.visit.CampaignID) == "" && // guard: refused-as-a-whole
 		d.lease.held() && // guard: no-lease-no-send
-		d.drain.Err() == nil
+		d.drain.Err() == nil // guard: drain
 }
 
 // batch is the chunk as the channel gets it.

@@ -75,7 +75,7 @@ func (w *Worker) handle(_ context.Context, task *asynq.Task) error {
 		return nil
 	}
 	ctx := w.opts.Tracer.Under(context.Background(), task.Headers()[tracing.Header])
-	if w.contact.away() != nil {
+	if w.contact.away() != nil { // guard: no-contact-no-task
 		w.returnTask(ctx, task.Type(), p)
 		return nil
 	}

@@ -66,5 +66,6 @@ func (s *steadiness) lost() {
 func (s *steadiness) holds(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.last.IsZero() && now.Sub(s.last) <= steadyGap && now.Sub(s.since) >= steadyFor && s.uptime >= steadyFor
+	return !s.last.IsZero() && now.Sub(s.last) <= steadyGap && s.uptime >= steadyFor &&
+		now.Sub(s.since) >= steadyFor // guard: steady-contact
 }

@@ -177,7 +177,7 @@ func (s *Syncer) endRound(ctx context.Context, y *models.Sync) error {
 		return &sourceError{errors.New("the pass is not complete: the provider lists no user"), true}
 	case 2*y.Total < y.Seen():
 		return &sourceError{fmt.Errorf("the pass is not complete: the provider listed %d users, and now says that it has %d", y.Seen(), y.Total), true}
-	case 2*seen < max(y.LastSeen, y.Total):
+	case 2*seen < max(y.LastSeen, y.Total): // guard: half-seen
 		return &sourceError{fmt.Errorf("the pass is not complete: it saw %d users, fewer than half of %d; if that is right, run carillon users sync --fewer",
 			seen, max(y.LastSeen, y.Total)), true}
 	}

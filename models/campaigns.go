@@ -123,7 +123,7 @@ func (s *Store) replay(ctx context.Context, idem Idempotency) (*Created, error) 
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	if string(rows[0].BodyHash) != string(idem.BodyHash[:]) {
+	if string(rows[0].BodyHash) != string(idem.BodyHash[:]) { // guard: another-body
 		return nil, Errorf(CodeIdempotencyMismatch, "this Idempotency-Key was used with another body")
 	}
 	return &Created{PublicID: rows[0].PublicID, Answer: rows[0].Answer, Replayed: true}, nil

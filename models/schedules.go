@@ -228,6 +228,7 @@ func (s *Store) PauseAllSchedules(ctx context.Context, due func(Schedule, Millis
 		if err := s.passDue(tx, due); err != nil {
 			return err
 		}
+		// guard: pause-all-schedules
 		if err := tx.Exec("UPDATE schedules SET status=?, version=version+1, pause_id=? WHERE status=?", SchedulePaused, pause, ScheduleActive).Error; err != nil {
 			return err
 		}
