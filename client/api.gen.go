@@ -4712,7 +4712,7 @@ func NewGetAdminTokenRequestWithBody(server string, params *GetAdminTokenParams,
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -4765,7 +4765,7 @@ func NewGetUserTokenRequestWithBody(server string, params *GetUserTokenParams, c
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -4807,7 +4807,7 @@ func NewDocsViewerRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -4834,7 +4834,7 @@ func NewHealthRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -4872,7 +4872,7 @@ func NewBatchSendMsgRequestWithBody(server string, params *BatchSendMsgParams, c
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -4936,7 +4936,7 @@ func NewReadyRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -4963,7 +4963,7 @@ func NewListCampaignsRequest(server string, params *ListCampaignsParams) (*http.
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5100,7 +5100,7 @@ func NewCreateCampaignRequestWithBody(server string, params *CreateCampaignParam
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5177,7 +5177,7 @@ func NewEstimateCampaignRequestWithBody(server string, params *EstimateCampaignP
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5221,7 +5221,7 @@ func NewPauseAllCampaignsRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5248,7 +5248,7 @@ func NewResumeAllCampaignsRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5286,7 +5286,7 @@ func NewTestCampaignRequestWithBody(server string, params *TestCampaignParams, c
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5359,7 +5359,7 @@ func NewGetCampaignRequest(server string, id CampaignID) (*http.Request, error) 
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5404,7 +5404,7 @@ func NewChangeCampaignRequestWithBody(server string, id CampaignID, contentType 
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5440,7 +5440,7 @@ func NewCancelCampaignRequest(server string, id CampaignID) (*http.Request, erro
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5474,7 +5474,7 @@ func NewWatchCampaignRequest(server string, id CampaignID, params *WatchCampaign
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5523,7 +5523,7 @@ func NewListFailuresRequest(server string, id CampaignID, params *ListFailuresPa
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5584,7 +5584,7 @@ func NewCampaignHistoryRequest(server string, id CampaignID, params *CampaignHis
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5657,7 +5657,7 @@ func NewPauseCampaignRequest(server string, id CampaignID) (*http.Request, error
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5691,7 +5691,7 @@ func NewListRecipientsRequest(server string, id CampaignID, params *ListRecipien
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5776,7 +5776,7 @@ func NewExportRecipientsCSVRequest(server string, id CampaignID, params *ExportR
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5861,7 +5861,7 @@ func NewExportRecipientsNDJSONRequest(server string, id CampaignID, params *Expo
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5929,7 +5929,7 @@ func NewGetRecipientRequest(server string, id CampaignID, userID UserID) (*http.
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -5963,7 +5963,7 @@ func NewResumeCampaignRequest(server string, id CampaignID) (*http.Request, erro
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6008,7 +6008,7 @@ func NewRetryCampaignRequestWithBody(server string, id CampaignID, contentType s
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6044,7 +6044,7 @@ func NewVerifyCampaignRequest(server string, id CampaignID) (*http.Request, erro
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6078,7 +6078,7 @@ func NewListZonesRequest(server string, id CampaignID) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6105,7 +6105,7 @@ func NewListChannelsRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6139,7 +6139,7 @@ func NewResumeChannelRequest(server string, name string) (*http.Request, error) 
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6166,7 +6166,7 @@ func NewGetDirectoryRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6193,7 +6193,7 @@ func NewGetDirectorySyncRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6220,7 +6220,7 @@ func NewStartDirectorySyncRequest(server string, params *StartDirectorySyncParam
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6274,7 +6274,7 @@ func NewListEventsRequest(server string, params *ListEventsParams) (*http.Reques
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6400,7 +6400,7 @@ func NewListGroupsRequest(server string, params *ListGroupsParams) (*http.Reques
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6473,7 +6473,7 @@ func NewDeleteGroupRequest(server string, id DirectoryID) (*http.Request, error)
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6507,7 +6507,7 @@ func NewGetGroupRequest(server string, id DirectoryID) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6552,7 +6552,7 @@ func NewPutGroupRequestWithBody(server string, id DirectoryID, contentType strin
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6588,7 +6588,7 @@ func NewListMembersRequest(server string, id DirectoryID, params *ListMembersPar
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6661,7 +6661,7 @@ func NewListMessagesRequest(server string, userID UserID, params *ListMessagesPa
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6734,7 +6734,7 @@ func NewStreamMessagesRequest(server string, userID UserID, params *StreamMessag
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6803,7 +6803,7 @@ func NewListSchedulesRequest(server string, params *ListSchedulesParams) (*http.
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6892,7 +6892,7 @@ func NewCreateScheduleRequestWithBody(server string, params *CreateScheduleParam
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6947,7 +6947,7 @@ func NewPauseAllSchedulesRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -6985,7 +6985,7 @@ func NewPreviewScheduleRequestWithBody(server string, contentType string, body i
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7014,7 +7014,7 @@ func NewResumeAllSchedulesRequest(server string) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7048,7 +7048,7 @@ func NewDeleteScheduleRequest(server string, id ScheduleID) (*http.Request, erro
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7082,7 +7082,7 @@ func NewGetScheduleRequest(server string, id ScheduleID, params *GetSchedulePara
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7166,7 +7166,7 @@ func NewChangeScheduleRequestWithBody(server string, id ScheduleID, contentType 
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7202,7 +7202,7 @@ func NewScheduleHistoryRequest(server string, id ScheduleID, params *ScheduleHis
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7275,7 +7275,7 @@ func NewNextSlotsRequest(server string, id ScheduleID, params *NextSlotsParams) 
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7336,7 +7336,7 @@ func NewPauseScheduleRequest(server string, id ScheduleID) (*http.Request, error
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7370,7 +7370,7 @@ func NewResumeScheduleRequest(server string, id ScheduleID) (*http.Request, erro
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7404,7 +7404,7 @@ func NewRunScheduleRequest(server string, id ScheduleID, params *RunSchedulePara
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7486,7 +7486,7 @@ func NewSkipSlotRequestWithBody(server string, id ScheduleID, contentType string
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7515,7 +7515,7 @@ func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request,
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7616,7 +7616,7 @@ func NewPutUsersRequestWithBody(server string, contentType string, body io.Reade
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7645,7 +7645,7 @@ func NewImportUsersRequestWithBody(server string, params *ImportUsersParams, con
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7732,7 +7732,7 @@ func NewDeleteUserRequest(server string, id DirectoryID) (*http.Request, error) 
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7766,7 +7766,7 @@ func NewGetUserRequest(server string, id DirectoryID) (*http.Request, error) {
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
@@ -7800,7 +7800,7 @@ func NewListUserCampaignsRequest(server string, id DirectoryID, params *ListUser
 		operationPath = "." + operationPath
 	}
 
-	queryURL, err := serverURL.Parse(operationPath)
+	queryURL, err := below(serverURL, operationPath)
 	if err != nil {
 		return nil, err
 	}
