@@ -40,7 +40,7 @@ var contentForms = []contentForm{
 		{Name: "picture.type", Label: "Format", Hint: "Such as png or jpeg.", Input: "text", Paths: []string{"sourcePicture.type", "bigPicture.type", "snapshotPicture.type"}},
 		{Name: "picture.width", Label: "Width in pixels", Input: "number", Paths: []string{"sourcePicture.width", "bigPicture.width"}},
 		{Name: "picture.height", Label: "Height in pixels", Input: "number", Paths: []string{"sourcePicture.height", "bigPicture.height"}},
-		{Name: "thumbnail.url", Label: "Address of a small picture", Hint: "Empty: the picture itself.", Input: "url", Paths: []string{"snapshotPicture.url"}, Default: "picture.url"},
+		{Name: "thumbnail.url", Label: "Smaller picture", Hint: "Its address. Empty: the picture itself.", Input: "url", Paths: []string{"snapshotPicture.url"}, Default: "picture.url"},
 		{Name: "thumbnail.width", Label: "Its width", Input: "number", Paths: []string{"snapshotPicture.width"}, Default: "picture.width"},
 		{Name: "thumbnail.height", Label: "Its height", Input: "number", Paths: []string{"snapshotPicture.height"}, Default: "picture.height"},
 	}},

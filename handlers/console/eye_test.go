@@ -248,20 +248,25 @@ func (e *eye) judge(ctx context.Context, l look, v view) (found []string, err er
 var loadAxe = chromedp.Evaluate[chromedp.Void]("if (!window.axe) {" + axe.Script + "}")
 
 // faultsOfPage are what axe finds, and what it cannot judge.
+// An open question lies above the page, whose look without the question has judged what is covered then.
 const faultsOfPage = `(async () => {
+	if (document.querySelector(".ask[open]")) {
+		for (const e of document.querySelectorAll("main *")) e.style.visibility = e.matches("h1, h1 *, .ask[open], .ask[open] *") ? "visible" : "hidden"
+	}
 	const found = await axe.run(document, {rules: {"target-size": {enabled: true}}, resultTypes: ["violations", "incomplete"], preload: false})
 	const faults = found.violations.flatMap(v => v.nodes.slice(0, 3).map(n => v.id + ": " + v.help + ": " + n.html.slice(0, 200) + " " + n.failureSummary))
 	const unsure = found.incomplete.flatMap(v => v.nodes.slice(0, 3).map(n => "axe is not sure: " + v.id + ": " + v.help + ": " + n.html.slice(0, 200)))
 	return [...faults, ...unsure]
 })()`
 
-// tooMuch is what sticks out of the screen, and a page that takes more than 200 KB to load for the first time. encodedBodySize
+// tooMuch is what sticks out of the screen or out of its place, and a page that takes more than 200 KB to load for the first time. encodedBodySize
 // is what came over the network, also where the browser had the file already. A chart needs a moment to take its new width.
 const tooMuch = `(async () => {
 	const see = () => {
 		const faults = [], root = document.documentElement
 		for (const e of document.querySelectorAll("body *")) {
 			const box = e.getBoundingClientRect()
+			if (e.matches("dd, h1, h2, h3, label, li, p, td, th") && e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1 && !e.closest(".table, .hidden, details:not([open])")) faults.push("a text sticks out of its place: " + e.outerHTML.slice(0, 200))
 			if (box.width > 0 && (box.right > root.clientWidth + 1 || box.left < -1) && !e.closest(".table, .skip, .hidden")) faults.push("too wide: " + e.outerHTML.slice(0, 200))
 		}
 		if (root.scrollWidth > root.clientWidth) faults.push("the page is " + root.scrollWidth + " wide, and the screen " + root.clientWidth)
