@@ -102,6 +102,9 @@ func TestCampaignListFilters(t *testing.T) {
 				t.Errorf("%s: %s", query, page.text("main"))
 			}
 		}
+		if p := s.get("/campaigns?from=yesterday"); p.text("h1") != "This was refused" || p.Find("[role=alert]").Children().Length() != 1 {
+			t.Errorf("the refusal has another heading, or stands there twice: %s", p.text("main"))
+		}
 		for _, query := range []string{"from=yesterday", "status=x", "cursor=x", "name=" + strings.Repeat("x", 256)} {
 			if page := s.get("/campaigns?" + query); page.Status != http.StatusUnprocessableEntity {
 				t.Errorf("%s: %d", query, page.Status)

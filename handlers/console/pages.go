@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
@@ -82,6 +83,13 @@ type failure struct {
 	Fields []models.FieldError
 }
 
+// errorTitles are the headings of errors, in words for people. The others have the name of their HTTP status.
+var errorTitles = map[int]string{
+	http.StatusBadRequest: "This was not understood", http.StatusUnprocessableEntity: "This was refused",
+	http.StatusConflict: "This does not go now", http.StatusRequestEntityTooLarge: "This is too large",
+	http.StatusInternalServerError: "Something went wrong", http.StatusServiceUnavailable: "Not available now",
+}
+
 // showError is the page of an error.
 func (c *Console) showError(in *web.In, status int, e *models.Error) {
 	f := failure{Status: status, Code: e.Code, Words: e.Words(), Fields: e.Fields}
@@ -91,7 +99,10 @@ func (c *Console) showError(in *web.In, status int, e *models.Error) {
 		}
 		return
 	}
-	p := page{Title: http.StatusText(status), Data: f}
+	if f.Words == models.AsError(models.Invalid(f.Fields)).Detail { // they are the fields' own
+		f.Fields = nil
+	}
+	p := page{Title: cmp.Or(errorTitles[status], http.StatusText(status)), Data: f}
 	if err := c.showWith(in, status, "error.html", p); err != nil {
 		c.api.Log.Error("the page of an error cannot be shown", "err", err)
 		in.W.WriteHeader(http.StatusInternalServerError)
