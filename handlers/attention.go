@@ -85,10 +85,10 @@ func storesAway(problems []Problem) (found []Finding) {
 		switch p.What {
 		case "database", "migrations":
 			f.About, f.Words = AboutDatabase, "The database cannot be written: "+p.Detail
-			f.Do = "Nothing is lost. Campaigns go on by themselves when the database answers. carillon doctor says more."
+			f.Do = "Nothing is lost. Campaigns go on by themselves when the database answers. The command carillon doctor says more."
 		case "redis":
 			f.About, f.Words = AboutRedis, "Redis cannot be written: "+p.Detail
-			f.Do = "Nothing is lost. Campaigns go on by themselves when Redis answers. carillon doctor says more."
+			f.Do = "Nothing is lost. Campaigns go on by themselves when Redis answers. The command carillon doctor says more."
 		}
 		found = append(found, f)
 	}
@@ -217,7 +217,7 @@ func (a *API) receiver(ctx context.Context) (found []Finding, err error) {
 	case b.Failures > 0:
 		add("The receiver of events is away, and "+plural(b.Waiting, "event waits", "events wait")+": "+b.Error, "Mend the receiver. Events are tried for three days.")
 	case b.OldestAt > 0 && ofMillis(b.Now-b.OldestAt) > oldEvent:
-		add("The receiver of events does not keep up: the oldest event has waited for "+inWords(ofMillis(b.Now-b.OldestAt))+".", "See what the receiver answers: carillon doctor says it.")
+		add("The receiver of events does not keep up: the oldest event has waited for "+inWords(ofMillis(b.Now-b.OldestAt))+".", "See what the receiver answers: the command carillon doctor says it.")
 	}
 	if b.GivenUpAt > 0 && ofMillis(b.Now-b.GivenUpAt) < recently {
 		add("Events were given up within the last day, the last one at "+shown(b.GivenUpAt)+".", "The receiver can pull them with GET /v1/events?after=.")

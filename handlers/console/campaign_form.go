@@ -29,7 +29,7 @@ type campaignForm struct {
 var formControls = map[string]string{
 	"name": "Name", "channel": "Channel", "audience": "Who gets it", "audience.groupID": "Group", "audience.userIDs": "User IDs", "groupMode": "How the group gets it",
 	"kind": "Kind of message", "message.sendID": "Sender", "message.senderNickname": "Name of the sender", "message.senderFaceURL": "Picture of the sender",
-	"message.ex": "ex", "offlinePushInfo.title": "Title on the phone", "offlinePushInfo.desc": "Text on the phone",
+	"message.ex": "Further text (ex)", "offlinePushInfo.title": "Title on the phone", "offlinePushInfo.desc": "Text on the phone",
 	"when": "When", "sendAt": "Date and clock", "zone": "Time zone", "expireAt": "Ends at", "missed": "If that time is over", "missedGrace": "How late",
 	"quietHours.from": "Quiet from", "quietHours.to": "Quiet to", "ratePerSecond": "At most … a second", "priority": "Priority", "delivery": "When an answer is lost",
 	"testUsers": "Users of the test", "typed": "The number of recipients",

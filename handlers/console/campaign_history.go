@@ -47,7 +47,7 @@ func (c *Console) campaignHistory(ctx context.Context, call web.Call, id string)
 }
 
 func tellEvent(e handlers.EventView) campaignEvent {
-	t := campaignEvent{At: e.At, What: campaignWords[e.Kind], By: e.Actor, Via: e.Via, Reason: e.Reason}
+	t := campaignEvent{At: e.At, What: campaignWords[e.Kind], By: e.Actor, Via: e.Via, Reason: reasonOf(e)}
 	changed, _ := e.Data["changed"].(map[string]any)
 	for _, field := range slices.Sorted(maps.Keys(changed)) {
 		if both, ok := changed[field].(map[string]any); ok {
@@ -59,7 +59,7 @@ func tellEvent(e handlers.EventView) campaignEvent {
 		}
 	}
 	if n, ok := e.Data["recipients"].(float64); ok && e.Kind == models.EventCampaignRetried {
-		t.Changes = append(t.Changes, count(int64(n))+" recipients are tried again")
+		t.Changes = append(t.Changes, plural(int64(n), "recipient is", "recipients are")+" tried again")
 	}
 	return t
 }

@@ -78,11 +78,21 @@ func (c *Console) eventLines(in *web.In, events []handlers.EventView) ([]eventLi
 	lines := make([]eventLine, len(events))
 	for i, e := range events {
 		lines[i] = eventLine{EventView: e, Parts: eventParts(e, names), How: viaWords[e.Via], More: eventData(e.Data)}
+		lines[i].Reason = reasonOf(e)
 		if e.Kind == models.EventLoginAccepted { // with a browser, and the session begins only then
 			lines[i].How = ""
 		}
 	}
 	return lines, nil
+}
+
+// reasonOf is why, but for a reason that only says again who did what, such as "paused by anna".
+func reasonOf(e handlers.EventView) string {
+	what, said := strings.CutSuffix(e.Reason, " by "+e.Actor)
+	if said && e.Actor != "" && !strings.Contains(what, " ") {
+		return ""
+	}
+	return e.Reason
 }
 
 // viaWords say by which way somebody has done something. What the program does by itself has no way.
@@ -96,12 +106,13 @@ var programNames = map[models.Via]string{
 }
 
 // eventSentences say what happened. A word in braces is who did it, what it is about, or a value of the event's data.
+// A number has its noun behind it, for one and for many.
 var eventSentences = map[models.EventKind]string{
 	models.EventCampaignCreated:   "{who} made {campaign}",
 	models.EventCampaignStarted:   "{campaign} has started",
 	models.EventCampaignPaused:    "{who} paused {campaign}",
 	models.EventCampaignResumed:   "{who} resumed {campaign}",
-	models.EventCampaignRetried:   "{who} tries {recipients} recipients of {campaign} again",
+	models.EventCampaignRetried:   "{who} tries {recipients|recipient|recipients} of {campaign} again",
 	models.EventCampaignCompleted: "{campaign} is complete: every recipient has an outcome",
 	models.EventCampaignFailed:    "{campaign} failed as a whole",
 	models.EventCampaignExpired:   "{campaign} has expired with recipients unsent",
@@ -116,20 +127,20 @@ var eventSentences = map[models.EventKind]string{
 	models.EventScheduleResumed: "{who} resumed {schedule}",
 	models.EventScheduleDeleted: "{who} deleted {schedule}",
 	models.EventScheduleFired:   "{schedule} fired and made {campaign}",
-	models.EventScheduleMissed:  "{schedule} missed slots: {slots}",
+	models.EventScheduleMissed:  "{schedule} missed {slots|slot|slots}",
 	models.EventScheduleSkipped: "{schedule} left out a slot",
 
 	models.EventUsersImported:       "{who} imported a file of users: {created} new, {changed} changed, {refused} refused",
 	models.EventUsersPut:            "{who} saved users: {created} new, {changed} changed",
 	models.EventUserDeleted:         "{who} deleted {user}",
 	models.EventDirectorySyncAsked:  "{who} asked for a sync of the directory",
-	models.EventDirectorySynced:     "the directory was synced: {created} new users, {changed} changed, {vanished} gone",
+	models.EventDirectorySynced:     "the directory was synced: {created|new user|new users}, {changed} changed, {vanished} gone",
 	models.EventDirectorySyncFailed: "the sync of the directory failed",
-	models.EventGroupPut:            "{who} saved {group} with {members} members",
+	models.EventGroupPut:            "{who} saved {group} with {members|member|members}",
 	models.EventGroupDeleted:        "{who} deleted {group}",
 
 	models.EventLoginAccepted: "{who} logged in",
-	models.EventLoginRefused:  "{refused} log-ins were refused",
+	models.EventLoginRefused:  "{refused|log-in was|log-ins were} refused",
 	models.EventTokenIssued:   "{who} made a token for {user}",
 	models.EventServeStarted:  "a process started: version {version}, roles {roles}",
 }
@@ -178,6 +189,8 @@ func eventParts(e handlers.EventView, names map[string]string) (parts []eventPar
 }
 
 func eventPartOf(e handlers.EventView, word string, names map[string]string) eventPart {
+	word, nouns, counted := strings.Cut(word, "|")
+	one, many, _ := strings.Cut(nouns, "|")
 	switch word {
 	case "who":
 		if e.Actor != "" {
@@ -201,8 +214,11 @@ func eventPartOf(e handlers.EventView, word string, names map[string]string) eve
 	}
 	switch v := e.Data[word].(type) {
 	case nil:
-		return eventPart{Kind: "text", Text: "0"}
+		return eventPart{Kind: "text", Text: strings.TrimSpace(plural(0, one, many))}
 	case float64:
+		if counted {
+			return eventPart{Kind: "text", Text: plural(int64(v), one, many)}
+		}
 		return eventPart{Kind: "text", Text: count(int64(v))}
 	default:
 		return eventPart{Kind: "text", Text: fmt.Sprint(v)}

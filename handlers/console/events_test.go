@@ -48,6 +48,9 @@ func TestEventsAreSentences(t *testing.T) {
 		if got := strings.Join(strings.Fields(first.Find("div > p").First().Text()), " "); got != "imAdmin paused campaign spring in the console" {
 			t.Errorf("%q", got)
 		}
+		if first.Find(".hint").Length() > 0 {
+			t.Errorf("who paused it stands there twice: %s", first.Text())
+		}
 		if href := first.Find("p a").AttrOr("href", ""); href != "/campaigns/"+id {
 			t.Errorf("%s", href)
 		}
@@ -61,6 +64,29 @@ func TestEventsAreSentences(t *testing.T) {
 			t.Errorf("%s", page.text("main"))
 		}
 	})
+}
+
+// TestEventsCount: a number in a sentence has the noun of one, or that of many.
+func TestEventsCount(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, embeddedStores(t))
+	for _, one := range []struct {
+		event models.Event
+		want  string
+	}{
+		{models.Event{Kind: models.EventLoginRefused, Data: models.EventData{"refused": 1}}, "1 log-in was refused"},
+		{models.Event{Kind: models.EventLoginRefused, Data: models.EventData{"refused": 1200}}, "1,200 log-ins were refused"},
+		{models.Event{Kind: models.EventScheduleMissed, Data: models.EventData{"slots": 1}}, "A schedule missed 1 slot"},
+		{models.Event{Kind: models.EventScheduleMissed, Data: models.EventData{"slots": 2}}, "A schedule missed 2 slots"},
+		{models.Event{Kind: models.EventDirectorySynced, Data: models.EventData{"created": 1, "changed": 0, "vanished": 0}}, "The directory was synced: 1 new user, 0 changed, 0 gone"},
+	} {
+		if err := s.Store.Record(t.Context(), one.event); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.get("/events?limit=1").text(".log p"); got != one.want {
+			t.Errorf("%q instead of %q", got, one.want)
+		}
+	}
 }
 
 // TestEventsPageByPage: each page goes on where the one before ended, with the filter kept.

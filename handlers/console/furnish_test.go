@@ -223,10 +223,11 @@ func (f *furnished) schedules() {
 	f.monday = f.schedule("Monday news", "0 9 * * MON", func(b *handlers.ScheduleBody) { b.Timezone = &berlin })
 	f.often = f.schedule("Every minute of an hour", "* 12 * * *", func(b *handlers.ScheduleBody) { b.LocalTime = &yes })
 	f.schedule("Night report", "30 2 * * *", func(b *handlers.ScheduleBody) { b.Timezone = &berlin })
-	if _, err := f.RunSchedule(f.t.Context(), call(), f.monday); err != nil {
+	ctx, by := f.callAs(admin)
+	if _, err := f.RunSchedule(ctx, by, f.monday); err != nil {
 		f.t.Fatal(err)
 	}
-	if err := f.Store.Record(f.t.Context(), models.Event{Kind: models.EventScheduleMissed, ScheduleID: f.monday}); err != nil {
+	if err := f.Store.Record(f.t.Context(), models.Event{Kind: models.EventScheduleMissed, ScheduleID: f.monday, Data: models.EventData{"slots": 2}}); err != nil {
 		f.t.Fatal(err)
 	}
 }

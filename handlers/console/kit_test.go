@@ -10,6 +10,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -186,6 +187,9 @@ func (s *site) read(res *http.Response, path string) seen {
 	return p
 }
 
+// wrongPlural is one of something, with the noun of many.
+var wrongPlural = regexp.MustCompile(`(^|[^\d.,:/-])1 (more )?(campaigns|groups|lines|log-ins|members|messages|pages|recipients|rows|schedules|slots|users)\b`)
+
 // faults are what no page may have.
 func faults(p seen) (found []string) {
 	fault := func(what string, selected *goquery.Selection) {
@@ -202,6 +206,10 @@ func faults(p seen) (found []string) {
 			found = append(found, "the page shows "+leak)
 		}
 	}
+	for _, wrong := range wrongPlural.FindAllString(p.Find("main").Text(), -1) {
+		found = append(found, "a wrong plural: "+wrong)
+	}
+	fault("a row of buttons without a button", p.Find(".actions").FilterFunction(func(_ int, one *goquery.Selection) bool { return one.Children().Length() == 0 }))
 	fault("an inline style", p.Find("[style], style"))
 	fault("an inline script", p.Find("script:not([src]), [onclick], [onload], [onerror]"))
 	fault("from another site", p.Find("[src^='http'], link[href^='http'], [src^='//']"))
@@ -254,7 +262,8 @@ func (s *site) campaign(change func(*handlers.CampaignBody)) string {
 	if change != nil {
 		change(&body)
 	}
-	made, err := s.CreateCampaign(s.t.Context(), web.Call{Caller: web.Caller{UserID: admin, Admin: true}, OperationID: "test", Route: "test"}, body)
+	ctx, _ := s.callAs(admin)
+	made, err := s.CreateCampaign(ctx, web.Call{Caller: web.Caller{UserID: admin, Admin: true}, OperationID: "test", Route: "test"}, body)
 	if err != nil {
 		var refused *models.Error
 		if errors.As(err, &refused) {

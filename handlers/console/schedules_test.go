@@ -24,7 +24,8 @@ func (s *site) schedule(name, cron string, change func(*handlers.ScheduleBody)) 
 	if change != nil {
 		change(&body)
 	}
-	made, err := s.CreateSchedule(s.t.Context(), call(), body)
+	ctx, by := s.callAs(admin)
+	made, err := s.CreateSchedule(ctx, by, body)
 	if err != nil {
 		s.t.Fatal(err, models.AsError(err).Fields)
 	}
