@@ -118,7 +118,7 @@ func (s sums) reason(nobody bool, words string) string {
 	if nobody {
 		text = fmt.Sprintf("too many failed: %d tries and nobody was sent", s.everFailed)
 	}
-	text += fmt.Sprintf(", %d with %d", s.worstFailed, s.worst.ErrCode)
+	text += fmt.Sprintf(", %d with code %d", s.worstFailed, s.worst.ErrCode)
 	if words != "" {
 		text += ": " + words
 	} else if s.worst.HTTP > 0 {

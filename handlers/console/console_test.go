@@ -14,6 +14,15 @@ import (
 	"carillon/internal/testkit"
 )
 
+// TestNoSuchPage: an address that is none is said to be no page, and not no route.
+func TestNoSuchPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, embeddedStores(t))
+	if p := s.read(s.ask("/nothing/here", http.Header{"Accept": {"text/html"}}), "/nothing/here"); p.Status != http.StatusNotFound || p.text(".note.bad") != "There is no such page." {
+		t.Errorf("%d %s", p.Status, p.text("main"))
+	}
+}
+
 // TestAssetsAreTheOnesOfTheReadme: the files of others are those whose sums the README beside them names.
 func TestAssetsAreTheOnesOfTheReadme(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ var directoryFuncs = template.FuncMap{
 	"refusedShare":   refusedShare,
 	"slotTime":       slotTime,
 	"zoned":          zoned,
-	"span":           span,
+	"lasts":          lasts,
 	"messagePreview": func(m models.Message) preview { return previewOf(&m) },
 	"skipped":        skipped,
 	"outcomeWords":   func(o models.Outcome) string { return outcomeWords[o] },
@@ -73,11 +73,11 @@ func absent(err error) bool {
 
 // deleted sends the browser on after something was deleted. A second click finds nothing, and that is
 // no fault.
-func (c *Console) deleted(in *web.In, err error, list string) error {
+func (c *Console) deleted(in *web.In, err error, list, did string) error {
 	if err != nil && !absent(err) {
 		return err
 	}
-	return c.next(in, c.pages.path(list), "removed")
+	return c.next(in, c.pages.path(list), did)
 }
 
 // field is one control of a form: what it holds, and why that was refused.
@@ -104,11 +104,18 @@ func (t *typed) refuse(err error, name func(field string) (control, prefix strin
 		return err
 	}
 	t.Reasons = map[string]string{}
-	for f, reason := range fields {
-		control, prefix := name(f)
-		text := prefix + reason
+	found := models.AsError(err).Fields
+	if len(found) == 0 {
+		found = []models.FieldError{{Reason: fields[""]}}
+	}
+	for _, f := range found {
+		control, prefix := name(f.Field)
+		text, between := f.Reason, "; "
+		if prefix != "" {
+			text, between = sentence(prefix+text), " "
+		}
 		if before := t.Reasons[control]; before != "" {
-			text = before + "; " + text
+			text = before + between + text
 		}
 		t.Reasons[control] = text
 	}

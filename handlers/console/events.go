@@ -155,7 +155,7 @@ func sentenceOf(e handlers.EventView) string {
 	case e.Kind == models.EventScheduleFired && e.ReasonCode == models.ReasonByHand:
 		return "{who} ran {schedule} now, which made {campaign}"
 	case e.Kind == models.EventScheduleSkipped && e.ReasonCode == models.ReasonSkippedByHand:
-		return "{who} leaves a slot of {schedule} out"
+		return "{who} left out a slot of {schedule}"
 	case e.Kind == models.EventUsersImported && e.Data["whole"] == false:
 		return "{who} imported a file of users, which broke off: {created} new, {changed} changed, {refused} refused"
 	}

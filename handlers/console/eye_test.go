@@ -262,12 +262,19 @@ const faultsOfPage = `(async () => {
 // tooMuch is what sticks out of the screen or out of its place, and a page that takes more than 200 KB to load for the first time. encodedBodySize
 // is what came over the network, also where the browser had the file already. A chart needs a moment to take its new width.
 const tooMuch = `(async () => {
+	const pen = document.createElement("canvas").getContext("2d")
 	const see = () => {
 		const faults = [], root = document.documentElement
 		for (const e of document.querySelectorAll("body *")) {
 			const box = e.getBoundingClientRect()
 			if (e.matches("dd, h1, h2, h3, label, li, p, td, th") && e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1 && !e.closest(".table, .hidden, details:not([open])")) faults.push("a text sticks out of its place: " + e.outerHTML.slice(0, 200))
 			if (box.width > 0 && (box.right > root.clientWidth + 1 || box.left < -1) && !e.closest(".table, .skip, .hidden")) faults.push("too wide: " + e.outerHTML.slice(0, 200))
+		}
+		for (const s of document.querySelectorAll("select")) {
+			const style = getComputedStyle(s), arrow = 18
+			pen.font = style.font
+			const room = s.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - arrow
+			for (const o of s.options) if (s.clientWidth > 0 && pen.measureText(o.text).width > room) faults.push("a choice is cut: " + o.outerHTML)
 		}
 		if (root.scrollWidth > root.clientWidth) faults.push("the page is " + root.scrollWidth + " wide, and the screen " + root.clientWidth)
 		const loaded = performance.getEntries().reduce((sum, e) => sum + (e.encodedBodySize || 0), 0)

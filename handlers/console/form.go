@@ -55,7 +55,9 @@ var doneWords = map[string]string{
 	"retried":   "The campaign runs again for them.",
 	"tested":    "This is the test.",
 	// Schedules, users and groups:
-	"removed":          "It is deleted.",
+	"user-deleted":     "The user is deleted.",
+	"group-deleted":    "The group is deleted.",
+	"schedule-deleted": "The schedule is deleted.",
 	"group":            "The group is saved.",
 	"sync":             "The users are being read. This page shows how far that is.",
 	"schedule":         "The schedule was created. Look at its next slots.",

@@ -20,6 +20,7 @@ func (p pages) funcs() template.FuncMap {
 		"asset":    p.asset,
 		"count":    count,
 		"percent":  percent,
+		"command":  command,
 		"when":     when,
 		"duration": duration,
 		"seconds":  func(n int64) string { return duration(time.Duration(n) * time.Second) },
@@ -68,6 +69,22 @@ func isStep(id string) bool { return id == "." || id == ".." }
 // asset is where one of the files is, named by its content so that a browser may keep it.
 func (p pages) asset(name string) string {
 	return p.base + "/assets/" + name + "?v=" + p.assets[name].Tag()
+}
+
+// command shows a command line. No line of the page ends within a word of it, as after the dashes of a flag. A part in quotation
+// marks is one word.
+func command(parts ...string) template.HTML {
+	var words []string
+	for _, part := range parts {
+		one := strings.Fields(part)
+		if strings.HasPrefix(part, `"`) {
+			one = []string{part}
+		}
+		for _, word := range one {
+			words = append(words, "<span>"+template.HTMLEscapeString(word)+"</span>")
+		}
+	}
+	return template.HTML(`<code class="command">` + strings.Join(words, " ") + "</code>") //nolint:gosec // escaped
 }
 
 // count writes a number in groups of three digits, as 1,234,567.

@@ -139,7 +139,7 @@ func (f *furnished) campaigns() {
 		f.paused:    func(id string) error { _, err := f.PauseCampaign(ctx, call, id); return err },
 		f.cancelled: func(id string) error { _, err := f.CancelCampaign(ctx, call, id); return err },
 		f.zoned: func(id string) error {
-			_, _, err := f.Store.Guard(ctx, f.number(id), models.Trip{Kinds: models.FailureKinds{{ErrCode: 80000}}, Reason: "20 of the last 20 recipients failed with 80000"})
+			_, _, err := f.Store.Guard(ctx, f.number(id), models.Trip{Kinds: models.FailureKinds{{ErrCode: 80000}}, Reason: "too many failed: 20 of the last 20 recipients, 20 with code 80000: the provider answered 503; resume goes on regardless of this"})
 			return err
 		},
 	} {

@@ -193,5 +193,5 @@ func (c *Console) deleteGroup(in *web.In) error {
 		return err
 	}
 	_, err = c.api.DeleteGroup(in.Context(), in.Call, id)
-	return c.deleted(in, err, "/groups")
+	return c.deleted(in, err, "/groups", "group-deleted")
 }

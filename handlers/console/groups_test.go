@@ -51,7 +51,7 @@ func TestGroupPages(t *testing.T) {
 
 		// A refused form comes back as it was typed, and names the lines.
 		p := s.post("/new-group", url.Values{"id": {""}, "name": {oddTexts[1]}, "members": {"ok\n\n" + strings.Repeat("x", 65)}})
-		if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#members-error"), "line 3") || p.text("#id-error") == "" || p.Find("#name").AttrOr("value", "") != oddTexts[1] ||
+		if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#members-error"), "Line 3 ") || p.text("#id-error") == "" || p.Find("#name").AttrOr("value", "") != oddTexts[1] ||
 			p.Find("#members").Text() != "ok\n\n"+strings.Repeat("x", 65) {
 			t.Errorf("%d %s", p.Status, p.text("main"))
 		}
@@ -66,7 +66,7 @@ func TestGroupPages(t *testing.T) {
 			t.Errorf("%d %s", p.Status, p.text("main"))
 		}
 		p = s.post(path, url.Values{"name": {"two"}, "members": {"u8"}, "version": {version}})
-		if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.text(".note.bad"), "somebody changed this group while you typed: it has 1 member now") || p.Find("#members").Text() != "u8" {
+		if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.text(".note.bad"), "Somebody changed this group while you typed: it has 1 member now") || p.Find("#members").Text() != "u8" {
 			t.Errorf("%d %s", p.Status, p.text("main"))
 		}
 		if p := s.post(path, url.Values{"name": {"two"}, "members": {"u8"}, "version": {p.Find("input[name=version]").AttrOr("value", "")}}); p.Status != http.StatusSeeOther {
@@ -94,7 +94,7 @@ func TestGroupPages(t *testing.T) {
 			t.Errorf("%s", next.text(".many"))
 		}
 		for range 2 {
-			if p := s.post("/groups/many/delete", url.Values{}); p.Status != http.StatusSeeOther || p.Header.Get("Location") != "/groups?done=removed" {
+			if p := s.post("/groups/many/delete", url.Values{}); p.Status != http.StatusSeeOther || p.Header.Get("Location") != "/groups?done=group-deleted" {
 				t.Errorf("%d %s", p.Status, p.text("main"))
 			}
 		}

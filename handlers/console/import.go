@@ -145,6 +145,9 @@ func (c *Console) showImport(in *web.In, p importPage, err error) error {
 			p.Fault = e.Words()
 			p.Form.Reasons = nil
 		}
+		if why := p.Form.Reasons["file"]; why != "" {
+			p.Form.Reasons["file"] = strings.ReplaceAll(why, userfile.Others, "name it under “Other names of columns”, or leave out columns that Carillon does not know")
+		}
 	} else if p.Done.Rows > 0 && p.Done.Taken() == 0 {
 		status = http.StatusUnprocessableEntity
 	}
@@ -160,7 +163,7 @@ func importControl(field string) (control, prefix string) {
 	case "":
 		return "", ""
 	}
-	return "file", "the column " + field + " "
+	return "file", "the column “" + field + "” "
 }
 
 // oftenRefused is the reason that at least half of the refusals have, of at least three.

@@ -254,7 +254,7 @@ func TestPauseEverything(t *testing.T) {
 			}
 		}
 		page = s.get("/pause?done=allPaused")
-		if !strings.Contains(page.text(".note.good"), "All campaigns are paused") || page.text("form[action='/resume/campaigns'] button") != "Resume 2" {
+		if !strings.Contains(page.text(".note.good"), "All campaigns are paused") || page.text("form[action='/resume/campaigns'] button") != "Resume 2 campaigns" {
 			t.Errorf("%s", page.text("main"))
 		}
 		testkit.Eventually(t, "the overview says so", testkit.Patience, func() bool {

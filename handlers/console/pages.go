@@ -93,6 +93,9 @@ var errorTitles = map[int]string{
 // showError is the page of an error.
 func (c *Console) showError(in *web.In, status int, e *models.Error) {
 	f := failure{Status: status, Code: e.Code, Words: e.Words(), Fields: e.Fields}
+	if e.Detail == web.NoSuchRoute {
+		f.Words = "there is no such page"
+	}
 	if in.R.Header.Get("HX-Request") == "true" { // a part of a page: the frame stands around it already
 		if err := c.part(in, status, "error-part", f); err != nil {
 			c.api.Log.Error("an error cannot be shown", "err", err)

@@ -142,7 +142,16 @@ func zoned(local string) string {
 	return at.Format("Mon 2 Jan 15:04 -07:00")
 }
 
-// span is a duration of the API as people write it: 10m, not 10m0s.
+// lasts is a duration of the API as people say it: 10 min.
+func lasts(text string) string {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return text
+	}
+	return duration(d)
+}
+
+// span is a duration of the API as people write it in a field: 10m, not 10m0s.
 func span(text string) string {
 	if _, err := time.ParseDuration(text); err != nil {
 		return text

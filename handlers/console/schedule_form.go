@@ -30,7 +30,7 @@ func (f scheduleForm) Form() campaignForm { return f.campaignForm }
 // scheduleControls are the labels of the controls that a campaign's form does not have, by name.
 var scheduleControls = map[string]string{
 	"cron": "When it fires", "timezone": "Time zone", "localTime": "By each user’s own clock", "startAt": "Not before", "endAt": "Not after",
-	"overlap": "If the campaign before still runs", "expireAfter": "Ends after",
+	"overlap": "If the last one still runs", "expireAfter": "Ends after",
 }
 
 // newSchedule shows the form of a new schedule.
@@ -142,9 +142,9 @@ func (c *Console) slotsAhead(in *web.In, sent url.Values) (p *handlers.Preview, 
 	}
 	for i, found := range e.Fields {
 		if i > 0 {
-			fault += "; "
+			fault += " "
 		}
-		fault += scheduleControls[found.Field] + ": " + found.Reason
+		fault += scheduleControls[found.Field] + ": " + found.Reason + "."
 	}
 	return nil, fault
 }

@@ -21,7 +21,7 @@ func (c *Console) scheduleRoutes(r *mux.Router) {
 	r.Handle("/schedules/{id}/run", c.page(c.runSchedule)).Methods(post)
 	r.Handle("/schedules/{id}/pause", c.page(c.changeSchedule(c.api.PauseSchedule, "schedule-paused"))).Methods(post)
 	r.Handle("/schedules/{id}/resume", c.page(c.changeSchedule(c.api.ResumeSchedule, "schedule-resumed"))).Methods(post)
-	r.Handle("/schedules/{id}/delete", c.page(c.changeSchedule(c.api.DeleteSchedule, "removed"))).Methods(post)
+	r.Handle("/schedules/{id}/delete", c.page(c.changeSchedule(c.api.DeleteSchedule, "schedule-deleted"))).Methods(post)
 }
 
 // slotsInList is how many coming slots the list shows of each schedule.

@@ -73,7 +73,7 @@ func TestSchedulePages(t *testing.T) {
 			}
 		}
 		p = s.get("/schedules/" + id + "?done=skipped")
-		if p.Find("form[action$='/skip']").Length() != 9 || !strings.Contains(p.text(".slots"), "skipped") || p.text(".note.good") == "" || !strings.Contains(p.text(".log"), "schedule.skipped") {
+		if p.Find("form[action$='/skip']").Length() != 9 || p.text(".slots .badge") != "skipped" || p.Find(".slots br").Length() != 0 || p.text(".note.good") == "" || !strings.Contains(p.text(".log"), "schedule.skipped") {
 			t.Errorf("%s", p.text("main"))
 		}
 		wall := s.get("/schedules/"+local).Find("input[name=slot]").First().AttrOr("value", "")
@@ -109,7 +109,7 @@ func TestSchedulePages(t *testing.T) {
 		}
 
 		for _, c := range []struct{ do, status, done string }{
-			{"pause", "paused", "schedule-paused"}, {"pause", "paused", "schedule-paused"}, {"resume", "active", "schedule-resumed"}, {"delete", "deleted", "removed"}, {"delete", "deleted", "removed"},
+			{"pause", "paused", "schedule-paused"}, {"pause", "paused", "schedule-paused"}, {"resume", "active", "schedule-resumed"}, {"delete", "deleted", "schedule-deleted"}, {"delete", "deleted", "schedule-deleted"},
 		} {
 			p := s.post("/schedules/"+id+"/"+c.do, url.Values{})
 			if to := p.Header.Get("Location"); p.Status != http.StatusSeeOther || to != "/schedules/"+id+"?done="+c.done {
@@ -163,7 +163,7 @@ func TestCalendar(t *testing.T) {
 			}
 			return list
 		}
-		const often = "often often: 60 times an hour, 1440 times a day"
+		const often = "often often (60 times an hour, 1440 times a day)"
 		for _, c := range []struct {
 			day, zone string
 			want      []string

@@ -76,7 +76,7 @@ func (c *Console) tryData(in *web.In, userID string) (data tryPage, err error) {
 	}
 	data.Inbox, err = c.readInbox(in, userID)
 	if models.AsError(err).Code == models.CodeRecordNotFound && err != nil {
-		data.Errors["user"] = "there is no such user; import users first, or mind upper and lower case"
+		data.Inbox, data.Errors["user"] = nil, "there is no such user; import users first, or mind upper and lower case"
 		return data, nil
 	}
 	return data, err

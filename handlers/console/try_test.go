@@ -49,7 +49,7 @@ func TestTryTeachesAndRefuses(t *testing.T) {
 		for _, id := range append([]string{"nobody", "a\x01b", strings.Repeat("x", 65)}, markupTexts...) {
 			page := s.get("/try?" + url.Values{"user": {id}}.Encode())
 			harmless(t, page)
-			if page.Status != http.StatusUnprocessableEntity || page.Find("#user[aria-invalid=true]").AttrOr("value", "") != id || page.text("#user-error") == "" {
+			if page.Status != http.StatusUnprocessableEntity || page.Find("#user[aria-invalid=true]").AttrOr("value", "") != id || page.text("#user-error") == "" || page.Find("#inbox, main form[method=post]").Length() != 0 {
 				t.Errorf("%q: %d %s", id, page.Status, page.text("main"))
 			}
 		}

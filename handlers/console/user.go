@@ -57,7 +57,7 @@ func (c *Console) deleteUser(in *web.In) error {
 		return err
 	}
 	_, err = c.api.DeleteUser(in.Context(), in.Call, id)
-	return c.deleted(in, err, "/users")
+	return c.deleted(in, err, "/users", "user-deleted")
 }
 
 // zoneClock is the date and the clock of a zone now; "" = the zone is not known here.

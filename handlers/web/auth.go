@@ -222,8 +222,11 @@ func (g *Gate) Outermost(next http.Handler) http.Handler {
 	}))
 }
 
+// NoSuchRoute is what NoRoute says.
+const NoSuchRoute = "there is no such route"
+
 func NoRoute(*In) error {
-	return &HTTPError{http.StatusNotFound, models.Errorf(models.CodeRecordNotFound, "there is no such route")}
+	return &HTTPError{http.StatusNotFound, models.Errorf(models.CodeRecordNotFound, NoSuchRoute)}
 }
 
 // WrongMethod answers a method that a path does not take, and names those that the path takes.

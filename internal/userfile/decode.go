@@ -23,7 +23,8 @@ const maxShown = 64
 // columns are the fields of a user that a file may have.
 var columns = []string{"userID", "nickname", "faceURL", "timezone", "ex"}
 
-const others = "; name it in map, or ignore other columns"
+// Others is what can be done about a column that is not one of users.
+const Others = "name it in map, or ignore other columns"
 
 // commas may stand between fields. The first of them that makes the header name userID is taken.
 var commas = []byte(",;\t")
@@ -184,7 +185,7 @@ func (t *table) readNames(record []byte) error {
 		case at < 0:
 			reason := "is not a column of users"
 			if len(found) == 0 { // one fault is enough
-				reason += "; the columns are " + strings.Join(columns, ", ") + ", separated by commas, semicolons or tabs" + others
+				reason += "; the columns are " + strings.Join(columns, ", ") + ", separated by commas, semicolons or tabs; " + Others
 			}
 			add(shown(name), reason+encodingOf([]byte(name)))
 		case slices.Contains(t.targets, at):
