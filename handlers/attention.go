@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -119,6 +120,7 @@ func (a *API) troubledCampaigns(ctx context.Context) (found []Finding, err error
 		default:
 			f.Words = "cannot end: " + c.StatusReason
 		}
+		f.Words = strings.TrimSuffix(f.Words, ".") + "."
 		found = append(found, f)
 	}
 	return found, err

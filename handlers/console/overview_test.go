@@ -112,7 +112,7 @@ func TestOverviewFindsWhatNeedsAttention(t *testing.T) {
 		page := s.get("/")
 		got := page.text(".findings")
 		for _, words := range []string{
-			"campaign spring paused itself: too many failed: <i>20</i> of 20 Look at its failures",
+			"campaign spring paused itself: too many failed: <i>20</i> of 20. Look at its failures",
 			"campaign autumn has sent to nobody for 5 minutes, though recipients wait.",
 			"The oldest bulk task has waited for 3 minutes.",
 			"channel inbox is stopped",
