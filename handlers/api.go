@@ -52,6 +52,7 @@ type API struct {
 	Metrics       http.Handler
 	MetricsPublic bool
 
+	kept         kept
 	waiters      waiters
 	watchers     watchers
 	inboxReaders turns // who read an inbox for a list

@@ -56,20 +56,25 @@ const (
 // Attention lists what needs somebody's attention, the urgent first. While the database is away that is the only thing that
 // is known.
 func (a *API) Attention(ctx context.Context, _ web.Call, _ nothing) ([]Finding, error) {
-	found := storesAway(a.problems(ctx))
-	if slices.ContainsFunc(found, func(f Finding) bool { return f.About == AboutDatabase }) {
+	found := storesAway(a.lately(ctx))
+	if databaseAway(found) {
 		return found, nil
 	}
 	looks := []func(context.Context) ([]Finding, error){a.troubledCampaigns, a.late, a.recentEvents, a.receiver, a.shared}
 	parts := make([][]Finding, len(looks))
-	together, ctx := errgroup.WithContext(ctx) // each waits for its answers most of the time
+	together, looking := errgroup.WithContext(ctx) // each waits for its answers most of the time
 	for i, look := range looks {
 		together.Go(func() (err error) {
-			parts[i], err = look(ctx)
+			parts[i], err = look(looking)
 			return err
 		})
 	}
 	if err := together.Wait(); err != nil {
+		if models.IsUnavailable(err) { // it may have gone since the last check
+			if found = storesAway(a.problems(ctx)); databaseAway(found) {
+				return found, nil
+			}
+		}
 		return nil, err
 	}
 	found = slices.Concat(append([][]Finding{found}, parts...)...)
@@ -77,6 +82,10 @@ func (a *API) Attention(ctx context.Context, _ web.Call, _ nothing) ([]Finding, 
 		return cmp.Compare(map[bool]int{true: 0, false: 1}[a.Urgent], map[bool]int{true: 0, false: 1}[b.Urgent])
 	})
 	return found, nil
+}
+
+func databaseAway(found []Finding) bool {
+	return slices.ContainsFunc(found, func(f Finding) bool { return f.About == AboutDatabase })
 }
 
 // storesAway are the problems of /readyz as findings.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"carillon/handlers/web"
@@ -15,6 +16,8 @@ const (
 	readyTime  = 3 * time.Second
 	readyGrace = 500 * time.Millisecond // for a check that ends with its context to say what it found
 	readyWait  = 5 * time.Second        // Retry-After while not ready
+	readyAgain = time.Second            // from this age on, an answer for pages makes a new check
+	readyKept  = 10 * time.Second       // an answer for pages that is older is not used
 )
 
 // healthz says that the process serves; what it needs is asked by readyz.
@@ -56,9 +59,10 @@ func (a *API) readyz(in *web.In) error {
 }
 
 // problems asks in a goroutine of its own: a client of a host that swallows packets can take longer than its
-// context allows, and whoever probes does not wait for that.
+// context allows, and whoever probes does not wait for that. The answer is for others too, so that a check does not end
+// with the request.
 func (a *API) problems(ctx context.Context) []Problem {
-	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTime)
 	defer cancel()
 	found := make(chan []Problem, 1)
 	go func() { found <- a.Ready(ctx) }()
@@ -68,4 +72,49 @@ func (a *API) problems(ctx context.Context) []Problem {
 	case <-time.After(readyTime + readyGrace):
 		return []Problem{{What: "check", Detail: "gave no answer within " + readyTime.String()}}
 	}
+}
+
+// kept is the last answer of problems that a page has asked for.
+type kept struct {
+	mu    sync.Mutex
+	found []Problem
+	at    time.Time     // when its check began; zero = none has ended
+	ended chan struct{} // closed when the check under way has ended; nil = none is under way
+}
+
+// lately is problems for pages, which must not wait for a write: a check does. While one check runs, all get the answer
+// before it. They wait when there is none, or when it is too old.
+func (a *API) lately(ctx context.Context) []Problem {
+	k := &a.kept
+	k.mu.Lock()
+	age := time.Since(k.at)
+	if age >= readyAgain && k.ended == nil {
+		k.ended = make(chan struct{})
+		go a.checkAgain()
+	}
+	found, ended := k.found, k.ended
+	k.mu.Unlock()
+	if age < readyKept {
+		return found
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return []Problem{{What: "check", Detail: ctx.Err().Error()}}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.found
+}
+
+// checkAgain checks for all who ask.
+func (a *API) checkAgain() {
+	begun := time.Now()
+	found := a.problems(context.Background())
+	k := &a.kept
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.found, k.at = found, begun
+	close(k.ended)
+	k.ended = nil
 }
