@@ -356,6 +356,14 @@ var likeText = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 // Campaigns lists campaigns, newest first, with their counts and without their messages.
 func (s *Store) Campaigns(ctx context.Context, f CampaignFilter) ([]CampaignView, error) {
 	where, args := f.where(s.d.anyCase)
+	if f.Name != "" { // campaigns selects twice, and all rows may have to be read for a few names
+		var ids []int64
+		err := s.db.WithContext(ctx).Raw("SELECT id FROM campaigns WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...).Scan(&ids).Error
+		if err != nil || len(ids) == 0 {
+			return nil, err
+		}
+		where, args = "id IN ?", []any{ids} // whatever else has changed since
+	}
 	return s.campaigns(ctx, "SELECT "+listedColumns+", "+finalColumns+" FROM campaigns WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
 }
 

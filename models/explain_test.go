@@ -119,7 +119,7 @@ func everyday(t *testing.T) map[string]func(*models.Store) error {
 		},
 		"campaigns, filtered": func(s *models.Store) error {
 			for _, f := range []models.CampaignFilter{
-				{Name: "a%_!"}, {ScheduleID: publicID(7)}, {ScheduleID: publicID(7), Status: "paused"}, {CreatedFrom: 70 * apart, CreatedTo: 90 * apart},
+				{Name: "a%_!"}, {Name: "part 7"}, {ScheduleID: publicID(7)}, {ScheduleID: publicID(7), Status: "paused"}, {CreatedFrom: 70 * apart, CreatedTo: 90 * apart},
 				{CreatedTo: 90 * apart, Name: "a", Status: "completed", ScheduleID: publicID(7), Before: 1000},
 			} {
 				f.Limit = 100
@@ -337,7 +337,7 @@ func fill(t *testing.T, db *sql.DB, dialect string) {
 			if i > grown-20 {
 				status, finished = []string{"running", "paused", "cancelled", "scheduled"}[i%4], 0
 			}
-			return fmt.Sprintf("%d,'%s','{}',%d,0,'',%d,%d,'%s','inbox','users',1,1,%d,'','',0,0,'',1,0,1,0,'atLeastOnce','',0,'bulk','op','admin',0", i, publicID(i), 1+i%2, i*apart, finished, status, i*apart)
+			return fmt.Sprintf("%d,'%s','{}',%d,0,'',%d,%d,'%s','inbox','users',1,1,%d,'A part %d','',0,0,'',1,0,1,0,'atLeastOnce','',0,'bulk','op','admin',0", i, publicID(i), 1+i%2, i*apart, finished, status, i*apart, i%100)
 		})
 	insert("pages", "campaign_id, no, state, due_at, epoch, rev, size, pos, pending_rows, rest, first_id, sent, failed, skipped, expired, cancelled, unknown", func(i int) string {
 		state := models.PageDone

@@ -3,6 +3,7 @@ package models_test
 import (
 	"database/sql"
 	"fmt"
+	"strings"
 	"testing"
 
 	"carillon/models"
@@ -27,6 +28,9 @@ func TestListsTakeFewStatements(t *testing.T) {
 				}
 			}
 		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE campaigns SET final_sent=total WHERE finished_at<>0 AND id<1000"); err != nil {
+			t.Fatal(err)
+		}
 		n := 0
 		traced := store.Traced(func(string) { n++ })
 		for _, list := range []struct {
@@ -39,7 +43,11 @@ func TestListsTakeFewStatements(t *testing.T) {
 				list, _, err := traced.UserCampaigns(t.Context(), userOf(7), 0, 100)
 				return len(list), err
 			}, 100},
-			{"campaigns of a user who has none", 15, func() (int, error) {
+			{"campaigns of a user who has none", 13, func() (int, error) {
+				list, _, err := traced.UserCampaigns(t.Context(), userOf(9), 1900, 100)
+				return len(list), err
+			}, 0},
+			{"the same where all were sent, which needs no pages", 11, func() (int, error) {
 				list, _, err := traced.UserCampaigns(t.Context(), userOf(9), 1000, 100)
 				return len(list), err
 			}, 0},
@@ -55,6 +63,27 @@ func TestListsTakeFewStatements(t *testing.T) {
 			n = 0
 			if got, err := list.read(); err != nil || got != list.want || n == 0 || n > list.most {
 				t.Errorf("%s: %d entries after %d statements, want %d after at most %d: %v", list.what, got, n, list.want, list.most, err)
+			}
+		}
+	})
+}
+
+// TestNamesAreComparedOnce: a part of a name has no index, so that all rows may have to be read for it.
+func TestNamesAreComparedOnce(t *testing.T) {
+	t.Parallel()
+	eachGrown(t, func(t *testing.T, store *models.Store, _ *sql.DB, _ string) {
+		compared := 0
+		traced := store.Traced(func(sql string) { compared += strings.Count(sql, " LIKE ") })
+		for name, want := range map[string]int{"PART 7": 10, "part 77": 10, "nothing like it": 0} {
+			compared = 0
+			list, err := traced.Campaigns(t.Context(), models.CampaignFilter{Name: name, Limit: 10})
+			if err != nil || len(list) != want || compared != 1 {
+				t.Errorf("%s: %d campaigns after %d comparisons, want %d after one: %v", name, len(list), compared, want, err)
+			}
+			for i, c := range list {
+				if !strings.Contains(c.Name, strings.ToLower(name)) || c.Sent != 1 || i > 0 && c.ID >= list[i-1].ID {
+					t.Errorf("%s: %d %q, %d sent", name, c.ID, c.Name, c.Sent)
+				}
 			}
 		}
 	})

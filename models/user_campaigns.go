@@ -26,7 +26,14 @@ var userBatches = []int{100, 400}
 const keysAtOnce = 100
 
 // lookColumns are what says whether a campaign was for a user, and what became of that.
-const lookColumns = `id, status, status_reason, status_reason_code, audience_type, group_id, kind, mark, planned, started_at, finished_at, purged_at`
+const lookColumns = `id, status, status_reason, status_reason_code, audience_type, group_id, kind, mark, planned, started_at, finished_at, purged_at,
+	finished_at<>0 AND final_sent=total AS all_sent`
+
+// lookedAt is a campaign with no more than lookColumns.
+type lookedAt struct {
+	Campaign
+	AllSent bool // and for good: each recipient has a row until the purge
+}
 
 // UserCampaigns lists the campaigns that a user is, was or could have been a recipient of, newest
 // first. It begins before the internal number given; 0 = at the newest. Campaigns for other users,
@@ -96,7 +103,7 @@ func (l *userLook) begin(ctx context.Context) error {
 // list is UserCampaigns, with no more of the campaigns than lookColumns.
 func (l *userLook) list(ctx context.Context, before int64, limit int) (list []UserCampaign, next int64, err error) {
 	for _, n := range userBatches {
-		var campaigns []Campaign
+		var campaigns []lookedAt
 		err := l.db.WithContext(ctx).Raw("SELECT "+lookColumns+" FROM campaigns WHERE id < ? ORDER BY id DESC LIMIT ?", before, n).Scan(&campaigns).Error
 		if err != nil {
 			return nil, 0, err
@@ -122,7 +129,7 @@ func (l *userLook) list(ctx context.Context, before int64, limit int) (list []Us
 }
 
 // in says what became of the user in each campaign that could have been theirs.
-func (l *userLook) in(ctx context.Context, campaigns []Campaign) (found []UserCampaign, err error) {
+func (l *userLook) in(ctx context.Context, campaigns []lookedAt) (found []UserCampaign, err error) {
 	rows, err := l.rows(ctx, campaigns)
 	if err != nil {
 		return nil, err
@@ -133,17 +140,17 @@ func (l *userLook) in(ctx context.Context, campaigns []Campaign) (found []UserCa
 	}
 	for _, c := range campaigns {
 		c.PurgedAt = cmp.Or(c.PurgedAt, purged[c.ID])
-		one := UserCampaign{Campaign: c}
+		one := UserCampaign{Campaign: c.Campaign}
 		rec, ok := rows[c.ID]
 		switch {
 		case ok && c.PurgedAt == 0:
 			one.Recipient = &rec
-		case !l.possible(c):
+		case !l.possible(c.Campaign):
 			continue
 		case c.PurgedAt != 0:
 			one.WhyNot = AsError(c.ErrPurged()).Detail
 		default:
-			one.WhyNot = l.whyNot(c)
+			one.WhyNot = l.whyNot(c.Campaign)
 		}
 		found = append(found, one)
 	}
@@ -170,9 +177,9 @@ func (l *userLook) whyNot(c Campaign) string {
 }
 
 // rows returns the user's recipients by campaign ID, with the recipients that have no row yet.
-func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Recipient, error) {
+func (l *userLook) rows(ctx context.Context, campaigns []lookedAt) (map[int64]Recipient, error) {
 	ids, keys := map[int][]int64{}, map[int][]string{KindUser: {l.userID}}
-	byID := map[int64]Campaign{}
+	byID := map[int64]lookedAt{}
 	for _, c := range campaigns {
 		if c.PurgedAt != 0 || c.Kind == KindGroup && !slices.Contains(l.groups, c.GroupID) {
 			continue
@@ -203,13 +210,16 @@ func (l *userLook) rows(ctx context.Context, campaigns []Campaign) (map[int64]Re
 
 // implied adds the recipients without a row. Such a recipient stands ahead of the cursor of a page:
 // the page with the last first member that is not behind the ID. Each zone may have one such page.
-func (l *userLook) implied(ctx context.Context, byID map[int64]Campaign, out map[int64]Recipient) error {
+func (l *userLook) implied(ctx context.Context, byID map[int64]lookedAt, out map[int64]Recipient) error {
 	var ids []int64
 	for id, c := range byID {
-		if _, ok := out[id]; !ok && c.Kind == KindUser {
+		if _, ok := out[id]; ok || c.AllSent {
+			continue
+		}
+		if c.Kind == KindUser {
 			ids = append(ids, id)
-		} else if !ok {
-			rec, err := l.Recipient(ctx, c, c.GroupID)
+		} else {
+			rec, err := l.Recipient(ctx, c.Campaign, c.GroupID)
 			if err != nil && AsError(err).Code != CodeRecordNotFound {
 				return err
 			}
@@ -229,7 +239,7 @@ func (l *userLook) implied(ctx context.Context, byID map[int64]Campaign, out map
 		return err
 	}
 	for _, page := range pages {
-		members, err := l.pageRecipients(ctx, byID[page.CampaignID], page)
+		members, err := l.pageRecipients(ctx, byID[page.CampaignID].Campaign, page)
 		if err != nil {
 			if AsError(err).Code == CodeIllegalTransition { // the campaign is being purged
 				continue
@@ -245,7 +255,7 @@ func (l *userLook) implied(ctx context.Context, byID map[int64]Campaign, out map
 }
 
 // purgedNow returns the campaigns whose recipients are gone by now, with the time of the purge.
-func (l *userLook) purgedNow(ctx context.Context, campaigns []Campaign) (map[int64]Millis, error) {
+func (l *userLook) purgedNow(ctx context.Context, campaigns []lookedAt) (map[int64]Millis, error) {
 	ids := make([]int64, len(campaigns))
 	for i, c := range campaigns {
 		ids[i] = c.ID
