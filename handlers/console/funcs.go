@@ -71,8 +71,8 @@ func (p pages) asset(name string) string {
 	return p.base + "/assets/" + name + "?v=" + p.assets[name].Tag()
 }
 
-// command shows a command line. No line of the page ends within a word of it, as after the dashes of a flag. A part in quotation
-// marks is one word.
+// command shows a command line. No line of the page ends within a word of the command line, as after
+// the dashes of a flag. A part in quotation marks is one word.
 func command(parts ...string) template.HTML {
 	var words []string
 	for _, part := range parts {
