@@ -197,13 +197,13 @@ func laterCampaign(t *testing.T, s testkit.Stores, slots int) {
 		return err == nil && c.Sent > 0
 	})
 	var ids []string
-	for i := range 1500 {
+	for i := range 500 { // a ninth of the smaller ones: a busy machine may take its time to begin
 		ids = append(ids, fmt.Sprintf("user-%07d", i))
 	}
 	r.finished(r.post(spec(models.Audience{Type: models.AudienceUsers, UserIDs: ids})))
 	for _, id := range first {
 		if c, err := r.store.Campaign(t.Context(), id); err != nil || c.Status != models.StatusRunning {
-			t.Errorf("a large campaign was done before one of 1,500: %s, %v", c.Status, err)
+			t.Errorf("a large campaign was done before one of 500: %s, %v", c.Status, err)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func TestHostileNames(t *testing.T) {
 		"/users?search="+url.QueryEscape(hostileTag), "/users?nickname="+url.QueryEscape(hostileText+"x"), "/campaigns?name="+url.QueryEscape(hostileText+"x"),
 		"/events?actor="+url.QueryEscape(hostileID), "/events?kind="+url.QueryEscape(hostileText))
 	for path, words := range map[string]string{ // whose words come after the page itself
-		"/campaigns/" + id: "Retry all 1", "/monitor/": "bulk", "/monitor/servers": "transactional", "/monitor/schedulers": "Scheduler", "/monitor/redis": "Redis",
+		"/campaigns/" + id: "Retry the one that failed", "/monitor/": "bulk", "/monitor/servers": "transactional", "/monitor/schedulers": "Scheduler", "/monitor/redis": "Redis",
 		"/monitor/queues/odd?status=pending": "<script>window", "/monitor/queues/odd/tasks/" + url.PathEscape(hostileID): "<script>window",
 	} {
 		p.Go(path)
