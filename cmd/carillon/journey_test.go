@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -148,7 +149,10 @@ func moves(p *browser.Page, t *testing.T) {
 			from = now
 		}
 		return now != from
-	}, func() any { return now })
+	}, func() any {
+		streams := slices.DeleteFunc(p.Asked(), func(asked string) bool { return !strings.HasSuffix(asked, "/live") })
+		return fmt.Sprintf("%s; hidden: %t; asked for %q", now, browser.Run(p, chromedp.Evaluate[bool]("document.hidden")), streams)
+	})
 }
 
 // mark and stays tell whether a page was loaded anew.
