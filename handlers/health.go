@@ -90,7 +90,7 @@ func (a *API) lately(ctx context.Context) []Problem {
 	age := time.Since(k.at)
 	if age >= readyAgain && k.ended == nil {
 		k.ended = make(chan struct{})
-		go a.checkAgain()
+		go a.checkAgain(ctx)
 	}
 	found, ended := k.found, k.ended
 	k.mu.Unlock()
@@ -108,9 +108,9 @@ func (a *API) lately(ctx context.Context) []Problem {
 }
 
 // checkAgain checks for all who ask.
-func (a *API) checkAgain() {
+func (a *API) checkAgain(ctx context.Context) {
 	begun := time.Now()
-	found := a.problems(context.Background())
+	found := a.problems(ctx) // which does not end with ctx
 	k := &a.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
