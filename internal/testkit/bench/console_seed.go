@@ -28,7 +28,8 @@ const (
 	consoleMembers    = 5_000
 	consoleFailed     = 100 // one in so many recipients of the large campaign
 	consolePosters    = 8
-	consoleSlow       = 50 // recipients/s of the campaign that runs
+	consoleSlow       = 50  // recipients/s of the campaign that runs, at most
+	consoleRuns       = 600 // seconds that this campaign takes, at least
 	consoleOtherUsers = 997
 )
 
@@ -85,7 +86,7 @@ func (s *Service) seedConsole(ctx context.Context, d *Directory) (p consolePlace
 			return p, err
 		}
 	}
-	p.running, err = s.postWith(ctx, map[string]any{"name": "It runs", "ratePerSecond": consoleSlow})
+	p.running, err = s.postWith(ctx, map[string]any{"name": "It runs", "ratePerSecond": min(consoleSlow, max(1, d.Users/consoleRuns))})
 	return p, err
 }
 
