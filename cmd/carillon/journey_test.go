@@ -155,6 +155,47 @@ func moves(p *browser.Page, t *testing.T) {
 	})
 }
 
+// TestStreamThatDoesNotOpen: a page whose stream is refused at first, or cut off, keeps what it shows and asks again.
+func TestStreamThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	behind := must(url.Parse(serve(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--secret", testSecret).ready()))
+	var opened atomic.Int64
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) } // the browser has left
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/live") {
+			switch opened.Add(1) {
+			case 1:
+				http.Error(w, "no place for the stream", http.StatusServiceUnavailable)
+				return
+			case 2:
+				panic(http.ErrAbortHandler)
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	post := func(path, body string) reply { return call(t, http.MethodPost, server.URL+path, adminToken(t), body) }
+	var users []string
+	for i := range 300 {
+		users = append(users, fmt.Sprintf(`{"userID":"user-%d"}`, i))
+	}
+	post("/v1/users", `{"users":[`+strings.Join(users, ",")+`]}`)
+	id, _ := post("/v1/campaigns", `{"ratePerSecond":1,"audience":{"all":true},"message":{"sendID":"imAdmin","contentType":101,"content":{"content":"hi"}}}`).data["id"].(string)
+	p := logIn(t, server.URL)
+	p.Allow("503 (Service Unavailable) " + server.URL + "/campaigns/" + id + "/live")
+	p.Allow("ERR_EMPTY_RESPONSE " + server.URL + "/campaigns/" + id + "/live")
+	p.Allow("Failed to fetch")
+	p.Go("/campaigns/" + id)
+	mark(p)
+	moves(p, t)
+	stays(p, t)
+	p.Sees("Pause")
+	if n := opened.Load(); n < 3 {
+		t.Errorf("the stream was asked for %d times", n)
+	}
+}
+
 // mark and stays tell whether a page was loaded anew.
 func mark(p *browser.Page) { browser.Run(p, chromedp.Evaluate[int](`window.since = 1`)) }
 

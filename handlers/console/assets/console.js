@@ -1,7 +1,8 @@
-// The console's own script. Every page works without it. It does three things:
+// The console's own script. Every page works without it. It does four things:
 //   - it shows instants in the browser's zone;
 //   - it knows a few keys;
-//   - it draws charts from the tables that stand beside them.
+//   - it draws charts from the tables that stand beside them;
+//   - it asks again for a stream that could not be opened.
 "use strict";
 
 const onDay = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
@@ -63,6 +64,19 @@ function drawCharts(root) {
     new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 })).observe(box);
   }
 }
+
+// hx-sse opens a stream again that has ended, but not one that was never open: because the server was away, or had no
+// place for the stream. Without the stream the page stands still.
+const openAgainAfter = 3000; // ms
+const notOpen = ({ sourceElement, response }) => sourceElement?.hasAttribute("hx-sse:connect") && !(response?.status < 500);
+document.addEventListener("htmx:after:request", (e) => {
+  if (notOpen(e.detail.ctx)) e.preventDefault(); // the page keeps what it shows
+});
+document.addEventListener("htmx:finally:request", (e) => {
+  const box = e.detail.ctx.sourceElement;
+  if (!notOpen(e.detail.ctx)) return;
+  setTimeout(() => { if (box.isConnected) htmx.ajax("GET", box.getAttribute("hx-sse:connect"), { source: box }); }, openAgainAfter);
+});
 
 function enliven(root) {
   localTimes(root);
