@@ -168,7 +168,7 @@ func TestPoisonFailsBesideOthers(t *testing.T) {
 		"503, one in a hundred":  {down503, lastOf(100)},
 		"503, one in a thousand": {down503, []int{500}},
 		"503, three of ten":      {down503, third},
-		"503 and rest for some":  {asksForRest(2 * time.Second), []int{100, 500}},
+		"429, two of them":       {asksForRest(2 * time.Second), []int{100, 500}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

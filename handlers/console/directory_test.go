@@ -210,7 +210,7 @@ func TestStepsAsIDs(t *testing.T) {
 			}
 			for list, p := range map[string]seen{"/users": user, "/groups": group} {
 				gone := s.post(s.asBrowser(list+"/-", p.Find("form[action*='/delete']").AttrOr("action", "")), url.Values{})
-				if again := s.get(list + "/-?id=" + id); !strings.HasPrefix(gone.Header.Get("Location"), list+"?done=") || again.Status != http.StatusNotFound {
+				if again := s.get(list + "/-?id=" + id); gone.Header.Get("Location") != list+"?done="+strings.TrimSuffix(list[1:], "s")+"-deleted" || again.Status != http.StatusNotFound {
 					t.Errorf("%s of %s is deleted: %d, and then %d", list, id, gone.Status, again.Status)
 				}
 			}
